@@ -1,0 +1,352 @@
+"""Puts the parts together: the public application, the private one, and the program that runs.
+
+Public (Traefik's way in): pages and API. Private (never routed by Traefik): verify, health and
+metrics. Both listen in one process and one event loop.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import structlog
+import uvicorn
+from litestar import Litestar, Request, Response, get
+from litestar.datastructures import CacheControlHeader
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.static_files import create_static_files_router
+from litestar.status_codes import HTTP_400_BAD_REQUEST
+from litestar.types import ASGIApp
+
+from controller import __version__
+from controller.api import api_router
+from controller.config import Settings
+from controller.directory import Directory, LdapDirectory
+from controller.errors import HubError, NotLoggedIn
+from controller.gateway import Gateway, OpenGateway, TraefikGateway
+from controller.health import Health, Report
+from controller.housekeeping import Housekeeping
+from controller.logins import Logins
+from controller.metrics import CONTENT_TYPE, Metrics
+from controller.orchestrators import Orchestrator
+from controller.orchestrators.memory import MemoryOrchestrator
+from controller.pages import error_page, pages_router
+from controller.render import Renderer
+from controller.sessions import Sessions
+from controller.store import SqliteStore, Store
+from controller.tokens import KeyRing, load_key_ring
+from controller.verify import Verify
+from controller.waiting import Waiting
+from controller.web import (
+    NO_STORE,
+    PROBLEM,
+    SECURITY_HEADERS,
+    AnyRequest,
+    HttpError,
+    Hub,
+    login_url,
+    problem,
+    wants_page,
+)
+
+_BODY_MAX = 64 * 1024  # bytes of a form or an API request
+_SHUTDOWN_SECONDS = 3  # for open event streams; sessions run on
+
+_log = structlog.get_logger("app")
+
+
+class Application:
+    """All parts of one controller, wired."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        orchestrator: Orchestrator,
+        gateway: Gateway,
+        directory: Directory,
+        store: Store,
+        ring: KeyRing,
+    ) -> None:
+        """Nothing runs before ``run``."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.sessions = Sessions(
+            settings,
+            orchestrator,
+            gateway,
+            store,
+            self.metrics,
+            clock=time.monotonic,
+            wall=lambda: datetime.now(UTC),
+        )
+        self.logins = Logins(settings, directory, store, ring, wall=time.time)
+        renderer = Renderer()
+        self.hub = Hub(
+            settings=settings,
+            sessions=self.sessions,
+            logins=self.logins,
+            directory=directory,
+            orchestrator=orchestrator,
+            store=store,
+            renderer=renderer,
+        )
+        self.housekeeping = Housekeeping(settings, self.sessions, self.logins, self.metrics)
+        self.public: ASGIApp = secured(public_app(self.hub))
+        verify = Verify(settings, self.sessions, self.logins, renderer, self.metrics)
+        self.private: ASGIApp = private_app(verify, Health(self.hub), self.metrics)
+
+    async def run(self) -> None:
+        """Follow the engine and keep house until cancelled."""
+        await self.logins.load()
+        self.housekeeping.start()
+        try:
+            await self.sessions.run()
+        finally:
+            self.housekeeping.stop()
+
+
+def build(settings: Settings) -> Application:
+    """Make the real parts that the settings name.
+
+    Raises ConfigError for an unusable key ring, StoreUnavailable for an unusable store.
+    """
+    data = Path(settings.data_dir)
+    ring = load_key_ring(data / "keys.json")
+    orchestrator = make_orchestrator(settings)
+    gateway: Gateway = (
+        OpenGateway()
+        if settings.orchestrator == "memory"
+        else TraefikGateway(settings, ring, time.time)
+    )
+    return Application(
+        settings,
+        orchestrator=orchestrator,
+        gateway=gateway,
+        directory=LdapDirectory(settings.ldap),
+        store=SqliteStore(data / "store.sqlite"),
+        ring=ring,
+    )
+
+
+def make_orchestrator(settings: Settings) -> Orchestrator:
+    """Return the engine that the settings name; its client is imported only if it is used."""
+    if settings.orchestrator == "memory":
+        return MemoryOrchestrator(settings)
+    from controller.orchestrators.docker import DockerOrchestrator
+
+    return DockerOrchestrator(settings)
+
+
+def public_app(hub: Hub) -> ASGIApp:
+    """Return what Traefik routes people to."""
+    waiting = Waiting(hub)
+    rest = _pages_and_api(hub)
+
+    async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        # Litestar would match a mount at /s with /starting and /static, too.
+        ours = scope["path"] != "/s" and not scope["path"].startswith("/s/")
+        await (rest if ours else waiting)(scope, receive, send)
+
+    return dispatch
+
+
+def _pages_and_api(hub: Hub) -> Litestar:
+    def on_hub_error(request: AnyRequest, error: HubError) -> Response[Any]:
+        return _error_response(hub, request, error)
+
+    def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
+        return _error_response(hub, request, HttpError(error.status_code, _detail(error)))
+
+    def on_fault(request: AnyRequest, error: Exception) -> Response[Any]:
+        _log.error("fault", path=request.url.path, exc_info=error)
+        return _error_response(hub, request, HttpError(500))
+
+    return Litestar(
+        route_handlers=[
+            pages_router(),
+            api_router(),
+            create_static_files_router(
+                path=hub.renderer.static,
+                directories=[Path(str(resources.files("controller"))) / "static"],
+                # The address changes with the content, so browsers need never ask again.
+                cache_control=CacheControlHeader(max_age=31_536_000, immutable=True, public=True),
+            ),
+        ],
+        dependencies={"hub": Provide(lambda: hub, sync_to_thread=False)},
+        exception_handlers={
+            HubError: on_hub_error,
+            HTTPException: on_http_error,
+            Exception: on_fault,
+        },
+        request_max_body_size=_BODY_MAX,
+        openapi_config=OpenAPIConfig(
+            title="3D Slicer Hub",
+            version=__version__,
+            path="/api",
+            render_plugins=[JsonRenderPlugin(path="/openapi.json"), _DocsPage(hub.renderer)],
+            security=[{"bearer": []}],
+            components=Components(
+                security_schemes={
+                    "bearer": SecurityScheme(
+                        type="http", scheme="bearer", description="From POST /api/v1/login"
+                    )
+                }
+            ),
+        ),
+        logging_config=None,
+    )
+
+
+class _DocsPage(OpenAPIRenderPlugin):
+    """The API's own page, from its document; the usual ones ask other servers for scripts."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        super().__init__(path="/docs")
+        self._renderer = renderer
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        del request
+        return self._renderer.docs(openapi_schema).encode()
+
+
+def _detail(error: HTTPException) -> str:
+    """Say which field of a request is wrong, as far as Litestar knows."""
+    extra: Any = error.extra
+    if error.status_code != HTTP_400_BAD_REQUEST or not isinstance(extra, list):
+        return ""
+    faults = [cast("dict[str, str]", one) for one in cast("list[object]", extra)]
+    return " ".join(
+        f"{one.get('key', '')}: {one.get('message', '')}.".lstrip(": ") for one in faults
+    )
+
+
+def _error_response(hub: Hub, request: AnyRequest, error: HubError) -> Response[Any]:
+    path = request.url.path
+    if not path.startswith("/api/") and wants_page(request):
+        if isinstance(error, NotLoggedIn):
+            # A form that was sent too late cannot be sent again by itself: back to the start.
+            query = f"?{request.url.query}" if request.url.query else ""
+            target = path + query if request.method == "GET" else "/"
+            where = {"Location": login_url("", target)}
+            return Response(b"", status_code=302 if request.method == "GET" else 303, headers=where)
+        return error_page(hub, request, error)
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, NotLoggedIn):
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(
+        problem(error.status, error.title, str(error), **error.extra()),
+        status_code=error.status,
+        media_type=PROBLEM,
+        headers=headers,
+    )
+
+
+def private_app(verify: Verify, health: Health, metrics: Metrics) -> ASGIApp:
+    """Return what only Traefik and the site's monitoring may ask."""
+
+    @get("/healthz", sync_to_thread=False)
+    def healthz() -> dict[str, bool]:
+        return {"alive": True}
+
+    @get("/readyz")
+    async def readyz() -> Response[Report]:
+        report = await health.report()
+        return Response(report, status_code=200 if report.ready else 503)
+
+    @get("/metrics", sync_to_thread=False)
+    def numbers() -> Response[bytes]:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    rest = Litestar([healthz, readyz, numbers], openapi_config=None, logging_config=None)
+
+    async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        # Before Litestar: its routing costs three times what the whole verdict does.
+        if scope["type"] == "http" and scope["path"].startswith("/verify/"):
+            await verify(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return dispatch
+
+
+def secured(app: ASGIApp) -> ASGIApp:
+    """Add the hub's headers to whatever ``app`` answers, errors and files included."""
+    headers = SECURITY_HEADERS | NO_STORE  # static files say themselves how long they keep
+    wanted = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def with_headers(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        async def send_more(message: Any) -> None:  # noqa: ANN401
+            if message["type"] == "http.response.start":
+                given = {name.lower() for name, _ in message["headers"]}
+                more = [pair for pair in wanted if pair[0] not in given]
+                message["headers"] = [*message["headers"], *more]
+            await send(message)
+
+        await app(scope, receive, send_more)
+
+    return with_headers
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to ``serve``, which has two of these to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _server(app: ASGIApp, settings: Settings, port: int) -> _Server:
+    config = uvicorn.Config(
+        app,  # pyright: ignore[reportArgumentType] - two spellings of ASGI's types
+        host=settings.listen,
+        port=port,
+        log_config=None,
+        access_log=False,  # Traefik keeps it
+        server_header=False,
+        proxy_headers=False,
+        ws="none",  # no WebSocket ends here; a handshake is answered like a request
+        lifespan="off",
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    return _Server(config)
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Sessions go on without the controller."""
+    application = build(settings)
+    servers = (
+        _server(application.public, settings, settings.public_port),
+        _server(application.private, settings, settings.private_port),
+    )
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with anyio.create_task_group() as work:
+            work.start_soon(application.run)
+            async with anyio.create_task_group() as listeners:
+                for server in servers:
+                    listeners.start_soon(server.serve)
+                _log.info("serving", instance=settings.instance, url=settings.public_url)
+                if settings.demo:
+                    _log.warning(
+                        "demo_directory_in_use",
+                        advice="Anyone can log in as alice, bob or carol. Set SLICERHUB_LDAP_URL.",
+                    )
+                async for received in signals:
+                    _log.info("stopping", signal=received.name)
+                    break
+                for server in servers:
+                    server.should_exit = True
+            work.cancel_scope.cancel()

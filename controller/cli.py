@@ -1,0 +1,192 @@
+"""The command ``slicerhub``: serve, check, sessions, render."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import uvloop
+
+from controller import __version__, log, manifests
+from controller.app import make_orchestrator, serve
+from controller.config import Settings, load, read_text
+from controller.directory import LdapDirectory
+from controller.errors import ConfigError, HubError
+from controller.gateway import TraefikGateway
+from controller.model import Profile, Session, UserId, new_session_id, parse_session_id, volume_name
+from controller.sessions import STOP_GRACE
+from controller.store import SqliteStore
+from controller.tokens import load_key_ring
+
+_Work = Callable[[Settings], Coroutine[Any, Any, None]]
+
+
+class _Faults(click.ClickException):
+    """Ends the command with sentences and without a traceback."""
+
+    def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's own signature
+        """Print each fault on its line."""
+        del file
+        for fault in self.message.splitlines():
+            click.echo(f"✗ {fault}", err=True)
+
+
+def _settings() -> Settings:
+    settings, notices = load(os.environ, read_text)
+    for notice in notices:
+        click.echo(f"note: {notice}", err=True)
+    return settings
+
+
+def _run(work: _Work) -> None:
+    """Run a command's work; an error of ours becomes its sentences and exit code 1."""
+    try:
+        uvloop.run(work(_settings()))
+    except* HubError as errors:
+        sentences = [str(error) for error in _leaves(errors)]
+        raise _Faults("\n".join(sentences)) from None
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Run the 3D Slicer Hub, and look into it."""
+
+
+@main.command("serve")
+def serve_command() -> None:
+    """Serve people and Traefik until stopped; sessions go on without it."""
+    log.configure()
+    _run(serve)
+
+
+@main.command()
+def check() -> None:
+    """Test the whole configuration against the real directory, engine and Traefik."""
+    _run(_check)
+
+
+async def _check(settings: Settings) -> None:
+    faults: list[str] = []
+
+    async def step(title: str, ping: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await ping()
+        except HubError as error:
+            faults.append(f"{title}: {error}")
+        else:
+            click.echo(f"✓ {title}")
+
+    data = Path(settings.data_dir)
+    engine = make_orchestrator(settings)
+
+    async def keys_and_store() -> None:
+        ring = load_key_ring(data / "keys.json")
+        store = SqliteStore(data / "store.sqlite")
+        await store.ping()
+        store.close()
+        gateway = TraefikGateway(settings, ring, time.time)
+        await step(f"Traefik at {settings.gateway_url}", gateway.ping)
+        await gateway.close()
+
+    click.echo(f"✓ configuration of {settings.instance}, public address {settings.public_url}")
+    await step(f"data folder {data}", keys_and_store)
+    if settings.ldap.url:
+        await step(f"directory {settings.ldap.url}", LdapDirectory(settings.ldap).ping)
+    await step(f"engine ({settings.orchestrator})", engine.ping)
+    for profile in settings.profiles:
+        await step(
+            f"profile {profile.id}, image {profile.image}",
+            lambda one=profile.id: engine.check(one),
+        )
+    if faults:
+        raise ConfigError(faults)
+
+
+@main.group()
+def sessions() -> None:
+    """Look at the sessions, straight from the engine."""
+
+
+@sessions.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
+def list_command(*, as_json: bool) -> None:
+    """List all sessions of this instance."""
+
+    async def work(settings: Settings) -> None:
+        found = await make_orchestrator(settings).list()
+        if as_json:
+            click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+            return
+        click.echo(f"{'SESSION':28}{'OWNER':20}{'PROFILE':12}{'STATE':10}NAME")
+        for seen in found:
+            one = seen.session
+            ended = "ended" if seen.exit_code is not None else "created"
+            state = "stopping" if seen.deleting else "running" if seen.running else ended
+            click.echo(f"{one.id:28}{one.owner:20}{one.profile:12}{state:10}{one.name}")
+
+    _run(work)
+
+
+@sessions.command("stop")
+@click.argument("session_ids", nargs=-1, required=True, metavar="SESSION...")
+def stop_command(session_ids: tuple[str, ...]) -> None:
+    """Stop sessions by their ids. Their files stay."""
+
+    async def work(settings: Settings) -> None:
+        engine = make_orchestrator(settings)
+        for text in session_ids:
+            session_id = parse_session_id(text)
+            if session_id is None or await engine.get(session_id) is None:
+                raise ConfigError([f"{text}: there is no such session."])
+            await engine.remove(session_id, grace=STOP_GRACE)
+            click.echo(f"stopped {session_id}")
+
+    _run(work)
+
+
+@main.command()
+@click.argument("profile", default="")
+def render(profile: str) -> None:
+    """Print what the engine would be sent for a session of PROFILE (default: the default one)."""
+
+    async def work(settings: Settings) -> None:
+        chosen = settings.profile(profile) if profile else _default(settings)
+        if chosen is None:
+            known = ", ".join(one.id for one in settings.profiles)
+            raise ConfigError([f"{profile}: there is no such profile. There are: {known}."])
+        session = Session(
+            new_session_id(), UserId("somebody"), chosen.id, "example", datetime.now(UTC)
+        )
+        volume = volume_name(settings.instance, session.owner)
+        subnet = next(
+            manifests.free_subnets(settings.docker.network_pool, settings.docker.network_prefix, ())
+        )
+        parts = {
+            "volume": manifests.docker_volume(volume, session.owner, settings),
+            "network": manifests.docker_network(session, chosen, settings, subnet=subnet),
+            "container": manifests.docker_container(session, chosen, settings, volume=volume),
+        }
+        json.dump(parts, sys.stdout, indent=2, ensure_ascii=False)
+        click.echo()
+
+    _run(work)
+
+
+def _default(settings: Settings) -> Profile:
+    return next((one for one in settings.profiles if one.default), settings.profiles[0])

@@ -1,0 +1,460 @@
+"""Settings of the hub: one TOML file and/or ``SLICERHUB_*`` variables, decoded strictly.
+
+A variable is named after its place: ``[ldap] url`` is ``SLICERHUB_LDAP_URL``; it wins over the
+file. Lists are comma separated in variables. For every text there is a twin with ``_FILE`` (or
+``_file``) behind its name, which names a file that holds the value: for secrets. An empty
+variable is an unset one. Profiles stand in the file only, as ``[profiles.<id>]``. Every fault is
+reported, not only the first.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+import tomllib
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+import msgspec
+
+from controller import __version__
+from controller.errors import ConfigError
+from controller.model import Profile
+
+PREFIX = "SLICERHUB_"
+FILE_VARIABLE = "SLICERHUB_CONFIG"
+"""Names the TOML file."""
+
+ReadFile = Callable[[str], str]
+
+
+class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where people log in. Either ``user_dn_template``, or ``search_base`` with a filter."""
+
+    url: str = ""  # ldaps://host:636, or ldap://host:389 with start_tls
+    start_tls: bool = False
+    allow_plaintext: bool = False  # ldap:// without StartTLS sends passwords in the clear
+    ca_file: str = ""  # PEM; empty: the system's authorities
+    user_dn_template: str = ""  # uid={username},ou=people,dc=example,dc=org
+    search_base: str = ""
+    search_filter: str = "(uid={username})"
+    bind_dn: str = ""  # service account for the search; empty: anonymous
+    bind_password: str = ""
+    uid_attribute: str = "uid"
+    name_attribute: str = "displayName"
+    group_base: str = ""  # empty: only the person's own memberOf is read
+    allowed_groups: frozenset[str] = frozenset()  # cn of each; empty: everyone with an account
+    admin_group: str = ""
+    connect_seconds: int = 3  # threats.md row 26
+    receive_seconds: int = 5
+    max_connections: int = 8  # threads that may wait for the directory at once
+
+    def __repr__(self) -> str:
+        """Say where, never the password."""
+        return f"Ldap(url={self.url!r})"
+
+
+class Docker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The engine and what the hub may take of it."""
+
+    host: str = "unix:///var/run/docker.sock"
+    timeout_seconds: int = 30
+    network_pool: str = "10.231.0.0/16"  # subnets of the sessions' networks come from here
+    network_prefix: int = 28  # of each: 14 addresses; 4096 sessions in a /16
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many sessions there may be."""
+
+    sessions_per_user: int = 3
+    sessions_total: int = 50
+
+
+class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a log-in lasts and how many failures are borne."""
+
+    hours: int = 12
+    attempts_per_user: int = 5  # failures of one name from one address before it is throttled
+    attempts_per_address: int = 30  # failures of one address, whatever the name
+    attempts_seconds: int = 300  # for which failures count
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that can be configured."""
+
+    instance: str = "slicerhub"  # tells two hubs on one engine apart
+    public_url: str = "http://localhost:8080"  # what people type
+    extra_urls: tuple[str, ...] = ()  # further addresses of the same entry point
+    orchestrator: Literal["docker", "memory"] = "docker"
+    data_dir: str = "/data"  # keys and store
+    gateway_url: str = "http://traefik:8080"  # Traefik as the controller reaches it
+    organisation: str = ""  # stands on the log-in page
+    help_line: str = ""  # whom to ask
+    demo: bool = False  # the demo directory with its known passwords is in use
+    listen: str = "0.0.0.0"  # noqa: S104 - what reaches the container is the network's matter
+    public_port: int = 8000
+    private_port: int = 8001
+    idle_seconds: int = 1800  # for profiles that do not say
+    failed_seconds: int = 600  # a failed session can be read about for so long
+    housekeeping_seconds: int = 10
+    ldap: Ldap = Ldap()
+    docker: Docker = Docker()
+    limits: Limits = Limits()
+    login: Login = Login()
+    profiles: tuple[Profile, ...] = ()
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All addresses of the public entry point, the canonical one first."""
+        return (self.public_url, *self.extra_urls)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Host names (without port) that the hub answers to."""
+        return tuple(dict.fromkeys(urlsplit(url).hostname or "" for url in self.urls))
+
+    @property
+    def secure(self) -> bool:
+        """Whether people come by HTTPS: cookies are then Secure and named ``__Host-``."""
+        return self.public_url.startswith("https://")
+
+    def profile(self, profile_id: str) -> Profile | None:
+        """Return the profile of that id, or None."""
+        return next((one for one in self.profiles if one.id == profile_id), None)
+
+
+SLICER = Profile(
+    id="slicer",
+    title="Slicer",
+    description="3D Slicer's viewer: volumes, volume rendering, segmentation",
+    image=f"slicerhub/slicer:{__version__}",
+    default=True,
+    cpus=4.0,
+    memory_mib=8192,
+)
+"""The profile of a hub whose configuration names none."""
+
+# Names of the program that this one succeeds -> ours; None: nothing to set any more.
+_UPSTREAM: dict[str, str | None] = {
+    "CONTAINER_ORCHESTRATOR": "orchestrator",
+    "INACTIVITY_TIME_SEC": "idle_seconds",
+    "MAX_SESSIONS": "limits.sessions_total",
+    "DOMAIN": "public_url",
+    "PORT": "public_url",
+    "NETWORK_NAME": None,
+}
+
+
+def load(environ: Mapping[str, str], read_file: ReadFile) -> tuple[Settings, list[str]]:
+    """Decode the settings. Returns them with notices for the log.
+
+    ``read_file`` gives the text of a file or raises OSError. Raises ConfigError with every
+    fault found.
+    """
+    faults: list[str] = []
+    notices: list[str] = []
+    tree = _read_toml(environ.get(FILE_VARIABLE, ""), read_file, faults)
+    raw_profiles = tree.pop("profiles", {})
+    places = _places()
+    values: dict[str, Any] = {}
+    _flatten(tree, places, values, faults)
+    values.update(_upstream(environ, notices))
+    values.update(_variables(environ, places, faults))
+    _resolve_files(values, places, read_file, faults)
+    settings = _build(values, places, faults)
+    profiles = _build_profiles(raw_profiles, settings.idle_seconds, faults)
+    settings = msgspec.structs.replace(settings, profiles=profiles)
+    faults.extend(_cross_check(settings, "ldap.url" in values))
+    if faults:
+        raise ConfigError(faults)
+    return settings, notices
+
+
+def _places() -> dict[str, Any]:
+    """Every setting's place -> its type: ``{"instance": str, "ldap.url": str, …}``."""
+    places: dict[str, Any] = {}
+    for name, kind in typing.get_type_hints(Settings).items():
+        if name == "profiles":
+            continue
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            inner = typing.get_type_hints(kind)
+            places |= {f"{name}.{key}": inner[key] for key in kind.__struct_fields__}
+        else:
+            places[name] = kind
+    return places
+
+
+def variable_of(place: str) -> str:
+    """``ldap.url`` -> ``SLICERHUB_LDAP_URL``."""
+    return PREFIX + place.replace(".", "_").upper()
+
+
+def _read_toml(path: str, read_file: ReadFile, faults: list[str]) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        return tomllib.loads(read_file(path))
+    except OSError as error:
+        faults.append(
+            f"{FILE_VARIABLE}: {path} cannot be read ({error.strerror}). Correct the path."
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        faults.append(f"{path}: not valid TOML: {error}.")
+    return {}
+
+
+def _flatten(
+    tree: dict[str, Any], places: dict[str, Any], values: dict[str, Any], faults: list[str]
+) -> None:
+    for key, value in tree.items():
+        if isinstance(value, dict) and any(place.startswith(f"{key}.") for place in places):
+            inner = cast("dict[str, Any]", value)
+            found: dict[str, Any] = {f"{key}.{name}": item for name, item in inner.items()}
+        else:
+            found = {key: value}
+        for place, item in found.items():
+            if place in places or _file_twin(place, places):
+                values[place] = item
+            else:
+                faults.append(_unknown(place, list(places)))
+
+
+def _file_twin(place: str, places: dict[str, Any]) -> str | None:
+    base = place.removesuffix("_file")
+    return base if base != place and places.get(base) is str else None
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]}?" if close else "Remove it."
+    return f"{name}: no such setting. {hint}"
+
+
+def _upstream(environ: Mapping[str, str], notices: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, place in _UPSTREAM.items():
+        if name not in environ or name in {"DOMAIN", "PORT"}:
+            continue
+        if place is None:
+            notices.append(f"{name} has no effect: every session has a network of its own.")
+        else:
+            values[place] = environ[name]
+            notices.append(f"{name} is understood; its name here is {variable_of(place)}.")
+    if "DOMAIN" in environ:
+        port = environ.get("PORT", "")
+        values["public_url"] = f"http://{environ['DOMAIN']}" + (f":{port}" if port else "")
+        notices.append(
+            f"DOMAIN and PORT are understood; their name here is {variable_of('public_url')}."
+        )
+    return values
+
+
+def _variables(
+    environ: Mapping[str, str], places: dict[str, Any], faults: list[str]
+) -> dict[str, Any]:
+    by_variable = {variable_of(place): place for place in places}
+    by_variable |= {
+        f"{variable}_FILE": f"{place}_file"
+        for variable, place in tuple(by_variable.items())
+        if places[place] is str and f"{variable}_FILE" not in by_variable
+    }
+    values: dict[str, Any] = {}
+    for name, text in environ.items():
+        if not name.startswith(PREFIX) or name == FILE_VARIABLE or not text:
+            continue  # Compose hands on unset variables as empty ones
+        if place := by_variable.get(name):
+            values[place] = _split(text, places.get(place, str))
+        else:
+            faults.append(_unknown(name, list(by_variable)))
+    return values
+
+
+def _split(text: str, kind: object) -> object:
+    """Turn a comma separated variable into a list where the setting is one."""
+    if typing.get_origin(kind) in {tuple, frozenset}:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _resolve_files(
+    values: dict[str, Any], places: dict[str, Any], read_file: ReadFile, faults: list[str]
+) -> None:
+    for place in [one for one in values if one not in places]:
+        base = _file_twin(place, places)
+        path = values.pop(place)
+        if base is None or not isinstance(path, str):
+            faults.append(f"{place}: must be the path of a file.")
+            continue
+        try:
+            values[base] = read_file(path).rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"{place}: {path} cannot be read ({error}). Correct the path.")
+
+
+def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) -> Settings:
+    good: dict[str, Any] = {}
+    for place, value in values.items():
+        try:
+            good[place] = msgspec.convert(value, places[place], strict=False)
+        except msgspec.ValidationError as error:
+            faults.append(f"{place} ({variable_of(place)}): {error}.")
+    top = {place: value for place, value in good.items() if "." not in place}
+    for section, kind in (("ldap", Ldap), ("docker", Docker), ("limits", Limits), ("login", Login)):
+        inner = {
+            place.partition(".")[2]: value
+            for place, value in good.items()
+            if place.startswith(f"{section}.")
+        }
+        top[section] = kind(**inner)
+    return Settings(**top)
+
+
+def _build_profiles(raw: object, idle_seconds: int, faults: list[str]) -> tuple[Profile, ...]:
+    if not isinstance(raw, dict):
+        faults.append("profiles: must be tables like [profiles.slicer].")
+        return ()
+    tables = cast("dict[str, Any]", raw)
+    profiles: list[Profile] = []
+    for profile_id, table in tables.items():
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", profile_id):
+            faults.append(
+                f"profiles.{profile_id}: an id has a-z, 0-9 and '-' only, 32 characters at most."
+            )
+            continue
+        profile = _build_profile(profile_id, table, idle_seconds, faults)
+        if profile is not None:
+            profiles.append(profile)
+    return tuple(profiles) or (msgspec.structs.replace(SLICER, idle_seconds=idle_seconds),)
+
+
+def _build_profile(
+    profile_id: str, table: object, idle_seconds: int, faults: list[str]
+) -> Profile | None:
+    place = f"profiles.{profile_id}"
+    if not isinstance(table, dict):
+        faults.append(f"{place}: must be a table.")
+        return None
+    given = {"id": profile_id, "title": profile_id, "idle_seconds": idle_seconds} | cast(
+        "dict[str, Any]", table
+    )
+    hints = typing.get_type_hints(Profile)
+    before = len(faults)
+    for name, value in given.items():
+        if name not in hints:
+            faults.append(_unknown(f"{place}.{name}", [f"{place}.{one}" for one in hints]))
+            continue
+        try:
+            msgspec.convert(value, hints[name])
+        except msgspec.ValidationError as error:
+            faults.append(f"{place}.{name}: {error}.")
+    if not given.get("image"):
+        faults.append(f'{place}.image is missing. Name the image, like "slicerhub/slicer".')
+    return msgspec.convert(given, Profile) if len(faults) == before else None
+
+
+def _cross_check(settings: Settings, ldap_configured: bool) -> list[str]:
+    faults = [*_check_addresses(settings), *_check_numbers(settings)]
+    if ldap_configured or settings.orchestrator != "memory":
+        faults += _check_ldap(settings.ldap)
+    defaults = [one.id for one in settings.profiles if one.default]
+    if len(defaults) > 1:
+        faults.append(f"profiles: only one may be the default, not {', '.join(defaults)}.")
+    return faults
+
+
+def _check_addresses(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,15}", settings.instance):
+        faults.append(
+            f"instance: {settings.instance!r} must begin with a letter and have a-z, 0-9 and "
+            "'-' only, 16 characters at most."
+        )
+    for place, url in (
+        *(("public_url", url) for url in (settings.public_url,)),
+        *(("extra_urls", url) for url in settings.extra_urls),
+        ("gateway_url", settings.gateway_url),
+    ):
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?", url):
+            faults.append(
+                f"{place}: {url!r} must be like https://slicer.example.org, without a path."
+            )
+    try:
+        pool = ipaddress.ip_network(settings.docker.network_pool)
+    except ValueError as error:
+        faults.append(f"docker.network_pool: {error}. Write it like 10.231.0.0/16.")
+    else:
+        if not pool.prefixlen <= settings.docker.network_prefix <= pool.max_prefixlen - 2:
+            faults.append(
+                f"docker.network_prefix: /{settings.docker.network_prefix} does not fit into "
+                f"{pool}; 28 is usual."
+            )
+    return faults
+
+
+def _check_numbers(settings: Settings) -> list[str]:
+    positive: dict[str, float] = {
+        "limits.sessions_per_user": settings.limits.sessions_per_user,
+        "limits.sessions_total": settings.limits.sessions_total,
+        "login.hours": settings.login.hours,
+        "housekeeping_seconds": settings.housekeeping_seconds,
+    }
+    for one in settings.profiles:
+        positive |= {
+            f"profiles.{one.id}.cpus": one.cpus,
+            f"profiles.{one.id}.memory_mib": one.memory_mib,
+            f"profiles.{one.id}.port": one.port,
+            f"profiles.{one.id}.start_seconds": one.start_seconds,
+        }
+    faults = [f"{place}: must be more than 0." for place, value in positive.items() if value <= 0]
+    faults += [
+        f"profiles.{one.id}.uid: 0 is root; name another."
+        for one in settings.profiles
+        if one.uid <= 0
+    ]
+    faults += [
+        f"profiles.{one.id}.{name}: must begin with '/'."
+        for one in settings.profiles
+        for name, path in (("home", one.home), ("ready_path", one.ready_path))
+        if not path.startswith("/")
+    ]
+    return faults
+
+
+def _check_ldap(ldap: Ldap) -> list[str]:
+    if not ldap.url:
+        return ["ldap.url (SLICERHUB_LDAP_URL) is missing. Write it like ldaps://ldap.example.org."]
+    faults: list[str] = []
+    if not re.fullmatch(r"ldaps?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?/?", ldap.url):
+        faults.append(f"ldap.url: {ldap.url!r} must be like ldaps://ldap.example.org:636.")
+    elif ldap.url.startswith("ldap://") and not (ldap.start_tls or ldap.allow_plaintext):
+        faults.append(
+            "ldap.url: ldap:// would send passwords in the clear. Use ldaps://, or set "
+            "ldap.start_tls; for a test only, ldap.allow_plaintext."
+        )
+    if ldap.url.startswith("ldaps://") and ldap.start_tls:
+        faults.append("ldap.start_tls: ldaps:// is encrypted already; remove one of them.")
+    if bool(ldap.user_dn_template) == bool(ldap.search_base):
+        faults.append(
+            "ldap: set either user_dn_template (like uid={username},ou=people,dc=example,dc=org) "
+            "or search_base, not both and not neither."
+        )
+    faults += [
+        f"ldap.{name}: {{username}} must stand in it exactly once."
+        for name, text in (
+            ("user_dn_template", ldap.user_dn_template),
+            ("search_filter", ldap.search_filter),
+        )
+        if text and text.count("{username}") != 1
+    ]
+    if ldap.bind_password and not ldap.bind_dn:
+        faults.append("ldap.bind_dn is missing: bind_password is given. Name the account.")
+    return faults
+
+
+def read_text(path: str) -> str:
+    """Read a file of the configuration: the I/O that ``load`` is given in the real program."""
+    return Path(path).read_text(encoding="utf-8")

@@ -1,0 +1,207 @@
+"""What can go wrong, each with a sentence that tells the reader what to do.
+
+HubError
+ +- ConfigError              the configuration has faults (all of them, at once)
+ +- Refused                  the hub works; this request is not granted
+ |   +- LoginRefused         user name or password wrong, or not in an allowed group
+ |   +- NotLoggedIn          no log-in, or one that is over
+ |   +- Forged               not sent by the hub's own pages
+ |   +- TooManyAttempts      log-in throttled for a while
+ |   +- NotAllowed           a verb or profile that this person may not use
+ |   +- InvalidRequest       a value in the request is not acceptable
+ |   +- NoSuchSession        unknown, foreign and stopped ids alike
+ |   +- SessionExists        that name runs already
+ |   +- SessionStopping      that name is just being stopped
+ |   +- QuotaReached         too many sessions
+ |   +- ImageRefused         the profile's image is missing or unsafe
+ +- Unavailable              a part the hub needs is away; worth another try
+     +- DirectoryUnavailable
+     +- EngineUnavailable
+     +- GatewayUnavailable
+     +- StoreUnavailable
+     +- NotReadyYet          the controller has not read all sessions yet
+
+Foreign exceptions (ldap3, docker, httpx, sqlite3) are mapped to these in the one module that
+imports the library. ``status`` is the HTTP status that a request ending in this error gets.
+"""
+
+from __future__ import annotations
+
+
+class HubError(Exception):
+    """Base of all errors of the hub; ``str(error)`` is a sentence for the person in front of it."""
+
+    status: int = 500
+    title: str = "Something went wrong in the hub"
+    retry_after: int | None = None  # seconds
+
+    def extra(self) -> dict[str, str]:
+        """Return what a program may want to know besides the sentence."""
+        return {}
+
+
+class ConfigError(HubError):
+    """The configuration cannot be used. ``faults``: one sentence each, name and fix in it."""
+
+    title = "The configuration has faults"
+
+    def __init__(self, faults: list[str]) -> None:
+        """Keep every fault, so that all of them are mended in one go."""
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Refused(HubError):
+    """The request was understood and is not granted."""
+
+    status = 403
+    title = "Not allowed"
+
+
+class LoginRefused(Refused):
+    """User name or password wrong, or not entitled: never which of them."""
+
+    status = 401
+    title = "Log-in refused"
+
+    def __init__(self) -> None:
+        """Say the same words whatever the cause was."""
+        super().__init__("User name or password is wrong, or this account may not use the hub.")
+
+
+class NotLoggedIn(Refused):
+    """The request carries no log-in that stands."""
+
+    status = 401
+    title = "Not logged in"
+
+    def __init__(self) -> None:
+        """Say the same for a missing, an expired and a revoked log-in."""
+        super().__init__("Log in to go on.")
+
+
+class Forged(Refused):
+    """A changing request that does not come from the hub's own pages (threats.md row 17)."""
+
+    title = "Not from this page"
+
+    def __init__(self) -> None:
+        """Tell what helps if it was no attack."""
+        super().__init__("This did not come from the hub's own page. Reload it and try again.")
+
+
+class TooManyAttempts(Refused):
+    """Too many failed log-ins. ``retry_after``: seconds until the next try is looked at."""
+
+    status = 429
+    title = "Too many attempts"
+
+    def __init__(self, retry_after: int) -> None:
+        """Say nothing of whether this password would have been right."""
+        super().__init__("Too many failed attempts. Wait a little and try again.")
+        self.retry_after = retry_after
+
+
+class NotAllowed(Refused):
+    """A profile or verb that this person may not use."""
+
+
+class InvalidRequest(Refused):
+    """A value of the request cannot be accepted; the sentence names it and what is accepted."""
+
+    status = 400
+    title = "That cannot be used"
+
+
+class NoSuchSession(Refused):
+    """Unknown, foreign and stopped sessions: one answer for all three (threats.md row 7)."""
+
+    status = 404
+    title = "No such session"
+
+    def __init__(self) -> None:
+        """Say nothing that tells the three apart."""
+        super().__init__("There is no such session, or it is not yours.")
+
+
+class SessionExists(Refused):
+    """A session of that name runs already. ``session_id`` is its id."""
+
+    status = 409
+    title = "Already running"
+
+    def __init__(self, session_id: str) -> None:
+        """Keep the id, so that the caller can open what runs."""
+        super().__init__("A session of that name runs already. Open it, or choose another name.")
+        self.session_id = session_id
+
+    def extra(self) -> dict[str, str]:
+        """Return the id of what runs."""
+        return {"session": self.session_id}
+
+
+class SessionStopping(Refused):
+    """A session of that name is being stopped; its files are still being put away."""
+
+    status = 409
+    title = "Still stopping"
+
+    def __init__(self) -> None:
+        """Tell to wait: two sessions on one set of files would spoil them."""
+        super().__init__("The session of that name is still stopping. Try again in a moment.")
+        self.retry_after = 5
+
+
+class QuotaReached(Refused):
+    """Too many sessions of this person or in total."""
+
+    status = 429
+    title = "No place left"
+
+    def __init__(self, sentence: str) -> None:
+        """Retry after a minute: sessions end by people's hands, not by the clock."""
+        super().__init__(sentence)
+        self.retry_after = 60
+
+
+class ImageRefused(Refused):
+    """The image of a profile is missing, or carries what only the hub may set."""
+
+    status = 409
+    title = "This profile cannot be started"
+
+
+class Unavailable(HubError):
+    """A part that the hub needs does not answer; trying again later may help."""
+
+    status = 503
+    title = "Not available at the moment"
+
+    def __init__(self, sentence: str) -> None:
+        """Suggest another try in five seconds."""
+        super().__init__(sentence)
+        self.retry_after = 5
+
+
+class DirectoryUnavailable(Unavailable):
+    """LDAP does not answer, or not as configured."""
+
+
+class EngineUnavailable(Unavailable):
+    """Docker (or the proxy before it) does not answer, or refuses."""
+
+
+class GatewayUnavailable(Unavailable):
+    """Traefik does not answer the controller."""
+
+
+class StoreUnavailable(Unavailable):
+    """The store cannot be read or written: nobody is let in by it."""
+
+
+class NotReadyYet(Unavailable):
+    """The controller has just started and has not read all sessions yet."""
+
+    def __init__(self) -> None:
+        """Nothing to mend; it takes a second."""
+        super().__init__("The hub is starting. Try again in a few seconds.")

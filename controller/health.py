@@ -1,0 +1,73 @@
+"""Is the controller fit to work? ``/healthz``: it is alive; ``/readyz``: its parts answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+import msgspec
+
+from controller.errors import HubError, NotReadyYet
+from controller.web import Hub
+
+_PING_SECONDS = 6.0  # a part that takes longer counts as away
+_KEEP_SECONDS = 5.0  # health checks come often; the directory must not feel them
+
+
+class Report(msgspec.Struct, frozen=True):
+    """``parts``: "ok" or a sentence, by the part's name."""
+
+    ready: bool
+    parts: dict[str, str]
+
+
+class Health:
+    """Asks every part, and remembers the answer for a few seconds."""
+
+    def __init__(self, hub: Hub) -> None:
+        """Nothing is asked before the first ``report``."""
+        self._parts: dict[str, Callable[[], Awaitable[None]]] = {
+            "sessions": _sessions_read(hub),
+            "store": hub.store.ping,
+            "engine": hub.orchestrator.ping,
+            "directory": hub.directory.ping,
+        }
+        self._turn = anyio.Lock()
+        self._report: Report | None = None
+        self._at = 0.0
+
+    async def report(self) -> Report:
+        """Return how the parts are."""
+        async with self._turn:
+            if self._report is None or time.monotonic() - self._at >= _KEEP_SECONDS:
+                self._report = await self._ask()
+                # What is not ready yet may be so the next moment.
+                self._at = time.monotonic() if self._report.ready else 0.0
+            return self._report
+
+    async def _ask(self) -> Report:
+        found: dict[str, str] = {}
+
+        async def ask(name: str, ping: Callable[[], Awaitable[None]]) -> None:
+            found[name] = f"no answer within {_PING_SECONDS:.0f} seconds"
+            with anyio.move_on_after(_PING_SECONDS):
+                try:
+                    await ping()
+                except HubError as error:
+                    found[name] = str(error)
+                else:
+                    found[name] = "ok"
+
+        async with anyio.create_task_group() as group:
+            for name, ping in self._parts.items():
+                group.start_soon(ask, name, ping)
+        return Report(all(text == "ok" for text in found.values()), dict(sorted(found.items())))
+
+
+def _sessions_read(hub: Hub) -> Callable[[], Awaitable[None]]:
+    async def ping() -> None:
+        if not hub.sessions.ready:
+            raise NotReadyYet
+
+    return ping

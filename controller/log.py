@@ -1,0 +1,55 @@
+"""Logs: one JSON line an event on standard output, whoever wrote it.
+
+Values are escaped by JSON, so that a name with a line break stays one line; what could be a
+secret is struck out by its key.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+_SECRET = ("password", "secret", "token", "cookie", "authorization", "csrf")
+_VALUE_MAX = 2000  # characters of one value
+
+
+def configure() -> None:
+    """Set up structlog, and the standard library's logging to end in it."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        strike_out,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def strike_out(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Replace what may be a secret, and shorten what is too long."""
+    del logger, method
+    for key, value in event.items():
+        if any(word in key.lower() for word in _SECRET):
+            event[key] = "***"
+        elif isinstance(value, str) and len(value) > _VALUE_MAX:
+            event[key] = value[:_VALUE_MAX] + "…"
+    return event

@@ -1,0 +1,197 @@
+"""Who is logged in: from password to token and back, and when it ends.
+
+A log-in stands as long as it is in the store; its mirror in memory answers verify without
+waiting. Failures are counted in the store for a name at an address and for an address alone, so
+that guessing is slowed down and nobody can lock a person out from elsewhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import anyio
+import msgspec
+import structlog
+
+from controller.config import Settings
+from controller.directory import Directory
+from controller.errors import LoginRefused, TooManyAttempts
+from controller.model import Person
+from controller.routing import login_cookie
+from controller.store import Login, Store
+from controller.tokens import Audience, Claims, KeyRing, TokenRefused, VerifiedTokens
+
+_REFUSAL_SECONDS = 1.0
+"""No refusal is answered earlier, so that its time tells nothing of the cause."""
+
+_NAME_LOGGED = 64  # characters of a user name that stand in the log
+_COOKIE_MAX = 16_384  # bytes of a Cookie header that are looked at
+
+_log = structlog.get_logger("logins")
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A fresh log-in and the token that proves it."""
+
+    login: Login
+    token: str
+
+
+class Logins:
+    """All log-ins of this instance."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Directory,
+        store: Store,
+        ring: KeyRing,
+        *,
+        wall: Callable[[], float],
+        new_sid: Callable[[], str] = lambda: secrets.token_urlsafe(24),
+    ) -> None:
+        """``wall``: seconds since the epoch; ``new_sid`` makes the ids of log-ins."""
+        self._settings = settings
+        self._directory = directory
+        self._store = store
+        self._ring = ring
+        self._tokens = VerifiedTokens(ring, wall)
+        self._wall = wall
+        self._new_sid = new_sid
+        self._live: dict[str, Login] = {}
+        self.cookie = login_cookie(settings.instance, secure=settings.secure)
+
+    async def load(self) -> None:
+        """Read the store; before that nobody counts as logged in. Raises StoreUnavailable."""
+        self._live = {login.sid: login for login in await self._store.logins(self._wall())}
+
+    async def enter(
+        self, username: str, password: str, *, address: str, audience: Audience
+    ) -> Entry:
+        """Log somebody in by password.
+
+        Raises LoginRefused, TooManyAttempts, DirectoryUnavailable or StoreUnavailable; the first
+        two after the same time, whatever the cause.
+        """
+        earliest = anyio.current_time() + _REFUSAL_SECONDS
+        keys = (f"user:{username[:_NAME_LOGGED].casefold()}@{address}", f"address:{address}")
+        try:
+            await self._check_throttle(keys)
+            person = await self._directory.authenticate(username, password)
+        except (LoginRefused, TooManyAttempts) as error:
+            _log.info(
+                "login_refused",
+                user=username[:_NAME_LOGGED],
+                address=address,
+                why=type(error).__name__,
+            )
+            if isinstance(error, LoginRefused):
+                for key in keys:
+                    await self._store.add_failure(key, self._wall())
+            await anyio.sleep_until(earliest)
+            raise
+        await self._store.clear_failures(keys[0])
+        return await self._admit(person, address, audience)
+
+    async def _check_throttle(self, keys: tuple[str, str]) -> None:
+        window = self._settings.login.attempts_seconds
+        now = self._wall()
+        limits = (
+            self._settings.login.attempts_per_user,
+            self._settings.login.attempts_per_address,
+        )
+        for key, limit in zip(keys, limits, strict=True):
+            failures = await self._store.failures(key, now - window)
+            if len(failures) >= limit:
+                raise TooManyAttempts(retry_after=max(1, round(failures[-limit] + window - now)))
+
+    async def _admit(self, person: Person, address: str, audience: Audience) -> Entry:
+        now = self._wall()
+        expires = now + self._settings.login.hours * 3600
+        login = Login(sid=self._new_sid(), person=person, created=now, expires=expires)
+        await self._store.add_login(login)
+        self._live[login.sid] = login
+        _log.info("login", user=person.uid, address=address, kind=audience.value)
+        claims = Claims(sub=person.uid, sid=login.sid, aud=audience, iat=now, exp=expires)
+        return Entry(login, self._ring.issue(claims))
+
+    async def leave(self, login: Login) -> None:
+        """End a log-in, here at once and in the store for good."""
+        self._live.pop(login.sid, None)
+        await self._store.remove_login(login.sid)
+        _log.info("logout", user=login.person.uid)
+
+    def by_cookie(self, header: str) -> Login | None:
+        """Return the log-in that a Cookie header proves, or None."""
+        return self._by_token(cookie_of(header, self.cookie), Audience.LOGIN)
+
+    def by_bearer(self, header: str) -> Login | None:
+        """Return the log-in that an Authorization header proves, or None."""
+        return self._by_token(bearer_of(header), Audience.API)
+
+    def _by_token(self, token: str, audience: Audience) -> Login | None:
+        if not token:
+            return None
+        try:
+            claims = self._tokens.verify(token, audience)
+        except TokenRefused:
+            return None
+        login = self._live.get(claims.sid)
+        if login is None or login.person.uid != claims.sub or login.expires <= self._wall():
+            return None
+        return login
+
+    def is_service(self, header: str, session_id: str) -> bool:
+        """Tell whether an Authorization header is the controller's own, for this session."""
+        token = bearer_of(header)
+        if not token:
+            return False
+        try:
+            return self._tokens.verify(token, Audience.SERVICE).sid == session_id
+        except TokenRefused:
+            return False
+
+    def csrf(self, login: Login) -> str:
+        """Return what a form of this log-in must carry."""
+        return self._ring.csrf(login.sid)
+
+    def csrf_matches(self, login: Login, given: str) -> bool:
+        """Tell whether a form was made for this log-in."""
+        return self._ring.csrf_matches(login.sid, given)
+
+    async def sweep(self) -> None:
+        """Forget log-ins that are over."""
+        await self._store.logins(self._wall())
+        now = self._wall()
+        self._live = {sid: one for sid, one in self._live.items() if one.expires > now}
+
+
+def bearer_of(header: str) -> str:
+    """Return the token of an Authorization header, or ""."""
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def cookie_of(header: str, name: str) -> str:
+    """Return the value of one cookie, or "".
+
+    Two different values under one name mean that a page below the hub has planted one: then none
+    is believed. (The standard library's parser gives up at the first cookie that it does not
+    like, which would let any session log its user out of the hub.)
+    """
+    if len(header) > _COOKIE_MAX:
+        return ""
+    pieces = (piece.strip().partition("=") for piece in header.split(";"))
+    values = {value for key, _, value in pieces if key == name}
+    return values.pop() if len(values) == 1 else ""
+
+
+def without_cookie(header: str, name: str) -> str:
+    """Return a Cookie header without the cookie ``name`` (and its twins in other case)."""
+    kept = [
+        part
+        for part in (piece.strip() for piece in header.split(";"))
+        if part and part.partition("=")[0].strip().lower() != name.lower()
+    ]
+    return "; ".join(kept)

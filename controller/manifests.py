@@ -1,0 +1,135 @@
+"""What is sent to an engine for a session, as plain values of the engine's own API.
+
+Pure: no client, no clock. Docker's bodies are those of its API 1.41 (engine 20.10).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from controller import labels, routing
+from controller.config import Settings
+from controller.model import Egress, Profile, Session, SessionId, UserId
+
+_MIB = 1024 * 1024
+_CPU_PERIOD = 100_000  # microseconds; the kernel's default
+_TMP_MIB = 1024  # of /tmp, in memory
+_STOP_SECONDS = 10  # the engine's own grace when it shuts down by itself
+
+
+def network_name(instance: str, session_id: SessionId) -> str:
+    """Name of the network that a session has for itself and Traefik."""
+    return f"{instance}-{session_id}"
+
+
+def docker_labels(session: Session, profile: Profile, settings: Settings) -> dict[str, str]:
+    """Return all labels of a session's container: the hub's and Traefik's."""
+    return labels.encode(session, settings.instance) | routing.traefik_labels(
+        session.id,
+        profile,
+        hosts=settings.hosts,
+        network=network_name(settings.instance, session.id),
+        cookie=routing.login_cookie(settings.instance, secure=settings.secure),
+    )
+
+
+def docker_container(
+    session: Session, profile: Profile, settings: Settings, *, volume: str
+) -> dict[str, Any]:
+    """Return the body of ``POST /containers/create`` for a session.
+
+    Hardened by default (threats.md row 34). CPU is limited by quota and not by NanoCpus, which
+    the engine refuses when a profile allows more cores than the machine has.
+    """
+    network = network_name(settings.instance, session.id)
+    memory = profile.memory_mib * _MIB
+    environment = {
+        "HOME": profile.home,
+        "SLICERHUB_SESSION": session.id,
+        "SLICERHUB_USER": session.owner,
+    } | profile.environment
+    return {
+        "Image": profile.image,
+        "User": f"{profile.uid}:{profile.uid}",
+        "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
+        "Labels": docker_labels(session, profile, settings),
+        # Traefik has no router for a container whose health is still "starting"; readiness is
+        # what the controller sees through Traefik.
+        "Healthcheck": {"Test": ["NONE"]},
+        "StopTimeout": _STOP_SECONDS,
+        "HostConfig": {
+            "NetworkMode": network,
+            "Mounts": [{"Type": "volume", "Source": volume, "Target": profile.home}],
+            "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={_TMP_MIB}m"},  # noqa: S108
+            "ReadonlyRootfs": profile.read_only,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "Privileged": False,
+            "IpcMode": "private",
+            "Memory": memory,
+            "MemorySwap": memory,
+            "CpuPeriod": _CPU_PERIOD,
+            "CpuQuota": int(profile.cpus * _CPU_PERIOD),
+            "PidsLimit": profile.pids,
+            "ShmSize": profile.shm_mib * _MIB,
+            "RestartPolicy": {"Name": "no"},
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+        },
+        "NetworkingConfig": {"EndpointsConfig": {network: {}}},
+    }
+
+
+def docker_network(
+    session: Session, profile: Profile, settings: Settings, *, subnet: str
+) -> dict[str, Any]:
+    """Return the body of ``POST /networks/create`` for a session's own network.
+
+    Without egress the network is internal, and its bridge has no address: the host cannot be
+    reached from inside either.
+    """
+    internal = profile.egress is Egress.NONE
+    return {
+        "Name": network_name(settings.instance, session.id),
+        "Driver": "bridge",
+        "CheckDuplicate": True,
+        "Internal": internal,
+        "Attachable": False,
+        "EnableIPv6": False,
+        "IPAM": {"Driver": "default", "Config": [{"Subnet": subnet}]},
+        "Options": {"com.docker.network.bridge.inhibit_ipv4": "true"} if internal else {},
+        "Labels": labels.encode(session, settings.instance),
+    }
+
+
+def docker_volume(name: str, owner: UserId, settings: Settings) -> dict[str, Any]:
+    """Return the body of ``POST /volumes/create`` for a person's files."""
+    return {
+        "Name": name,
+        "Driver": "local",
+        "Labels": {
+            labels.INSTANCE: settings.instance,
+            labels.SCHEMA: labels.SCHEMA_VERSION,
+            labels.OWNER: owner,
+        },
+    }
+
+
+def free_subnets(pool: str, prefix: int, used: Iterable[str]) -> Iterator[str]:
+    """Yield the pool's subnets that overlap no used one, lowest first.
+
+    ``used``: subnets of all networks of the engine, foreign ones too; what is no IPv4 subnet is
+    passed over.
+    """
+    taken = [network for network in map(_parse_subnet, used) if network is not None]
+    for subnet in ipaddress.IPv4Network(pool).subnets(new_prefix=prefix):
+        if not any(subnet.overlaps(other) for other in taken):
+            yield str(subnet)
+
+
+def _parse_subnet(text: str) -> ipaddress.IPv4Network | None:
+    try:
+        return ipaddress.IPv4Network(text, strict=False)
+    except ValueError:
+        return None

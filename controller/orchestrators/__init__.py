@@ -1,0 +1,63 @@
+"""The contract between the hub and an engine that runs sessions.
+
+An engine holds the only record of a session (its labels); whoever asks twice gets the same
+answer. Implementations do I/O only: what they send is built in ``labels``, ``routing`` and
+``manifests``, what it means is decided in ``lifecycle``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from controller.model import Observed, Session, SessionId, Usage
+
+
+class Orchestrator(Protocol):
+    """Every method raises EngineUnavailable if the engine does not answer as it should."""
+
+    async def ensure(self, session: Session) -> None:
+        """Make the session exist and run; returns when the engine accepted it, not when ready.
+
+        Idempotent; mends what a crash left half made. Raises SessionExists or SessionStopping if
+        the same owner has one of the same name, ImageRefused if the profile's image is missing
+        or unsafe. After any error nothing of a session that did not exist before is left.
+        """
+        ...
+
+    async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
+        """End the session and forget it; its owner's files stay.
+
+        The program inside has ``grace`` to put things away. Idempotent: a missing session is
+        success, a removal that was cut short is finished.
+        """
+        ...
+
+    async def get(self, session_id: SessionId) -> Observed | None:
+        """Return what is known of one session now, or None."""
+        ...
+
+    async def list(self) -> Sequence[Observed]:
+        """Return all sessions of this instance; what carries no readable labels is left out."""
+        ...
+
+    def watch(self) -> AsyncIterator[Sequence[Observed]]:
+        """Yield whole snapshots, now and after any change; reconnects by itself, never ends."""
+        ...
+
+    def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
+        """Yield the last ``tail`` lines of the session's output; nothing if it is gone."""
+        ...
+
+    async def usage(self, session_id: SessionId) -> Usage | None:
+        """Return CPU and memory since the last call; None if not known (yet)."""
+        ...
+
+    async def check(self, profile_id: str) -> None:
+        """Raise ImageRefused unless this profile could be started."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the engine answers."""
+        ...

@@ -1,0 +1,501 @@
+"""Sessions on one Docker engine: a container, a network of its own, the owner's volume.
+
+The container is the record: it is made after the network and removed last, so a network
+without one is what a crash left of a launch. While a session is being stopped its container
+carries ``.stopping`` behind its name: labels cannot be changed, and the mark has to survive the
+controller. Calls of the engine's client block and go to a bounded number of threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+import docker
+import docker.errors
+import requests
+import structlog
+
+from controller import labels, manifests
+from controller.config import Settings
+from controller.errors import EngineUnavailable, ImageRefused, SessionExists, SessionStopping
+from controller.model import (
+    Observed,
+    Profile,
+    Session,
+    SessionId,
+    Usage,
+    object_name,
+    parse_session_id,
+    volume_name,
+)
+
+_T = TypeVar("_T")
+_Facts = Mapping[str, Any]  # an object of the engine's API, as decoded JSON
+_Api = Any  # docker.APIClient, whose stubs know its answers only in part
+
+_THREADS = 16
+_SUBNET_TRIES = 8
+_RELIST_SECONDS = 30.0  # an event stream may stall without a word
+_DEBOUNCE_SECONDS = 0.02  # one start makes several events
+_RETRY_SECONDS = 1.0
+_STOPPING = ".stopping"
+
+_log = structlog.get_logger("docker")
+
+
+class DockerOrchestrator:
+    """See Orchestrator."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing is asked of the engine before the first call."""
+        self._settings = settings
+        self._client: _Api = None
+        self._limiter = anyio.CapacityLimiter(_THREADS)
+        self._subnets = anyio.Lock()
+        self._samples: dict[SessionId, tuple[datetime, int]] = {}
+        self._ended: dict[str, _Facts] = {}  # what inspect said of containers that ended: final
+
+    async def ensure(self, session: Session) -> None:
+        """See Orchestrator."""
+        profile = await self._checked_profile(session.profile)
+        volume = volume_name(self._settings.instance, session.owner)
+        body = manifests.docker_volume(volume, session.owner, self._settings)
+        await self._call(
+            lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
+        )
+        network = manifests.network_name(self._settings.instance, session.id)
+        existed = await self._exists(session)
+        try:
+            await self._ensure_network(session, profile)
+            await self._ensure_container(session, profile, volume)
+            # Joined before the start: Traefik routes at the start's event.
+            await self._join_traefik(network)
+            await self._call(lambda api: api.start(self._container_name(session)))
+        except BaseException:
+            if not existed:
+                with anyio.CancelScope(shield=True):
+                    await self._undo(session)
+            raise
+
+    async def _exists(self, session: Session) -> bool:
+        found = await self._inspect(self._container_name(session))
+        if found is None:
+            found = await self._inspect(self._container_name(session) + _STOPPING)
+            if found is not None:
+                raise SessionStopping
+            return False
+        theirs = found["Config"]["Labels"].get(labels.SESSION, "")
+        if theirs != session.id:
+            raise SessionExists(theirs)
+        return True
+
+    async def _undo(self, session: Session) -> None:
+        try:
+            found = await self._inspect(self._container_name(session))
+            if found is not None and found["Config"]["Labels"].get(labels.SESSION) == session.id:
+                await self._remove_container(found["Id"])
+            await self._remove_network(session.id)
+        except EngineUnavailable as error:
+            # Housekeeping finds the rest by its labels.
+            _log.warning("half_made_session_left", session=session.id, error=str(error))
+
+    async def _ensure_network(self, session: Session, profile: Profile) -> None:
+        docker_settings = self._settings.docker
+        name = manifests.network_name(self._settings.instance, session.id)
+        if await self._call(lambda api: api.networks(names=[f"^{name}$"])):
+            return
+        async with self._subnets:
+            used = used_subnets(await self._call(lambda api: api.networks()))
+            free = manifests.free_subnets(
+                docker_settings.network_pool, docker_settings.network_prefix, used
+            )
+            for _, subnet in zip(range(_SUBNET_TRIES), free, strict=False):
+                body = manifests.docker_network(session, profile, self._settings, subnet=subnet)
+                try:
+                    await self._call(partial(_create_network, body=body))
+                except _OverlapError:
+                    continue  # a foreign network took it meanwhile, or the host routes it
+                return
+        raise EngineUnavailable(
+            f"No network is free in {docker_settings.network_pool}. The administrator must widen "
+            "docker.network_pool."
+        )
+
+    async def _ensure_container(self, session: Session, profile: Profile, volume: str) -> None:
+        config = manifests.docker_container(session, profile, self._settings, volume=volume)
+        name = self._container_name(session)
+        try:
+            await self._call(lambda api: api.create_container_from_config(config, name))
+        except _ConflictError:
+            await self._exists(session)  # raises unless it is this very session
+
+    async def _join_traefik(self, network: str) -> None:
+        for one in await self._ours(f"{labels.COMPONENT}=traefik"):
+            if network in one["NetworkSettings"]["Networks"]:
+                continue
+            try:
+                await self._call(
+                    partial(_connect, container=str(one["Id"]), network=network),
+                )
+            except _ConflictError:
+                continue  # joined by another call meanwhile
+
+    async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
+        """See Orchestrator."""
+        for one in await self._ours(f"{labels.SESSION}={session_id}"):
+            await self._end(one, int(grace.total_seconds()))
+            await self._remove_network(session_id)
+            await self._remove_container(str(one["Id"]))
+        await self._remove_network(session_id)
+        self._samples.pop(session_id, None)
+
+    async def _end(self, one: _Facts, seconds: int) -> None:
+        container = str(one["Id"])
+        name = str(one["Names"][0]).lstrip("/")
+        if not name.endswith(_STOPPING):
+            await self._gone_is_fine(lambda api: api.rename(name, name + _STOPPING))
+        if one["State"] == "paused":
+            await self._gone_is_fine(lambda api: api.unpause(container))
+        await self._gone_is_fine(lambda api: api.stop(container, timeout=seconds))
+
+    async def _remove_container(self, container: str) -> None:
+        await self._gone_is_fine(lambda api: api.remove_container(container, v=True, force=True))
+        self._ended.pop(container, None)
+
+    async def _remove_network(self, session_id: SessionId) -> None:
+        name = manifests.network_name(self._settings.instance, session_id)
+        found = await self._gone_is_fine(lambda api: api.inspect_network(name))
+        if found is None:
+            return
+        attached: _Facts = found.get("Containers") or {}
+        for container in attached:
+            await self._gone_is_fine(partial(_disconnect, container=container, network=name))
+        await self._gone_is_fine(lambda api: api.remove_network(name))
+
+    async def get(self, session_id: SessionId) -> Observed | None:
+        """See Orchestrator."""
+        return next((one for one in await self.list() if one.session.id == session_id), None)
+
+    async def list(self) -> Sequence[Observed]:
+        """See Orchestrator."""
+        containers = await self._ours()
+        networks = await self._call(
+            lambda api: api.networks(
+                filters={"label": [self._instance_label, labels.SESSION]},
+            )
+        )
+        ended: dict[str, _Facts] = {}
+        for one in containers:
+            if one["State"] in {"exited", "dead"} and one["Labels"].get(labels.SESSION):
+                container = str(one["Id"])
+                facts = self._ended.get(container) or await self._inspect(container)
+                if facts is not None:
+                    ended[container] = facts
+        self._ended = ended
+        return observe(containers, networks, ended, self._settings.instance)
+
+    async def watch(self) -> AsyncIterator[Sequence[Observed]]:
+        """See Orchestrator."""
+        send, receive = anyio.create_memory_object_stream[None](1)
+        events = _Events(self._settings, send)
+        async with anyio.create_task_group() as group, send, receive:
+            group.start_soon(events.run)
+            try:
+                while True:
+                    try:
+                        snapshot = await self.list()
+                    except EngineUnavailable as error:
+                        _log.warning("engine_unavailable", error=str(error))
+                        await anyio.sleep(_RETRY_SECONDS)
+                        continue
+                    yield snapshot
+                    with anyio.move_on_after(_RELIST_SECONDS):
+                        await receive.receive()
+                        await anyio.sleep(_DEBOUNCE_SECONDS)
+            finally:
+                events.close()
+                group.cancel_scope.cancel()
+
+    async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
+        """See Orchestrator."""
+        for one in await self._ours(f"{labels.SESSION}={session_id}"):
+            text = await self._gone_is_fine(partial(_logs, container=str(one["Id"]), tail=tail))
+            for line in (text or b"").decode(errors="replace").splitlines():
+                yield line
+
+    async def usage(self, session_id: SessionId) -> Usage | None:
+        """See Orchestrator."""
+        for one in await self._ours(f"{labels.SESSION}={session_id}"):
+            stats = await self._gone_is_fine(partial(_stats, container=str(one["Id"])))
+            if stats is not None:
+                return self._usage_of(session_id, stats)
+        return None
+
+    def _usage_of(self, session_id: SessionId, stats: _Facts) -> Usage | None:
+        try:
+            total = int(stats["cpu_stats"]["cpu_usage"]["total_usage"])  # nanoseconds
+            memory = int(stats["memory_stats"].get("usage", 0))
+            at = datetime.fromisoformat(str(stats["read"])[:19]).replace(tzinfo=UTC)
+        except (KeyError, ValueError):
+            return None  # the container is not running
+        before = self._samples.get(session_id)
+        self._samples[session_id] = (at, total)
+        if before is None or (seconds := (at - before[0]).total_seconds()) <= 0:
+            return None
+        return Usage(cpu_percent=(total - before[1]) / seconds / 1e7, memory_bytes=memory)
+
+    async def check(self, profile_id: str) -> None:
+        """See Orchestrator."""
+        await self._checked_profile(profile_id)
+
+    async def ping(self) -> None:
+        """See Orchestrator."""
+        await self._call(lambda api: api.ping())
+
+    async def _checked_profile(self, profile_id: str) -> Profile:
+        profile = self._settings.profile(profile_id)
+        if profile is None:
+            raise ImageRefused(f"There is no profile {profile_id} any more.")
+        image = await self._gone_is_fine(lambda api: api.inspect_image(profile.image))
+        if image is None:
+            raise ImageRefused(
+                f"The image {profile.image} of the profile {profile.id} is not on this server. "
+                "The administrator must build or pull it."
+            )
+        own: _Facts = image["Config"].get("Labels") or {}
+        if any(str(name).lower().startswith("traefik.") for name in own):
+            raise ImageRefused(
+                f"The image {profile.image} of the profile {profile.id} carries labels for "
+                "Traefik of its own, which could open it to others. It is not started."
+            )
+        return profile
+
+    def _container_name(self, session: Session) -> str:
+        return object_name(self._settings.instance, session.owner, session.name)
+
+    @property
+    def _instance_label(self) -> str:
+        return f"{labels.INSTANCE}={self._settings.instance}"
+
+    async def _ours(self, *wanted: str) -> list[_Facts]:
+        """Return containers of this instance as the list call describes them."""
+        return await self._call(
+            lambda api: api.containers(all=True, filters={"label": [self._instance_label, *wanted]})
+        )
+
+    async def _inspect(self, container: str) -> _Facts | None:
+        return await self._gone_is_fine(lambda api: api.inspect_container(container))
+
+    async def _gone_is_fine(self, work: Callable[[_Api], _T]) -> _T | None:
+        try:
+            return await self._call(work)
+        except (_MissingError, _ConflictError):
+            # Missing, or being removed by the engine right now.
+            return None
+
+    async def _call(self, work: Callable[[_Api], _T]) -> _T:
+        """Run one call of the engine in a thread, with its errors as ours."""
+
+        def run() -> _T:
+            with _mapped():
+                if self._client is None:
+                    self._client = _connect_engine(self._settings)
+                return work(self._client)
+
+        return await anyio.to_thread.run_sync(run, limiter=self._limiter)
+
+
+class _Events:
+    """Rings when the engine says that one of our containers changed."""
+
+    def __init__(self, settings: Settings, bell: Any) -> None:  # noqa: ANN401
+        self._settings = settings
+        self._bell = bell
+        self._stream: Any = None
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True)
+            except EngineUnavailable as error:
+                _log.info("events_interrupted", error=str(error))
+            self._ring()  # something may have been missed
+            await anyio.sleep(_RETRY_SECONDS)
+
+    def close(self) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                self._stream.close()
+
+    def _read(self) -> None:
+        with _mapped():
+            client = _connect_engine(self._settings)
+            client.timeout = None  # events may be hours apart
+            filters = {
+                "type": "container",
+                "label": f"{labels.INSTANCE}={self._settings.instance}",
+            }
+            self._stream = client.events(filters=filters)
+            for _ in self._stream:
+                anyio.from_thread.run_sync(self._ring)
+
+    def _ring(self) -> None:
+        # A full stream means that the bell has rung already; a closed one, that nobody listens.
+        with contextlib.suppress(
+            anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError
+        ):
+            self._bell.send_nowait(None)
+
+
+def observe(
+    containers: Sequence[_Facts],
+    networks: Sequence[_Facts],
+    ended: Mapping[str, _Facts],
+    instance: str,
+) -> list[Observed]:
+    """Return what the engine's answers say of the sessions. Pure.
+
+    ``containers`` and ``networks`` as the list calls give them, the hub's Traefik among the
+    containers; ``ended``: what inspect says of those that ended. What carries unreadable labels
+    is logged and left out.
+    """
+    joined: set[str] = set()
+    for one in containers:
+        if one["Labels"].get(labels.COMPONENT) == "traefik" and one["State"] == "running":
+            joined.update(one["NetworkSettings"]["Networks"])
+    names = {str(one["Name"]) for one in networks}
+    seen: dict[SessionId, Observed] = {}
+    for one in containers:
+        if labels.SESSION not in one["Labels"]:
+            continue
+        try:
+            session = labels.decode(one["Labels"])
+        except labels.LabelFault as fault:
+            _log.warning("labels_unreadable", container=one["Id"][:12], fault=str(fault))
+            continue
+        network = manifests.network_name(instance, session.id)
+        seen[session.id] = _observe_one(
+            one, session, complete=network in joined & names, ended=ended.get(str(one["Id"]))
+        )
+    for one in networks:
+        session_id = parse_session_id(one["Labels"].get(labels.SESSION, ""))
+        if session_id is None or session_id in seen:
+            continue
+        with contextlib.suppress(labels.LabelFault):
+            session = labels.decode(one["Labels"])
+            seen[session_id] = Observed(session=session, complete=False, orphan=True)
+    return list(seen.values())
+
+
+def used_subnets(networks: Sequence[_Facts]) -> list[str]:
+    """Return the subnets of all networks, as the list call describes these."""
+    used: list[str] = []
+    for network in networks:
+        ipam: _Facts = network["IPAM"] or {}
+        pools: Sequence[_Facts] = ipam.get("Config") or []
+        used += [str(pool["Subnet"]) for pool in pools if "Subnet" in pool]
+    return used
+
+
+def _observe_one(
+    one: _Facts, session: Session, *, complete: bool, ended: _Facts | None
+) -> Observed:
+    state = one["State"]
+    exit_code: int | None = None
+    message = ""
+    ended_at: datetime | None = None
+    if ended is not None:
+        facts = ended["State"]
+        exit_code = int(facts["ExitCode"])
+        message = str(facts.get("Error") or "")
+        if facts.get("OOMKilled"):
+            message = "out of memory"
+        with contextlib.suppress(ValueError):
+            ended_at = datetime.fromisoformat(str(facts["FinishedAt"])[:19]).replace(tzinfo=UTC)
+    return Observed(
+        session=session,
+        running=state in {"running", "paused"},
+        healthy="(unhealthy)" not in str(one.get("Status", "")),
+        complete=complete,
+        deleting=state == "removing" or str(one["Names"][0]).endswith(_STOPPING),
+        exit_code=exit_code,
+        ended_at=ended_at,
+        message=message,
+    )
+
+
+class _MissingError(EngineUnavailable):
+    """The engine knows no such object."""
+
+
+class _ConflictError(EngineUnavailable):
+    """The engine has an object of that name, or is busy with it."""
+
+
+class _OverlapError(EngineUnavailable):
+    """A subnet is taken."""
+
+
+@contextlib.contextmanager
+def _mapped() -> Generator[None, None, None]:
+    """Turn the client's errors into ours, here and nowhere else."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        if "overlap" in text:
+            raise _OverlapError(text) from error
+        if "already exists in network" in text:
+            raise _ConflictError(text) from error
+        kind = {404: _MissingError, 409: _ConflictError}.get(error.status_code or 0)
+        if kind is not None:
+            raise kind(text) from error
+        raise EngineUnavailable(f"The engine refuses: {text}") from error
+    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+        raise EngineUnavailable(
+            f"The engine does not answer ({error}). Running sessions go on; starting and "
+            "stopping must wait."
+        ) from error
+
+
+def _connect_engine(settings: Settings) -> _Api:
+    return docker.APIClient(
+        base_url=settings.docker.host, version="auto", timeout=settings.docker.timeout_seconds
+    )
+
+
+def _create_network(api: _Api, *, body: dict[str, Any]) -> None:
+    api.create_network(
+        body["Name"],
+        driver=body["Driver"],
+        options=body["Options"],
+        ipam=body["IPAM"],
+        check_duplicate=body["CheckDuplicate"],
+        internal=body["Internal"],
+        labels=body["Labels"],
+        enable_ipv6=body["EnableIPv6"],
+        attachable=body["Attachable"],
+    )
+
+
+def _connect(api: _Api, *, container: str, network: str) -> None:
+    api.connect_container_to_network(container, network)
+
+
+def _disconnect(api: _Api, *, container: str, network: str) -> None:
+    api.disconnect_container_from_network(container, network, force=True)
+
+
+def _logs(api: _Api, *, container: str, tail: int) -> bytes:
+    return api.logs(container, tail=tail, stream=False)
+
+
+def _stats(api: _Api, *, container: str) -> _Facts:
+    return api.stats(container, stream=False, one_shot=True)

@@ -1,0 +1,108 @@
+"""An engine that runs nothing: sessions are values in this process.
+
+For tests, and for looking at the hub without an engine. It keeps the whole contract, and can be
+told to behave badly the way a real engine does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import msgspec
+
+from controller.config import Settings
+from controller.errors import ImageRefused, SessionExists, SessionStopping
+from controller.model import Observed, Session, SessionId, Usage, object_name
+
+
+class MemoryOrchestrator:
+    """See Orchestrator."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin with no session."""
+        self._settings = settings
+        self._sessions: dict[SessionId, Observed] = {}
+        self._changed = anyio.Event()
+
+    def _put(self, observed: Observed) -> None:
+        self._sessions[observed.session.id] = observed
+        self._announce()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def ensure(self, session: Session) -> None:
+        """See Orchestrator."""
+        await self.check(session.profile)
+        await anyio.lowlevel.checkpoint()
+        name = object_name(self._settings.instance, session.owner, session.name)
+        for other in self._sessions.values():
+            theirs = object_name(self._settings.instance, other.session.owner, other.session.name)
+            if theirs == name and other.session.id != session.id:
+                if other.deleting:
+                    raise SessionStopping
+                raise SessionExists(other.session.id)
+        seen = self._sessions.get(session.id)
+        if seen is None or not (seen.running or seen.exit_code is not None):
+            self._put(Observed(session=session, running=True))
+
+    async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
+        """See Orchestrator."""
+        del grace  # nothing runs, so nothing needs time
+        await anyio.lowlevel.checkpoint()
+        if self._sessions.pop(session_id, None) is not None:
+            self._announce()
+
+    async def get(self, session_id: SessionId) -> Observed | None:
+        """See Orchestrator."""
+        await anyio.lowlevel.checkpoint()
+        return self._sessions.get(session_id)
+
+    async def list(self) -> Sequence[Observed]:
+        """See Orchestrator."""
+        await anyio.lowlevel.checkpoint()
+        return list(self._sessions.values())
+
+    async def watch(self) -> AsyncIterator[Sequence[Observed]]:
+        """See Orchestrator."""
+        while True:
+            changed = self._changed
+            yield list(self._sessions.values())
+            await changed.wait()
+
+    async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
+        """See Orchestrator."""
+        await anyio.lowlevel.checkpoint()
+        seen = self._sessions.get(session_id)
+        if seen is not None and tail > 0 and seen.message:
+            yield seen.message
+
+    async def usage(self, session_id: SessionId) -> Usage | None:
+        """See Orchestrator."""
+        await anyio.lowlevel.checkpoint()
+        return Usage(0.0, 0) if session_id in self._sessions else None
+
+    async def check(self, profile_id: str) -> None:
+        """See Orchestrator."""
+        if self._settings.profile(profile_id) is None:
+            raise ImageRefused(f"There is no profile {profile_id}.")
+
+    async def ping(self) -> None:
+        """See Orchestrator."""
+        await anyio.lowlevel.checkpoint()
+
+    def crash(self, session_id: SessionId, *, exit_code: int, message: str) -> None:
+        """End the program of a session, as a fault inside it would."""
+        seen = self._sessions[session_id]
+        self._put(
+            msgspec.structs.replace(
+                seen,
+                running=False,
+                exit_code=exit_code,
+                message=message,
+                ended_at=datetime.now(UTC),
+            )
+        )

@@ -1,0 +1,388 @@
+"""The pages: what people see, as plain forms that also work without script."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.datastructures import Cookie
+from litestar.di import NamedDependency, Provide
+from litestar.enums import RequestEncodingType
+from litestar.params import Body
+from litestar.response import Redirect
+
+from controller import policy, render, routing
+from controller.errors import (
+    Forged,
+    HubError,
+    LoginRefused,
+    NoSuchSession,
+    QuotaReached,
+    Refused,
+    SessionExists,
+    TooManyAttempts,
+    Unavailable,
+)
+from controller.lifecycle import Reason
+from controller.model import Observed, Phase, Profile
+from controller.store import Notice
+from controller.tokens import Audience
+from controller.web import (
+    HTML,
+    NO_STORE,
+    AnyRequest,
+    Caller,
+    Hub,
+    client_address,
+    provide_caller,
+    refuse_forged,
+)
+
+_MIB_PER_GB = 1024
+
+# The accounts of the demo directory, whose passwords are their names; shown in the demo only.
+_DEMO_ACCOUNTS = (
+    render.DemoAccount("alice", "alice"),
+    render.DemoAccount("bob", "bob"),
+    render.DemoAccount("carol", "carol", "administrator"),
+)
+
+
+class LoginForm(msgspec.Struct, frozen=True):
+    """What the log-in page sends."""
+
+    username: str = ""
+    password: str = ""
+    next: str = "/"
+
+
+class LaunchForm(msgspec.Struct, frozen=True):
+    """What a launch button sends."""
+
+    csrf: str = ""
+    profile: str = ""
+    name: str = ""
+
+
+class ActForm(msgspec.Struct, frozen=True):
+    """What a button without further fields sends."""
+
+    csrf: str = ""
+
+
+Form = Body(media_type=RequestEncodingType.URL_ENCODED)
+
+
+def page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> Response[str]:
+    """Return a private page."""
+    return Response(html, status_code=status, media_type=HTML, headers=NO_STORE | (headers or {}))
+
+
+def check_csrf(hub: Hub, caller: Caller, given: str) -> None:
+    """Raise Forged unless the form was made for this log-in."""
+    if not hub.logins.csrf_matches(caller.login, given):
+        raise Forged
+
+
+def viewer_of(hub: Hub, caller: Caller) -> render.Viewer:
+    """Return the person as the pages show them."""
+    return render.Viewer(
+        user=caller.person.uid,
+        display_name=caller.person.display_name,
+        csrf=hub.logins.csrf(caller.login),
+        admin=caller.person.admin,
+    )
+
+
+@get("/login", sync_to_thread=False)
+def login_page(
+    request: AnyRequest,
+    hub: NamedDependency[Hub],
+    next_: Annotated[str, "where to go afterwards"] = "/",
+) -> Response[str]:
+    """Show the log-in page, or go on if somebody is logged in already."""
+    target = policy.safe_next(request.query_params.get("next", next_))
+    if hub.logins.by_cookie(request.headers.get("cookie", "")) is not None:
+        return Redirect(target)
+    return page(hub.renderer.login(_login_view(hub, target=target)))
+
+
+def _login_view(hub: Hub, *, target: str, username: str = "", error: str = "") -> render.LoginView:
+    return render.LoginView(
+        organisation=hub.settings.organisation,
+        help_line=hub.settings.help_line,
+        error=error,
+        username=username,
+        next=target,
+        demo=_DEMO_ACCOUNTS if hub.settings.demo else (),
+    )
+
+
+@post("/login", status_code=200)
+async def log_in(
+    request: AnyRequest, hub: NamedDependency[Hub], data: Annotated[LoginForm, Form]
+) -> Response[str]:
+    """Log in and go on to where the person wanted to be."""
+    refuse_forged(request, hub)
+    target = policy.safe_next(data.next)
+    try:
+        entry = await hub.logins.enter(
+            data.username,
+            data.password,
+            address=client_address(request),
+            audience=Audience.LOGIN,
+        )
+    except (LoginRefused, TooManyAttempts, Unavailable) as error:
+        view = _login_view(hub, target=target, username=data.username[:64], error=str(error))
+        return page(hub.renderer.login(view), error.status, _retry_after(error))
+    # A log-in that this browser had before is over: its id must not outlive a new one.
+    before = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    if before is not None:
+        await hub.logins.leave(before)
+    return Redirect(target, status_code=303, cookies=[_cookie(hub, entry.token)], headers=NO_STORE)
+
+
+def _cookie(hub: Hub, token: str) -> Cookie:
+    return Cookie(
+        key=hub.logins.cookie,
+        value=token,
+        path="/",
+        max_age=hub.settings.login.hours * 3600 if token else 0,
+        httponly=True,
+        secure=hub.settings.secure,
+        samesite="lax",
+    )
+
+
+@post("/logout", status_code=303)
+async def log_out(
+    request: AnyRequest,
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """End this log-in; sessions go on."""
+    del request
+    check_csrf(hub, caller, data.csrf)
+    await hub.logins.leave(caller.login)
+    return Redirect("/login", status_code=303, cookies=[_cookie(hub, "")], headers=NO_STORE)
+
+
+@get("/")
+async def home(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Response[str]:
+    """Show a person's sessions and what they may start."""
+    return page(hub.renderer.home(await _home_view(hub, caller)))
+
+
+async def _home_view(
+    hub: Hub, caller: Caller, *, name: str = "", error: str = ""
+) -> render.HomeView:
+    own = hub.sessions.owned_by(caller.person.uid)
+    notices = await hub.store.notices(caller.person.uid)
+    return render.HomeView(
+        viewer=viewer_of(hub, caller),
+        now=datetime.now(UTC),
+        profiles=tuple(
+            _choice(one) for one in hub.settings.profiles if policy.may_launch(caller.person, one)
+        ),
+        sessions=tuple([await _card(hub, seen) for seen in own]),
+        notices=tuple(_notice(one) for one in notices),
+        blocked=_blocked(hub, caller),
+        launch_name=name,
+        launch_error=error,
+    )
+
+
+def _blocked(hub: Hub, caller: Caller) -> str:
+    running = [one.session for one in hub.sessions.all() if hub.sessions.phase(one) != Phase.FAILED]
+    try:
+        policy.check_quota(caller.person.uid, running, hub.settings.limits)
+    except QuotaReached as error:
+        return str(error)
+    return ""
+
+
+def _choice(profile: Profile) -> render.ProfileChoice:
+    memory = f"{profile.memory_mib / _MIB_PER_GB:g} GB"
+    cores = f"{profile.cpus:g} core{'' if profile.cpus == 1 else 's'}"
+    return render.ProfileChoice(
+        id=profile.id,
+        title=profile.title,
+        description=profile.description,
+        resources=f"{cores} · {memory}",
+        default=profile.default,
+    )
+
+
+def _notice(notice: Notice) -> render.Notice:
+    return render.Notice(
+        id=str(notice.number), text=notice.text, at=datetime.fromtimestamp(notice.at, UTC)
+    )
+
+
+async def _card(hub: Hub, seen: Observed) -> render.SessionCard:
+    profile = hub.sessions.profile_of(seen)
+    phase = hub.sessions.phase(seen)
+    return render.SessionCard(
+        id=seen.session.id,
+        profile=seen.session.profile,
+        profile_title=profile.title,
+        phase=phase,
+        url=routing.session_path(seen.session.id),
+        started=seen.session.created_at,
+        name=seen.session.name,
+        message=hub.sessions.message(seen),
+        last_used=hub.sessions.last_activity(seen) if phase is Phase.READY else None,
+        stops_after=timedelta(seconds=profile.idle_seconds) if profile.idle_seconds else None,
+        ends=hub.sessions.expires(seen),
+        failure=await _failure(hub, seen),
+    )
+
+
+async def _failure(hub: Hub, seen: Observed) -> render.Failure | None:
+    if hub.sessions.phase(seen) is not Phase.FAILED:
+        return None
+    return render.Failure(
+        reason=hub.sessions.message(seen),
+        log=tuple(await hub.sessions.last_lines(seen)),
+        code=seen.session.id[:8],
+    )
+
+
+@post("/launch", status_code=303)
+async def launch(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    data: Annotated[LaunchForm, Form],
+) -> Response[str]:
+    """Start a session and show its progress."""
+    check_csrf(hub, caller, data.csrf)
+    try:
+        profile = policy.choose_profile(hub.settings, caller.person, data.profile)
+        seen = await hub.sessions.launch(caller.person, profile, data.name)
+    except SessionExists as error:
+        return Redirect(f"/starting/{error.session_id}", status_code=303)
+    except (Refused, Unavailable) as error:
+        view = await _home_view(hub, caller, name=data.name[:200], error=str(error))
+        return page(hub.renderer.home(view), error.status, _retry_after(error))
+    return Redirect(f"/starting/{seen.session.id}", status_code=303)
+
+
+def _retry_after(error: HubError) -> dict[str, str]:
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+
+
+@get("/starting/{session_id:str}")
+async def starting(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: str
+) -> Response[str]:
+    """Show how far a session's start has got; one that is ready opens."""
+    seen = hub.sessions.find(session_id, caller.person.uid)
+    match hub.sessions.phase(seen):
+        case Phase.READY:
+            return Redirect(routing.session_path(seen.session.id), status_code=303)
+        case Phase.STOPPING:
+            return Redirect("/", status_code=303)
+        case _:
+            return page(await starting_page(hub, caller, seen))
+
+
+async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
+    """Return the page that stands in a session's place until it is ready."""
+    view = render.StartingView(
+        viewer=viewer_of(hub, caller),
+        id=seen.session.id,
+        profile=seen.session.profile,
+        profile_title=hub.sessions.profile_of(seen).title,
+        url=routing.session_path(seen.session.id),
+        elapsed=hub.sessions.elapsed(seen),
+        steps=tuple(hub.sessions.progress(seen)),
+        name=seen.session.name,
+        message=hub.sessions.message(seen),
+        failure=await _failure(hub, seen),
+    )
+    return hub.renderer.starting(view)
+
+
+@get("/sessions/{session_id:str}/stop", sync_to_thread=False)
+def confirm_stop(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: str
+) -> Response[str]:
+    """Ask once more, for browsers without script."""
+    seen = hub.sessions.find(session_id, caller.person.uid)
+    view = render.ConfirmStopView(
+        viewer=viewer_of(hub, caller),
+        id=seen.session.id,
+        profile_title=hub.sessions.profile_of(seen).title,
+        name=seen.session.name,
+    )
+    return page(hub.renderer.confirm_stop(view))
+
+
+@post("/sessions/{session_id:str}/stop", status_code=303)
+async def stop(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: str,
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """Stop a session; the files stay."""
+    check_csrf(hub, caller, data.csrf)
+    try:
+        seen = hub.sessions.find(session_id, caller.person.uid)
+    except NoSuchSession:
+        return Redirect("/", status_code=303)  # it has stopped meanwhile: what was wanted
+    await hub.sessions.stop(seen.session.id, Reason.STOPPED)
+    return Redirect("/", status_code=303)
+
+
+@post("/notices/{number:int}/dismiss", status_code=303)
+async def dismiss(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    number: int,
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """Put a notice away."""
+    check_csrf(hub, caller, data.csrf)
+    await hub.store.remove_notice(caller.person.uid, number)
+    return Redirect("/", status_code=303)
+
+
+def error_page(hub: Hub, request: AnyRequest, error: HubError) -> Response[str]:
+    """Return an error as a page, with the way home."""
+    viewer = None
+    login = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    if login is not None:
+        viewer = viewer_of(hub, Caller(login, hub.settings.public_url))
+    again = error.retry_after if request.method == "GET" else None
+    view = render.ErrorView(
+        status=error.status,
+        title=error.title,
+        sentence=str(error),
+        viewer=viewer,
+        retry_after=again,
+    )
+    return page(hub.renderer.error(view), error.status, _retry_after(error))
+
+
+def pages_router() -> Router:
+    """Return the pages' routes."""
+    return Router(
+        "/",
+        route_handlers=[
+            login_page,
+            log_in,
+            log_out,
+            home,
+            launch,
+            starting,
+            confirm_stop,
+            stop,
+            dismiss,
+        ],
+        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        include_in_schema=False,
+    )

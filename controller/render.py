@@ -1,0 +1,416 @@
+"""The pages as text: one frozen view for each page, one method that turns it into HTML.
+
+Pure once a ``Renderer`` exists: it reads the package's templates and static files when it is
+constructed, and nothing afterwards. All text in a view is plain text from anywhere, hostile names
+included; escaping happens here and nowhere else. Pages carry no inline script and no inline
+style, so that they work under ``CONTENT_SECURITY_POLICY``.
+
+What the forms send:
+
+- ``POST /login``: ``username``, ``password``, ``next``
+- ``POST /logout``: ``csrf``
+- ``POST /launch``: ``csrf``, ``profile``, ``name`` (may be empty)
+- ``POST /sessions/<id>/stop``: ``csrf``; ``GET /sessions/<id>/stop`` asks first
+- ``POST /notices/<id>/dismiss``: ``csrf``
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import cast
+
+import jinja2
+import msgspec
+
+from controller.model import NAME_MAX, Phase, Role
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""What every page of the hub is made for; the pages are tested under it."""
+
+STATIC_FOLDER = Path(__file__).parent / "static"
+"""Stylesheet, script and icon; served with immutable caching under ``static_prefix``."""
+
+SLICES = 9
+"""Slices in the drawing of the sliced sphere; they fill as a session starts."""
+
+_HASH_LENGTH = 16  # hexadecimal digits: 64 bits, for telling versions apart and nothing more
+_MINUTE = 60
+_HOUR = 3600
+
+
+class Viewer(msgspec.Struct, frozen=True):
+    """The person who looks at a page, logged in."""
+
+    user: str
+    display_name: str
+    csrf: str  # goes into every form
+    admin: bool = False
+
+
+class DemoAccount(msgspec.Struct, frozen=True):
+    """An account of the demo directory, shown to everybody: only ever in the demo."""
+
+    user: str
+    password: str
+    note: str = ""  # such as "administrator"
+
+
+class LoginView(msgspec.Struct, frozen=True):
+    """The log-in page."""
+
+    organisation: str = ""
+    help_line: str = ""  # whom to ask; addresses in it become links
+    error: str = ""  # one sentence, never which of the two was wrong
+    username: str = ""  # as typed before
+    next: str = ""  # path to go to afterwards
+    demo: tuple[DemoAccount, ...] = ()
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a session failed."""
+
+    reason: str  # a sentence
+    log: tuple[str, ...] = ()  # the last lines, oldest first
+    code: str = ""  # to be given to the administrator
+
+
+class SessionCard(msgspec.Struct, frozen=True):
+    """One of the viewer's own sessions."""
+
+    id: str
+    profile: str  # id, for trying again
+    profile_title: str
+    phase: Phase
+    url: str
+    started: datetime  # UTC
+    name: str = ""
+    message: str = ""  # a sentence: what it waits for, or what goes on
+    last_used: datetime | None = None  # UTC
+    stops_after: timedelta | None = None  # unused; None: never for that reason
+    ends: datetime | None = None  # UTC; when its lifetime ends
+    failure: Failure | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class SharedCard(msgspec.Struct, frozen=True):
+    """A session of somebody else to which the viewer is invited."""
+
+    id: str
+    owner: str  # display name
+    profile_title: str
+    phase: Phase
+    url: str
+    role: Role  # VIEW or CONTROL
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class ProfileChoice(msgspec.Struct, frozen=True):
+    """A kind of session that the viewer may start."""
+
+    id: str
+    title: str
+    description: str = ""
+    resources: str = ""  # such as "4 cores · 16 GB"
+    default: bool = False
+    available: bool = True
+    why_not: str = ""  # a sentence, if it is not available
+
+
+class NoticeKind(StrEnum):
+    """How a notice looks."""
+
+    INFO = "info"
+    WARNING = "warning"
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something that the viewer should know: ``text``, then the time, then ``more``.
+
+    ``Notice("n1", "Slicer · thesis was stopped at", at=t, more="after 30 minutes unused.")``.
+    The spaces between them are added; ``more`` may also begin with a full stop or a comma.
+    """
+
+    id: str
+    text: str
+    at: datetime | None = None  # UTC
+    more: str = ""
+    kind: NoticeKind = NoticeKind.INFO
+    dismissable: bool = True
+
+
+class HomeView(msgspec.Struct, frozen=True):
+    """The page of somebody who is logged in."""
+
+    viewer: Viewer
+    now: datetime  # UTC
+    profiles: tuple[ProfileChoice, ...]
+    sessions: tuple[SessionCard, ...] = ()
+    shared: tuple[SharedCard, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    blocked: str = ""  # a sentence: why nothing can be started now, and what would help
+    launch_name: str = ""  # as typed before, if the launch was refused
+    launch_error: str = ""  # a sentence, if the launch was refused
+
+    @property
+    def ordered(self) -> tuple[ProfileChoice, ...]:
+        """The profiles with the default one first: Enter in the name field starts it."""
+        return tuple(sorted(self.profiles, key=lambda profile: not profile.default))
+
+    @property
+    def lead(self) -> ProfileChoice | None:
+        """What the large button of the empty page starts: the default profile, if it may."""
+        return next((p for p in self.ordered if p.available), next(iter(self.ordered), None))
+
+
+class StepState(StrEnum):
+    """Where a step of starting stands."""
+
+    DONE = "done"
+    ACTIVE = "active"
+    TODO = "todo"
+    FAILED = "failed"
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A step of starting; the events of a session carry the same."""
+
+    title: str
+    state: StepState
+    detail: str = ""  # such as "usually 6 s"
+
+
+class StartingView(msgspec.Struct, frozen=True):
+    """The page that stands in a session's place until it is ready."""
+
+    viewer: Viewer
+    id: str
+    profile: str
+    profile_title: str
+    url: str
+    elapsed: float  # seconds
+    steps: tuple[Step, ...]
+    name: str = ""
+    message: str = ""
+    failure: Failure | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class ConfirmStopView(msgspec.Struct, frozen=True):
+    """The question before a session is stopped."""
+
+    viewer: Viewer
+    id: str
+    profile_title: str
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class ErrorView(msgspec.Struct, frozen=True):
+    """Any page that says that something cannot be had."""
+
+    status: int
+    title: str
+    sentence: str
+    viewer: Viewer | None = None
+    retry_after: int | None = None  # seconds; the page tries again by itself. Only after a GET.
+
+
+class RefusalView(msgspec.Struct, frozen=True):
+    """The small page for somebody who was not invited: an answer to Traefik's question."""
+
+    stylesheet: str  # absolute path or URL
+    home: str = "/"
+
+
+FORBIDDEN_TITLE = "This session is not open to you"
+FORBIDDEN_SENTENCE = (
+    "It belongs to somebody else, has ended, or never was. If a colleague meant to show it to "
+    "you, ask for an invitation."
+)
+
+
+def forbidden(viewer: Viewer | None = None) -> ErrorView:
+    """403, in the same words as the small page: foreign, ended and unknown are not told apart."""
+    return ErrorView(status=403, title=FORBIDDEN_TITLE, sentence=FORBIDDEN_SENTENCE, viewer=viewer)
+
+
+def not_found(viewer: Viewer | None = None) -> ErrorView:
+    """404: nothing lives at this address."""
+    return ErrorView(
+        status=404,
+        title="There is nothing here",
+        sentence="The address may be mistyped, or what it led to has ended. "
+        "Your files are not affected.",
+        viewer=viewer,
+    )
+
+
+def unavailable(
+    sentence: str, viewer: Viewer | None = None, retry_after: int | None = 5
+) -> ErrorView:
+    """503. ``sentence`` says what is away and what still works; ``retry_after`` is in seconds."""
+    return ErrorView(
+        status=503,
+        title="Not available at the moment",
+        sentence=sentence,
+        viewer=viewer,
+        retry_after=retry_after,
+    )
+
+
+def too_large(viewer: Viewer | None = None) -> ErrorView:
+    """413: more was sent than any form of the hub can hold."""
+    return ErrorView(
+        status=413,
+        title="That was too much",
+        sentence="More was sent than this page can take. Go back and shorten what you typed.",
+        viewer=viewer,
+    )
+
+
+def session_title(profile_title: str, name: str) -> str:
+    """What people call a session: ``Slicer · thesis``, or ``Slicer`` if it has no name."""
+    return f"{profile_title} · {name}" if name else profile_title
+
+
+def clock_text(at: datetime, now: datetime) -> str:
+    """Time of day in UTC, with the date if it is not today's: what stands there without script."""
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    if at.date() == now.date():
+        return f"{at:%H:%M} UTC"
+    year = "" if at.year == now.year else f" {at.year}"
+    return f"{at.day} {at:%b}{year}, {at:%H:%M} UTC"
+
+
+def iso_text(at: datetime) -> str:
+    """Time for a ``datetime`` attribute: UTC, whole seconds."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def duration_text(duration: timedelta) -> str:
+    """A length of time in the two largest units that say something: ``1 h 30 min``, ``45 s``."""
+    seconds = round(duration.total_seconds())
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        minutes, rest = divmod(seconds, _MINUTE)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, rest = divmod(seconds, _HOUR)
+    return f"{hours} h {rest // _MINUTE} min" if rest >= _MINUTE else f"{hours} h"
+
+
+def elapsed_text(seconds: float) -> str:
+    """Whole seconds gone by, as the script goes on counting them."""
+    return duration_text(timedelta(seconds=int(seconds)))
+
+
+def filled_slices(steps: Iterable[Step]) -> int:
+    """How many slices of the drawing are filled: 0 to ``SLICES``, in step with the steps done.
+
+    The last step is to be ready, which is never seen here; a running step counts half.
+    """
+    states = [step.state for step in steps]
+    weight = states.count(StepState.DONE) + states.count(StepState.ACTIVE) / 2
+    return round(SLICES * weight / len(states)) if states else 0
+
+
+def static_hash(folder: Path = STATIC_FOLDER) -> str:
+    """Hash over names and contents of the files in ``folder``: another one with any change."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        content = path.read_bytes()
+        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:_HASH_LENGTH]
+
+
+def static_prefix(base: str = "/static", folder: Path = STATIC_FOLDER) -> str:
+    """URL under which the static files live; it changes with them, so caches may keep it."""
+    return f"{base}/{static_hash(folder)}"
+
+
+class Renderer:
+    """Turns views into pages. Reads templates and static files once, when it is made."""
+
+    def __init__(self, static_base: str = "/static") -> None:
+        """Load and compile every template, so that a broken one shows at the start."""
+        self.static = static_prefix(static_base)
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("controller"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        environment.globals.update(static=self.static, name_max=NAME_MAX, slices=SLICES)
+        # Jinja types this dictionary by its own filters only.
+        filters = cast("dict[str, Callable[..., object]]", environment.filters)
+        filters.update(
+            clock=clock_text,
+            iso=iso_text,
+            duration=duration_text,
+            elapsed=elapsed_text,
+            filled=filled_slices,
+        )
+        self._templates = {
+            name: environment.get_template(name) for name in environment.list_templates(["html"])
+        }
+
+    @property
+    def stylesheet(self) -> str:
+        """URL of the stylesheet, for a ``RefusalView``."""
+        return f"{self.static}/hub.css"
+
+    def login(self, view: LoginView) -> str:
+        """The log-in page."""
+        return self._page("login.html", view, None)
+
+    def home(self, view: HomeView) -> str:
+        """The page of somebody who is logged in: sessions, and what may be started."""
+        return self._page("home.html", view, view.viewer)
+
+    def starting(self, view: StartingView) -> str:
+        """The page that stands in a session's place until it is ready, or says why it failed."""
+        return self._page("starting.html", view, view.viewer)
+
+    def confirm_stop(self, view: ConfirmStopView) -> str:
+        """The question before a session is stopped, for browsers without script."""
+        return self._page("confirm_stop.html", view, view.viewer)
+
+    def error(self, view: ErrorView) -> str:
+        """Any page that says that something cannot be had, with the way home."""
+        return self._page("error.html", view, view.viewer)
+
+    def refusal(self, view: RefusalView) -> str:
+        """The small page for somebody who was not invited; less than 900 bytes."""
+        return self._templates["refusal.html"].render(
+            view=view, title=FORBIDDEN_TITLE, sentence=FORBIDDEN_SENTENCE
+        )
+
+    def _page(self, name: str, view: msgspec.Struct, viewer: Viewer | None) -> str:
+        return self._templates[name].render(view=view, viewer=viewer)

@@ -1,0 +1,255 @@
+"""May this request go to this session? Traefik asks before every one.
+
+A bare ASGI application, since it is asked more often than everything else together: headers to a
+question, a question to a verdict, a verdict to an answer. It waits for nothing: neither the
+directory nor the engine nor the store is asked. The session's id comes from the address that
+Traefik's matching router names, never from the request's own path.
+
+The same verdicts serve the place of a session that has no router (yet), in ``waiting``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import structlog
+
+from controller import policy
+from controller.config import Settings
+from controller.errors import Forged, HubError, InvalidRequest, NotLoggedIn, NotReadyYet, Refused
+from controller.logins import Logins, without_cookie
+from controller.metrics import Metrics
+from controller.model import Phase, Role, SessionId, UserId, parse_session_id
+from controller.render import Renderer
+from controller.sessions import Sessions
+from controller.web import (
+    NO_STORE,
+    Answer,
+    answer,
+    forbidden_page,
+    login_url,
+    problem_answer,
+    redirect,
+)
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_HEADER_MAX = 16_384  # bytes of one header that is looked at
+_FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
+
+_log = structlog.get_logger("verify")
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What was asked of Traefik, as far as the verdict depends on it."""
+
+    session_id: str  # as the router's address names it
+    method: str
+    uri: str  # path and query
+    host: str  # with the port if it was named
+    cookie: str = ""
+    authorization: str = ""
+    origin: str = ""
+    websocket: bool = False
+    navigation: bool = False  # a person's browser wants a page
+
+
+class Verdict(Enum):
+    """What becomes of a request."""
+
+    PASS = auto()
+    LOG_IN = auto()
+    FORGED = auto()
+    FORBID = auto()
+    WAIT = auto()  # allowed, but the session is not ready
+    BLIND = auto()  # the controller has not read the sessions yet
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """A verdict and, if it is PASS or WAIT, on whom."""
+
+    verdict: Verdict
+    session_id: SessionId | None = None
+    uid: UserId | None = None
+    role: Role | None = None
+
+
+class Judge:
+    """Turns questions into verdicts."""
+
+    def __init__(self, settings: Settings, sessions: Sessions, logins: Logins) -> None:
+        """Keep what is looked up."""
+        self._settings = settings
+        self._sessions = sessions
+        self._logins = logins
+
+    def judge(self, question: Question) -> Judgement:
+        """Return what becomes of the request. Whatever is not known denies."""
+        session_id = parse_session_id(question.session_id)
+        if session_id and self._logins.is_service(question.authorization, session_id):
+            return Judgement(Verdict.PASS, session_id, UserId("controller"), Role.SERVICE)
+        login = self._logins.by_cookie(question.cookie)
+        if login is not None:
+            # A foreign page may open WebSockets with a person's cookie: only its origin tells.
+            expected = policy.public_url_for(question.host, self._settings)
+            if question.websocket and question.origin != expected:
+                return Judgement(Verdict.FORGED)
+        else:
+            login = self._logins.by_bearer(question.authorization)
+        if login is None:
+            return Judgement(Verdict.LOG_IN)
+        if not self._sessions.ready:
+            return Judgement(Verdict.BLIND)
+        uid = login.person.uid
+        access = self._sessions.access(session_id, uid) if session_id else None
+        if access is None or access.role is None or access.phase is Phase.STOPPING:
+            return Judgement(Verdict.FORBID)
+        verdict = Verdict.PASS if access.phase is Phase.READY else Verdict.WAIT
+        return Judgement(verdict, session_id, uid, access.role)
+
+
+class Refusals:
+    """Answers to everything but PASS, the same from verify and from a session's empty place."""
+
+    def __init__(self, settings: Settings, renderer: Renderer) -> None:
+        """Make the page for the uninvited once."""
+        self._settings = settings
+        self._forbidden = forbidden_page(renderer)
+
+    def answer(self, question: Question, verdict: Verdict) -> Answer:
+        """Return the answer for a person's browser or for a program."""
+        match verdict:
+            case Verdict.LOG_IN if question.navigation and question.method in {"GET", "HEAD"}:
+                public_url = policy.public_url_for(question.host, self._settings)
+                return redirect(login_url(public_url, question.uri))
+            case Verdict.LOG_IN:
+                return problem_answer(NotLoggedIn())
+            case Verdict.FORGED:
+                return problem_answer(Forged())
+            case Verdict.FORBID | Verdict.PASS if question.navigation:
+                return self._forbidden
+            case Verdict.FORBID | Verdict.PASS:
+                return problem_answer(Refused("This session is not open to you."))
+            case Verdict.WAIT | Verdict.BLIND:
+                return problem_answer(NotReadyYet())
+
+
+class Verify:
+    """The ASGI application behind ``/verify/<id>``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        logins: Logins,
+        renderer: Renderer,
+        metrics: Metrics,
+    ) -> None:
+        """Keep the parts."""
+        self._settings = settings
+        self._sessions = sessions
+        self._cookie = logins.cookie
+        self._judge = Judge(settings, sessions, logins)
+        self._refusals = Refusals(settings, renderer)
+        self._metrics = metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        """Answer one question of Traefik's."""
+        del receive  # a body is never looked at
+        try:
+            found = self._answer(scope["path"], scope["headers"])
+        except HubError as error:
+            found = problem_answer(error)
+        except Exception:  # noqa: BLE001 - the last fence before Traefik
+            # Whatever is wrong with us must not let anybody in, nor look like a refusal.
+            _log.exception("verify_fault")
+            found = problem_answer(NotReadyYet())
+        self._metrics.verified(found.status)
+        await send(
+            {"type": "http.response.start", "status": found.status, "headers": found.headers}
+        )
+        await send({"type": "http.response.body", "body": found.body})
+
+    def _answer(self, path: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
+        question = parse_forwarded(path.removeprefix("/verify/"), raw)
+        found = self._judge.judge(question)
+        if found.verdict is Verdict.PASS and found.session_id and found.uid and found.role:
+            if found.role is not Role.SERVICE:
+                self._sessions.touch(found.session_id)
+            return self._pass(question, found.uid, found.role)
+        if found.verdict is Verdict.WAIT and question.navigation and found.session_id:
+            public_url = policy.public_url_for(question.host, self._settings)
+            return redirect(f"{public_url}/starting/{found.session_id}")
+        return self._refusals.answer(question, found.verdict)
+
+    def _pass(self, question: Question, uid: UserId, role: Role) -> Answer:
+        """Let it through; Traefik replaces the request's own headers of these names."""
+        headers = NO_STORE | {
+            "X-Slicerhub-User": quote(uid, safe="@ "),
+            "X-Slicerhub-Role": role.value,
+        }
+        if cookies := without_cookie(question.cookie, self._cookie):
+            headers["Cookie"] = cookies
+        return answer(200, headers)
+
+
+def parse_forwarded(session_id: str, raw: Iterable[tuple[bytes, bytes]]) -> Question:
+    """Read Traefik's question. Raises InvalidRequest if it is not whole and of one meaning."""
+    headers = _decode(raw)
+    missing = [name for name in _FORWARDED if not headers.get(name)]
+    if missing:
+        raise InvalidRequest(f"{missing[0]} is missing: only Traefik may ask this.")
+    method, uri = headers["x-forwarded-method"], headers["x-forwarded-uri"]
+    if method not in _METHODS or not uri.startswith("/") or not uri.isascii():
+        raise InvalidRequest("The forwarded method or address is not one that can be served.")
+    if headers["x-forwarded-proto"] not in {"http", "https", "ws", "wss"}:
+        raise InvalidRequest("The forwarded protocol is not one that can be served.")
+    return _question(session_id, method, uri, headers["x-forwarded-host"], headers)
+
+
+def parse_direct(session_id: str, path: str, scope: Any) -> Question:  # noqa: ANN401 - ASGI's own
+    """Read a request that came to the controller itself, to a session's empty place."""
+    headers = _decode(scope["headers"])
+    query = scope["query_string"].decode("ascii", errors="replace")
+    uri = quote(path, safe="/") + (f"?{query}" if query else "")
+    return _question(session_id, scope["method"], uri, headers.get("host", ""), headers)
+
+
+def _question(
+    session_id: str, method: str, uri: str, host: str, headers: dict[str, str]
+) -> Question:
+    mode = headers.get("sec-fetch-mode", "")
+    # Traefik removes Connection and Upgrade from its question: these two remain of a handshake.
+    websocket = "sec-websocket-key" in headers or mode == "websocket"
+    return Question(
+        session_id=session_id,
+        method=method,
+        uri=uri,
+        host=host,
+        cookie=headers.get("cookie", ""),
+        authorization=headers.get("authorization", ""),
+        origin=headers.get("origin", ""),
+        websocket=websocket,
+        navigation=not websocket
+        and mode in {"", "navigate"}
+        and "text/html" in headers.get("accept", ""),
+    )
+
+
+def _decode(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by lower-case name. Raises InvalidRequest for two of one forwarded kind."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        if len(value) > _HEADER_MAX:
+            raise InvalidRequest("A header is too long.")
+        key = name.decode("latin-1")
+        if key in headers:
+            if key != "cookie":
+                raise InvalidRequest(f"{key} stands there twice.")
+            headers[key] += "; " + value.decode("latin-1")  # RFC 9113 splits cookies
+        else:
+            headers[key] = value.decode("latin-1")
+    return headers

@@ -1,0 +1,178 @@
+"""What every answer of the hub shares: its headers, its way to refuse, and who is asking."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import State
+
+from controller import policy
+from controller.config import Settings
+from controller.directory import Directory
+from controller.errors import Forged, HubError, NotLoggedIn
+from controller.logins import Logins
+from controller.model import Person
+from controller.orchestrators import Orchestrator
+from controller.render import RefusalView, Renderer
+from controller.sessions import Sessions
+from controller.store import Login, Store
+
+AnyRequest = Request[None, None, State]
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+NO_STORE = {"Cache-Control": "no-store"}
+
+PROBLEM = "application/problem+json"
+HTML = "text/html; charset=utf-8"
+
+
+class Hub(msgspec.Struct, frozen=True):
+    """The parts that the handlers work with."""
+
+    settings: Settings
+    sessions: Sessions
+    logins: Logins
+    directory: Directory
+    orchestrator: Orchestrator
+    store: Store
+    renderer: Renderer
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who sent a request, and the address that they used."""
+
+    login: Login
+    public_url: str
+
+    @property
+    def person(self) -> Person:
+        """Return who it is."""
+        return self.login.person
+
+
+_WORDS = {
+    400: ("That cannot be understood", "Something in the request is missing or misspelt."),
+    404: ("Not found", "There is no such page."),
+    405: ("Not possible here", "That cannot be done with this address."),
+    413: ("Too large", "That is more than the hub takes."),
+    415: ("Wrong form", "The request must be a form or JSON, as the address wants it."),
+    500: ("A fault of the hub", "Something went wrong here. It is in the hub's log."),
+}
+
+
+class HttpError(HubError):
+    """An error that HTTP itself knows, in words of ours."""
+
+    def __init__(self, status: int, detail: str = "") -> None:
+        """Take the words of the status, or those of the nearest one; ``detail`` says it better."""
+        self.status = status if status in _WORDS else 400 if status < 500 else 500  # noqa: PLR2004
+        self.title, sentence = _WORDS[self.status]
+        super().__init__(detail or sentence)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A finished answer for those who speak ASGI themselves."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = b""
+
+
+def answer(status: int, headers: dict[str, str], body: bytes = b"") -> Answer:
+    """Make an Answer; ``content-length`` is added."""
+    given = headers | {"Content-Length": str(len(body))}
+    return Answer(
+        status,
+        tuple((name.lower().encode(), value.encode()) for name, value in given.items()),
+        body,
+    )
+
+
+def problem(status: int, title: str, detail: str, **extra: object) -> bytes:
+    """Return a problem document (RFC 9457)."""
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail} | extra
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def problem_answer(error: HubError) -> Answer:
+    """Return an error for a program."""
+    headers = SECURITY_HEADERS | NO_STORE | {"Content-Type": PROBLEM}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == NotLoggedIn.status:
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(error.status, headers, problem(error.status, error.title, str(error)))
+
+
+def forbidden_page(renderer: Renderer) -> Answer:
+    """Return the page for a session that is not open to somebody: always the same bytes."""
+    page = renderer.refusal(RefusalView(stylesheet=renderer.stylesheet))
+    headers = SECURITY_HEADERS | NO_STORE | {"Content-Type": HTML}
+    return answer(403, headers, page.encode())
+
+
+def redirect(location: str, status: int = 302) -> Answer:
+    """Send the browser elsewhere; ``location`` is made of configured addresses only."""
+    return answer(status, NO_STORE | {"Location": location})
+
+
+def login_url(public_url: str, target: str) -> str:
+    """Return the address of the log-in page that leads on to ``target``."""
+    return f"{public_url}/login?next={quote(policy.safe_next(target), safe='')}"
+
+
+def client_address(request: AnyRequest) -> str:
+    """Return the address that Traefik saw: it strips what the client claims."""
+    forwarded = request.headers.get("x-real-ip", "")
+    if forwarded:
+        return forwarded[:45]  # the longest form of an IPv6 address
+    return request.client.host if request.client else "unknown"
+
+
+def provide_caller(request: AnyRequest, hub: Hub) -> Caller:
+    """Return who is asking, by bearer token or by cookie.
+
+    Raises NotLoggedIn, or Forged for a changing request that a cookie speaks for and that the
+    hub's own page did not send.
+    """
+    headers = request.headers
+    public_url = policy.public_url_for(headers.get("host", ""), hub.settings)
+    if authorization := headers.get("authorization", ""):
+        login = hub.logins.by_bearer(authorization)
+    else:
+        login = hub.logins.by_cookie(headers.get("cookie", ""))
+        if login is not None:
+            refuse_forged(request, hub)
+    if login is None:
+        raise NotLoggedIn
+    return Caller(login, public_url)
+
+
+def refuse_forged(request: AnyRequest, hub: Hub) -> None:
+    """Raise Forged unless the request may be the hub's own page speaking."""
+    if policy.is_forged(
+        request.method,
+        host=request.headers.get("host", ""),
+        origin=request.headers.get("origin", ""),
+        fetch_site=request.headers.get("sec-fetch-site", ""),
+        settings=hub.settings,
+    ):
+        raise Forged
+
+
+def wants_page(request: AnyRequest) -> bool:
+    """Tell whether the answer will be looked at by a person."""
+    return "text/html" in request.headers.get("accept", "")
