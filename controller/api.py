@@ -21,6 +21,7 @@ from controller.tokens import Audience
 from controller.web import AnyRequest, Caller, Hub, client_address, provide_caller
 
 _HEARTBEAT_SECONDS = 15.0  # so that proxies on the way keep a quiet stream open
+_HEARTBEAT = ServerSentEventMessage(data=None, comment="still here")
 
 
 class LoginIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -221,7 +222,7 @@ async def _progress_events(
     hub: Hub, caller: Caller, session_id: str
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
     last: Any = None
-    async for _ in hub.sessions.changes(at_least_every=_HEARTBEAT_SECONDS):
+    async for changed in hub.sessions.changes(at_least_every=_HEARTBEAT_SECONDS):
         try:
             seen = hub.sessions.find(session_id, caller.person.uid)
         except NoSuchSession:
@@ -230,7 +231,8 @@ async def _progress_events(
         news = progress_out(hub, seen)
         facts = (news.phase, news.message, news.steps)
         if facts == last:
-            yield ServerSentEventMessage(comment="")
+            if not changed:
+                yield _HEARTBEAT
             continue
         last = facts
         yield ServerSentEventMessage(event="progress", data=msgspec.json.encode(news).decode())
@@ -240,14 +242,14 @@ async def _progress_events(
 
 async def _session_events(hub: Hub, caller: Caller) -> AsyncGenerator[ServerSentEventMessage, None]:
     last: Any = None
-    async for _ in hub.sessions.changes(at_least_every=_HEARTBEAT_SECONDS):
+    async for changed in hub.sessions.changes(at_least_every=_HEARTBEAT_SECONDS):
         own = hub.sessions.owned_by(caller.person.uid)
         facts = [(seen.session.id, hub.sessions.phase(seen)) for seen in own]
-        if facts == last:
-            yield ServerSentEventMessage(comment="")
-        else:
+        if facts != last:
             last = facts
             yield ServerSentEventMessage(event="sessions", data="{}")
+        elif not changed:
+            yield _HEARTBEAT
 
 
 def api_router() -> Router:

@@ -133,6 +133,7 @@ SLICER = Profile(
     description="3D Slicer's viewer: volumes, volume rendering, segmentation",
     image=f"slicerhub/slicer:{__version__}",
     default=True,
+    ready_path="/-/ready",
     cpus=4.0,
     memory_mib=8192,
 )

@@ -17,7 +17,7 @@ What the forms send:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -367,10 +367,11 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        environment.globals.update(static=self.static, name_max=NAME_MAX, slices=SLICES)
-        # Jinja types this dictionary by its own filters only.
-        filters = cast("dict[str, Callable[..., object]]", environment.filters)
-        filters.update(
+        # Jinja types these two dictionaries by its own entries only.
+        cast("dict[str, object]", environment.globals).update(
+            static=self.static, name_max=NAME_MAX, slices=SLICES
+        )
+        cast("dict[str, object]", environment.filters).update(
             clock=clock_text,
             iso=iso_text,
             duration=duration_text,

@@ -288,13 +288,15 @@ class Sessions:
             _log.warning("logs_unavailable", session=seen.session.id, error=str(error))
             return []
 
-    async def changes(self, *, at_least_every: float) -> AsyncIterator[None]:
-        """Yield now, after any change, and after so many seconds without one."""
+    async def changes(self, *, at_least_every: float) -> AsyncIterator[bool]:
+        """Yield True now and after any change, False after so many seconds without one."""
+        happened = True
         while True:
             changed = self._changed
-            yield
+            yield happened
             with anyio.move_on_after(at_least_every):
                 await changed.wait()
+            happened = changed.is_set()
 
     def _watched(self, session_id: SessionId) -> float:
         activity = self._activity.get(session_id)

@@ -20,7 +20,15 @@ import structlog
 
 from controller import policy
 from controller.config import Settings
-from controller.errors import Forged, HubError, InvalidRequest, NotLoggedIn, NotReadyYet, Refused
+from controller.errors import (
+    Forged,
+    HubError,
+    InvalidRequest,
+    NotLoggedIn,
+    NotReadyYet,
+    Refused,
+    Unavailable,
+)
 from controller.logins import Logins, without_cookie
 from controller.metrics import Metrics
 from controller.model import Phase, Role, SessionId, UserId, parse_session_id
@@ -133,7 +141,9 @@ class Refusals:
                 return self._forbidden
             case Verdict.FORBID | Verdict.PASS:
                 return problem_answer(Refused("This session is not open to you."))
-            case Verdict.WAIT | Verdict.BLIND:
+            case Verdict.WAIT:
+                return problem_answer(Unavailable("The session is still starting. Try again soon."))
+            case Verdict.BLIND:
                 return problem_answer(NotReadyYet())
 
 

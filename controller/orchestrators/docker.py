@@ -45,6 +45,7 @@ _SUBNET_TRIES = 8
 _RELIST_SECONDS = 30.0  # an event stream may stall without a word
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
 _RETRY_SECONDS = 1.0
+_EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
 _STOPPING = ".stopping"
 
 _log = structlog.get_logger("docker")
@@ -340,6 +341,7 @@ class _Events:
             client.timeout = None  # events may be hours apart
             filters = {
                 "type": "container",
+                "event": _EVENTS,  # and not the health checks of the hub's own parts
                 "label": f"{labels.INSTANCE}={self._settings.instance}",
             }
             self._stream = client.events(filters=filters)

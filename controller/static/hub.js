@@ -55,8 +55,8 @@
 
   // --- times: in the reader's zone, and counted from the server's clock ---
   let ahead = 0; // milliseconds that the server's clock is ahead of this one
-  const setClock = () => {
-    const now = Date.parse(one("main").dataset.now);
+  const setClock = (main) => {
+    const now = Date.parse(main.dataset.now);
     if (now) ahead = now - Date.now();
   };
   const clock = (at, now) => {
@@ -71,9 +71,9 @@
     if (minutes < 1440) return `${Math.floor(minutes / 60)} h ago`;
     return clock(at, now);
   };
-  const times = () => {
+  const times = (within) => {
     const now = new Date(Date.now() + ahead);
-    for (const time of all("time[datetime]")) {
+    for (const time of all("time[datetime]", within)) {
       const at = new Date(time.dateTime);
       const text = "ago" in time.dataset ? ago(at, now) : clock(at, now);
       if (time.textContent !== text) time.textContent = text;
@@ -180,6 +180,9 @@
     const typed = all("input[id]", main).filter((input) => input.value !== input.defaultValue)
       .map((input) => [input.id, input.value]);
     const focused = main.contains(document.activeElement) ? document.activeElement.id : null;
+    // First, so that a time which says the same is not touched at all.
+    setClock(fresh);
+    times(fresh);
     morph(main, fresh);
     for (const [id, value] of typed) {
       const input = document.getElementById(id);
@@ -188,8 +191,6 @@
     if (focused !== null && !main.contains(document.activeElement)) {
       (document.getElementById(focused) || main).focus({ preventScroll: true });
     }
-    setClock();
-    times();
     const news = all("[data-say]", main)
       .filter((card) => before.get(card.id) !== card.dataset.say).map((card) => card.dataset.say);
     if (news.length) say(news.join(". "));
@@ -240,7 +241,8 @@
   };
 
   const live = () => {
-    const url = one("main").dataset.live;
+    const main = one("main");
+    const url = main.dataset.live;
     if (!url) return;
     let pending = 0;
     let running = false;
@@ -282,7 +284,7 @@
       fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) })
         .then((answer) => { if (answer.ok) refresh(); else form.submit(); }, () => lost(true));
     });
-    setInterval(times, 20000);
+    setInterval(() => times(main), 20000);
   };
 
   // --- starting ---
@@ -372,6 +374,9 @@
   };
 
   document.addEventListener("DOMContentLoaded", () => {
-    for (const part of [colours, menus, setClock, times, login, once, stopping, live, progress, retry]) part();
+    const main = one("main");
+    setClock(main);
+    times(main);
+    for (const part of [colours, menus, login, once, stopping, live, progress, retry]) part();
   });
 })();
