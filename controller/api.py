@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Response, Router, delete, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.enums import MediaType
-from litestar.params import Body
+from litestar.params import FromPath, JSONBody
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from controller import policy, routing
@@ -136,7 +135,7 @@ def progress_out(hub: Hub, seen: Observed) -> ProgressOut:
 
 @post("/login", status_code=200, summary="Log in", security=[])
 async def log_in(
-    request: AnyRequest, hub: NamedDependency[Hub], data: Annotated[LoginIn, Body()]
+    request: AnyRequest, hub: NamedDependency[Hub], data: JSONBody[LoginIn]
 ) -> LoginOut:
     """Exchange user name and password for a token."""
     entry = await hub.logins.enter(
@@ -164,7 +163,7 @@ async def profiles(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -
     )
 
 
-@get("/events", summary="Changes of my sessions", media_type=MediaType.TEXT)
+@get("/events", summary="Changes of my sessions")
 async def events(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> ServerSentEvent:
     """Send an event ``sessions`` whenever a session of yours changes."""
     return ServerSentEvent(_session_events(hub, caller))
@@ -185,7 +184,7 @@ class SessionsController(Controller):
 
     @post(status_code=202, summary="Launch")
     async def launch(
-        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: LaunchIn
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: JSONBody[LaunchIn]
     ) -> Response[SessionOut]:
         """Launch a session; follow its events until it is ready."""
         profile = policy.choose_profile(hub.settings, caller.person, data.profile)
@@ -195,23 +194,23 @@ class SessionsController(Controller):
 
     @get("/{session_id:str}", summary="One session")
     async def get_session(
-        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: str
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
     ) -> SessionOut:
         """Return one session."""
         return session_out(hub, caller, hub.sessions.find(session_id, caller.person.uid))
 
     @delete("/{session_id:str}", status_code=202, summary="Stop")
     async def stop(
-        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: str
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
     ) -> SessionOut:
         """Stop a session; its files stay. It answers 404 once it is gone."""
         seen = hub.sessions.find(session_id, caller.person.uid)
         await hub.sessions.stop(seen.session.id, Reason.STOPPED)
         return session_out(hub, caller, hub.sessions.find(session_id, caller.person.uid))
 
-    @get("/{session_id:str}/events", summary="Progress of a start", media_type=MediaType.TEXT)
+    @get("/{session_id:str}/events", summary="Progress of a start")
     async def progress(
-        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: str
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
     ) -> ServerSentEvent:
         """Send events ``progress`` until the session is ready, has failed or is gone."""
         hub.sessions.find(session_id, caller.person.uid)

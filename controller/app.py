@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
@@ -25,7 +25,9 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.static_files import create_static_files_router
+from litestar.static_files import (
+    create_static_files_router,  # pyright: ignore[reportUnknownVariableType] - one loose Any
+)
 from litestar.status_codes import HTTP_400_BAD_REQUEST
 from litestar.types import ASGIApp
 
@@ -78,8 +80,10 @@ class Application:
         directory: Directory,
         store: Store,
         ring: KeyRing,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        """Nothing runs before ``run``."""
+        """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins."""
         self.settings = settings
         self.metrics = Metrics()
         self.sessions = Sessions(
@@ -88,10 +92,10 @@ class Application:
             gateway,
             store,
             self.metrics,
-            clock=time.monotonic,
-            wall=lambda: datetime.now(UTC),
+            clock=clock,
+            wall=lambda: datetime.fromtimestamp(wall(), UTC),
         )
-        self.logins = Logins(settings, directory, store, ring, wall=time.time)
+        self.logins = Logins(settings, directory, store, ring, wall=wall)
         renderer = Renderer()
         self.hub = Hub(
             settings=settings,

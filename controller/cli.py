@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
@@ -19,7 +19,7 @@ from controller import __version__, log, manifests
 from controller.app import make_orchestrator, serve
 from controller.config import Settings, load, read_text
 from controller.directory import LdapDirectory
-from controller.errors import ConfigError, HubError
+from controller.errors import ConfigError, HubError, ImageRefused
 from controller.gateway import TraefikGateway
 from controller.model import Profile, Session, UserId, new_session_id, parse_session_id, volume_name
 from controller.sessions import STOP_GRACE
@@ -51,14 +51,17 @@ def _run(work: _Work) -> None:
     try:
         uvloop.run(work(_settings()))
     except* HubError as errors:
-        sentences = [str(error) for error in _leaves(errors)]
+        sentences = [str(error) for error in _leaves(cast("BaseExceptionGroup[Any]", errors))]
         raise _Faults("\n".join(sentences)) from None
 
 
 def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
     found: list[BaseException] = []
     for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+        if isinstance(error, BaseExceptionGroup):
+            found += _leaves(cast("BaseExceptionGroup[Any]", error))
+        else:
+            found.append(error)
     return found
 
 
@@ -87,6 +90,8 @@ async def _check(settings: Settings) -> None:
     async def step(title: str, ping: Callable[[], Awaitable[object]]) -> None:
         try:
             await ping()
+        except ImageRefused as error:
+            faults.append(f"{title}: {error.cause}")
         except HubError as error:
             faults.append(f"{title}: {error}")
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import math
 import re
 import tomllib
 import typing
@@ -30,6 +31,8 @@ FILE_VARIABLE = "SLICERHUB_CONFIG"
 """Names the TOML file."""
 
 ReadFile = Callable[[str], str]
+
+_PORTS = range(1, 65536)
 
 
 class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -238,14 +241,14 @@ def _unknown(name: str, known: list[str]) -> str:
 def _upstream(environ: Mapping[str, str], notices: list[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, place in _UPSTREAM.items():
-        if name not in environ or name in {"DOMAIN", "PORT"}:
+        if not environ.get(name) or name in {"DOMAIN", "PORT"}:
             continue
         if place is None:
             notices.append(f"{name} has no effect: every session has a network of its own.")
         else:
             values[place] = environ[name]
             notices.append(f"{name} is understood; its name here is {variable_of(place)}.")
-    if "DOMAIN" in environ:
+    if environ.get("DOMAIN"):
         port = environ.get("PORT", "")
         values["public_url"] = f"http://{environ['DOMAIN']}" + (f":{port}" if port else "")
         notices.append(
@@ -339,10 +342,9 @@ def _build_profile(
     if not isinstance(table, dict):
         faults.append(f"{place}: must be a table.")
         return None
-    given = {"id": profile_id, "title": profile_id, "idle_seconds": idle_seconds} | cast(
-        "dict[str, Any]", table
-    )
+    given = {"title": profile_id, "idle_seconds": idle_seconds} | cast("dict[str, Any]", table)
     hints = typing.get_type_hints(Profile)
+    del hints["id"]  # the table's own name
     before = len(faults)
     for name, value in given.items():
         if name not in hints:
@@ -354,7 +356,8 @@ def _build_profile(
             faults.append(f"{place}.{name}: {error}.")
     if not given.get("image"):
         faults.append(f'{place}.image is missing. Name the image, like "slicerhub/slicer".')
-    return msgspec.convert(given, Profile) if len(faults) == before else None
+    good = len(faults) == before
+    return msgspec.convert({"id": profile_id} | given, Profile) if good else None
 
 
 def _cross_check(settings: Settings, ldap_configured: bool) -> list[str]:
@@ -379,12 +382,13 @@ def _check_addresses(settings: Settings) -> list[str]:
         *(("extra_urls", url) for url in settings.extra_urls),
         ("gateway_url", settings.gateway_url),
     ):
-        if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:[0-9]{1,5})?", url):
+        found = re.fullmatch(r"https?://[A-Za-z0-9.\-]+(?::([0-9]{1,5}))?", url)
+        if found is None or int(found[1] or 1) not in _PORTS:
             faults.append(
                 f"{place}: {url!r} must be like https://slicer.example.org, without a path."
             )
     try:
-        pool = ipaddress.ip_network(settings.docker.network_pool)
+        pool = ipaddress.IPv4Network(settings.docker.network_pool)
     except ValueError as error:
         faults.append(f"docker.network_pool: {error}. Write it like 10.231.0.0/16.")
     else:
@@ -401,16 +405,41 @@ def _check_numbers(settings: Settings) -> list[str]:
         "limits.sessions_per_user": settings.limits.sessions_per_user,
         "limits.sessions_total": settings.limits.sessions_total,
         "login.hours": settings.login.hours,
+        "login.attempts_per_user": settings.login.attempts_per_user,
+        "login.attempts_per_address": settings.login.attempts_per_address,
         "housekeeping_seconds": settings.housekeeping_seconds,
+        "docker.timeout_seconds": settings.docker.timeout_seconds,
+        "ldap.connect_seconds": settings.ldap.connect_seconds,
+        "ldap.receive_seconds": settings.ldap.receive_seconds,
+        "ldap.max_connections": settings.ldap.max_connections,
     }
+    not_negative = {"failed_seconds": settings.failed_seconds}
+    ports = {"public_port": settings.public_port, "private_port": settings.private_port}
     for one in settings.profiles:
+        place = f"profiles.{one.id}"
         positive |= {
-            f"profiles.{one.id}.cpus": one.cpus,
-            f"profiles.{one.id}.memory_mib": one.memory_mib,
-            f"profiles.{one.id}.port": one.port,
-            f"profiles.{one.id}.start_seconds": one.start_seconds,
+            f"{place}.cpus": one.cpus,
+            f"{place}.memory_mib": one.memory_mib,
+            f"{place}.shm_mib": one.shm_mib,
+            f"{place}.pids": one.pids,
+            f"{place}.start_seconds": one.start_seconds,
         }
-    faults = [f"{place}: must be more than 0." for place, value in positive.items() if value <= 0]
+        not_negative |= {
+            f"{place}.idle_seconds": one.idle_seconds,
+            f"{place}.lifetime_seconds": one.lifetime_seconds,
+        }
+        ports[f"{place}.port"] = one.port
+    faults = [
+        f"{place}: must be more than 0."
+        for place, value in positive.items()
+        if not 0 < value < math.inf
+    ]
+    faults += [f"{place}: must be 0 or more." for place, value in not_negative.items() if value < 0]
+    faults += [
+        f"{place}: must be a port, 1 to 65535."
+        for place, value in ports.items()
+        if value not in _PORTS
+    ]
     faults += [
         f"profiles.{one.id}.uid: 0 is root; name another."
         for one in settings.profiles

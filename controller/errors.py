@@ -165,10 +165,24 @@ class QuotaReached(Refused):
 
 
 class ImageRefused(Refused):
-    """The image of a profile is missing, or carries what only the hub may set."""
+    """The image of a profile is missing, or carries what only the hub may set.
+
+    ``cause`` says it in the administrator's words; people at the pages get a plainer sentence.
+    """
 
     status = 409
-    title = "This profile cannot be started"
+    title = "This cannot be started"
+
+    def __init__(self, cause: str) -> None:
+        """Keep what the administrator needs to know."""
+        super().__init__(
+            "This cannot be started: it is not set up as it should be. Tell the administrator."
+        )
+        self.cause = cause
+
+    def extra(self) -> dict[str, str]:
+        """Return the cause."""
+        return {"cause": self.cause}
 
 
 class Unavailable(HubError):

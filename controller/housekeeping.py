@@ -7,7 +7,9 @@ not keep the others from their turn.
 from __future__ import annotations
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTypeStubs]
+    AsyncIOScheduler,
+)
 
 from controller.config import Settings
 from controller.errors import HubError

@@ -160,13 +160,16 @@ def message_of(phase: Phase, seen: Observed, limits: Limits) -> str:
             return failure_of(seen, limits)
 
 
-def farewell_of(called: str, reason: Reason, limits: Limits) -> str:
-    """Say why a session was stopped, to its owner's page; "" if the owner did it."""
+def farewell_of(reason: Reason, limits: Limits) -> str:
+    """Say why a session was stopped, as it goes on after "… was stopped at 14:02".
+
+    "" if its owner did it, or knows already.
+    """
     match reason:
         case Reason.IDLE:
-            return f"{called} was stopped after {_span(limits.idle)} unused. Your files are there."
+            return f"after {_span(limits.idle)} unused. Your files are there."
         case Reason.LIFETIME:
-            return f"{called} was stopped after {_span(limits.lifetime)}. Your files are there."
+            return f"after {_span(limits.lifetime)}, the longest it may run. Your files are there."
         case Reason.FAILED | Reason.STOPPED:
             return ""
 

@@ -84,7 +84,7 @@ class Logins:
                 "login_refused",
                 user=username[:_NAME_LOGGED],
                 address=address,
-                why=type(error).__name__,
+                why=getattr(error, "__notes__", [type(error).__name__]),
             )
             if isinstance(error, LoginRefused):
                 for key in keys:

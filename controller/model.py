@@ -124,7 +124,9 @@ class Role(StrEnum):
 
 def canonical_uid(uid: str) -> UserId:
     """One spelling for all twins of a name: Unicode compatibility form, casefolded."""
-    return UserId(unicodedata.normalize("NFKC", uid).casefold())
+    folded = unicodedata.normalize("NFKC", uid).casefold()
+    # Casefolding takes signs apart (ß with an accent) that must be put together again.
+    return UserId(unicodedata.normalize("NFKC", folded))
 
 
 def new_session_id(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> SessionId:

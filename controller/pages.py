@@ -10,7 +10,7 @@ from litestar import Response, Router, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency, Provide
 from litestar.enums import RequestEncodingType
-from litestar.params import Body
+from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from controller import policy, render, routing
@@ -100,10 +100,9 @@ def viewer_of(hub: Hub, caller: Caller) -> render.Viewer:
 def login_page(
     request: AnyRequest,
     hub: NamedDependency[Hub],
-    next_: Annotated[str, "where to go afterwards"] = "/",
 ) -> Response[str]:
     """Show the log-in page, or go on if somebody is logged in already."""
-    target = policy.safe_next(request.query_params.get("next", next_))
+    target = policy.safe_next(request.query_params.get("next", "/"))
     if hub.logins.by_cookie(request.headers.get("cookie", "")) is not None:
         return Redirect(target)
     return page(hub.renderer.login(_login_view(hub, target=target)))
@@ -217,9 +216,8 @@ def _choice(profile: Profile) -> render.ProfileChoice:
 
 
 def _notice(notice: Notice) -> render.Notice:
-    return render.Notice(
-        id=str(notice.number), text=notice.text, at=datetime.fromtimestamp(notice.at, UTC)
-    )
+    at = datetime.fromtimestamp(notice.at, UTC)
+    return render.Notice(id=str(notice.number), text=notice.text, at=at, more=notice.more)
 
 
 async def _card(hub: Hub, seen: Observed) -> render.SessionCard:
@@ -276,7 +274,7 @@ def _retry_after(error: HubError) -> dict[str, str]:
 
 @get("/starting/{session_id:str}")
 async def starting(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: str
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
 ) -> Response[str]:
     """Show how far a session's start has got; one that is ready opens."""
     seen = hub.sessions.find(session_id, caller.person.uid)
@@ -308,7 +306,7 @@ async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
 
 @get("/sessions/{session_id:str}/stop", sync_to_thread=False)
 def confirm_stop(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: str
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
 ) -> Response[str]:
     """Ask once more, for browsers without script."""
     seen = hub.sessions.find(session_id, caller.person.uid)
@@ -325,7 +323,7 @@ def confirm_stop(
 async def stop(
     hub: NamedDependency[Hub],
     caller: NamedDependency[Caller],
-    session_id: str,
+    session_id: FromPath[str],
     data: Annotated[ActForm, Form],
 ) -> Response[str]:
     """Stop a session; the files stay."""
@@ -342,7 +340,7 @@ async def stop(
 async def dismiss(
     hub: NamedDependency[Hub],
     caller: NamedDependency[Caller],
-    number: int,
+    number: FromPath[int],
     data: Annotated[ActForm, Form],
 ) -> Response[str]:
     """Put a notice away."""

@@ -24,8 +24,9 @@ def role_in(session: Session, uid: UserId) -> Role | None:
 
 
 def may_launch(person: Person, profile: Profile) -> bool:
-    """Tell whether the profile is open to one of this person's groups."""
-    return not profile.groups or not profile.groups.isdisjoint(person.groups)
+    """Tell whether the profile is open to one of this person's groups; case does not matter."""
+    wanted = {group.casefold() for group in profile.groups}
+    return not wanted or any(group.casefold() in wanted for group in person.groups)
 
 
 def choose_profile(settings: Settings, person: Person, profile_id: str) -> Profile:

@@ -17,7 +17,7 @@ What the forms send:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +26,8 @@ from typing import cast
 import jinja2
 import msgspec
 
+from controller import apidoc
+from controller.lifecycle import Step, StepState
 from controller.model import NAME_MAX, Phase, Role
 
 CONTENT_SECURITY_POLICY = (
@@ -176,23 +178,6 @@ class HomeView(msgspec.Struct, frozen=True):
     def lead(self) -> ProfileChoice | None:
         """What the large button of the empty page starts: the default profile, if it may."""
         return next((p for p in self.ordered if p.available), next(iter(self.ordered), None))
-
-
-class StepState(StrEnum):
-    """Where a step of starting stands."""
-
-    DONE = "done"
-    ACTIVE = "active"
-    TODO = "todo"
-    FAILED = "failed"
-
-
-class Step(msgspec.Struct, frozen=True):
-    """A step of starting; the events of a session carry the same."""
-
-    title: str
-    state: StepState
-    detail: str = ""  # such as "usually 6 s"
 
 
 class StartingView(msgspec.Struct, frozen=True):
@@ -412,6 +397,12 @@ class Renderer:
         return self._templates["refusal.html"].render(
             view=view, title=FORBIDDEN_TITLE, sentence=FORBIDDEN_SENTENCE
         )
+
+    def docs(self, document: Mapping[str, object]) -> str:
+        """The API's own page, from its OpenAPI document; here its own words may stand."""
+        endpoints, shapes = apidoc.read(document)
+        template = self._templates["docs.html"]
+        return template.render(viewer=None, endpoints=endpoints, shapes=shapes)
 
     def _page(self, name: str, view: msgspec.Struct, viewer: Viewer | None) -> str:
         return self._templates[name].render(view=view, viewer=viewer)

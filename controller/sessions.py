@@ -22,6 +22,7 @@ from controller.config import Settings
 from controller.errors import (
     EngineUnavailable,
     HubError,
+    ImageRefused,
     NoSuchSession,
     NotReadyYet,
     SessionExists,
@@ -43,6 +44,7 @@ from controller.model import (
     parse_session_id,
 )
 from controller.orchestrators import Orchestrator
+from controller.render import session_title
 from controller.store import Store
 
 STOP_GRACE = timedelta(seconds=10)
@@ -334,7 +336,13 @@ class Sessions:
             self._announce()
             try:
                 await self._orchestrator.ensure(session)
-            except BaseException:
+            except BaseException as error:
+                _log.warning(
+                    "launch_refused",
+                    owner=person.uid,
+                    profile=profile.id,
+                    why=error.cause if isinstance(error, ImageRefused) else str(error),
+                )
                 self._forget(session.id)
                 raise
             # The engine has accepted it; the next snapshot says the same and more.
@@ -394,15 +402,16 @@ class Sessions:
             self._stopping.discard(session.id)
 
     async def _tell(self, session: Session, reason: Reason) -> None:
-        limits = self._limits(session)
-        profile = self._settings.profile(session.profile)
-        title = profile.title if profile else session.profile
-        called = f"{title} · {session.name}" if session.name else title
-        text = lifecycle.farewell_of(called, reason, limits)
-        if not text:
+        """Leave a notice for the owner, if it was not them who stopped it."""
+        more = lifecycle.farewell_of(reason, self._limits(session))
+        if not more:
             return
+        profile = self._settings.profile(session.profile)
+        title = session_title(profile.title if profile else session.profile, session.name)
         try:
-            await self._store.add_notice(session.owner, text, self._wall().timestamp())
+            await self._store.add_notice(
+                session.owner, f"{title} was stopped at", more, self._wall().timestamp()
+            )
         except HubError as error:
             _log.warning("notice_lost", session=session.id, error=str(error))
 

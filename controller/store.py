@@ -31,7 +31,8 @@ _MIGRATIONS = (
     CREATE TABLE failure (who TEXT NOT NULL, at REAL NOT NULL) STRICT;
     CREATE INDEX failure_who ON failure (who, at);
     CREATE TABLE notice (
-        number INTEGER PRIMARY KEY, uid TEXT NOT NULL, at REAL NOT NULL, text TEXT NOT NULL
+        number INTEGER PRIMARY KEY, uid TEXT NOT NULL, at REAL NOT NULL,
+        text TEXT NOT NULL, more TEXT NOT NULL
     ) STRICT;
     CREATE INDEX notice_uid ON notice (uid, at);
     CREATE TABLE start (profile TEXT NOT NULL, at REAL NOT NULL, seconds REAL NOT NULL) STRICT;
@@ -54,11 +55,15 @@ class Login(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something to tell a person on their page, until they put it away."""
+    """Something to tell a person on their page, until they put it away.
+
+    It reads ``text``, the time of ``at``, ``more``: the page knows how to write times.
+    """
 
     number: int
-    at: float
+    at: float  # seconds since the epoch
     text: str
+    more: str
 
 
 class Store(Protocol):
@@ -88,7 +93,7 @@ class Store(Protocol):
         """Forget the failures of a key: a log-in has succeeded."""
         ...
 
-    async def add_notice(self, uid: UserId, text: str, now: float) -> None:
+    async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
         """Leave a notice for a person."""
         ...
 
@@ -199,11 +204,14 @@ class SqliteStore:
         """See Store."""
         await self._write("DELETE FROM failure WHERE who = ?", who)
 
-    async def add_notice(self, uid: UserId, text: str, now: float) -> None:
+    async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
         """See Store."""
 
         def work(db: sqlite3.Connection) -> None:
-            db.execute("INSERT INTO notice (uid, at, text) VALUES (?, ?, ?)", (uid, now, text))
+            db.execute(
+                "INSERT INTO notice (uid, at, text, more) VALUES (?, ?, ?, ?)",
+                (uid, now, text, more),
+            )
             db.execute(
                 "DELETE FROM notice WHERE uid = ? AND number NOT IN"
                 " (SELECT number FROM notice WHERE uid = ? ORDER BY number DESC LIMIT ?)",
@@ -217,7 +225,8 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> list[Notice]:
             rows = db.execute(
-                "SELECT number, at, text FROM notice WHERE uid = ? ORDER BY number DESC", (uid,)
+                "SELECT number, at, text, more FROM notice WHERE uid = ? ORDER BY number DESC",
+                (uid,),
             )
             return [Notice(*row) for row in rows]
 

@@ -200,6 +200,9 @@ class Verify:
         headers = NO_STORE | {
             "X-Slicerhub-User": quote(uid, safe="@ "),
             "X-Slicerhub-Role": role.value,
+            # Traefik drops the hub's cookie from what the session sets only if verify sets one,
+            # too; this one goes no further, since addAuthCookiesToResponse does not name it.
+            "Set-Cookie": "slicerhub-guard=1",
         }
         if cookies := without_cookie(question.cookie, self._cookie):
             headers["Cookie"] = cookies

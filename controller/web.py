@@ -8,6 +8,7 @@ from urllib.parse import quote
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.di import NamedDependency
 
 from controller import policy
 from controller.config import Settings
@@ -16,17 +17,14 @@ from controller.errors import Forged, HubError, NotLoggedIn
 from controller.logins import Logins
 from controller.model import Person
 from controller.orchestrators import Orchestrator
-from controller.render import RefusalView, Renderer
+from controller.render import CONTENT_SECURITY_POLICY, RefusalView, Renderer
 from controller.sessions import Sessions
 from controller.store import Login, Store
 
 AnyRequest = Request[None, None, State]
 
 SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -142,7 +140,7 @@ def client_address(request: AnyRequest) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def provide_caller(request: AnyRequest, hub: Hub) -> Caller:
+def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
     """Return who is asking, by bearer token or by cookie.
 
     Raises NotLoggedIn, or Forged for a changing request that a cookie speaks for and that the

@@ -147,8 +147,10 @@
 
   // --- exchange of what the server changed, leaving alone what the reader holds ---
   const UNTOUCHED = new Set(["open", "aria-busy", "data-sent"]); // set by the reader, not the page
+  // What came of a form that was sent: the first page, asked anew, does not know of it.
+  const kept = (node) => node.nodeType === Node.ELEMENT_NODE && node.hasAttribute("data-keep");
   const morph = (from, to) => {
-    if (from.hasAttribute("data-keep")) return; // says what came of a form, which the page does not
+    if (kept(from)) return;
     for (const { name, value } of [...to.attributes]) {
       if (!UNTOUCHED.has(name) && from.getAttribute(name) !== value) from.setAttribute(name, value);
     }
@@ -156,7 +158,9 @@
       if (!UNTOUCHED.has(name) && !to.hasAttribute(name)) from.removeAttribute(name);
     }
     const wanted = new Set([...to.children].map((child) => child.id).filter(Boolean));
-    for (const child of [...from.children]) if (child.id && !wanted.has(child.id)) child.remove();
+    for (const child of [...from.children]) {
+      if (child.id && !wanted.has(child.id) && !kept(child)) child.remove();
+    }
     let at = from.firstChild;
     for (const node of [...to.childNodes]) {
       const id = node.id || "";
@@ -172,7 +176,7 @@
       if (node.nodeType === Node.ELEMENT_NODE) morph(twin, node);
       else if (twin.nodeValue !== node.nodeValue) twin.nodeValue = node.nodeValue;
     }
-    while (at) { const next = at.nextSibling; at.remove(); at = next; }
+    while (at) { const next = at.nextSibling; if (!kept(at)) at.remove(); at = next; }
   };
   const exchange = (fresh) => {
     const main = one("main");

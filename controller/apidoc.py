@@ -1,0 +1,177 @@
+"""The API's own document (OpenAPI) as something that a page can show.
+
+Only what the hub's own API uses of OpenAPI is read; the document itself stays at
+``/api/openapi.json`` for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+_SHAPES = "#/components/schemas/"
+
+
+class Field(msgspec.Struct, frozen=True):
+    """A value that is sent or answered."""
+
+    name: str
+    kind: str  # in words, such as "text, at most 64 characters"
+    shape: str = ""  # name of the shape that ``kind`` speaks of, if any
+    required: bool = True
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """A JSON object with a name of its own."""
+
+    name: str
+    fields: tuple[Field, ...]
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What an endpoint answers when all is well."""
+
+    status: str
+    kind: str = ""
+    shape: str = ""
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One method of one address."""
+
+    method: str  # upper case
+    path: str
+    summary: str
+    description: str
+    fields: tuple[Field, ...]  # of the address and of the JSON object that is sent
+    replies: tuple[Reply, ...]
+
+    @property
+    def anchor(self) -> str:
+        """Name for a link to it; unique, as method and path are."""
+        return f"{self.method}-{self.path.strip('/').replace('/', '-')}".lower()
+
+
+class _Schema(msgspec.Struct, frozen=True, rename="camel"):
+    ref: str = msgspec.field(default="", name="$ref")
+    type: str | list[str] = ""
+    format: str = ""
+    enum: list[str | int | None] = []
+    items: _Schema | None = None
+    properties: dict[str, _Schema] = {}
+    required: list[str] = []
+    one_of: list[_Schema] = []
+    max_length: int | None = None
+
+
+class _Media(msgspec.Struct, frozen=True):
+    schema: _Schema = _Schema()
+
+
+class _Content(msgspec.Struct, frozen=True):
+    content: dict[str, _Media] = {}
+
+
+class _Parameter(msgspec.Struct, frozen=True):
+    name: str
+    schema: _Schema = _Schema()
+    required: bool = False
+
+
+class _Operation(msgspec.Struct, frozen=True, rename="camel"):
+    summary: str = ""
+    description: str = ""
+    parameters: list[_Parameter] = []
+    request_body: _Content = _Content()
+    responses: dict[str, _Content] = {}
+
+
+class _Components(msgspec.Struct, frozen=True):
+    schemas: dict[str, _Schema] = {}
+
+
+class _Document(msgspec.Struct, frozen=True):
+    paths: dict[str, dict[str, _Operation]]
+    components: _Components = _Components()
+
+
+def read(document: Mapping[str, object]) -> tuple[tuple[Endpoint, ...], tuple[Shape, ...]]:
+    """Return the endpoints in the document's order, and the shapes that they speak of.
+
+    Raises:
+        msgspec.ValidationError: it is no OpenAPI document.
+    """
+    parsed = msgspec.convert(document, _Document)
+    shapes = parsed.components.schemas
+    endpoints = tuple(
+        _endpoint(method, path, operation, shapes)
+        for path, operations in parsed.paths.items()
+        for method, operation in operations.items()
+    )
+    named = tuple(
+        Shape(name, _fields(schema, shapes))
+        for name, schema in sorted(shapes.items())
+        if schema.properties
+    )
+    return endpoints, named
+
+
+def _endpoint(
+    method: str, path: str, operation: _Operation, shapes: dict[str, _Schema]
+) -> Endpoint:
+    given = tuple(
+        Field(one.name, *_kind(one.schema, shapes), one.required) for one in operation.parameters
+    )
+    sent = tuple(
+        field
+        for media in operation.request_body.content.values()
+        for field in _fields(_resolve(media.schema, shapes), shapes)
+    )
+    replies = tuple(
+        Reply(status, *_kind(media.schema, shapes))
+        for status, reply in operation.responses.items()
+        if status.startswith("2")
+        for media in list(reply.content.values()) or [_Media()]
+    )
+    return Endpoint(
+        method=method.upper(),
+        path=path,
+        summary=operation.summary,
+        description=operation.description,
+        fields=given + sent,
+        replies=replies,
+    )
+
+
+def _fields(schema: _Schema, shapes: dict[str, _Schema]) -> tuple[Field, ...]:
+    return tuple(
+        Field(name, *_kind(one, shapes), name in schema.required)
+        for name, one in schema.properties.items()
+    )
+
+
+def _resolve(schema: _Schema, shapes: dict[str, _Schema]) -> _Schema:
+    return shapes.get(schema.ref.removeprefix(_SHAPES), _Schema()) if schema.ref else schema
+
+
+def _kind(schema: _Schema, shapes: dict[str, _Schema]) -> tuple[str, str]:
+    """Say in words what ``schema`` takes, and name the shape that it is or holds."""
+    if schema.ref:
+        name = schema.ref.removeprefix(_SHAPES)
+        target = _resolve(schema, shapes)
+        return ("", name) if target.properties else _kind(target, shapes)
+    if schema.enum:
+        return "one of " + ", ".join(str(value) for value in schema.enum), ""
+    if schema.one_of:
+        kinds = [_kind(one, shapes) for one in schema.one_of]
+        return " or ".join(words for words, _ in kinds if words), "".join(name for _, name in kinds)
+    if schema.items is not None:
+        words, name = _kind(schema.items, shapes)
+        return f"list of {words}".rstrip(), name
+    if schema.format == "date-time":
+        return "time (RFC 3339)", ""
+    names = [schema.type] if isinstance(schema.type, str) else schema.type
+    words = " or ".join({"string": "text", "integer": "whole number"}.get(n, n) for n in names)
+    limit = "" if schema.max_length is None else f", at most {schema.max_length} characters"
+    return words + limit, ""

@@ -1,0 +1,26 @@
+"""``python -m app``: the session's only command."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+
+from app import front, log, program
+from app.errors import SlicerError
+from app.settings import parse_settings
+
+
+def main() -> int:
+    """Runs a session until it is stopped; returns the exit code (see `app.errors`)."""
+    log.configure()
+    try:
+        settings = parse_settings(os.environ)
+        return front.run(settings, functools.partial(program.run, settings))
+    except SlicerError as error:
+        log.event("session.failed", level=40, message=str(error))
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,220 @@
+"""HTTP on the session's port: the door for every request, the hub's endpoints, files in and out."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+from app import log
+from app.activity import Selection
+from app.errors import FileError, SlicerError
+from app.files import parse_relative, resolve_inside
+from app.roles import is_own_page, may_request, parse_visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from app.activity import Activity
+    from app.gate import Gate
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_T = TypeVar("_T")
+_COPY_BYTES = 1024 * 1024
+# The page compiles its templates in the browser (unsafe-eval) and styles elements in place. All
+# else comes from here: a library that asks the internet for a picture is refused by the browser.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
+    " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:;"
+    " connect-src 'self'; media-src 'self' blob:; worker-src 'self' blob:; object-src 'none';"
+    " base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+_NAMED_BY_CONTENT = ("/assets/", "/__trame_", "/trame_slicer_")
+
+
+class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A banner for everyone connected. ``until``: RFC 3339 time at which it loses its meaning."""
+
+    text: str
+    until: str | None = None
+
+
+class Endpoints:
+    """The routes of a session beside the page's own.
+
+    ``roots``: the folders of files by the name the page shows; ``index``: the page's file.
+
+    ``save()`` writes the scene and returns its path, None when there is nothing to save;
+    ``notify(notice)`` shows a banner.
+    """
+
+    def __init__(
+        self,
+        activity: Activity,
+        gate: Gate,
+        roots: dict[str, Path],
+        index: Path,
+        *,
+        standalone: bool,
+        save: Callable[[], Path | None],
+        notify: Callable[[Notice], None],
+    ) -> None:
+        """Takes its parts; routes appear with `mount`."""
+        self._activity = activity
+        self._gate = gate
+        self._roots = roots
+        self._index = index
+        self._standalone = standalone
+        self._save = save
+        self._notify = notify
+
+    def mount(self, app: web.Application) -> None:
+        """Before the application is frozen: the door first, then our routes."""
+        app.middlewares.append(self._door)
+        app.add_routes(
+            [
+                web.get("/", self._page),
+                web.get("/-/ready", self._ready),
+                web.get("/-/activity", self._report),
+                web.post("/-/kick", self._kick),
+                web.post("/-/save", self._save_now),
+                web.post("/-/notice", self._show_notice),
+                web.get("/files/{root}/{path:.+}", self._download),
+                web.put("/files/{root}/{path:.+}", self._upload),
+            ]
+        )
+
+    @web.middleware
+    async def _door(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        visitor = parse_visitor(request.headers, standalone=self._standalone)
+        if not may_request(request.path, request.method, visitor) or not is_own_page(
+            request.headers.get("Origin"), request.host
+        ):
+            return web.Response(
+                status=403, text="You are not invited to this session.\n", headers=_HEADERS
+            )
+        response = await handler(request)
+        if not response.prepared:
+            response.headers["Server"] = "slicerhub"
+            for name, value in _HEADERS.items():
+                response.headers.setdefault(name, value)
+            immutable = response.status == 200 and request.path.startswith(_NAMED_BY_CONTENT)  # noqa: PLR2004
+            response.headers.setdefault(
+                "Cache-Control",
+                "private, max-age=31536000, immutable" if immutable else "private, no-cache",
+            )
+        return response
+
+    async def _page(self, _request: web.Request) -> web.FileResponse:
+        """The page itself; the library would send the browser to index.html first."""
+        return web.FileResponse(self._index)
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        return web.json_response({"ready": True})
+
+    async def _report(self, _request: web.Request) -> web.Response:
+        last = self._activity.last_input_at
+        return _json(
+            {
+                "last_input_at": last.isoformat() if last else None,
+                "busy": self._activity.is_busy(time.monotonic()),
+                "clients": [
+                    {
+                        "user": client.visitor.user,
+                        "role": client.visitor.role,
+                        "since": client.since.isoformat(),
+                    }
+                    for client in self._activity.clients
+                ],
+            }
+        )
+
+    async def _kick(self, request: web.Request) -> web.Response:
+        selection = await _decode(request, Selection)
+        if selection.is_empty:
+            raise web.HTTPBadRequest(text="Name whom to let go: user, role or all.\n")
+        gone = await self._gate.kick(selection)
+        log.event("kick", users=[client.visitor.user for client in gone])
+        return _json({"closed": len(gone)})
+
+    async def _save_now(self, _request: web.Request) -> web.Response:
+        try:
+            path = self._save()
+        except SlicerError as error:
+            log.failure("save.failed", error)
+            return _json({"saved": None, "message": str(error)}, status=507)
+        return _json({"saved": path.name if path else None})
+
+    async def _show_notice(self, request: web.Request) -> web.Response:
+        self._notify(await _decode(request, Notice))
+        return web.Response(status=204)
+
+    def _path(self, request: web.Request) -> Path:
+        root = self._roots.get(request.match_info["root"])
+        if root is None:
+            raise web.HTTPNotFound(text="There is no such place.\n")
+        try:
+            return resolve_inside(root, parse_relative(request.match_info["path"]))
+        except FileError as error:
+            raise web.HTTPBadRequest(text=f"{error}\n") from error
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        path = self._path(request)
+        if not path.is_file():
+            raise web.HTTPNotFound(text=f"There is no file {path.name}.\n")
+        return web.FileResponse(
+            path,
+            headers={
+                # Never shown as a page: a user's HTML file would run as this origin.
+                "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='')}",
+                "Content-Type": "application/octet-stream",
+            },
+        )
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        path = self._path(request)
+        if path.is_dir():
+            raise web.HTTPConflict(text=f"{path.name} is a folder.\n")
+        partial = path.with_name(f".{path.name}.part")
+        number = self._activity.begun(time.monotonic())
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as stream:
+                async for chunk in request.content.iter_chunked(_COPY_BYTES):
+                    stream.write(chunk)
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(path)
+        except OSError as error:
+            raise web.HTTPInsufficientStorage(
+                text=f"{path.name} could not be written: {error.strerror}.\n"
+            ) from error
+        finally:
+            self._activity.ended(number)
+            partial.unlink(missing_ok=True)
+        log.event("file.uploaded", name=path.name, size=path.stat().st_size)
+        return web.Response(status=201)
+
+
+def _json(value: Any, status: int = 200) -> web.Response:  # noqa: ANN401
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json"
+    )
+
+
+async def _decode(request: web.Request, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(await request.read() or b"{}", type=kind)
+    except msgspec.DecodeError as error:
+        raise web.HTTPBadRequest(text=f"{error}\n") from error

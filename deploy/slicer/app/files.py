@@ -1,0 +1,159 @@
+"""Names and kinds of files, and which autosaves stay. No Slicer here: paths and decisions only."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.errors import FileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KEPT_AUTOSAVES = 3
+AUTOSAVE_FOLDER = "autosave"
+_NAME_BYTES = 255  # of one path component on every file system in use
+_MOST_LISTED = 2000
+
+
+class Kind(StrEnum):
+    """What Slicer's core does with a file."""
+
+    SCENE = "scene"
+    SEGMENTATION = "segmentation"
+    VOLUME = "volume"
+    MODEL = "model"
+    FOLDER = "folder"
+    OTHER = "other"
+
+
+# The longest ending wins; the table follows the storage nodes of Slicer's core.
+_ENDINGS: tuple[tuple[str, Kind], ...] = (
+    (".seg.nrrd", Kind.SEGMENTATION),
+    (".seg.vtm", Kind.SEGMENTATION),
+    (".nii.gz", Kind.VOLUME),
+    (".mrb", Kind.SCENE),
+    (".mrml", Kind.SCENE),
+    (".nrrd", Kind.VOLUME),
+    (".nhdr", Kind.VOLUME),
+    (".nii", Kind.VOLUME),
+    (".mha", Kind.VOLUME),
+    (".mhd", Kind.VOLUME),
+    (".dcm", Kind.VOLUME),
+    (".ima", Kind.VOLUME),
+    (".hdr", Kind.VOLUME),
+    (".stl", Kind.MODEL),
+    (".obj", Kind.MODEL),
+    (".ply", Kind.MODEL),
+    (".vtk", Kind.MODEL),
+    (".vtp", Kind.MODEL),
+)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of the list. ``path`` is relative to its root, ``size`` in bytes, 0 for a folder."""
+
+    path: str
+    name: str
+    kind: Kind
+    size: int
+
+
+def kind_of(name: str) -> Kind:
+    """The kind by the ending, without regard to case."""
+    lower = name.lower()
+    return next((kind for ending, kind in _ENDINGS if lower.endswith(ending)), Kind.OTHER)
+
+
+def parse_relative(text: str) -> PurePosixPath:
+    """A relative path of plain components, e.g. ``scans/head.nrrd``.
+
+    Raises FileError for an empty path, an absolute one, ``.`` and ``..``, control characters,
+    backslashes, and names that no file system takes.
+    """
+    parts = text.split("/")
+    for part in parts:
+        if part in {"", ".", ".."} or "\\" in part:
+            raise FileError(f"{text!r} is not a name inside this folder. Choose another name.")
+        if any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in part):
+            raise FileError(f"{text!r} holds characters that a name cannot have. Rename the file.")
+        if len(part.encode()) > _NAME_BYTES:
+            raise FileError(f"{part[:40]!r}... is too long a name. Shorten it.")
+    return PurePosixPath(*parts)
+
+
+def resolve_inside(root: Path, relative: PurePosixPath) -> Path:
+    """The real path below ``root``, after following every link.
+
+    Raises FileError if a link leads outside: what the session may open is what it shows.
+    """
+    base = root.resolve()
+    path = (base / relative).resolve()
+    if path == base or not path.is_relative_to(base):
+        raise FileError(f"{relative} leads outside this folder.")
+    return path
+
+
+def find_roots(files: Path, groups: Path) -> dict[str, Path]:
+    """The places that the session shows: the user's own files, then each mounted group volume."""
+    roots = {"My files": files}
+    if groups.is_dir():
+        roots |= {path.name: path for path in sorted(groups.iterdir()) if path.is_dir()}
+    return roots
+
+
+def list_folder(root: Path, folder: Path) -> list[Entry]:
+    """Folders first, then files, each by name; hidden ones left out; 2,000 at most.
+
+    Raises FileError if the folder cannot be read.
+    """
+    entries: list[Entry] = []
+    try:
+        for path in folder.iterdir():
+            if path.name.startswith("."):
+                continue
+            kind = Kind.FOLDER if path.is_dir() else kind_of(path.name)
+            size = path.stat().st_size if path.is_file() else 0
+            relative = path.relative_to(root).as_posix()
+            entries.append(Entry(path=relative, name=path.name, kind=kind, size=size))
+    except OSError as error:
+        raise FileError(f"The folder {folder.name} cannot be read: {error.strerror}.") from error
+    entries.sort(key=lambda entry: (entry.kind is not Kind.FOLDER, entry.name.casefold()))
+    return entries[:_MOST_LISTED]
+
+
+def autosave_name(when: datetime) -> str:
+    """``scene-20260131T094100Z.mrb``: sorts by time."""
+    return f"scene-{when.astimezone(UTC):%Y%m%dT%H%M%SZ}.mrb"
+
+
+def parse_autosave(name: str) -> datetime | None:
+    """The time in an autosave's name, None for any other file."""
+    try:
+        when = datetime.strptime(name, "scene-%Y%m%dT%H%M%SZ.mrb")  # noqa: DTZ007 - Z is in the name
+    except ValueError:
+        return None
+    return when.replace(tzinfo=UTC)
+
+
+def newest_autosave(names: Iterable[str]) -> str | None:
+    """The newest of the names that are autosaves."""
+    return max((name for name in names if parse_autosave(name)), default=None)
+
+
+def surplus_autosaves(names: Iterable[str]) -> list[str]:
+    """All autosaves but the newest three; other names are nobody's to delete."""
+    return sorted(name for name in names if parse_autosave(name))[:-KEPT_AUTOSAVES]
+
+
+def preset_for(scalar_min: float) -> str:
+    """The volume-rendering preset that shows something at once.
+
+    Air is about -1000 Hounsfield units in CT; MR and its kin have no negative values to speak of.
+    """
+    return "CT-Chest-Contrast-Enhanced" if scalar_min < -500 else "MR-Default"  # noqa: PLR2004

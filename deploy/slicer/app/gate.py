@@ -1,0 +1,233 @@
+"""The choke point: each WebSocket, and each message on it, by who it is.
+
+wslink gives a handler per endpoint. Three of its methods are wrapped on the instance: `onConnect`
+sees the handshake's headers, `onMessage` each frame, `onCompleteMessage` each whole message before
+it is dispatched. Nothing else of the library is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from app import log
+from app.activity import Activity, Client, Selection, select
+from app.messages import (
+    HELLO,
+    LIMIT_CHANGE,
+    LIMIT_VIEW,
+    PENDING_CHANGE,
+    PENDING_VIEW,
+    STATE_GET,
+    Verdict,
+    decide,
+    is_input,
+    parse_message,
+)
+from app.roles import parse_visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import web
+
+KICKED = 4403  # private range of RFC 6455; the page shows that the connection was closed
+_CLOSE_SECONDS = 0.4
+_TICK_SECONDS = 0.5
+_STUCK_SECONDS = 5.0
+_REDRAW_SECONDS = 0.5
+_REFUSED = -32003
+
+
+class Gate:
+    """Knows every connection of one wslink handler and decides about each message.
+
+    ``redraw(area)`` is called when somebody who only views asks for a view's picture;
+    ``changed()`` whenever somebody came or went; ``greet(client)`` once a page has its state.
+    """
+
+    def __init__(
+        self,
+        activity: Activity,
+        *,
+        standalone: bool,
+        redraw: Callable[[str], None],
+        changed: Callable[[], None],
+        greet: Callable[[Client], None],
+    ) -> None:
+        """Takes its parts; nothing is gated before `attach`."""
+        self._activity = activity
+        self._standalone = standalone
+        self._redraw = redraw
+        self._changed = changed
+        self._greet = greet
+        self._handler: Any = None
+        self._transports: dict[str, asyncio.WriteTransport] = {}
+        self._stuck: dict[str, tuple[int, float]] = {}
+        self._drawn: dict[str, float] = {}
+
+    def attach(self, handler: Any) -> None:  # noqa: ANN401 - wslink has no types
+        """Wraps the handler's three methods."""
+        self._handler = handler
+        connect, frame, message, close = (
+            handler.onConnect,
+            handler.onMessage,
+            handler.onCompleteMessage,
+            handler.onClose,
+        )
+
+        async def on_connect(request: web.Request, client_id: str) -> None:
+            await connect(request, client_id)
+            self._joined(request, client_id)
+
+        async def on_close(client_id: str) -> None:
+            await close(client_id)
+            self._left(client_id)
+
+        async def on_message(is_binary: bool, msg: Any, client_id: str) -> None:  # noqa: ANN401
+            if not is_binary or not self._frame_fits(client_id):
+                self._let_go(client_id)
+                return
+            try:
+                await frame(is_binary, msg, client_id)
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                # What the library raises for a frame that no page of ours sends.
+                log.event("client.malformed", client=client_id, error=str(error))
+                self._let_go(client_id)
+
+        async def on_complete(rpc: object, client_id: str) -> None:
+            await self._dispatch(message, rpc, client_id)
+
+        handler.onConnect, handler.onClose = on_connect, on_close
+        handler.onMessage, handler.onCompleteMessage = on_message, on_complete
+
+    async def watch(self) -> None:
+        """Measures how late the event loop is, and lets go of clients that stopped reading.
+
+        wslink sends each frame to all clients one after the other: one that takes nothing would
+        stop the picture of everybody else.
+        """
+        due = time.monotonic()
+        while True:
+            due += _TICK_SECONDS
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            now = time.monotonic()
+            self._activity.ticked(now, now - due)
+            due = max(due, now - _TICK_SECONDS)
+            for client_id, transport in list(self._transports.items()):
+                if self._is_stuck(client_id, transport.get_write_buffer_size(), now):
+                    log.event("client.stuck", client=client_id)
+                    self._let_go(client_id)
+
+    async def kick(self, selection: Selection) -> list[Client]:
+        """Cuts the connections that the selection names; at most half a second."""
+        chosen = select(self._activity.clients, selection)
+        await asyncio.gather(*(self._close(client) for client in chosen))
+        return chosen
+
+    def tell(self, client_id: str, changes: dict[str, object]) -> None:
+        """Sets values in one client's page only."""
+        self._handler.publish("trame.state.topic", changes, client_id=client_id)
+
+    def _joined(self, request: web.Request, client_id: str) -> None:
+        visitor = parse_visitor(request.headers, standalone=self._standalone)
+        if visitor is None:
+            raise PermissionError("a WebSocket without a visitor got past the door")
+        if request.transport is not None:
+            self._transports[client_id] = request.transport
+        self._activity.joined(Client(id=client_id, visitor=visitor, since=datetime.now(UTC)))
+        log.event("client.joined", client=client_id, user=visitor.user, role=visitor.role)
+        self._changed()
+
+    def _left(self, client_id: str) -> None:
+        self._transports.pop(client_id, None)
+        self._stuck.pop(client_id, None)
+        if client := self._activity.get(client_id):
+            self._activity.left(client_id)
+            log.event("client.left", client=client_id, user=client.visitor.user)
+            self._changed()
+
+    def _frame_fits(self, client_id: str) -> bool:
+        client = self._activity.get(client_id)
+        unchunker = self._handler.unchunkers.get(client_id)
+        if client is None or unchunker is None:
+            return False
+        most = PENDING_CHANGE if client.visitor.role.may_change else PENDING_VIEW
+        return len(unchunker.pending_messages) <= most
+
+    async def _dispatch(self, forward: Any, rpc: object, client_id: str) -> None:  # noqa: ANN401
+        client = self._activity.get(client_id)
+        if client is None:  # let go a moment ago
+            return
+        message = parse_message(rpc)
+        verdict = decide(client.visitor.role, message)
+        if message is None or verdict is Verdict.CLOSE:
+            self._let_go(client_id)
+        elif verdict is Verdict.REFUSE:
+            log.event("message.refused", user=client.visitor.user, method=message.method[:100])
+            await self._handler.sendWrappedError(
+                message.id, _REFUSED, "You are viewing this session.", client_id=client_id
+            )
+        elif verdict is Verdict.REDRAW:
+            self._redraw_soon(message.args)
+        elif verdict is Verdict.PASS:
+            if is_input(client.visitor.role, message):
+                self._activity.touched(datetime.now(UTC))
+            number = self._activity.begun(time.monotonic())
+            try:
+                await forward(rpc, client_id)
+            finally:
+                self._activity.ended(number)
+            self._after(message.method, client)
+
+    def _after(self, method: str, client: Client) -> None:
+        if method == HELLO and client.id in self._handler.unchunkers:
+            limit = LIMIT_CHANGE if client.visitor.role.may_change else LIMIT_VIEW
+            self._handler.unchunkers[client.id].set_max_message_size(limit)
+        elif method == STATE_GET:
+            self._greet(client)
+
+    def _redraw_soon(self, args: list[Any]) -> None:
+        area = args[0] if args else None
+        now = time.monotonic()
+        if isinstance(area, str) and now - self._drawn.get(area, 0.0) >= _REDRAW_SECONDS:
+            if len(self._drawn) > PENDING_CHANGE:  # names come from the client
+                self._drawn.clear()
+            self._drawn[area] = now
+            self._redraw(area)
+
+    def _is_stuck(self, client_id: str, waiting: int, now: float) -> bool:
+        before, since = self._stuck.get(client_id, (0, now))
+        if waiting == 0 or waiting < before:
+            since = now
+        self._stuck[client_id] = (waiting, since)
+        return now - since >= _STUCK_SECONDS
+
+    def _let_go(self, client_id: str) -> None:
+        """No further message in or out from this moment; the socket is closed at once."""
+        self._handler.authentified_client_ids.discard(client_id)
+        self._left_early(client_id)
+        if transport := self._transports.get(client_id):
+            transport.abort()
+
+    def _left_early(self, client_id: str) -> None:
+        if client := self._activity.get(client_id):
+            self._activity.left(client_id)
+            log.event("client.cut", client=client_id, user=client.visitor.user)
+            self._changed()
+
+    async def _close(self, client: Client) -> None:
+        self._handler.authentified_client_ids.discard(client.id)
+        self._left_early(client.id)
+        websocket = self._handler.connections.get(client.id)
+        if websocket is not None:
+            try:
+                await asyncio.wait_for(
+                    websocket.close(code=KICKED, message=b"closed by the hub"), _CLOSE_SECONDS
+                )
+            except TimeoutError:
+                log.event("client.deaf", client=client.id)
+        if transport := self._transports.get(client.id):
+            transport.abort()

@@ -1,0 +1,87 @@
+"""What a client may say over the WebSocket, decided on each whole message before it is dispatched.
+
+The page speaks wslink: `{"id": str, "method": str, "args": [...]}`. What is not named here is
+refused to those who only view: a method that a later version of a library adds is refused until
+somebody has read it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from app.roles import Role
+
+# 4 GiB is what wslink allows after its greeting, allocated before a byte of it has arrived.
+LIMIT_VIEW = 64 * 1024
+LIMIT_CHANGE = 64 * 1024 * 1024
+# A message of which a part is missing keeps its whole size in memory.
+PENDING_VIEW = 4
+PENDING_CHANGE = 64
+
+HELLO = "wslink.hello"
+STATE_GET = "trame.state.get"
+SIZE = "trame.rca.size"
+
+# For nobody: ending the program is the hub's business, and frames come from the server.
+_NEVER = frozenset({"application.exit", "application.exit.later", "trame.rca.push"})
+# The page sends these by itself while it is set up and taken down.
+_SILENT_FOR_VIEW = frozenset({"trame.lifecycle.update", "trame.error.client", "trame.rca.drop"})
+# What only a person's hand causes. The page reports its size by itself, also when nobody is there.
+_INPUT = frozenset({"trame.rca.event", "trame.trigger", "trame.state.update"})
+
+
+class Message(msgspec.Struct, frozen=True):
+    """The part of a message that matters here."""
+
+    id: str
+    method: str
+    args: list[Any]
+
+
+class Verdict(Enum):
+    """What becomes of a message.
+
+    PASS: dispatch it. IGNORE: answer nothing, do nothing. REDRAW: send that view's picture.
+    REFUSE: answer with an error. CLOSE: this is no page of ours.
+    """
+
+    PASS = "pass"  # noqa: S105 - not a password
+    IGNORE = "ignore"
+    REDRAW = "redraw"
+    REFUSE = "refuse"
+    CLOSE = "close"
+
+
+def parse_message(raw: object) -> Message | None:
+    """The message, or None if it has not the form that wslink's own dispatch relies on."""
+    if not isinstance(raw, dict):
+        return None
+    try:
+        return msgspec.convert({"args": [], **raw}, Message)
+    except (msgspec.ValidationError, TypeError):
+        return None
+
+
+def decide(role: Role, message: Message | None) -> Verdict:
+    """What becomes of one whole message of a client with this role."""
+    if message is None:
+        return Verdict.CLOSE
+    if message.id.startswith("system:"):
+        # wslink answers every other system message with an error of its own.
+        return Verdict.PASS if message.method == HELLO else Verdict.REFUSE
+    if message.method in _NEVER:
+        return Verdict.REFUSE
+    if role.may_change or message.method == STATE_GET:
+        return Verdict.PASS
+    if message.method == SIZE:
+        return Verdict.REDRAW
+    return Verdict.IGNORE if message.method in _SILENT_FOR_VIEW else Verdict.REFUSE
+
+
+def is_input(role: Role, message: Message) -> bool:
+    """Whether a person did something that keeps the session alive. Those who view do not."""
+    return role.may_change and message.method in _INPUT

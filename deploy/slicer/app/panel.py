@@ -1,0 +1,447 @@
+"""What the page shows beyond the viewer itself: files, who is here, and what the hub has to say.
+
+trame keeps one state for all pages. What differs from page to page (who am I, may I change
+anything) is sent to that page alone, after it got the common state. Values the hub's part of the
+page uses start with ``hub_``.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from trame.widgets import client, html
+from trame.widgets import vuetify3
+from trame_slicer.app.ui import ControlButton, MedicalViewerUI, viewer_layout
+from trame_slicer.app.ui.about_dialog import AboutDialog
+
+from app import log
+from app.errors import FileError, SlicerError
+from app.files import Kind, list_folder, parse_autosave, parse_relative, resolve_inside
+from app.lean import lean_page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.activity import Activity, Client
+    from app.endpoints import Notice
+    from app.scene import Scene
+
+# The widgets are made at run time and have no types.
+v3: Any = vuetify3
+_TOOL = "FilesPanel"
+_LAYOUT = "Quad View"
+_STATIC = Path(__file__).with_name("static")
+_SERVED = "__slicerhub_page"
+_ICONS = {
+    Kind.FOLDER: "mdi-folder-outline",
+    Kind.SCENE: "mdi-image-filter-hdr",
+    Kind.SEGMENTATION: "mdi-shape-outline",
+    Kind.VOLUME: "mdi-cube-scan",
+    Kind.MODEL: "mdi-vector-triangle",
+    Kind.OTHER: "mdi-file-outline",
+}
+_ROLES = {"owner": "owner", "control": "can control", "view": "viewing"}
+
+
+class Panel:
+    """Builds the page and keeps its ``hub_`` values right.
+
+    ``save(path)`` writes the scene there; it raises FileError.
+    """
+
+    def __init__(
+        self,
+        scene: Scene,
+        roots: dict[str, Path],
+        activity: Activity,
+        *,
+        save: Callable[[Path], None],
+    ) -> None:
+        """Builds the page's widgets and the first values."""
+        self._scene = scene
+        self._roots = roots
+        self._activity = activity
+        self._save = save
+        self._offered: Path | None = None
+        self._root = next(iter(roots))
+        self._folder = ""
+        server: Any = scene.server
+        server.enable_module({"serve": {_SERVED: str(_STATIC)}, "scripts": [f"{_SERVED}/page.js"]})
+        self._state: Any = server.state
+        self._state.update(
+            {
+                "trame__title": "3D Slicer",
+                "trame__favicon": _data_url(_STATIC / "icon.svg", "image/svg+xml"),
+                "hub_role": "",
+                "hub_user": "",
+                "hub_people": [],
+                "hub_notice": "",
+                "hub_notice_until": "",
+                "hub_message": "",
+                "hub_message_shown": False,
+                "hub_offer": "",
+                "hub_roots": list(roots),
+                "hub_root": self._root,
+                "hub_folder": "",
+                "hub_entries": [],
+                "hub_saving_as": "",
+                "hub_upload": -1,
+                "hub_working": False,
+            }
+        )
+        self._build(MedicalViewerUI)
+        scene.logic._layout_button_logic.data.current_layout_id = _LAYOUT  # noqa: SLF001
+
+    def greeting(self, client: Client) -> dict[str, object]:
+        """What only this client's page is told."""
+        return {"hub_role": client.visitor.role.value, "hub_user": client.visitor.user}
+
+    def show_people(self) -> None:
+        """After somebody came or went."""
+        people: dict[str, str] = {}
+        for each in self._activity.clients:
+            people[each.visitor.user] = _ROLES.get(each.visitor.role.value, "")
+        with self._state:
+            self._state.hub_people = [
+                {"user": user, "role": role} for user, role in sorted(people.items())
+            ]
+
+    def show_notice(self, notice: Notice) -> None:
+        """A banner with a Keep button for everyone; an empty text takes it away."""
+        with self._state:
+            self._state.hub_notice = notice.text
+            self._state.hub_notice_until = notice.until or ""
+
+    def offer(self, autosave: Path) -> None:
+        """Offers to open what was open at the end of the last session."""
+        self._offered = autosave
+        when = parse_autosave(autosave.name)
+        self._state.hub_offer = when.isoformat() if when else ""
+
+    def say(self, text: str) -> None:
+        """A line at the bottom of every page, for some seconds."""
+        with self._state:
+            self._state.hub_message = text
+            self._state.hub_message_shown = True
+
+    def redraw(self, area: str) -> None:
+        """Sends the present picture of a view again, changing nothing."""
+        manager = self._scene.core.view_manager
+        for view in manager.filter_visible_views(manager.get_views()):
+            if area.endswith(view.get_singleton_tag()):
+                view.schedule_render()
+
+    # What the page's buttons do. Only those who may change things get this far.
+
+    def _browse(self, root: str, folder: str = "") -> None:
+        if root not in self._roots:
+            return
+        try:
+            base = self._roots[root].resolve()
+            path = resolve_inside(base, parse_relative(folder)) if folder else base
+            entries = list_folder(base, path)
+        except FileError as error:
+            self.say(str(error))
+            return
+        self._root, self._folder = root, folder
+        self._state.hub_root, self._state.hub_folder = root, folder
+        self._state.hub_entries = [
+            {
+                "name": entry.name,
+                "path": entry.path,
+                "icon": _ICONS[entry.kind],
+                "is_folder": entry.kind is Kind.FOLDER,
+                "size": _human(entry.size),
+                "url": f"files/{quote(root)}/{quote(entry.path)}",
+            }
+            for entry in entries
+        ]
+
+    def _up(self) -> None:
+        self._browse(self._root, self._folder.rpartition("/")[0])
+
+    def _refresh(self) -> None:
+        self._browse(self._root, self._folder)
+
+    def _open(self, path: str) -> None:
+        try:
+            real = resolve_inside(self._roots[self._root], parse_relative(path))
+            if not real.exists():
+                raise FileError(f"{real.name} is not there any more.")
+            text = self._scene.open(real)
+        except SlicerError as error:
+            self.say(str(error))
+            return
+        log.event("file.opened", name=real.name)
+        self.say(text)
+
+    def _save_here(self) -> None:
+        name = str(self._state.hub_saving_as).strip() or "scene"
+        if not name.lower().endswith(".mrb"):
+            name += ".mrb"
+        relative = f"{self._folder}/{name}" if self._folder else name
+        try:
+            path = resolve_inside(self._roots[self._root], parse_relative(relative))
+            self._save(path)
+        except SlicerError as error:
+            self.say(str(error))
+            return
+        log.event("scene.saved", name=path.name)
+        self.say(f"Saved as {path.name}")
+        self._refresh()
+
+    def _restore(self) -> None:
+        self._state.hub_offer = ""
+        if self._offered is None:
+            return
+        try:
+            self._scene.open(self._offered)
+        except SlicerError as error:
+            self.say(str(error))
+
+    def _start_empty(self) -> None:
+        self._state.hub_offer = ""
+
+    def _keep(self) -> None:
+        """Reaching this is input already: the gate has noted it."""
+        self._state.hub_notice = ""
+
+    def _toggle(self, data: Any) -> None:  # noqa: ANN401 - trame's typed state
+        shown = not (data.is_drawer_visible and data.active_tool == _TOOL)
+        data.is_drawer_visible = shown
+        data.active_tool = _TOOL if shown else None
+        if shown:
+            self._refresh()
+
+    # The page.
+
+    def _build(self, ui_type: Any) -> None:  # noqa: ANN401
+        # The library's own dialog loads its pictures from four places on the internet.
+        viewer_layout.AboutDialog = _AboutDialog
+        with lean_page():
+            ui: Any = ui_type(self._scene.server, self._scene.logic.layout_manager)
+            self._scene.logic.set_ui(ui)
+        layout = ui.layout
+        layout.title.set_text("3D Slicer")
+        layout.footer.hide()
+        # Files go over HTTP into the volume, with progress; these two send them through memory.
+        ui.load_volume_items_buttons.v_if = ("false",)
+        ui.download_scene_button.v_if = ("false",)
+        with layout:
+            with layout.toolbar:
+                ControlButton(
+                    icon="mdi-folder-open-outline",
+                    name="Files",
+                    click=lambda: self._toggle(ui.data),
+                    active=(f"{ui.name.active_tool} === '{_TOOL}'",),
+                )
+            with layout.drawer, html.Div(v_if=(f"{ui.name.active_tool} === '{_TOOL}'",)):
+                self._build_files()
+            with layout.appbar, v3.Template(v_slot_append=True):
+                self._build_people()
+            self._build_banners()
+
+    def _build_files(self) -> None:
+        with html.Div(classes="pa-3"):
+            html.Div("Files", classes="text-subtitle-1 mb-2")
+            v3.VSelect(
+                v_if=("hub_roots.length > 1",),
+                model_value=("hub_root",),
+                items=("hub_roots",),
+                update_modelValue=(self._browse, "[$event]"),
+                density="compact",
+                hide_details=True,
+                label="Place",
+                classes="mb-2",
+            )
+            with html.Div(classes="d-flex align-center mb-2", style="gap: .5rem;"):
+                v3.VTextField(
+                    v_model=("hub_saving_as",),
+                    label="Save scene as",
+                    placeholder="scene.mrb",
+                    density="compact",
+                    hide_details=True,
+                )
+                v3.VBtn("Save", click=self._save_here, color="primary")
+            with html.Div(classes="d-flex align-center", style="gap: .5rem;"):
+                with v3.VBtn(
+                    "Upload files",
+                    prepend_icon="mdi-upload",
+                    size="small",
+                    variant="tonal",
+                    click="window.slicerhub.pick('hub-files')",
+                    disabled=("hub_upload >= 0",),
+                ):
+                    pass
+                with v3.VBtn(
+                    "Upload folder",
+                    prepend_icon="mdi-folder-upload",
+                    size="small",
+                    variant="tonal",
+                    click="window.slicerhub.pick('hub-folder')",
+                    disabled=("hub_upload >= 0",),
+                ):
+                    pass
+            for name, raw in (("hub-files", "multiple"), ("hub-folder", "webkitdirectory")):
+                html.Input(
+                    id=name,
+                    type="file",
+                    raw_attrs=[raw],
+                    style="display: none;",
+                    change=(
+                        "window.slicerhub.upload($event.target, hub_root, hub_folder,"
+                        " (percent) => { hub_upload = percent; },"
+                        f" (text) => trigger('{self._trigger(self._uploaded)}', [text]))"
+                    ),
+                )
+            v3.VProgressLinear(
+                v_if=("hub_upload >= 0",),
+                model_value=("hub_upload",),
+                height=6,
+                classes="mt-2",
+                color="primary",
+            )
+        with v3.VList(density="compact", nav=True):
+            v3.VListItem(
+                v_if=("hub_folder",),
+                title=("hub_folder",),
+                prepend_icon="mdi-arrow-up",
+                click=self._up,
+            )
+            html.Div(
+                "Nothing here yet. Upload something, or save your scene.",
+                v_if=("!hub_entries.length",),
+                classes="pa-3 text-medium-emphasis",
+            )
+            with (
+                v3.VListItem(
+                    v_for="entry in hub_entries",
+                    key=("entry.path",),
+                    title=("entry.name",),
+                    subtitle=("entry.is_folder ? '' : entry.size",),
+                    prepend_icon=("entry.icon",),
+                    click=(
+                        f"entry.is_folder ? trigger('{self._trigger(self._browse)}',"
+                        f" [hub_root, entry.path])"
+                        f" : trigger('{self._trigger(self._open)}', [entry.path])"
+                    ),
+                ),
+                v3.Template(v_slot_append=True),
+            ):
+                v3.VBtn(
+                    v_if=("entry.is_folder",),
+                    icon="mdi-layers-outline",
+                    size="x-small",
+                    variant="text",
+                    title="Open all images in this folder (DICOM)",
+                    click=(
+                        "$event.stopPropagation();"
+                        f" trigger('{self._trigger(self._open)}', [entry.path])"
+                    ),
+                )
+                v3.VBtn(
+                    v_if=("!entry.is_folder",),
+                    icon="mdi-download",
+                    size="x-small",
+                    variant="text",
+                    title="Download",
+                    href=("entry.url",),
+                    click="$event.stopPropagation()",
+                )
+
+    def _uploaded(self, problem: str) -> None:
+        self.say(problem or "Uploaded")
+        self._refresh()
+
+    def _build_people(self) -> None:
+        with html.Div(classes="d-flex align-center mr-2", style="gap: .5rem;"):
+            v3.VChip(
+                "You are viewing",
+                v_if=("hub_role === 'view'",),
+                color="warning",
+                size="small",
+                prepend_icon="mdi-eye-outline",
+            )
+            v3.VChip(
+                "{{ person.user }} · {{ person.role }}",
+                v_for="person in hub_people.length > 1 ? hub_people : []",
+                key=("person.user",),
+                size="small",
+                variant=("person.user === hub_user ? 'flat' : 'tonal'",),
+            )
+
+    def _build_banners(self) -> None:
+        """Above everything, at the bottom: they never cover the tools."""
+        with html.Div(
+            style="position: fixed; bottom: 1rem; left: 50%; transform: translateX(-50%);"
+            " z-index: 2400; display: grid; gap: .5rem; max-width: 90vw;",
+            role="status",
+        ):
+            with (
+                v3.VAlert(
+                    v_if=("hub_notice",),
+                    type="warning",
+                    variant="elevated",
+                    density="comfortable",
+                ),
+                html.Div(classes="d-flex align-center", style="gap: 1rem;"),
+            ):
+                html.Span("{{ hub_notice }}")
+                v3.VBtn("Keep", v_if=("hub_role !== 'view'",), click=self._keep)
+            with (
+                v3.VAlert(
+                    v_if=("hub_offer && hub_role !== 'view'",),
+                    type="info",
+                    variant="elevated",
+                    density="comfortable",
+                ),
+                html.Div(classes="d-flex align-center", style="gap: 1rem;"),
+            ):
+                html.Span("Your scene of {{ new Date(hub_offer).toLocaleString() }} was saved.")
+                v3.VBtn("Open it", click=self._restore)
+                v3.VBtn("Start empty", click=self._start_empty, variant="text")
+        with v3.VSnackbar(v_model=("hub_message_shown",), timeout=5000, location="bottom"):
+            html.Span("{{ hub_message }}")
+        client.Style(":focus-visible { outline: 2px solid #6ab0ff; outline-offset: 2px; }")
+
+    def _trigger(self, function: Callable[..., None]) -> str:
+        return self._scene.server.trigger_name(function)
+
+
+class _AboutDialog(AboutDialog):
+    def create_dialog(self) -> None:
+        name: Any = self.typed_state.name
+        visible = name.is_about_visible
+        with (
+            v3.VDialog(v_model=(visible,), max_width=440),
+            v3.VCard(title="3D Slicer in the browser"),
+        ):
+            with v3.VCardText():
+                html.P(
+                    "3D Slicer's core (slicer-core, VTK) with the trame-slicer viewer by Kitware."
+                    " Free software; for research, not a medical device.",
+                )
+                html.P(
+                    "Sample: ICBM 152 average brain, McConnell Brain Imaging Centre, Montreal"
+                    " Neurological Institute, McGill University. See samples/SOURCES.txt.",
+                    classes="mt-3",
+                )
+            with v3.VCardActions():
+                v3.VSpacer()
+                v3.VBtn("Close", click=lambda: self.set_visible(False))
+
+
+def _data_url(path: Path, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def _human(size: int) -> str:
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:  # noqa: PLR2004
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

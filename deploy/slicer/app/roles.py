@@ -1,0 +1,90 @@
+"""Who asks, and with which right: two headers that only the proxy in front can set.
+
+Traefik deletes both names from what the client sent and sets them from the hub's answer. A request
+without them did not come through the hub, so it is refused unless the image runs alone.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+USER_HEADER = "X-Slicerhub-User"
+ROLE_HEADER = "X-Slicerhub-Role"
+READY_PATH = "/-/ready"
+_PRIVATE = "/-/"
+
+
+class Role(StrEnum):
+    """The hub's words. ``service`` is the hub itself; it never opens the page."""
+
+    OWNER = "owner"
+    CONTROL = "control"
+    VIEW = "view"
+    SERVICE = "service"
+
+    @property
+    def may_change(self) -> bool:
+        """Owner and control may do everything in the session; view and service only look."""
+        return self in {Role.OWNER, Role.CONTROL}
+
+
+class Visitor(msgspec.Struct, frozen=True):
+    """One who asks. ``user`` is the hub's canonical name, empty for the hub itself."""
+
+    user: str
+    role: Role
+
+
+def parse_visitor(headers: Mapping[str, str], *, standalone: bool) -> Visitor | None:
+    """The visitor that the headers name, or None: refuse.
+
+    ``headers`` must look names up without regard to case. A role that is not one of ours is
+    refused, also when ``standalone`` is set: then somebody does stand in front.
+    """
+    role = headers.get(ROLE_HEADER)
+    user = headers.get(USER_HEADER, "")
+    if role is None:
+        return Visitor(user="owner", role=Role.OWNER) if standalone and not user else None
+    try:
+        known = Role(role)
+    except ValueError:
+        return None
+    if known is Role.SERVICE:
+        return Visitor(user="", role=known)
+    return Visitor(user=user, role=known) if user else None
+
+
+def may_request(path: str, method: str, visitor: Visitor | None) -> bool:
+    """Whether the request is answered at all.
+
+    Everybody may ask whether the session is ready: probes carry no headers. The hub's endpoints
+    are the hub's alone, and the hub has no business on the page. Files of the user go out and in
+    only for those who may change things.
+    """
+    if path == READY_PATH:
+        return method in {"GET", "HEAD"}
+    if visitor is None:
+        return False
+    if path.startswith(_PRIVATE):
+        return visitor.role is Role.SERVICE
+    if path.startswith("/files/"):
+        return visitor.role.may_change
+    return visitor.role is not Role.SERVICE
+
+
+def is_own_page(origin: str | None, host: str) -> bool:
+    """Whether a request's Origin header names the host it was sent to, or is missing.
+
+    Browsers send it with WebSockets and with everything that changes something. The hub checks it
+    first; this is for the image without the hub, where any page could talk to localhost.
+    """
+    if origin is None:
+        return True
+    return urlsplit(origin).netloc.casefold() == host.casefold()

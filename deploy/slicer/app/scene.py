@@ -1,0 +1,168 @@
+"""The one module that touches 3D Slicer's core: what is open, opening, saving, drawing.
+
+Importing it loads VTK and Slicer (seconds). All of it runs on the event loop's thread: VTK's scene
+and its OpenGL contexts belong to one thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import trame.app
+from trame_slicer import module as trame_slicer_module
+from trame_slicer.app.logic import MedicalViewerLogic
+from trame_slicer.core import SlicerApp
+from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
+
+from app.errors import CoreError, FileError
+from app.files import Kind, kind_of, preset_for
+from app.lean import lean_views
+
+# trame has no types; what comes through this has none either.
+_UNTYPED: Any = trame.app
+_CPU_RAY_CAST = "vtkMRMLCPURayCastVolumeRenderingDisplayNode"
+# What Mesa calls its renderers without a graphics card.
+_SOFTWARE = ("llvmpipe", "softpipe", "swrast")
+_FIRST_SIZE = 400
+_MOST_DICOM_FILES = 20_000
+
+
+class Scene:
+    """Slicer's application logic with the viewer on it."""
+
+    def __init__(self) -> None:
+        """Builds core, views and logic; a second or two.
+
+        Raises CoreError if OpenGL does not come up.
+        """
+        _quiet_vtk()
+        self.server: Any = _UNTYPED.get_server("session", client_type="vue3")
+        self.server.enable_module(trame_slicer_module)
+        self.core: Any = SlicerApp()
+        _log_vtk()
+        with lean_views():
+            self.logic: Any = MedicalViewerLogic(self.server, self.core)
+        views = self.core.view_manager.get_threed_views()
+        if not views:
+            raise CoreError("No 3D view could be made. Is OpenGL (EGL) missing in this image?")
+        views[0].render_window().Render()
+        self.renderer = _renderer_of(views[0].render_window())
+        if any(name in self.renderer.lower() for name in _SOFTWARE):
+            # Twelve times as fast as the graphics card's method is on a processor: it stops at
+            # the first opaque point of each ray and uses all cores.
+            self.core.volume_rendering._logic.SetDefaultRenderingMethod(_CPU_RAY_CAST)  # noqa: SLF001
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing of the user's to lose."""
+        return not any(
+            self.core.scene.GetNumberOfNodesByClass(name)
+            for name in ("vtkMRMLVolumeNode", "vtkMRMLModelNode", "vtkMRMLMarkupsNode")
+        )
+
+    def open(self, path: Path) -> str:
+        """Opens a file or a folder of DICOM files; returns what to tell the user.
+
+        A scene or a volume takes the place of what was open; a segmentation or a model is added.
+        Raises FileError.
+        """
+        kind = Kind.FOLDER if path.is_dir() else kind_of(path.name)
+        if kind is Kind.SCENE:
+            return self._open_scene(path)
+        if kind is Kind.SEGMENTATION:
+            if self.core.io_manager.load_segmentation(path.as_posix()) is None:
+                raise FileError(f"{path.name} is not a segmentation that 3D Slicer can read.")
+            return f"Opened {path.name}"
+        if kind is Kind.MODEL:
+            if self.core.io_manager.load_model(path) is None:
+                raise FileError(f"{path.name} is not a model that 3D Slicer can read.")
+            return f"Opened {path.name}"
+        return self._open_volume(path)
+
+    def save(self, path: Path) -> None:
+        """Writes the scene with all its data as one .mrb file; never leaves half a file.
+
+        Raises FileError with the reason.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.stem}.part.mrb")
+        try:
+            if not self.core.io_manager.write_scene(partial):
+                raise FileError(f"3D Slicer could not write {path.name}. Is the disk full?")
+            partial.replace(path)
+        except OSError as error:
+            raise FileError(f"{path.name} could not be written: {error.strerror}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def draw(self) -> None:
+        """Draws every view of the layout once, so that the first visitor waits for nothing."""
+        manager = self.core.view_manager
+        for view in manager.filter_visible_views(manager.get_views()):
+            view.update_size(_FIRST_SIZE, _FIRST_SIZE)
+            view.render_window().Render()
+
+    def _open_scene(self, path: Path) -> str:
+        self.core.scene.Clear(False)  # noqa: FBT003 - VTK takes no names
+        if not self.core.io_manager.load_scene(path):
+            raise FileError(f"{path.name} is not a scene that 3D Slicer can read.")
+        volumes = list(self.core.scene.GetNodesByClass("vtkMRMLScalarVolumeNode"))
+        if volumes:
+            self._show(volumes)
+        return f"Opened {path.name}"
+
+    def _open_volume(self, path: Path) -> str:
+        names = [path.as_posix()]
+        if path.is_dir():
+            names = sorted(each.as_posix() for each in path.rglob("*") if each.is_file())
+            names = names[:_MOST_DICOM_FILES]
+        if not names:
+            raise FileError(f"The folder {path.name} is empty.")
+        before = set(self.core.scene.GetNodesByClass("vtkMRMLVolumeNode"))
+        volumes = self.core.io_manager.load_volumes(names)
+        if not volumes:
+            raise FileError(f"{path.name} holds no image that 3D Slicer can read.")
+        for node in before:
+            self.core.scene.RemoveNode(node)
+        self._show(volumes)
+        return f"Opened {path.name}"
+
+    def _show(self, volumes: list[Any]) -> None:
+        least = min(volume.GetImageData().GetScalarRange()[0] for volume in volumes)
+        self.logic._volume_properties_logic.data.preset_3d_name = preset_for(least)  # noqa: SLF001
+        self.logic._load_files_logic._show_largest_volume(volumes)  # noqa: SLF001
+
+
+def _renderer_of(window: Any) -> str:  # noqa: ANN401 - VTK
+    for line in window.ReportCapabilities().splitlines():
+        if line.lower().startswith("opengl renderer string"):
+            return line.partition(":")[2].strip()
+    raise CoreError("OpenGL names no renderer. Is libgl1-mesa-dri missing in this image?")
+
+
+def _quiet_vtk() -> None:
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_OFF)
+    Path(tempfile.gettempdir()).mkdir(exist_ok=True)
+
+
+def _log_vtk() -> None:
+    """VTK's warnings as events, each text once: some come with every change of a view's size."""
+    seen: set[str] = set()
+    window: Any = vtkOutputWindow()
+    window.SetDisplayModeToNever()
+
+    def report(_window: object, event: str, text: str = "") -> None:
+        short = " ".join(str(text).split())
+        if short and short not in seen and len(seen) < 1000:  # noqa: PLR2004 - bounded memory
+            seen.add(short)
+            level = logging.ERROR if event == "ErrorEvent" else logging.WARNING
+            logging.getLogger("vtk").log(level, short)
+
+    # VTK reads from the function what it wants to be given.
+    vars(report)["CallDataType"] = "string0"
+    window.AddObserver("ErrorEvent", report)
+    window.AddObserver("WarningEvent", report)
+    vtkOutputWindow.SetInstance(window)

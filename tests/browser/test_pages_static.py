@@ -1,0 +1,517 @@
+"""The pages in a real browser: every state at every width in both colour schemes.
+
+The pages come from a small server of this file, under the policy that the hub sends, so that
+what is tried here is what the pages, the stylesheet and the script do, and nothing else.
+Set ``SLICERHUB_SCREENSHOTS`` to a folder to keep a picture of each state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from msgspec.structs import replace
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from controller import render
+from controller.model import Phase
+from controller.render import Renderer
+from tests.chromium import Complaints, chromium
+from tests.page_views import (
+    CONFIRM,
+    EMPTY,
+    HOME,
+    IDLE_NOTICE,
+    LOGIN,
+    PAGES,
+    READY,
+    STARTING,
+    STARTING_FAILED,
+    STARTING_VIEW,
+    STEPS,
+)
+
+RENDERER = Renderer()
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+SMALLEST_TARGET = 44  # CSS pixels, in each direction
+
+
+class Hub(ThreadingHTTPServer):
+    """A server that gives out rendered pages and whatever events a test puts in."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        """Listen on a free port of the loopback."""
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.pages: dict[str, str] = {}
+        self.moved: dict[str, str] = {}
+        self.posts: list[tuple[str, dict[str, str]]] = []
+        self.events: queue.Queue[tuple[str, object] | None] = queue.Queue()
+        self.after_post: dict[str, str] = {}  # what the first page becomes by a POST
+        self.faults: list[str] = []
+        self.away = False
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """Note what went wrong in an answer; a browser that hangs up is no fault."""
+        fault = sys.exc_info()[1]
+        if not isinstance(fault, ConnectionError):
+            self.faults.append(repr(fault))
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers from the dictionaries of ``Hub``."""
+
+    server: Hub  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def do_GET(self) -> None:
+        """A page, a static file or a stream of events."""
+        path = urlsplit(self.path).path
+        if path.endswith("/events"):
+            self._stream()
+        elif path.startswith(RENDERER.static):
+            file = render.STATIC_FOLDER / Path(path).name
+            self._answer(200, TYPES[file.suffix], file.read_bytes())
+        elif path in self.server.moved:
+            self.send_response(302)
+            self.send_header("Location", self.server.moved[path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif path in self.server.pages and not self.server.away:
+            self._page(200, self.server.pages[path])
+        else:
+            self._page(503 if self.server.away else 404, "<!doctype html><title>none</title>")
+
+    def do_POST(self) -> None:
+        """Note what was sent, and go home."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.server.posts.append((self.path, dict(parse_qsl(body, keep_blank_values=True))))
+        self.server.pages["/"] = self.server.after_post.get(self.path, self.server.pages["/"])
+        self.send_response(303)
+        self.send_header("Location", "/")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
+        """Keep quiet."""
+
+    def _page(self, status: int, text: str) -> None:
+        self._answer(status, "text/html; charset=utf-8", text.encode())
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", render.CONTENT_SECURITY_POLICY)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _stream(self) -> None:
+        if self.server.away:
+            self._page(503, "")
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        self.wfile.write(b": open\n\n")
+        while (event := self.server.events.get()) is not None:
+            name, data = event
+            self.wfile.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """The server, fresh for each test."""
+    server = Hub()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server
+    for _ in range(20):
+        server.events.put(None)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert server.faults == []
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The accessibility checker's script."""
+    path = os.environ.get("SLICERHUB_AXE")
+    if path:
+        return Path(path).read_text()
+    if os.environ.get("SLICERHUB_TEST_STRICT") == "1":
+        pytest.fail("SLICERHUB_AXE must name axe-core's axe.min.js (npm package axe-core).")
+    pytest.skip("SLICERHUB_AXE does not name axe-core's axe.min.js.")
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser window of a desk, with a clean profile."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 860}, locale="en-GB", timezone_id="UTC"
+    )
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A tab; whatever its console complains about fails the test."""
+    page = context.new_page()
+    complaints = Complaints(page)
+    yield page
+    lost = re.compile(r"Failed to load resource|ERR_")
+    assert [text for text in complaints.heard if not lost.search(text)] == []
+
+
+def home_at(hub: Hub, view: render.HomeView) -> None:
+    """Let the hub's first page be this one."""
+    hub.pages["/"] = RENDERER.home(view)
+
+
+TARGETS = "a.button, a.brand, button, summary, label:has([type=radio]), input:not([type])"
+TOO_SMALL = """([targets, least]) => [...document.querySelectorAll(targets)]
+    .filter(element => element.checkVisibility())
+    .map(element => [element.innerText, element.getBoundingClientRect()])
+    .filter(([, box]) => box.width < least || box.height < least)
+    .map(([text, box]) => `${text} ${box.width} x ${box.height}`)"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_every_state_is_sound_at_every_width(
+    hub: Hub, browser: Browser, axe: str, name: str, scheme: Literal["light", "dark"]
+) -> None:
+    """No complaint about the policy, no sideways scrolling, nothing for axe to object to."""
+    hub.pages["/here"] = hub.pages["/"] = PAGES[name](RENDERER)
+    context = browser.new_context(
+        color_scheme=scheme, reduced_motion="reduce", locale="en-GB", timezone_id="UTC"
+    )
+    page = context.new_page()
+    complaints = Complaints(page)
+    page.goto(f"{hub.url}/here")
+    page.evaluate(axe)
+    for width in (1920, 1280, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        if folder := os.environ.get("SLICERHUB_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"{name}-{width}-{scheme}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(TOO_SMALL, [TARGETS, SMALLEST_TARGET]) == []
+    for fold in page.locator("main details:not([open]) > summary").all():
+        fold.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate("document.getAnimations().length") == 0
+    found: list[dict[str, Any]] = page.evaluate("axe.run().then(result => result.violations)")
+    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
+    assert complaints.heard == []
+    context.close()
+
+
+def test_logging_in_needs_only_the_keyboard(hub: Hub, page: Page) -> None:
+    """Type the name, Tab, type the password, Enter."""
+    hub.pages["/login"] = RENDERER.login(replace(LOGIN, next="/s/x/"))
+    home_at(hub, EMPTY)
+    page.goto(f"{hub.url}/login")
+    page.keyboard.type("alice")
+    page.keyboard.press("Tab")
+    page.keyboard.type("pass word")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible()
+    assert hub.posts == [
+        ("/login", {"username": "alice", "password": "pass word", "next": "/s/x/"})
+    ]
+
+
+def test_the_password_can_be_looked_at_and_caps_lock_is_told(hub: Hub, page: Page) -> None:
+    """One press shows what was typed, another hides it; Caps Lock is said while it is on."""
+    hub.pages["/login"] = RENDERER.login(LOGIN)
+    page.goto(f"{hub.url}/login")
+    field = page.get_by_label("Password", exact=True)
+    field.fill("secret")
+    page.get_by_role("button", name="Show password").click()
+    expect(field).to_have_attribute("type", "text")
+    expect(field).to_be_focused()
+    page.get_by_role("button", name="Hide password").click()
+    expect(field).to_have_attribute("type", "password")
+    for on in (True, False):
+        field.evaluate(
+            """(field, on) => field.dispatchEvent(
+                new KeyboardEvent("keydown", {key: "A", modifierCapsLock: on}))""",
+            on,
+        )
+        expect(page.locator("#capslock")).to_have_text("Caps Lock is on." if on else "")
+
+
+def test_every_control_of_a_full_page_is_reached_with_a_visible_ring(hub: Hub, page: Page) -> None:
+    """Tab goes through everything that can be used, in order, and always shows where it is."""
+    hub.pages["/"] = PAGES["home_many"](RENDERER)
+    page.goto(hub.url)
+    usable = page.locator(
+        "a[href]:visible, button:enabled:visible, summary:visible, input:not([type=hidden]):visible"
+    )
+    wanted = usable.evaluate_all("all => all.map(one => one.id || one.textContent.trim())")
+    assert len(wanted) >= 19
+    walked: list[str] = []
+    for _ in wanted:
+        page.keyboard.press("Tab")
+        name, ring = page.evaluate(
+            """() => { const on = document.activeElement; const look = getComputedStyle(on);
+                return [on.id || on.textContent.trim(),
+                        look.outlineStyle !== "none" && parseFloat(look.outlineWidth) >= 2]; }"""
+        )
+        assert ring, name
+        walked.append(name)
+    assert walked == wanted
+
+
+def test_the_first_tab_skips_to_the_content(hub: Hub, page: Page) -> None:
+    """One Tab and Enter, and the next Tab is in the content."""
+    home_at(hub, HOME)
+    page.goto(hub.url)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Open Slicer · thesis")).to_be_focused()
+
+
+def test_the_page_changes_under_a_typing_hand_without_disturbing_it(hub: Hub, page: Page) -> None:
+    """A session becomes ready, the card says so aloud, and the half-typed name stays."""
+    waiting = replace(STARTING, name="late")
+    home_at(hub, replace(HOME, sessions=(READY, waiting)))
+    page.goto(hub.url)
+    name = page.get_by_label("Name")
+    name.click()
+    page.keyboard.type("plan")
+    home_at(
+        hub,
+        replace(HOME, notices=(IDLE_NOTICE,), sessions=(replace(waiting, phase=Phase.READY),)),
+    )
+    hub.events.put(("sessions", {}))
+    expect(page.get_by_role("link", name="Open Slicer · late")).to_be_visible()
+    expect(page.get_by_role("link", name="Open Slicer · thesis")).to_have_count(0)
+    expect(page.locator("#said")).to_have_text("Slicer · late: ready")
+    page.keyboard.type("ning")
+    expect(name).to_have_value("planning")
+    expect(name).to_be_focused()
+    # From a full page to an empty one the field moves; what was typed moves with it.
+    home_at(hub, EMPTY)
+    hub.events.put(("sessions", {}))
+    expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible()
+    expect(page.locator("#name")).to_have_value("planning")
+
+
+def test_focus_on_a_card_survives_the_end_of_another(hub: Hub, page: Page) -> None:
+    """Whoever stands on a button keeps standing there when a card above it goes away."""
+    other = replace(READY, id="z" * 26, name="other", url="/s/other/")
+    home_at(hub, replace(HOME, sessions=(READY, other)))
+    page.goto(hub.url)
+    stop = page.get_by_role("link", name="Stop Slicer · other")
+    stop.focus()
+    stop.evaluate("stop => { stop.same = true; stop.onblur = () => { stop.same = false; }; }")
+    home_at(hub, replace(HOME, sessions=(other,)))
+    hub.events.put(("sessions", {}))
+    expect(page.get_by_role("link", name="Open Slicer · thesis")).to_have_count(0)
+    expect(stop).to_be_focused()
+    assert stop.evaluate("stop => stop.same")
+
+
+def test_what_a_launch_was_refused_for_stays_on_the_page(hub: Hub, page: Page) -> None:
+    """News from the server does not wipe the sentence away before it is read."""
+    hub.pages["/launch"] = PAGES["home_name_refused"](RENDERER)
+    home_at(hub, replace(HOME, sessions=(READY, STARTING)))
+    page.goto(f"{hub.url}/launch")
+    expect(page.get_by_role("link", name="Follow Slicer")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("A session of that name runs already.")
+    expect(page.get_by_label("Name")).to_have_value("thesis")
+
+
+def test_a_lost_connection_is_told_and_found_again(hub: Hub, page: Page) -> None:
+    """The line appears while the hub is away, goes when it is back, and the page is up to date."""
+    home_at(hub, HOME)
+    page.goto(hub.url)
+    expect(page.get_by_role("link", name="Open Slicer · thesis")).to_be_visible()
+    line = page.locator("#connection")
+    expect(line).to_have_text("")
+    hub.away = True
+    for _ in range(3):
+        hub.events.put(None)
+    expect(line).to_have_text("Connection lost. Trying again…")
+    home_at(hub, EMPTY)
+    hub.away = False
+    expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible(timeout=20_000)
+    expect(line).to_have_text("")
+
+
+def test_whoever_was_logged_out_elsewhere_comes_to_the_login(hub: Hub, page: Page) -> None:
+    """A page of somebody no longer logged in does not stay there as if nothing had happened."""
+    home_at(hub, HOME)
+    hub.pages["/login"] = RENDERER.login(LOGIN)
+    page.goto(hub.url)
+    expect(page.get_by_role("heading", name="Your sessions")).to_be_visible()
+    hub.moved["/"] = "/login"
+    hub.events.put(("sessions", {}))
+    page.wait_for_url(f"{hub.url}/login")
+
+
+def test_stopping_asks_first_and_names_what_stops(hub: Hub, page: Page) -> None:
+    """Escape and "Keep" leave it running and give the focus back; "Stop it" stops it, once."""
+    home_at(hub, HOME)
+    page.goto(hub.url)
+    stop = page.get_by_role("link", name="Stop Slicer · thesis")
+    dialog = page.get_by_role("dialog")
+    for leave in ("Escape", "Enter"):
+        stop.focus()
+        page.keyboard.press("Enter")
+        expect(dialog).to_contain_text("Stop Slicer · thesis?")
+        expect(dialog.get_by_role("button", name="Keep it running")).to_be_focused()
+        page.keyboard.press(leave)
+        expect(dialog).to_be_hidden()
+        expect(stop).to_be_focused()
+    assert hub.posts == []
+    stop.click()
+    dialog.get_by_role("button", name="Stop it").dblclick()
+    expect(dialog).to_be_hidden()
+    assert hub.posts == [(f"/sessions/{READY.id}/stop", {"csrf": "c5rf"})]
+
+
+def test_everything_works_without_a_script(hub: Hub, browser: Browser) -> None:
+    """Without script: a launch by Enter, a stop by its own page, and no control that is dead."""
+    home_at(hub, HOME)
+    hub.pages[f"/sessions/{READY.id}/stop"] = RENDERER.confirm_stop(replace(CONFIRM, id=READY.id))
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(hub.url)
+    expect(page.locator(".scripted")).to_be_hidden()
+    expect(page.get_by_text("started 09:41 UTC")).to_be_visible()
+    page.get_by_label("Name").fill("plan")
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name="Stop Slicer · thesis").click()
+    expect(page.get_by_role("heading", name="Stop Slicer · thesis?")).to_be_visible()
+    page.get_by_role("button", name="Stop it").click()
+    page.locator("summary", has_text="Account").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", name="Your sessions")).to_be_visible()
+    assert hub.posts == [
+        ("/launch", {"csrf": "c5rf", "name": "plan", "profile": "slicer"}),
+        (f"/sessions/{READY.id}/stop", {"csrf": "c5rf"}),
+        ("/logout", {"csrf": "c5rf"}),
+    ]
+    context.close()
+
+
+def test_the_progress_page_opens_the_session_by_itself(hub: Hub, page: Page) -> None:
+    """Steps follow the events; ready means that the session stands there, with nothing pressed."""
+    hub.pages["/wait"] = RENDERER.starting(STARTING_VIEW)
+    hub.pages[STARTING_VIEW.url] = "<!doctype html><title>Slicer</title><h1>A brain</h1>"
+    page.goto(f"{hub.url}/wait")
+    active = page.locator("#steps [data-state=active]")
+    expect(active).to_contain_text("Slicer is loading")
+    news = {"phase": "starting", "message": "Nearly there.", "url": STARTING_VIEW.url}
+    steps = [{"title": step.title, "state": "done", "detail": ""} for step in STEPS]
+    steps[3]["state"] = "active"
+    hub.events.put(("progress", {**news, "elapsed": 61.5, "steps": steps}))
+    expect(active).to_contain_text("Ready")
+    expect(page.get_by_text("Nearly there.")).to_be_visible()
+    expect(page.locator("#elapsed")).to_have_text(re.compile(r"1 min \d s"))
+    expect(page.locator(".drawing .on")).to_have_count(8)
+    hub.events.put(("progress", {**news, "phase": "ready", "elapsed": 62, "steps": steps}))
+    expect(page.get_by_role("heading", name="A brain")).to_be_visible()
+
+
+def test_a_start_that_fails_says_why_and_can_be_tried_again(hub: Hub, page: Page) -> None:
+    """The progress page turns into the failure by itself; one press asks for the same again."""
+    hub.pages["/wait"] = RENDERER.starting(STARTING_VIEW)
+    home_at(hub, HOME)
+    page.goto(f"{hub.url}/wait")
+    hub.pages["/wait"] = RENDERER.starting(STARTING_FAILED)
+    hub.events.put(
+        ("progress", {"phase": "failed", "message": "", "url": "/", "elapsed": 9, "steps": []})
+    )
+    expect(page.get_by_role("heading", name="Slicer · thesis did not start")).to_be_visible()
+    expect(page.get_by_text("it ran out of memory")).to_be_visible()
+    expect(page.get_by_text("std::bad_alloc")).to_be_hidden()
+    page.get_by_text("Last lines of the log").click()
+    expect(page.get_by_text("std::bad_alloc")).to_be_visible()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.get_by_role("heading", name="Your sessions")).to_be_visible()
+    assert hub.posts == [("/launch", {"csrf": "c5rf", "profile": "slicer", "name": "thesis"})]
+
+
+def test_a_session_that_is_gone_does_not_leave_a_progress_page_behind(hub: Hub, page: Page) -> None:
+    """If the session ends meanwhile, the page says so instead of counting on for ever."""
+    hub.pages["/wait"] = RENDERER.starting(STARTING_VIEW)
+    home_at(hub, EMPTY)
+    page.goto(f"{hub.url}/wait")
+    expect(page.get_by_role("heading", name="Starting Slicer · thesis")).to_be_visible()
+    hub.events.put(
+        ("progress", {"phase": "stopping", "message": "", "url": "/", "elapsed": 9, "steps": []})
+    )
+    expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible()
+
+
+def test_colours_are_chosen_and_remembered(hub: Hub, page: Page) -> None:
+    """Dark stays dark on the next page; "as the system" follows the system again."""
+    home_at(hub, HOME)
+    page.goto(hub.url)
+    shade = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(shade)
+    page.locator("summary", has_text="Colours").click()
+    page.get_by_label("Dark").check(force=True)
+    dark = page.evaluate(shade)
+    assert dark != light
+    page.reload()
+    assert page.evaluate(shade) == dark
+    page.locator("summary", has_text="Colours").click()
+    expect(page.get_by_label("Dark")).to_be_checked()
+    page.get_by_label("As the system").check(force=True)
+    assert page.evaluate(shade) == light
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Dark")).to_be_hidden()
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(shade) == dark
+
+
+def test_a_notice_is_dismissed_in_place(hub: Hub, page: Page) -> None:
+    """The notice goes, the hub is told, and the page is not loaded anew."""
+    home_at(hub, replace(HOME, notices=(IDLE_NOTICE,)))
+    page.goto(hub.url)
+    page.evaluate("window.same = true")
+    hub.after_post["/notices/n1/dismiss"] = RENDERER.home(HOME)
+    page.get_by_role("button", name="Dismiss this notice").click()
+    expect(page.get_by_text("Your files are there.")).to_have_count(0)
+    assert hub.posts == [("/notices/n1/dismiss", {"csrf": "c5rf"})]
+    assert page.evaluate("window.same")
+
+
+def test_what_was_away_is_tried_again_by_itself(hub: Hub, page: Page) -> None:
+    """An "unavailable" page turns into the wanted one as soon as that can be had."""
+    hub.pages["/"] = RENDERER.error(render.unavailable("It does not answer.", retry_after=1))
+    page.goto(hub.url)
+    expect(page.get_by_text("It does not answer.")).to_be_visible()
+    home_at(hub, HOME)
+    expect(page.get_by_role("heading", name="Your sessions")).to_be_visible()

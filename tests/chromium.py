@@ -1,0 +1,48 @@
+"""Debian's Chromium as the tests drive it, and an ear for what a page's console says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+_PATH = os.environ.get("SLICERHUB_CHROMIUM", "/usr/bin/chromium")
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def chromium() -> Generator[Browser]:
+    """Start the browser; it is gone afterwards."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_PATH, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+class Complaints:
+    """What a page's console says, other than the answers that a test asked for."""
+
+    def __init__(self, page: Page, heeds: Callable[[str], bool] = lambda _: True) -> None:
+        """Listen from now on. ``heeds`` tells of an address whether its complaints count."""
+        self.heard: list[str] = []
+        self._heeds = heeds
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self._note(page.url, str(error)))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self._note(message.location["url"], message.text)
+
+    def _note(self, url: str, text: str) -> None:
+        if "favicon.ico" not in url and self._heeds(url):
+            self.heard.append(f"{text} ({url})")

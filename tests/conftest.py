@@ -1,0 +1,36 @@
+"""What all tests share: the event loop, and files that hold what is expected as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a person write the golden files anew, to read the difference afterwards."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The hub runs on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Compare a value with the whole of ``tests/golden/<name>.json``."""
+
+    def compare(name: str, actual: object) -> None:
+        path = GOLDEN / f"{name}.json"
+        text = json.dumps(actual, indent=2, ensure_ascii=False) + "\n"
+        if request.config.getoption("--update-golden"):
+            path.write_text(text, encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == text
+
+    return compare

@@ -1,0 +1,219 @@
+"""Who gets through to a session, asked of the real Traefik."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from e2e.stack import PAGE, URL, Member
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def path_of(session: dict[str, Any]) -> str:
+    """Return the session's path, as the page links to it."""
+    return f"/s/{session['id']}/"
+
+
+def handshake(path: str, headers: dict[str, str], *, origin: str | None = URL) -> int:
+    """Try a WebSocket handshake; return its status."""
+    try:
+        with connect(
+            URL.replace("http", "ws") + path,
+            additional_headers=headers,
+            origin=origin,  # pyright: ignore[reportArgumentType] - any text may be sent
+            proxy=None,
+            open_timeout=20,
+        ):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+def test_a_stranger_who_opens_a_session_is_sent_to_the_login(echo: dict[str, Any]) -> None:
+    """A browser without a log-in gets the log-in page, and comes back to where it wanted to be."""
+    answer = httpx.get(URL + path_of(echo) + "a?b=c", headers=PAGE)
+    assert answer.status_code == 302
+    expected = f"{URL}/login?next=%2Fs%2F{echo['id']}%2Fa%3Fb%3Dc"
+    assert expected == answer.headers["location"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_script_without_login_gets_401(echo: dict[str, Any], method: str) -> None:
+    """A program without a log-in is told so, and is not redirected."""
+    answer = httpx.request(method, URL + path_of(echo), headers={"Accept": "application/json"})
+    assert answer.status_code == 401
+
+
+def test_a_websocket_without_login_gets_401(echo: dict[str, Any]) -> None:
+    """A handshake is never redirected."""
+    assert handshake(path_of(echo), {}) == 401
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_owner_gets_through(alice: Member, echo: dict[str, Any], method: str) -> None:
+    """Every method of the owner's reaches the session, with the path below its own."""
+    answer = alice.browser.request(method, path_of(echo) + "deep/er?x=1")
+    assert answer.status_code == 200
+    if method != "HEAD":
+        assert answer.json()["method"] == method
+        assert answer.json()["target"] == "/deep/er?x=1"
+
+
+def test_the_owners_websocket_opens_and_talks(alice: Member, echo: dict[str, Any]) -> None:
+    """What the owner says over a WebSocket is answered by the session."""
+    with connect(
+        URL.replace("http", "ws") + path_of(echo),
+        additional_headers={"Cookie": alice.cookie},
+        origin=URL,  # pyright: ignore[reportArgumentType]
+        proxy=None,
+    ) as socket:
+        headers = {name.lower(): value for name, value in json.loads(socket.recv())}
+        assert headers["x-slicerhub-user"] == "alice"
+        assert headers["x-slicerhub-role"] == "owner"
+        assert "cookie" not in headers
+        socket.send("hello")
+        assert socket.recv() == "hello"
+
+
+@pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "http://localhost:1"])
+def test_a_foreign_page_cannot_open_the_owners_websocket(
+    alice: Member, echo: dict[str, Any], origin: str | None
+) -> None:
+    """A handshake with the owner's cookie from another origin, or from none, is refused."""
+    assert handshake(path_of(echo), {"Cookie": alice.cookie}, origin=origin) == 403
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_user_gets_403(bob: Member, echo: dict[str, Any], method: str) -> None:
+    """Somebody who is logged in and not invited sees nothing of the session."""
+    for answer in (
+        bob.browser.request(method, path_of(echo)),
+        bob.api.request(method, path_of(echo)),
+    ):
+        assert answer.status_code == 403
+        assert "x-slicerhub" not in answer.text.lower()
+
+
+def test_another_users_websocket_gets_403(bob: Member, echo: dict[str, Any]) -> None:
+    """Nor over a WebSocket."""
+    assert handshake(path_of(echo), {"Cookie": bob.cookie}) == 403
+    assert handshake(path_of(echo), {"Authorization": f"Bearer {bob.token}"}) == 403
+
+
+def test_unknown_and_foreign_sessions_look_the_same(bob: Member, echo: dict[str, Any]) -> None:
+    """Nobody learns by trying whether an id exists."""
+    answers = [
+        bob.browser.get(f"/s/{session_id}/")
+        for session_id in (echo["id"], "a" * 26, "no-id-at-all")
+    ]
+    assert {answer.status_code for answer in answers} == {403}
+    assert len({answer.content for answer in answers}) == 1
+    ignored = {"date"}
+    assert (
+        len(
+            {
+                tuple(sorted((k, v) for k, v in answer.headers.items() if k not in ignored))
+                for answer in answers
+            }
+        )
+        == 1
+    )
+
+
+def test_a_session_never_sees_the_hubs_credentials(alice: Member, echo: dict[str, Any]) -> None:
+    """Neither cookie nor bearer token reach the session; its own cookies do."""
+    answer = alice.browser.get(path_of(echo), headers={"Cookie": f"{alice.cookie}; mine=1"})
+    seen = {name.lower(): value for name, value in answer.json()["headers"]}
+    assert seen["cookie"] == "mine=1"
+    answer = alice.api.get(path_of(echo))
+    seen = {name.lower(): value for name, value in answer.json()["headers"]}
+    assert "authorization" not in seen
+    assert "cookie" not in seen
+    assert alice.token not in answer.text
+
+
+def test_nobody_can_name_themselves(alice: Member, echo: dict[str, Any]) -> None:
+    """What a client says about who it is, in whatever spelling, never reaches the session."""
+    claims = {
+        "X-Slicerhub-User": "carol",
+        "X-Slicerhub-Role": "service",
+        "X-Forwarded-User": "carol",
+        "Forwarded": "for=1.2.3.4;host=evil.example",
+    }
+    answer = alice.browser.get(path_of(echo), headers=claims)
+    seen = {name.lower(): value for name, value in answer.json()["headers"]}
+    assert seen["x-slicerhub-user"] == "alice"
+    assert seen["x-slicerhub-role"] == "owner"
+    assert "forwarded" not in seen
+
+
+@pytest.mark.parametrize("alias", ["X_Slicerhub_Role", "X.Forwarded.Uri", "x_forwarded_host"])
+def test_misspelt_names_of_headers_are_refused(
+    alice: Member, echo: dict[str, Any], alias: str
+) -> None:
+    """A header that some programs would read as another is refused at the front door."""
+    answer = alice.browser.get(path_of(echo), headers={alias: "service"})
+    assert answer.status_code == 400
+
+
+def test_forged_forwarded_headers_open_nothing(
+    alice: Member, bob: Member, echo: dict[str, Any]
+) -> None:
+    """Headers that pretend another path or host do not lead bob into alice's session."""
+    own = bob.launch("echo", "mine")
+    claims = {
+        "X-Forwarded-Uri": path_of(own),
+        "X-Forwarded-Host": "localhost",
+        "X-Forwarded-Method": "OPTIONS",
+        "X-Forwarded-Prefix": path_of(own),
+        "X-Original-Url": path_of(own),
+        "X-Rewrite-Url": path_of(own),
+    }
+    assert bob.browser.get(path_of(echo), headers=claims).status_code in {400, 403}
+    assert alice.browser.get(path_of(own), headers=claims).status_code in {400, 403}
+
+
+def test_a_session_cannot_set_the_hubs_cookie(alice: Member, echo: dict[str, Any]) -> None:
+    """A session may set cookies of its own, never the one that proves the log-in."""
+    name = next(iter(alice.browser.cookies))
+    answer = httpx.get(
+        f"{URL}{path_of(echo)}cookie?{name}=planted&own=fine", headers={"Cookie": alice.cookie}
+    )
+    set_cookies = answer.headers.get_list("set-cookie")
+    assert any(one.startswith("own=fine") for one in set_cookies)
+    assert not any("planted" in one for one in set_cookies)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/verify/" + "a" * 26, "/metrics", "/healthz", "/readyz", "/dashboard/", "/api/rawdata"],
+)
+def test_private_pages_are_not_routed(alice: Member, path: str) -> None:
+    """What is for Traefik and the monitoring only does not exist from outside."""
+    assert alice.browser.get(path).status_code == 404
+
+
+def test_an_unknown_host_is_not_answered(stack: str) -> None:
+    """A request for another host name gets nothing, least of all that name in a link."""
+    answer = httpx.get(f"{stack}/", headers={**PAGE, "Host": "evil.example"})
+    assert answer.status_code == 404
+    assert "evil" not in answer.text
+    assert "location" not in answer.headers
+
+
+def test_after_logout_the_cookie_opens_nothing(echo: dict[str, Any]) -> None:
+    """A cookie that was copied before the log-out is worthless at once, on HTTP and WebSocket."""
+    again = Member("alice")
+    cookie = again.cookie
+    assert httpx.get(URL + path_of(echo), headers={"Cookie": cookie}).status_code == 200
+    form = {"csrf": again.csrf()}
+    answer = again.browser.post("/logout", data=form, headers={"Origin": URL})
+    assert answer.status_code == 303
+    assert httpx.get(URL + path_of(echo), headers={"Cookie": cookie}).status_code == 401
+    assert handshake(path_of(echo), {"Cookie": cookie}) == 401
+    again.leave()

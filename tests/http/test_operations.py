@@ -1,0 +1,310 @@
+"""What housekeeping does by itself, and what the site's monitoring sees."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import anyio
+import pytest
+from msgspec.structs import replace
+
+from controller.errors import DirectoryUnavailable, EngineUnavailable, GatewayUnavailable
+from controller.gateway import TraefikGateway
+from controller.model import Observed, Phase, Profile, Session, SessionId, Usage
+from controller.orchestrators.memory import MemoryOrchestrator
+from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world
+from tests.samples import session, session_id, settings
+
+pytestmark = pytest.mark.anyio
+
+DAY = 86_400
+
+
+async def test_idle_sessions_are_stopped(fresh: World) -> None:
+    """A session that nobody uses is stopped after half an hour; one in use goes on."""
+    used, forgotten = await fresh.session(), await fresh.session()
+    cookie = {"Cookie": (await fresh.browser("alice")).cookie}
+    for _ in range(4):
+        fresh.clock.advance(600)
+        assert (await fresh.verify(used, cookie)).status_code == 200
+        await fresh.sweep()
+    await fresh.until(forgotten, None)
+    assert fresh.phase(used) is Phase.READY
+    assert fresh.find(used) is not None
+
+
+async def test_days_in_use(fresh: World) -> None:
+    """A session in use lives until its lifetime is over, though people work in it."""
+    made = await fresh.session()
+    hour = 3600
+    for _ in range(23):
+        fresh.clock.advance(hour / 3)
+        fresh.app.sessions.touch(made)
+        fresh.clock.advance(hour / 3)
+        fresh.app.sessions.touch(made)
+        fresh.clock.advance(hour / 3)
+        fresh.app.sessions.touch(made)
+        await fresh.sweep()
+        assert fresh.phase(made) is Phase.READY
+    fresh.clock.advance(hour)
+    fresh.app.sessions.touch(made)
+    await fresh.sweep()
+    await fresh.until(made, None)
+    (notice,) = await fresh.store.notices(session().owner)
+    assert "24 hours" in notice.text
+
+
+@pytest.mark.parametrize("step", [3600, -3600, 30 * DAY, -30 * DAY])
+async def test_clock_steps(fresh: World, step: float) -> None:
+    """When the wall clock is set, nobody is stopped who was not due, and nobody stays for ever."""
+    made = await fresh.session()
+    fresh.clock.step(step)
+    await fresh.sweep()
+    fresh.clock.advance(1700)
+    await fresh.sweep()
+    assert fresh.phase(made) is Phase.READY
+    fresh.clock.advance(101)
+    await fresh.sweep()
+    await fresh.until(made, None)
+
+
+async def test_restart_stops_nobody() -> None:
+    """After a restart of the controller everyone has the whole idle time again."""
+    one = world()
+    async with running(one):
+        made = await one.session()
+        one.clock.advance(1700)
+    clock = Clock()
+    clock.epoch = one.clock.epoch + 100
+    clock.seconds = 3.0  # a monotonic clock begins anywhere
+    other = World(one.settings, clock=clock, orchestrator=one.orchestrator, store=one.store)
+    other.gateway.served.add(made)
+    async with running(other):
+        await other.until(made, Phase.READY)
+        for _ in range(2):
+            await other.sweep()
+            clock.advance(1700 / 2)
+        assert other.phase(made) is Phase.READY
+        clock.advance(1000)
+        await other.sweep()
+        await other.until(made, None)
+
+
+async def test_failed_sessions_are_cleaned_away(fresh: World) -> None:
+    """A failed session can be read about for ten minutes, and then is gone."""
+    made = await fresh.session()
+    fresh.orchestrator.crash(made, exit_code=1, message="")
+    await fresh.until(made, Phase.FAILED)
+    await fresh.sweep()
+    fresh.clock.advance(599)
+    await fresh.sweep()
+    assert fresh.phase(made) is Phase.FAILED
+    fresh.clock.advance(2)
+    await fresh.sweep()
+    await fresh.until(made, None)
+
+
+async def test_starts_that_take_too_long(fresh: World) -> None:
+    """A session that does not get ready in time has failed, and says so."""
+    made = await fresh.session(ready=False)
+    fresh.clock.advance(179)
+    await fresh.sweep()
+    assert fresh.phase(made) is Phase.STARTING
+    fresh.clock.advance(2)
+    await fresh.sweep()
+    assert fresh.phase(made) is Phase.FAILED
+    fresh.clock.advance(601)
+    await fresh.sweep()
+    await fresh.until(made, None)
+
+
+class Damaged(MemoryOrchestrator):
+    """An engine with half-made sessions in it, that counts what is asked of it."""
+
+    def __init__(self, *left: Observed) -> None:
+        """Begin with ``left``."""
+        super().__init__(settings())
+        for one in left:
+            self._put(one)
+        self.ensured: list[SessionId] = []
+        self.fault: EngineUnavailable | None = None
+        self.busy: set[SessionId] = set()
+
+    async def ensure(self, session: Session) -> None:
+        """See Orchestrator."""
+        self.ensured.append(session.id)
+        if self.fault is not None:
+            raise self.fault
+        await super().ensure(session)
+        seen = self._sessions[session.id]
+        self._put(replace(seen, complete=True))
+
+    async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
+        """See Orchestrator."""
+        if self.fault is not None:
+            raise self.fault
+        await super().remove(session_id, grace=grace)
+
+    async def usage(self, session_id: SessionId) -> Usage | None:
+        """See Orchestrator."""
+        await super().usage(session_id)
+        return Usage(100.0 if session_id in self.busy else 1.0, 0)
+
+    def adopt(self, observed: Observed) -> None:
+        """Let a session appear that somebody else made."""
+        self._put(observed)
+
+
+def hub_over(engine: Damaged) -> World:
+    """Return a hub over this engine, an hour after the sessions of the samples were made."""
+    made = World(settings(public_url=ORIGIN), orchestrator=engine)
+    made.clock.epoch = session().created_at.timestamp() + 3600
+    made.gateway.serves_all = True
+    return made
+
+
+async def test_half_made_sessions_are_mended() -> None:
+    """What a crash left half made is mended; what is left of nothing whole is removed."""
+    half, orphan = session(1, name="a"), session(2, name="b")
+    cut_short, whole = session(3, name="c"), session(4, name="d")
+    engine = Damaged(
+        Observed(half, running=True, complete=False),
+        Observed(orphan, complete=False, orphan=True),
+        Observed(cut_short, running=True, deleting=True),
+        Observed(whole, running=True),
+    )
+    async with running(hub_over(engine)) as hub:
+        await hub.sweep()
+        await eventually(lambda: len(engine._sessions) == 2)  # pyright: ignore[reportPrivateUsage] - the engine itself is looked at
+        assert engine.ensured == [half.id]
+        await hub.until(half.id, Phase.READY)
+        await hub.until(whole.id, Phase.READY)
+        await hub.until(cut_short.id, None)
+
+
+async def test_an_engine_that_is_away() -> None:
+    """If the engine is away a round does nothing wrong, and the next one carries on."""
+    half, cut_short = session(1, name="a"), session(2, name="b")
+    engine = Damaged(
+        Observed(half, running=True, complete=False), Observed(cut_short, deleting=True)
+    )
+    engine.fault = EngineUnavailable("The engine does not answer.")
+    async with running(hub_over(engine)) as hub:
+        for _ in range(2):
+            await hub.sweep()
+            await anyio.wait_all_tasks_blocked()
+        assert hub.phase(half.id) is not Phase.READY
+        assert hub.phase(cut_short.id) is Phase.STOPPING
+        engine.fault = None
+        await hub.sweep()
+        await hub.until(half.id, Phase.READY)
+        await hub.until(cut_short.id, None)
+
+
+async def test_computing_is_activity() -> None:
+    """A session that computes is not idle, though nobody looks at it."""
+    computing, quiet = session(1, name="a"), session(2, name="b")
+    engine = Damaged(Observed(computing, running=True), Observed(quiet, running=True))
+    engine.busy.add(computing.id)
+    async with running(hub_over(engine)) as hub:
+        await hub.until(computing.id, Phase.READY)
+        await hub.until(quiet.id, Phase.READY)
+        hub.clock.advance(1000)
+        await hub.app.sessions.note_computing()
+        hub.clock.advance(1000)
+        await hub.sweep()
+        await hub.until(quiet.id, None)
+        assert hub.phase(computing.id) is Phase.READY
+
+
+async def test_foreign_profiles() -> None:
+    """A session whose profile is no longer configured is still shown, and can be stopped."""
+    engine = Damaged(Observed(session(1, profile="old"), running=True))
+    async with running(hub_over(engine)) as hub:
+        alice = await hub.script("alice")
+        (listed,) = (await alice.get("/api/v1/sessions")).json()["items"]
+        assert listed["profile"] == "old"
+        page = await (await hub.browser("alice")).get("/")
+        assert page.status_code == 200
+        answer = await alice.delete(f"/api/v1/sessions/{listed['id']}")
+        assert answer.status_code == 202
+        await hub.until(session_id(1), None)
+
+
+async def test_ready(fresh: World) -> None:
+    """A hub whose parts answer says that it is ready, part by part."""
+    async with fresh.private() as monitoring:
+        assert (await monitoring.get("/healthz")).json() == {"alive": True}
+        answer = await monitoring.get("/readyz")
+        assert answer.status_code == 200
+        report = answer.json()
+        assert report["ready"] is True
+        assert set(report["parts"].values()) == {"ok"}
+        assert {"directory", "engine", "sessions", "store"} <= report["parts"].keys()
+
+
+async def test_not_ready(fresh: World) -> None:
+    """A part that is away is named with its sentence; the hub is alive nevertheless."""
+    fresh.directory.fault = DirectoryUnavailable("The directory does not answer.")
+    async with fresh.private() as monitoring:
+        answer = await monitoring.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.json()["parts"]["directory"] == "The directory does not answer."
+        assert answer.json()["parts"]["engine"] == "ok"
+        assert (await monitoring.get("/healthz")).status_code == 200
+        fresh.directory.fault = None
+        assert (await monitoring.get("/readyz")).status_code == 200
+
+
+async def test_not_ready_before_the_sessions_are_read() -> None:
+    """A controller that has not read the sessions yet is not ready."""
+    async with world().private() as monitoring:
+        answer = await monitoring.get("/readyz")
+        assert answer.status_code == 503
+        assert "starting" in answer.json()["parts"]["sessions"]
+
+
+async def test_metrics(fresh: World) -> None:
+    """The monitoring counts sessions by phase, answers by status, and how long starts take."""
+    alices = await fresh.session()
+    await fresh.session(ready=False)
+    await fresh.verify(alices)
+    async with fresh.private() as monitoring:
+        answer = await monitoring.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        lines = answer.text.splitlines()
+        assert 'slicerhub_sessions{phase="ready",profile="slicer"} 1.0' in lines
+        assert 'slicerhub_sessions{phase="starting",profile="slicer"} 1.0' in lines
+        assert 'slicerhub_verify_answers_total{status="401"} 1.0' in lines
+        assert 'slicerhub_start_seconds_count{profile="slicer"} 1.0' in lines
+        assert "alice" not in answer.text
+        fresh.clock.advance(1900)
+        await fresh.sweep()
+        decided = 'slicerhub_housekeeping_decisions_total{decision="remove_idle"} 1.0'
+        assert decided in (await monitoring.get("/metrics")).text.splitlines()
+
+
+async def test_private_listener_knows_nothing_else(fresh: World) -> None:
+    """The private listener serves neither pages nor the API."""
+    async with fresh.private() as monitoring:
+        for path in ("/", "/login", "/api/v1/me", "/verify", "/s/x/", "/schema"):
+            assert (await monitoring.get(path)).status_code == 404
+
+
+async def test_gateway_away(unused_port: int) -> None:
+    """If Traefik is away no session counts as served, and the check says where it was looked for."""
+    away = settings(gateway_url=f"http://127.0.0.1:{unused_port}")
+    gateway = TraefikGateway(away, RING, Clock().wall)
+    try:
+        profile = Profile(id="slicer", title="Slicer", image="x")
+        assert not await gateway.is_served(session_id(1), profile)
+        with pytest.raises(GatewayUnavailable, match=f":{unused_port}.*Check gateway_url"):
+            await gateway.ping()
+    finally:
+        await gateway.close()
+
+
+@pytest.fixture
+def unused_port(free_tcp_port: int) -> int:
+    """Give a port on which nobody listens."""
+    return free_tcp_port

@@ -1,0 +1,278 @@
+"""Who may do what in a session of the real image, tried by a client that does not play fair."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from slicer_session import SERVICE, Page, Session, docker, file_url, until, who
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ALICE = who("alice", "owner")
+BOB = who("bob", "view")
+CAROL = who("carol", "control")
+MOUSE = {"type": "MouseMove", "x": 5, "y": 5, "w": 100, "h": 100}
+
+
+def area_of(state: Mapping[str, Any]) -> str:
+    """The name of some view's area, as the page's template names it."""
+    return next(key.removeprefix("trame__template_") for key in state if key.endswith("ThreeD"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "status"),
+    [
+        ({}, "/", 403),
+        ({}, "/-/ready", 200),
+        ({}, "/-/activity", 403),
+        ({"X-Slicerhub-User": "alice"}, "/", 403),
+        ({"X-Slicerhub-Role": "owner"}, "/", 403),
+        (who("alice", "root"), "/", 403),
+        (ALICE, "/", 200),
+        (BOB, "/", 200),
+        (ALICE, "/-/activity", 403),
+        (BOB, "/-/activity", 403),
+        (SERVICE, "/-/activity", 200),
+        (SERVICE, "/", 403),
+        (SERVICE, "/files/My%20files/samples/SOURCES.txt", 403),
+        (BOB, "/files/My%20files/samples/SOURCES.txt", 403),
+        (CAROL, "/files/My%20files/samples/SOURCES.txt", 200),
+        (ALICE, "/files/My%20files/%2e%2e%2f%2e%2e%2fetc%2fpasswd", 400),
+        (ALICE, "/files/etc/passwd", 404),
+    ],
+)
+def test_each_door(session: Session, headers: dict[str, str], path: str, status: int) -> None:
+    """Only those whom the hub names get in, and each only where their role leads."""
+    assert session.ask(path, headers).status_code == status
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Slicerhub-User": "alice"}, SERVICE])
+def test_no_websocket_without_a_role(session: Session, headers: dict[str, str]) -> None:
+    """The socket behind the page is as closed as the page."""
+    with pytest.raises(InvalidStatus) as refused:
+        Page(session, headers)
+    assert refused.value.response.status_code == 403
+
+
+def test_no_websocket_from_a_foreign_page(session: Session) -> None:
+    """A page on another site cannot open the session with a visitor's rights."""
+    with pytest.raises(InvalidStatus) as refused:
+        Page(session, {**ALICE, "Origin": "https://evil.example"})
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "args"),
+    [
+        ("trame.state.update", [[{"key": "hub_message", "value": "forged"}]]),
+        ("trame.trigger", ["trigger__1", [], {}]),
+        ("trame.force.push", ["hub_message"]),
+        ("trame.rca.event", ["AREA", "origin", MOUSE]),
+        ("trame.rca.push", ["AREA", {}, b"forged"]),
+        ("trame.rca.reset", ["AREA"]),
+        ("trame.rca.video.negotiate", ["AREA", []]),
+        ("application.exit", []),
+        ("application.exit.later", [0]),
+        ("no.such.method", []),
+    ],
+)
+def test_viewing_changes_nothing(session: Session, method: str, args: list[Any]) -> None:
+    """Every message that could change something is refused to a guest who may only view."""
+    with Page(session, ALICE) as alice, Page(session, BOB) as bob:
+        before = alice.state()
+        area = area_of(before)
+        answer = bob.call(method, [area if arg == "AREA" else arg for arg in args])
+        assert "error" in answer
+        assert "result" not in answer
+        after = alice.state()
+        assert before == after
+    assert session.is_running
+
+
+def test_viewing_neither_resizes_nor_ends_the_views(session: Session) -> None:
+    """A guest's small window does not shrink the owner's pictures; the guest still gets one."""
+    with Page(session, ALICE) as alice, Page(session, BOB) as bob:
+        area = area_of(alice.state())
+        alice.call("trame.rca.size", [area, "origin", {"w": 321, "h": 123, "p": 1}])
+        wait_for_picture(alice, area, 321, 123)
+        bob.send("trame.rca.size", [area, "origin", {"w": 50, "h": 50, "p": 1}])
+        wait_for_picture(bob, area, 321, 123)
+
+
+def wait_for_picture(page: Page, area: str, width: int, height: int) -> None:
+    """Until the page gets a picture of that view in that size."""
+
+    def fits(message: dict[str, Any]) -> bool:
+        content = message.get("result")
+        if not (isinstance(content, dict) and content.get("name") == area):
+            return False
+        # The library's header has the two the wrong way round for its own views.
+        return {content["meta"]["w"], content["meta"]["h"]} == {width, height}
+
+    page.receive(fits)
+
+
+def test_the_owner_can_do_what_a_guest_cannot(session: Session) -> None:
+    """The same message that is refused to a guest works for those who have control."""
+    with Page(session, CAROL) as carol, Page(session, ALICE) as alice:
+        carol.call("trame.state.update", [[{"key": "hub_saving_as", "value": "mine"}]])
+        assert alice.state()["hub_saving_as"] == "mine"
+
+
+def test_nobody_ends_the_program_from_the_page(session: Session) -> None:
+    """Stopping a session is the hub's: not even its owner can do it past the hub."""
+    with Page(session, ALICE) as alice:
+        assert "error" in alice.call("application.exit", [])
+    assert session.ask("/-/ready").status_code == 200
+
+
+@pytest.mark.parametrize("content", [b"\xc1", b"\x01", b"\x93\x01\x02\x03", b"\x81\xa2id\x01", b""])
+def test_garbage_ends_only_its_sender(session: Session, content: bytes) -> None:
+    """A broken message costs its sender the connection and nobody else anything."""
+    with Page(session, ALICE) as alice:
+        bob = Page(session, BOB)
+        bob.greet()
+        bob.send_raw(content)
+        bob.closed_after(5)
+        assert "hub_people" in alice.state()
+
+
+def test_a_guest_cannot_take_the_memory(session: Session) -> None:
+    """A guest who announces a message of a gigabyte, or a thousand halves, is let go."""
+    bob = Page(session, BOB)
+    bob.greet()
+    bob.state()
+    bob.send_raw(b"x", size=1 << 30)
+    bob.closed_after(5)
+    halves = Page(session, BOB)
+    halves.greet()
+    halves.state()
+    with pytest.raises(ConnectionClosed):  # noqa: PT012 - the server may close at any of them
+        for _ in range(1000):
+            halves.send_raw(b"x", size=60_000)
+        halves.closed_after(5)
+        halves.socket.send(b"more")
+    assert session.ask("/-/ready").status_code == 200
+
+
+def test_kick_lets_go_one_and_leaves_the_other(session: Session) -> None:
+    """A guest whose invitation is taken back is out within a second; the owner notices nothing."""
+    with Page(session, ALICE) as alice, Page(session, BOB) as bob:
+        assert {client["user"] for client in session.activity["clients"]} == {"alice", "bob"}
+        began = time.monotonic()
+        answer = session.post("/-/kick", {"user": "bob"})
+        assert answer.json() == {"closed": 1}
+        bob.closed_after(5)
+        assert time.monotonic() - began < 1.0
+        assert [client["user"] for client in session.activity["clients"]] == ["alice"]
+        assert [person["user"] for person in alice.state()["hub_people"]] == ["alice"]
+
+
+def test_kick_needs_a_name(session: Session) -> None:
+    """An empty or misspelt request lets nobody go by accident."""
+    with Page(session, ALICE):
+        assert session.post("/-/kick", {}).status_code == 400
+        assert session.post("/-/kick", {"usr": "alice"}).status_code == 400
+        assert len(session.activity["clients"]) == 1
+        assert session.post("/-/kick", {"role": "view"}).json() == {"closed": 0}
+        assert session.post("/-/kick", {"all": True}).json() == {"closed": 1}
+
+
+def test_input_is_what_a_person_with_control_does(session: Session) -> None:
+    """Moving the mouse over a view keeps the session alive; an open page or a guest does not."""
+
+    def last() -> datetime | None:
+        text = session.activity["last_input_at"]
+        return datetime.fromisoformat(text) if text else None
+
+    with Page(session, ALICE) as alice, Page(session, BOB) as bob:
+        area = area_of(alice.state())
+        before = last()
+        bob.call("trame.rca.event", [area, "origin", MOUSE])
+        alice.call("trame.rca.size", [area, "origin", {"w": 300, "h": 300, "p": 1}])
+        assert last() == before
+        alice.call("trame.rca.event", [area, "origin", MOUSE])
+        after = last()
+        assert after is not None
+        assert before is None or after > before
+
+
+def test_a_computation_is_reported(session: Session) -> None:
+    """While the program does nothing but compute, and a moment longer, it says it is busy."""
+
+    def calm() -> bool | None:
+        return None if session.activity["busy"] else True
+
+    until(calm, "the session is idle", 20)
+    docker("pause", session.name)
+    try:
+        time.sleep(2)  # the length of the computation that the pause stands for
+    finally:
+        docker("unpause", session.name)
+    assert session.activity["busy"] is True
+    until(calm, "the session is idle again", 20)
+
+
+def test_a_notice_reaches_everyone_and_keep_counts_as_input(session: Session) -> None:
+    """Before a session is stopped everybody connected is told, and one press keeps it."""
+    with Page(session, ALICE) as alice, Page(session, BOB) as bob:
+        text = "This session stops in 5 minutes unless you use it."
+        answer = session.post("/-/notice", {"text": text, "until": "2026-11-22T12:00:00Z"})
+        assert answer.status_code == 204
+        for page in (alice, bob):
+            page.receive(
+                lambda message: (
+                    isinstance(message.get("result"), dict)
+                    and message["result"].get("hub_notice") == text
+                )
+            )
+        assert session.post("/-/notice", {"text": ""}).status_code == 204
+        assert session.post("/-/notice", {"txt": "x"}).status_code == 400
+
+
+def test_everyone_sees_who_else_is_there(session: Session) -> None:
+    """Names and rights of all who are connected, the same for all."""
+    with Page(session, ALICE) as alice, Page(session, BOB), Page(session, CAROL):
+        assert alice.state()["hub_people"] == [
+            {"user": "alice", "role": "owner"},
+            {"user": "bob", "role": "viewing"},
+            {"user": "carol", "role": "can control"},
+        ]
+
+
+def test_files_go_in_and_out(session: Session) -> None:
+    """What is uploaded is in the volume byte for byte, also under a name with accents."""
+    content = bytes(range(256)) * 4096
+    url = file_url("Schädel #1.nrrd")
+    assert session.ask(url, BOB, method="PUT", content=content).status_code == 403
+    assert session.ask(url, ALICE, method="PUT", content=content).status_code == 201
+    answer = session.ask(url, ALICE)
+    assert answer.content == content
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    foreign = {**ALICE, "Origin": "https://evil.example"}
+    assert session.ask(url, foreign, method="PUT", content=b"").status_code == 403
+    assert [name for name in session.list_files("") if name.endswith(".part")] == []
+
+
+def test_save_on_request(session: Session) -> None:
+    """The hub can have the scene saved; only the last three are kept."""
+    for _ in range(5):
+        with Page(session, ALICE) as alice:
+            alice.call("trame.state.update", [[{"key": "hub_saving_as", "value": "again"}]])
+        answer = session.post("/-/save", {})
+        assert answer.status_code == 200
+        newest = answer.json()["saved"]
+        assert newest in session.list_files("autosave")
+
+        def next_second(newest: str = newest) -> bool | None:
+            now = time.strftime("scene-%Y%m%dT%H%M%SZ.mrb", time.gmtime())
+            return True if now > newest else None
+
+        until(next_second, "names differ by the second", 5)
+    assert len(session.list_files("autosave")) == 3
+    assert session.post("/-/save", {}).json() == {"saved": None}

@@ -1,0 +1,130 @@
+"""Starting and stopping a session of the real image."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from slicer_session import IMAGE, Page, Session, docker, file_url, who
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Start = Callable[..., Session]
+
+OWNER = who("alice", "owner")
+PAGE = {"Accept": "text/html", **OWNER}
+
+
+def test_a_page_is_there_while_slicer_still_loads(start: Start) -> None:
+    """Who opens the session too early sees at once that it is starting, and how far it is."""
+    session = start()
+    page = session.answer_of("/", PAGE)
+    assert page.status_code == 503
+    assert "3D Slicer is starting" in page.text
+    assert page.headers["Retry-After"] == "1"
+    state = session.ask("/-/ready")
+    assert state.status_code == 503
+    assert state.json()["ready"] is False
+    assert state.json()["message"] != ""
+    assert session.ask("/").status_code == 403
+
+
+def test_ready_means_drawn_and_stays(start: Start) -> None:
+    """Once ready was said, the page is the viewer and every further question says ready too."""
+    session = start().wait_ready()
+    assert {session.ask("/-/ready").status_code for _ in range(50)} == {200}
+    assert '<div id="app">' in session.ask("/", PAGE).text
+    stages = [event["stage"] for event in session.events if event["event"] == "stage"]
+    assert stages == ["import", "build", "open", "render"]
+
+
+def test_the_first_start_puts_the_named_sample_into_the_volume(start: Start) -> None:
+    """A new user finds a real brain to try things on, with its source beside it."""
+    session = start().wait_ready()
+    assert session.list_files("samples") == ["MNI152-T1-brain.nii.gz", "SOURCES.txt"]
+    source = session.ask(file_url("samples/SOURCES.txt"), OWNER)
+    assert "Montreal" in source.text
+    with Page(session, OWNER) as page:
+        assert page.state()["ViewerLayoutState__is_volume_loaded"] is True
+
+
+def test_nothing_is_written_outside_the_volume(start: Start) -> None:
+    """The root file system is read-only and nothing minds: no error in the log, no change."""
+    session = start().wait_ready()
+    assert docker("diff", session.name) == ""
+    assert [event for event in session.events if event["level"] == "error"] == []
+
+
+def test_the_work_survives_a_stop(start: Start) -> None:
+    """What was open is saved when the session is stopped, and offered when it starts again."""
+    session = start().wait_ready()
+    volume = docker("inspect", "--format", "{{(index .Mounts 0).Name}}", session.name)
+    with Page(session, OWNER) as page:
+        page.call("trame.state.update", [[{"key": "hub_saving_as", "value": "x"}]])
+    began = time.monotonic()
+    assert session.stop() == 0
+    assert time.monotonic() - began < 10
+    session.remove()
+    again = start(volume=volume).wait_ready()
+    saved = again.list_files("autosave")
+    assert len(saved) == 1
+    assert saved[0].startswith("scene-")
+    with Page(again, OWNER) as page:
+        assert page.state()["hub_offer"] != ""
+
+
+def test_nobody_did_anything_nothing_is_saved(start: Start) -> None:
+    """A session that was only opened and stopped leaves no autosave behind."""
+    session = start().wait_ready()
+    with Page(session, OWNER) as page:
+        page.state()
+    assert session.stop() == 0
+    assert "session.stopped" in [event["event"] for event in session.events]
+    assert "scene.saved" not in [event["event"] for event in session.events]
+
+
+def test_a_stop_while_loading_is_no_failure(start: Start) -> None:
+    """Who changes their mind during the start gets a clean end at once."""
+    session = start()
+    session.answer_of("/-/ready")
+    assert session.stop() == 0
+
+
+def test_a_wrong_setting_is_named(start: Start) -> None:
+    """The log says which variable is wrong and what it may be; the exit code says usage."""
+    session = start(environment={"SLICERHUB_AUTOSAVE_SEC": "soon", "SLICERHUB_STANDALONE": "yes"})
+    assert session.exit_code == 64
+    message = session.events[-1]["message"]
+    assert "SLICERHUB_AUTOSAVE_SEC" in message
+    assert "SLICERHUB_STANDALONE" in message
+
+
+def test_a_volume_that_cannot_be_written_is_named(start: Start, network: str) -> None:
+    """A volume of another owner ends the session with the reason, not with a traceback."""
+    volume = "slicer-test-foreign"
+    docker("volume", "create", volume)
+    try:
+        docker(
+            *("run", "--rm", "--user", "0", "--entrypoint", "sh", "--volume", f"{volume}:/v"),
+            *("--network", network, IMAGE, "-c", "mkdir /v/files && chown -R 0:0 /v"),
+        )
+        session = start(volume=volume)
+        assert session.exit_code == 73
+        assert "uid 1000" in session.logs
+        session.remove()
+    finally:
+        docker("volume", "rm", "--force", volume, check=False)
+
+
+@pytest.mark.parametrize("path", ["HEALTHCHECK", "root"])
+def test_the_image_asks_for_nothing_special(path: str) -> None:
+    """No engine health check that would delay the route, no root, no Traefik labels of its own."""
+    wanted = {
+        "HEALTHCHECK": ("{{.Config.Healthcheck}}", "<nil>"),
+        "root": ("{{.Config.User}}", "1000:1000"),
+    }
+    form, expected = wanted[path]
+    assert docker("inspect", "--format", form, IMAGE) == expected
+    assert "traefik." not in docker("inspect", "--format", "{{.Config.Labels}}", IMAGE)

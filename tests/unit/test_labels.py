@@ -1,0 +1,89 @@
+"""A session is its labels: what is written can be read, and damage is noticed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller import labels
+from controller.model import NAME_MAX, Session, UserId
+from tests.samples import session, session_id
+
+zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+moments = st.datetimes(
+    min_value=datetime(1970, 1, 2),  # noqa: DTZ001 - the zone is chosen beside it
+    max_value=datetime(9998, 12, 30),  # noqa: DTZ001 - the same
+    timezones=zones,
+)
+sessions = st.builds(
+    Session,
+    id=st.integers(0, 2**128 - 1).map(session_id),
+    owner=st.text(min_size=1).map(UserId),
+    profile=st.text(),
+    name=st.text(max_size=NAME_MAX),
+    created_at=moments,
+)
+
+
+@given(sessions)
+def test_roundtrip(original: Session) -> None:
+    """Whatever people typed, a session read from its labels is the one that was written."""
+    assert original == labels.decode(labels.encode(original, "hub"))
+
+
+@given(sessions)
+def test_only_our_own_names(original: Session) -> None:
+    """No typed text becomes a label's name, and no label is one of Traefik's."""
+    assert {
+        "slicerhub.instance",
+        "slicerhub.schema",
+        "slicerhub.session",
+        "slicerhub.owner",
+        "slicerhub.profile",
+        "slicerhub.name",
+        "slicerhub.created",
+    } == labels.encode(original, "hub").keys()
+
+
+@pytest.mark.parametrize(
+    ("label", "damaged"),
+    [
+        *((label, None) for label in labels.encode(session(), "hub") if label != labels.INSTANCE),
+        (labels.SCHEMA, ""),
+        (labels.SCHEMA, "2"),
+        (labels.SESSION, ""),
+        (labels.SESSION, "a" * 25),
+        (labels.SESSION, "a" * 27),
+        (labels.SESSION, "A" * 26),
+        (labels.SESSION, "a" * 25 + "1"),
+        (labels.SESSION, "a" * 26 + "\n"),
+        (labels.OWNER, ""),
+        (labels.CREATED, ""),
+        (labels.CREATED, "yesterday"),
+        (labels.CREATED, "2026-03-05T14:05:00"),  # of no zone: could be hours off
+        (labels.CREATED, "0001-01-01T00:00:00+14:00"),  # before the calendar begins
+    ],
+)
+def test_damage_is_noticed(label: str, damaged: str | None) -> None:
+    """A label that is missing or unreadable is named, and no session is made up from the rest."""
+    written = labels.encode(session(), "hub")
+    if damaged is None:
+        del written[label]
+    else:
+        written[label] = damaged
+    with pytest.raises(labels.LabelFault, match=label.replace(".", r"\.")):
+        labels.decode(written)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(labels.encode(session(), "hub"))), st.text()))
+def test_any_damage(damage: dict[str, str]) -> None:
+    """Labels that somebody else wrote never end in anything but a session or a LabelFault."""
+    try:
+        found = labels.decode(labels.encode(session(), "hub") | damage)
+    except labels.LabelFault:
+        return
+    assert found.owner
+    assert found.created_at.tzinfo is not None

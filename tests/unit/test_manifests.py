@@ -1,0 +1,116 @@
+"""What is sent to the engine, whole: read the golden files to see how a session is closed in."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from collections.abc import Callable
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller import manifests
+from controller.config import SLICER
+from controller.model import Egress, UserId, volume_name
+from tests.samples import session, settings
+
+Golden = Callable[[str, object], None]
+
+LAB = replace(
+    SLICER,
+    id="lab",
+    image="registry.example.org/lab/viewer:3",
+    port=3000,
+    cpus=0.5,
+    memory_mib=512,
+    shm_mib=64,
+    pids=100,
+    environment={"MODE": "a=b; $HOME", "HOME": "/work"},
+    egress=Egress.INTERNET,
+    home="/work",
+    uid=4711,
+    read_only=False,
+)
+HUB = settings(public_url="https://slicer.example.org", extra_urls="https://10.1.2.3:8443")
+HOSTILE = session(2, owner="a`b||\nc", name="`) || Host(`evil`\n\x00", profile="lab")
+
+
+def test_container(golden: Golden) -> None:
+    """A session of the default profile gets exactly this container."""
+    volume = volume_name(HUB.instance, UserId("alice"))
+    golden("docker_container", manifests.docker_container(session(), SLICER, HUB, volume=volume))
+
+
+def test_container_of_a_lab(golden: Golden) -> None:
+    """A profile's own settings arrive, and what people typed stays in the hub's labels."""
+    volume = volume_name(HUB.instance, HOSTILE.owner)
+    golden("docker_container_lab", manifests.docker_container(HOSTILE, LAB, HUB, volume=volume))
+
+
+def test_network(golden: Golden) -> None:
+    """A session without egress gets exactly this network: internal, without the host in it."""
+    golden(
+        "docker_network", manifests.docker_network(session(), SLICER, HUB, subnet="10.231.0.0/28")
+    )
+
+
+def test_network_with_egress(golden: Golden) -> None:
+    """A session with egress gets exactly this network."""
+    golden(
+        "docker_network_internet",
+        manifests.docker_network(HOSTILE, LAB, HUB, subnet="10.231.0.16/28"),
+    )
+
+
+def test_volume(golden: Golden) -> None:
+    """A person gets exactly this volume, which says whose it is."""
+    owner = UserId("../etc")
+    golden("docker_volume", manifests.docker_volume(volume_name("hub", owner), owner, HUB))
+
+
+@given(st.text(), st.text())
+def test_nothing_typed_leaves_its_label(owner: str, name: str) -> None:
+    """No name of a person or a session changes what Traefik, the network or the paths are told."""
+    plain = session(owner="alice", name="thesis")
+    typed = session(owner=owner, name=name)
+    volume = "hub-home"
+    one, other = (
+        manifests.docker_container(each, SLICER, HUB, volume=volume) for each in (plain, typed)
+    )
+    kept = {label: text for label, text in one["Labels"].items() if label.startswith("traefik.")}
+    assert kept == {
+        label: text for label, text in other["Labels"].items() if label.startswith("traefik.")
+    }
+    assert one["HostConfig"] == other["HostConfig"]
+    assert one["NetworkingConfig"] == other["NetworkingConfig"]
+
+
+LOWEST = int(ipaddress.IPv4Address("10.230.250.0"))
+HIGHEST = int(ipaddress.IPv4Address("10.232.0.0"))
+addresses = st.integers(LOWEST, HIGHEST).map(ipaddress.IPv4Address)
+prefixes = st.integers(8, 32)
+subnets = st.tuples(addresses, prefixes).map(lambda pair: ipaddress.IPv4Network(pair, strict=False))
+
+
+@given(
+    st.lists(subnets, max_size=12),
+    st.lists(st.sampled_from(["fd00::/64", "", "default", "10.231.0.0/99"])),
+    st.integers(20, 30),
+)
+def test_free_subnets(
+    taken: list[ipaddress.IPv4Network], unreadable: list[str], prefix: int
+) -> None:
+    """A session's network overlaps no other one and lies in the configured pool."""
+    pool = ipaddress.IPv4Network("10.231.0.0/20")
+    used = [*unreadable, *map(str, taken)]
+    found = itertools.islice(manifests.free_subnets(str(pool), prefix, used), 50)
+    free = [ipaddress.IPv4Network(one) for one in found]
+    every = list(itertools.islice(pool.subnets(new_prefix=prefix), 2000))
+    possible = [one for one in every if not any(one.overlaps(other) for other in taken)]
+    assert possible[:50] == free
+
+
+def test_a_taken_pool_has_no_subnets() -> None:
+    """Where everything is taken nothing is offered."""
+    assert list(manifests.free_subnets("10.231.0.0/24", 28, ["10.0.0.0/8"])) == []

@@ -1,0 +1,294 @@
+"""The pages as text: safe with any name, complete in every state, small, in plain words."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from controller import render
+from controller.render import Renderer
+from tests.page_views import ALICE, EMPTY, FAILURE, HOME, HOSTILE, LOGIN, NOW, PAGES, READY
+
+FORBIDDEN_WORDS = re.compile(r"\b(containers?|pods?|images?|routes?|tokens?)\b", re.IGNORECASE)
+SPOKEN_ATTRIBUTES = {
+    "alt",
+    "aria-label",
+    "content",
+    "data-say",
+    "data-stop",
+    "placeholder",
+    "title",
+}
+VOID = {"br", "circle", "ellipse", "input", "link", "meta", "path", "rect"}
+REFERENCES = {"for", "aria-labelledby", "aria-describedby", "aria-controls", "form"}
+
+RENDERER = Renderer()
+
+
+class Page(HTMLParser):
+    """A page taken apart: its elements with attributes, and the words people read or hear."""
+
+    def __init__(self, text: str) -> None:
+        """Read all of ``text`` at once."""
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element that begins."""
+        attributes = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, attributes))
+        self.words += [value for name, value in attributes.items() if name in SPOKEN_ATTRIBUTES]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Hold each end against the latest beginning."""
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Note a piece of text."""
+        self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        """Attributes of each element of that kind."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        """Everything that is read or heard, with single spaces."""
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(params=sorted(PAGES))
+def page(request: pytest.FixtureRequest) -> Page:
+    """Each page in each state."""
+    return Page(PAGES[request.param](RENDERER))
+
+
+def test_every_element_is_closed(page: Page) -> None:
+    """No state leaves an element open that swallows the rest of the page."""
+    assert page.open == []
+    assert page.all("main")
+
+
+def test_nothing_needs_a_laxer_policy(page: Page) -> None:
+    """No script, style or handler stands in a page, and nothing comes from elsewhere."""
+    assert page.all("style") == []
+    for script in page.all("script"):
+        assert script["src"].startswith(f"{RENDERER.static}/")
+    for tag, attributes in page.elements:
+        assert "style" not in attributes
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("href", "src", "action", "formaction"):
+            address = attributes.get(name, "/")
+            mail = tag == "a" and address == "mailto:help@hub.example"
+            assert mail or re.match(r"/(?!/)|#\w", address), address
+
+
+def test_names_in_a_page_are_unique_and_lead_somewhere(page: Page) -> None:
+    """Labels, hints and buttons point at what they belong to."""
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.elements:
+        for name in REFERENCES & set(attributes):
+            assert set(attributes[name].split()) <= set(ids), attributes
+
+
+def test_every_form_but_the_login_proves_its_origin(page: Page) -> None:
+    """Each act of somebody who is logged in carries the person's own proof."""
+    forms = [form for form in page.all("form") if form["action"] != "/login"]
+    proofs = [field for field in page.all("input") if field.get("name") == "csrf"]
+    assert all(form["method"] == "post" for form in forms)
+    assert len(proofs) == len(forms)
+    assert all(proof["value"] for proof in proofs)
+
+
+@pytest.mark.parametrize("name", sorted(set(PAGES) - {"docs"}))  # for those who write scripts
+def test_pages_speak_of_what_people_know(name: str) -> None:
+    """The engine's words never stand on a page that ordinary users see."""
+    assert FORBIDDEN_WORDS.search(Page(PAGES[name](RENDERER)).text) is None
+
+
+def test_the_script_speaks_the_same_way() -> None:
+    """What the script writes into a page keeps to the same words."""
+    assert FORBIDDEN_WORDS.search((render.STATIC_FOLDER / "hub.js").read_text()) is None
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_first_visit_is_small(name: str) -> None:
+    """Page, stylesheet, script and icon together stay under 60 KiB, uncompressed."""
+    files = sum(path.stat().st_size for path in render.STATIC_FOLDER.iterdir())
+    assert len(PAGES[name](RENDERER).encode()) + files < 60 * 1024
+
+
+def test_the_refusal_fits_in_one_small_answer() -> None:
+    """Somebody not invited reads the words of the 403 page in less than 900 bytes."""
+    small = RENDERER.refusal(render.RefusalView(stylesheet=RENDERER.stylesheet))
+    assert len(small.encode()) < 900
+    large = Page(RENDERER.error(render.forbidden(ALICE)))
+    for words in (render.FORBIDDEN_TITLE, render.FORBIDDEN_SENTENCE):
+        assert words in Page(small).text
+        assert words in large.text
+
+
+TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=60)
+
+
+@given(text=st.one_of(TEXT, st.just(HOSTILE)))
+def test_any_name_is_shown_and_does_nothing(text: str) -> None:
+    """Whatever stands in a name or display name arrives as these characters and nothing more."""
+    view = replace(
+        HOME,
+        viewer=replace(ALICE, display_name=text, user=text, csrf=text),
+        sessions=(replace(READY, name=text),),
+        launch_name=text,
+        blocked="",
+    )
+    plain, odd = Page(RENDERER.home(HOME)), Page(RENDERER.home(view))
+    assert [tag for tag, _ in odd.elements] == [tag for tag, _ in plain.elements]
+    assert [sorted(attributes) for _, attributes in odd.elements] == [
+        sorted(attributes) for _, attributes in plain.elements
+    ]
+    assert odd.words.count(text) >= 2
+    assert f"Slicer · {text}" in odd.words
+    assert text in [field.get("value") for field in odd.all("input")]
+
+
+def test_a_hostile_log_and_login_stay_text() -> None:
+    """Log lines, reasons, user names and target pages are shown as they are."""
+    failure = render.Failure(reason=HOSTILE, log=(HOSTILE, HOSTILE), code=HOSTILE)
+    failed = replace(READY, failure=failure, phase=render.Phase.FAILED)
+    page = Page(RENDERER.home(replace(HOME, sessions=(failed,))))
+    assert page.words.count(HOSTILE) >= 2
+    assert len(page.all("script")) == 1
+    login = Page(RENDERER.login(replace(LOGIN, username=HOSTILE, next=HOSTILE, help_line=HOSTILE)))
+    assert len(login.all("script")) == 1
+    assert [field.get("value") for field in login.all("input")].count(HOSTILE) == 2
+    assert HOSTILE in login.words
+
+
+def test_login_focuses_the_first_empty_field() -> None:
+    """The cursor stands in the user name at first, and in the password after a refusal."""
+    focused = [f["id"] for f in Page(RENDERER.login(LOGIN)).all("input") if "autofocus" in f]
+    assert focused == ["username"]
+    again = replace(LOGIN, username="alice", error="Not like this.")
+    page = Page(RENDERER.login(again))
+    assert [f["id"] for f in page.all("input") if "autofocus" in f] == ["password"]
+    assert page.text.count("Not like this.") == 1
+
+
+def test_the_demo_accounts_show_only_in_the_demo() -> None:
+    """A real hub never mentions accounts on its log-in page."""
+    assert "demonstration" not in Page(RENDERER.login(LOGIN)).text
+    demo = replace(LOGIN, demo=(render.DemoAccount("alice", "secret"),))
+    assert "secret" in Page(RENDERER.login(demo)).text
+
+
+def test_over_a_quota_nothing_can_be_started_and_the_reason_stands_there() -> None:
+    """Each start button is off and the sentence says why."""
+    for view in (HOME, EMPTY):
+        page = Page(RENDERER.home(replace(view, blocked="Two of two run.")))
+        starts = [b for b in page.all("button") if b.get("name") == "profile"]
+        assert starts
+        assert all("disabled" in button for button in starts)
+        assert "Two of two run." in page.text
+
+
+def test_why_a_launch_was_refused_is_said_once() -> None:
+    """The sentence stands there in every state of the page, and never twice."""
+    why = "That cannot be done."
+    for view in (HOME, EMPTY, replace(EMPTY, profiles=()), replace(HOME, blocked=why)):
+        page = Page(RENDERER.home(replace(view, launch_error=why)))
+        assert page.text.count(why) == 1
+
+
+def test_enter_in_the_name_field_starts_the_default_profile() -> None:
+    """The first button that sends the launch form is the default profile's."""
+    profiles = (
+        render.ProfileChoice(id="other", title="Other"),
+        render.ProfileChoice(id="usual", title="Usual", default=True),
+    )
+    for sessions in ((), (READY,)):
+        view = replace(HOME, profiles=profiles, sessions=sessions)
+        starts = [b for b in Page(RENDERER.home(view)).all("button") if b.get("name") == "profile"]
+        assert [button["value"] for button in starts] == ["usual", "other"]
+
+
+def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
+    """Reason, log and code are there, and trying again asks for the same profile and name."""
+    failed = replace(READY, failure=FAILURE, phase=render.Phase.FAILED)
+    page = Page(RENDERER.home(replace(HOME, sessions=(failed,))))
+    assert FAILURE.reason in page.text
+    assert FAILURE.code in page.text
+    assert FAILURE.log[0] in page.text
+    hidden = {(f["name"], f["value"]) for f in page.all("input") if f.get("type") == "hidden"}
+    assert {("profile", "slicer"), ("name", "thesis")} <= hidden
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        (NOW, "14:05 UTC"),
+        (NOW - timedelta(days=1), "4 Mar, 14:05 UTC"),
+        (NOW - timedelta(days=100), "25 Nov 2025, 14:05 UTC"),
+        (datetime.fromisoformat("2026-03-05T01:00:00+02:00"), "4 Mar, 23:00 UTC"),
+    ],
+)
+def test_times_are_plain_without_a_script(at: datetime, text: str) -> None:
+    """Without script a time is said in UTC, with its day if that is not today."""
+    assert render.clock_text(at, NOW) == text
+    assert datetime.fromisoformat(render.iso_text(at)) == at.astimezone(UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (83, "1 min 23 s"),
+        (1800, "30 min"),
+        (3600, "1 h"),
+        (5400, "1 h 30 min"),
+        (86_400, "24 h"),
+    ],
+)
+def test_lengths_of_time_are_short_and_exact(seconds: int, text: str) -> None:
+    """A length of time is said in the units that people use."""
+    assert render.duration_text(timedelta(seconds=seconds)) == text
+    assert render.elapsed_text(seconds + 0.9) == text
+
+
+@pytest.mark.parametrize(
+    ("states", "filled"),
+    [("", 0), ("atttt", 1), ("ddat", 6), ("dddd", render.SLICES), ("tttt", 0)],
+)
+def test_the_drawing_fills_as_a_session_starts(states: str, filled: int) -> None:
+    """Nothing done, nothing filled; all done, all filled."""
+    kinds = {"d": render.StepState.DONE, "a": render.StepState.ACTIVE, "t": render.StepState.TODO}
+    assert render.filled_slices([render.Step("x", kinds[s]) for s in states]) == filled
+
+
+def test_static_files_get_another_address_when_they_change(tmp_path: Path) -> None:
+    """A cached stylesheet is never used with a newer page."""
+    (tmp_path / "hub.css").write_text("a")
+    seen = {render.static_hash(tmp_path)}
+    (tmp_path / "hub.css").write_text("b")
+    seen.add(render.static_hash(tmp_path))
+    (tmp_path / "hub.css").rename(tmp_path / "hubb.css")
+    seen.add(render.static_hash(tmp_path))
+    assert len(seen) == 3
+    assert re.fullmatch(r"/static/[0-9a-f]{16}", RENDERER.static)
+    assert RENDERER.static == render.static_prefix("/static")

@@ -1,0 +1,48 @@
+"""What Traefik is told: one router for each session, made of ids and configured names only."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+from controller import routing
+from controller.config import SLICER
+from controller.model import new_session_id
+from tests.samples import session_id
+
+
+def test_labels(golden: Callable[[str, object], None]) -> None:
+    """Traefik gets exactly the labels that stand in the golden file."""
+    golden(
+        "traefik_labels",
+        routing.traefik_labels(
+            session_id(1),
+            SLICER,
+            hosts=("slicer.example.org", "localhost"),
+            network="hub-network",
+            cookie="__Host-hub-login",
+        ),
+    )
+
+
+def test_login_cookie() -> None:
+    """Over HTTPS the browser itself keeps others from setting the log-in's cookie."""
+    assert routing.login_cookie("hub", secure=False) == "hub-login"
+    assert routing.login_cookie("hub", secure=True) == "__Host-hub-login"
+
+
+def test_verify_address_is_of_this_session() -> None:
+    """The question whether somebody may enter always names the session of the matched router."""
+    for number in range(50):
+        address = routing.verify_address(session_id(number))
+        assert re.fullmatch(
+            rf"http://verify-([0-9]|1[0-5]):8001/verify/{session_id(number)}", address
+        )
+
+
+def test_verify_addresses_are_spread() -> None:
+    """Many sessions share all sixteen addresses about evenly: each keeps its idle connections."""
+    tally = Counter(routing.verify_address(new_session_id())[:20] for _ in range(3200))
+    assert len(Counter(address.partition(":8")[0] for address in tally)) == 16
+    assert max(tally.values()) < 2 * 3200 / 16

@@ -1,0 +1,116 @@
+"""Traefik's question is whole and of one meaning, or it is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.errors import InvalidRequest
+from controller.verify import Question, parse_forwarded
+
+ID = "a" * 26
+WHOLE = {
+    "x-forwarded-method": "GET",
+    "x-forwarded-uri": f"/s/{ID}/?a=b",
+    "x-forwarded-host": "localhost:8080",
+    "x-forwarded-proto": "http",
+}
+
+
+def ask(headers: dict[str, str], *more: tuple[str, str]) -> Question:
+    """Parse headers as they come from the wire."""
+    raw = [*headers.items(), *more]
+    return parse_forwarded(ID, [(name.encode(), value.encode()) for name, value in raw])
+
+
+def test_whole_question() -> None:
+    """Everything that the verdict depends on is read."""
+    more = {"cookie": "a=1", "authorization": "Bearer x", "origin": "http://localhost:8080"}
+    assert ask(WHOLE | more) == Question(
+        session_id=ID,
+        method="GET",
+        uri=f"/s/{ID}/?a=b",
+        host="localhost:8080",
+        cookie="a=1",
+        authorization="Bearer x",
+        origin="http://localhost:8080",
+    )
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("value", [None, ""])
+def test_missing(name: str, value: str | None) -> None:
+    """A header that was stripped on the way is never guessed."""
+    headers = {key: text for key, text in WHOLE.items() if key != name}
+    if value is not None:
+        headers[name] = value
+    with pytest.raises(InvalidRequest, match=name):
+        ask(headers)
+
+
+@pytest.mark.parametrize("name", [*WHOLE, "authorization", "origin", "sec-websocket-key"])
+def test_doubled(name: str) -> None:
+    """Of two headers of one name neither is believed."""
+    value = WHOLE.get(name, "x")
+    with pytest.raises(InvalidRequest, match="twice"):
+        ask(WHOLE | {name: value}, (name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x-forwarded-method", "get"),
+        ("x-forwarded-method", "TRACE"),
+        ("x-forwarded-method", "CONNECT"),
+        ("x-forwarded-method", "GET, POST"),
+        ("x-forwarded-uri", "s/x"),
+        ("x-forwarded-uri", "http://evil.example/"),
+        ("x-forwarded-uri", "/é"),
+        ("x-forwarded-proto", "ftp"),
+        ("x-forwarded-proto", "http, https"),
+        ("cookie", "a" * 16_385),
+        ("x-anything", "a" * 16_385),
+    ],
+)
+def test_malformed(name: str, value: str) -> None:
+    """What Traefik would not send is refused."""
+    with pytest.raises(InvalidRequest):
+        ask(WHOLE | {name: value})
+
+
+def test_split_cookies_are_joined() -> None:
+    """Cookies that came in several headers are all read."""
+    assert ask(WHOLE, ("cookie", "a=1"), ("cookie", "b=2")).cookie == "a=1; b=2"
+
+
+@pytest.mark.parametrize(
+    ("headers", "navigation", "websocket"),
+    [
+        ({}, False, False),
+        ({"accept": "text/html,*/*"}, True, False),
+        ({"accept": "text/html", "sec-fetch-mode": "navigate"}, True, False),
+        ({"accept": "text/html", "sec-fetch-mode": "cors"}, False, False),
+        ({"accept": "text/html", "sec-fetch-mode": "no-cors"}, False, False),
+        ({"accept": "application/json"}, False, False),
+        ({"accept": "*/*", "sec-fetch-mode": "navigate"}, False, False),
+        ({"sec-websocket-key": "x"}, False, True),
+        ({"sec-fetch-mode": "websocket"}, False, True),
+        ({"sec-websocket-key": "x", "accept": "text/html"}, False, True),
+    ],
+)
+def test_kinds(headers: dict[str, str], *, navigation: bool, websocket: bool) -> None:
+    """A person's page, a program's request and a WebSocket handshake are told apart."""
+    found = ask(WHOLE | headers)
+    assert (found.navigation, found.websocket) == (navigation, websocket)
+
+
+@given(st.lists(st.tuples(st.sampled_from([*WHOLE, "cookie", "accept"]), st.binary())))
+def test_any_headers(raw: list[tuple[str, bytes]]) -> None:
+    """Whatever arrives is a whole question or refused: never a fault."""
+    try:
+        found = parse_forwarded(ID, [(name.encode(), value) for name, value in raw])
+    except InvalidRequest:
+        return
+    assert {name for name, _ in raw} >= WHOLE.keys()
+    assert found.session_id == ID
