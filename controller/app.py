@@ -18,7 +18,7 @@ from typing import Any, cast
 import anyio
 import structlog
 import uvicorn
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import CacheControlHeader
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
@@ -28,7 +28,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import (
     create_static_files_router,  # pyright: ignore[reportUnknownVariableType] - one loose Any
 )
-from litestar.status_codes import HTTP_400_BAD_REQUEST
+from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_404_NOT_FOUND
 from litestar.types import ASGIApp
 
 from controller import __version__
@@ -198,7 +198,9 @@ def _pages_and_api(hub: Hub) -> Litestar:
         openapi_config=OpenAPIConfig(
             title="3D Slicer Hub",
             version=__version__,
-            path="/api",
+            openapi_router=Router(
+                "/api", route_handlers=[], include_in_schema=False, after_request=_not_found
+            ),
             render_plugins=[JsonRenderPlugin(path="/openapi.json"), _DocsPage(hub.renderer)],
             security=[{"bearer": []}],
             components=Components(
@@ -210,6 +212,18 @@ def _pages_and_api(hub: Hub) -> Litestar:
             ),
         ),
         logging_config=None,
+    )
+
+
+def _not_found(response: Response[Any]) -> Response[Any]:
+    """Put our answer for addresses that the API does not know in place of Litestar's page."""
+    if response.status_code != HTTP_404_NOT_FOUND:
+        return response
+    error = HttpError(HTTP_404_NOT_FOUND)
+    return Response(
+        problem(error.status, error.title, str(error)),
+        status_code=error.status,
+        media_type=PROBLEM,
     )
 
 

@@ -127,7 +127,9 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
         return Remove(Reason.LIFETIME)
     if phase is Phase.READY and limits.idle and activity.idle(now) >= limits.idle:
         return Remove(Reason.IDLE)
-    if activity.age(now) < LAUNCH_GRACE or (seen.running and seen.complete):
+    whole = seen.running and seen.complete
+    launching = not seen.served and activity.age(now) < LAUNCH_GRACE
+    if whole or launching:
         return Keep()
     return Remove(Reason.STOPPED) if seen.orphan else Repair()
 

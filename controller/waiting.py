@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller import policy, routing
-from controller.errors import NoSuchSession, NotReadyYet
+from controller.errors import HubError, NoSuchSession, NotReadyYet
 from controller.model import Phase, parse_session_id
 from controller.pages import starting_page
 from controller.verify import Judge, Judgement, Question, Refusals, Verdict, parse_direct
@@ -40,8 +40,11 @@ class Waiting:
         del receive  # bodies are not looked at
         path = scope["path"].removeprefix("/s").removeprefix("/")
         session_id, slash, _ = path.partition("/")
-        question = parse_direct(session_id, f"/s/{path}", scope)
-        found = await self._answer(question, whole=bool(slash))
+        try:
+            question = parse_direct(session_id, f"/s/{path}", scope)
+            found = await self._answer(question, whole=bool(slash))
+        except HubError as error:
+            found = problem_answer(error)
         await send(
             {"type": "http.response.start", "status": found.status, "headers": found.headers}
         )

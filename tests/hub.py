@@ -148,7 +148,8 @@ class World:
         await eventually(lambda: self.phase(session_id) is phase)
 
     async def sweep(self) -> None:
-        """Do one round of housekeeping."""
+        """Do one round of housekeeping, once the hub has heard of everything."""
+        await anyio.wait_all_tasks_blocked()
         await self.app.housekeeping.sweep()
 
     async def verify(

@@ -44,6 +44,7 @@ _THREADS = 16
 _SUBNET_TRIES = 8
 _RELIST_SECONDS = 30.0  # an event stream may stall without a word
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
+_SETTLE_SECONDS = 0.3  # after which the engine's list agrees with its last event
 _RETRY_SECONDS = 1.0
 _EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
 _STOPPING = ".stopping"
@@ -208,6 +209,7 @@ class DockerOrchestrator:
         events = _Events(self._settings, send)
         async with anyio.create_task_group() as group, send, receive:
             group.start_soon(events.run)
+            patience = _RELIST_SECONDS
             try:
                 while True:
                     try:
@@ -217,9 +219,11 @@ class DockerOrchestrator:
                         await anyio.sleep(_RETRY_SECONDS)
                         continue
                     yield snapshot
-                    with anyio.move_on_after(_RELIST_SECONDS):
+                    with anyio.move_on_after(patience) as quiet:
                         await receive.receive()
                         await anyio.sleep(_DEBOUNCE_SECONDS)
+                    # The engine tells of an end before its own list knows it: look once more.
+                    patience = _RELIST_SECONDS if quiet.cancelled_caught else _SETTLE_SECONDS
             finally:
                 events.close()
                 group.cancel_scope.cancel()

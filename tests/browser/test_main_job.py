@@ -1,7 +1,7 @@
 """The main job by a real browser on the running stack: from the log-in to the brain and back.
 
 The pictures of the README come from the first test. With SLICERHUB_PICTURES naming a folder it
-keeps what it sees there; against a stack as ``./deploy/up`` starts it:
+keeps what it sees there. Against a stack as ``./deploy/up`` starts it (bob's files are removed):
 
     SLICERHUB_TEST_URL=http://localhost:8080 SLICERHUB_TEST_INSTANCE=slicerhub \
     SLICERHUB_PICTURES=deploy/pictures pytest tests/browser/test_main_job.py -k whole_job
@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple
 
 import docker
 import pytest
-from e2e.stack import URL, Member, container_of, until
+from docker import DockerClient
+from e2e.stack import INSTANCE, URL, Member, container_of, until
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
 
@@ -55,10 +56,21 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def bob() -> Iterator[Member]:
-    """Somebody who may use the hub; nothing of his runs before and after."""
+def engine() -> Iterator[DockerClient]:
+    """The engine that the stack runs on."""
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def bob(engine: DockerClient) -> Iterator[Member]:
+    """Somebody who has never been here: nothing of his runs, and he has no files."""
     member = Member("bob")
     member.stop_all()
+    labels = [f"slicerhub.instance={INSTANCE}", "slicerhub.owner=bob"]
+    for volume in engine.volumes.list(filters={"label": labels}):
+        volume.remove()
     yield member
     member.stop_all()
     member.leave()
@@ -235,21 +247,19 @@ def upload(page: Page, file: Path) -> None:
     expect(page.get_by_text(file.name).first).to_be_visible()
 
 
-def content_of(session_id: str, name: str) -> str:
+def content_of(engine: DockerClient, session_id: str, name: str) -> str:
     """Return what stands in a file of a session, as the session itself reads it."""
-    engine = docker.from_env()
     found = container_of(engine, session_id).exec_run(
         ["find", "/home/slicer", "-name", name, "-exec", "cat", "{}", "+"]
     )
-    engine.close()
     assert found.exit_code == 0, found.output
     return found.output.decode()
 
 
 def test_the_whole_job_from_the_log_in_to_the_files_of_the_second_day(
-    browser: Browser, window: Window, bob: Member, tmp_path: Path
+    browser: Browser, window: Window, bob: Member, engine: DockerClient, tmp_path: Path
 ) -> None:
-    """Log in, start Slicer, turn the brain, leave a file, stop; start again and find the file."""
+    """Log in, start Slicer, turn the brain, leave a file, stop; start again and find all of it."""
     assert bob.api.get("/api/v1/sessions").json()["items"] == []
     page = window.page
     page.add_init_script(NOTE_STEPS)
@@ -299,10 +309,11 @@ def test_the_whole_job_from_the_log_in_to_the_files_of_the_second_day(
 
     second = start_slicer(page)
     assert second != first
+    page.get_by_role("button", name="Open it").click(timeout=30_000)
     views_of(page)
     open_files(page)
     expect(page.get_by_text(note.name).first).to_be_visible()
-    assert content_of(second, note.name) == note.read_text()
+    assert content_of(engine, second, note.name) == note.read_text()
 
 
 def test_a_wrong_password_is_told_in_one_sentence(window: Window) -> None:

@@ -51,7 +51,7 @@ async def test_days_in_use(fresh: World) -> None:
     await fresh.sweep()
     await fresh.until(made, None)
     (notice,) = await fresh.store.notices(session().owner)
-    assert "24 hours" in notice.text
+    assert notice.more.startswith("after 24 hours, the longest it may run.")
 
 
 @pytest.mark.parametrize("step", [3600, -3600, 30 * DAY, -30 * DAY])
@@ -292,7 +292,7 @@ async def test_private_listener_knows_nothing_else(fresh: World) -> None:
 
 
 async def test_gateway_away(unused_port: int) -> None:
-    """If Traefik is away no session counts as served, and the check says where it was looked for."""
+    """If Traefik is away no session counts as served, and the check says where it was sought."""
     away = settings(gateway_url=f"http://127.0.0.1:{unused_port}")
     gateway = TraefikGateway(away, RING, Clock().wall)
     try:

@@ -28,7 +28,8 @@ def events_in(text: str) -> list[Event]:
     """Return the events of a stream: their names and what they say."""
     found: list[Event] = []
     for block in text.replace("\r\n", "\n").split("\n\n"):
-        fields = dict(line.partition(": ")[::2] for line in block.splitlines())
+        pairs = (line.partition(": ") for line in block.splitlines())
+        fields = {name: value for name, _, value in pairs}
         if "event" in fields:
             found.append((fields["event"], json.loads(fields["data"])))
     return found

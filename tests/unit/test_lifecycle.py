@@ -214,20 +214,20 @@ def test_every_phase_has_a_sentence(phase: Phase) -> None:
 @pytest.mark.parametrize(
     ("reason", "limits", "sentence"),
     [
-        (Reason.IDLE, LIMITS, "Slicer was stopped after 30 minutes unused. Your files are there."),
-        (Reason.LIFETIME, LIMITS, "Slicer was stopped after 24 hours. Your files are there."),
+        (Reason.IDLE, LIMITS, "after 30 minutes unused. Your files are there."),
         (
-            Reason.IDLE,
-            replace(LIMITS, idle=20),
-            "Slicer was stopped after 20 seconds unused. Your files are there.",
+            Reason.LIFETIME,
+            LIMITS,
+            "after 24 hours, the longest it may run. Your files are there.",
         ),
+        (Reason.IDLE, replace(LIMITS, idle=20), "after 20 seconds unused. Your files are there."),
         (Reason.STOPPED, LIMITS, ""),
         (Reason.FAILED, LIMITS, ""),
     ],
 )
 def test_farewell(reason: Reason, limits: Limits, sentence: str) -> None:
     """Who comes back to a stopped session reads why; who stopped it reads nothing."""
-    assert sentence == farewell_of("Slicer", reason, limits)
+    assert sentence == farewell_of(reason, limits)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ STOP_SECONDS = 9.0
 _HEAD_BYTES = 32 * 1024
 _HEAD_SECONDS = 5.0
 _BACKLOG = 256
+_HANDOVER_SECONDS = 0.05
 
 STAGES = {
     "start": "Starting",
@@ -200,6 +201,10 @@ class _Front:
                 log.event("stage", stage=line, seconds=self._seconds())
                 continue
             self._ready = True
+            # What was accepted a moment ago must be attached to the server before it is closed:
+            # asyncio drops it unanswered otherwise.
+            asyncio.get_running_loop().remove_reader(self._listener)
+            await asyncio.sleep(_HANDOVER_SECONDS)
             server.close()
             self._listener.close()
             writer.write(b"go\n")
