@@ -97,7 +97,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway_url: str = "http://traefik:8080"  # Traefik as the controller reaches it
     organisation: str = ""  # stands on the log-in page
     help_line: str = ""  # whom to ask
-    demo: bool = False  # the demo directory with its known passwords is in use
+    demo_directory: str = ""  # its address: while ldap.url is this, its passwords are shown
     listen: str = "0.0.0.0"  # noqa: S104 - what reaches the container is the network's matter
     public_port: int = 8000
     private_port: int = 8001
@@ -124,6 +124,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def secure(self) -> bool:
         """Whether people come by HTTPS: cookies are then Secure and named ``__Host-``."""
         return self.public_url.startswith("https://")
+
+    @property
+    def demo(self) -> bool:
+        """Whether people log in by the demo directory, whose passwords everybody knows."""
+        return bool(self.demo_directory) and self.ldap.url == self.demo_directory
 
     def profile(self, profile_id: str) -> Profile | None:
         """Return the profile of that id, or None."""

@@ -108,8 +108,8 @@ def wait_for_picture(page: Page, area: str, width: int, height: int) -> None:
     """Until the page gets a picture of that view in that size."""
 
     def fits(message: dict[str, Any]) -> bool:
-        content = message.get("result")
-        if not (isinstance(content, dict) and content.get("name") == area):
+        content: Any = message.get("result")
+        if not isinstance(content, dict) or "meta" not in content or content["name"] != area:
             return False
         # The library's header has the two the wrong way round for its own views.
         return {content["meta"]["w"], content["meta"]["h"]} == {width, height}

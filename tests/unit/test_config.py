@@ -112,7 +112,7 @@ def test_variables_win() -> None:
             "SLICERHUB_LDAP_ALLOWED_GROUPS": " a, b ,,",
             "SLICERHUB_EXTRA_URLS": "http://a.example,http://b.example:81",
             "SLICERHUB_LIMITS_SESSIONS_PER_USER": "2",
-            "SLICERHUB_DEMO": "true",
+            "SLICERHUB_DEMO_DIRECTORY": "ldap://ldap.example.org",
         },
         hub=WHOLE,
     )
@@ -239,7 +239,10 @@ def test_every_fault_at_once() -> None:
         ('instance = "a.b"', "instance: "),
         (f'instance = "{"a" * 17}"', "instance: "),
         ("instance = 5", "instance (SLICERHUB_INSTANCE): "),
-        ("demo = 'perhaps'", "demo (SLICERHUB_DEMO): "),
+        (
+            "housekeeping_seconds = 'perhaps'",
+            "housekeeping_seconds (SLICERHUB_HOUSEKEEPING_SECONDS): ",
+        ),
         ("orchestrator = 'swarm'", "orchestrator (SLICERHUB_ORCHESTRATOR): "),
         ("extra_urls = ['ftp://x']", "extra_urls: 'ftp://x' must be like"),
         ("public_url = 'http://localhost:8080/'", "public_url: "),
@@ -332,7 +335,9 @@ def test_secrets_are_not_shown() -> None:
     """Neither a print of the settings nor a fault shows a password."""
     settings, _ = read({"SLICERHUB_CONFIG": "hub"}, hub=WHOLE)
     assert SECRET not in repr(settings) + str(settings) + repr(settings.ldap) + f"{settings.ldap}"
-    faults = faults_of({"SLICERHUB_CONFIG": "hub", "SLICERHUB_DEMO": "perhaps"}, hub=WHOLE)
+    faults = faults_of(
+        {"SLICERHUB_CONFIG": "hub", "SLICERHUB_HOUSEKEEPING_SECONDS": "perhaps"}, hub=WHOLE
+    )
     assert SECRET not in "".join(faults)
     broken = WHOLE.replace("[limits]", "[limits")
     assert SECRET not in "".join(faults_of({"SLICERHUB_CONFIG": "hub"}, hub=broken))
