@@ -108,8 +108,8 @@ class Lab:
 
     def volumes(self) -> list[str]:
         """Return the names of the instance's volumes."""
-        found = self.api.volumes(filters=self._ours())["Volumes"] or []
-        return sorted(one["Name"] for one in found)
+        found: list[Api] = self.api.volumes(filters=self._ours())["Volumes"] or []
+        return sorted(str(one["Name"]) for one in found)
 
     def _ours(self) -> dict[str, list[str]]:
         return {"label": [f"{labels.INSTANCE}={self.instance}"]}
@@ -120,7 +120,8 @@ class Lab:
             if one["Id"] != self.traefik:
                 self.api.remove_container(one["Id"], force=True, v=True)
         for one in self.api.networks(filters=self._ours()):
-            for container in self.api.inspect_network(one["Id"])["Containers"] or {}:
+            attached: dict[str, Api] = self.api.inspect_network(one["Id"])["Containers"] or {}
+            for container in attached:
                 self.api.disconnect_container_from_network(container, one["Id"], force=True)
             self.api.remove_network(one["Id"])
         for name in self.volumes():

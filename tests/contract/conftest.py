@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import Generator
 
 import anyio
 import pytest
@@ -73,7 +73,7 @@ def docker_lab(engine_lab: Lab) -> Generator[Lab, None, None]:
 @pytest.fixture(params=["memory", "docker"])
 async def engine(
     request: pytest.FixtureRequest, docker_lab: Lab, anyio_backend: str
-) -> AsyncGenerator[MemoryEngine | DockerEngine, None]:
+) -> MemoryEngine | DockerEngine:
     """Give each engine in turn."""
     assert anyio_backend == "asyncio"
-    yield MemoryEngine(docker_lab) if request.param == "memory" else DockerEngine(docker_lab)
+    return MemoryEngine(docker_lab) if request.param == "memory" else DockerEngine(docker_lab)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, cast
 
 import anyio
 import pytest
@@ -37,9 +37,11 @@ class Engine(Protocol):
         ...
 
 
-def session(number: int = 1, *, name: str = "thesis", **more: str) -> Session:
+def session(
+    number: int = 1, *, owner: str = "alice", name: str = "thesis", profile: str = "good"
+) -> Session:
     """Return a session of a profile that every engine can start."""
-    return samples.session(number, name=name, **({"profile": "good"} | more))
+    return samples.session(number, owner=owner, name=name, profile=profile)
 
 
 async def test_ensure(engine: Engine) -> None:
@@ -211,9 +213,7 @@ async def test_ping(engine: Engine) -> None:
 
 def as_generator(orchestrator: Orchestrator) -> AsyncGenerator[Sequence[Observed], None]:
     """Return the watch as what it is, so that it can be closed."""
-    watching = orchestrator.watch()
-    assert isinstance(watching, AsyncGenerator)
-    return watching
+    return cast("AsyncGenerator[Sequence[Observed], None]", orchestrator.watch())
 
 
 def ids(snapshots: list[Sequence[Observed]]) -> set[SessionId] | None:
