@@ -30,7 +30,7 @@ WORK = "trap 'exit 0' TERM; echo started; while :; do sleep 1 & wait $!; done"
 IMAGES = {
     "good": f'FROM {BASE}\n{HOME}CMD ["sh", "-c", "{WORK}"]\n',
     "routed": f'FROM {BASE}\nLABEL Traefik.enable=true\nCMD ["sleep", "60"]\n',
-    "ending": f'FROM {BASE}\nCMD ["sh", "-c", "seq 50; echo last >&2; exit 3"]\n',
+    "ending": f'FROM {BASE}\nCMD ["sh", "-c", "seq 50; echo last; exit 3"]\n',
     "broken": f'FROM {BASE}\nCMD ["/nowhere"]\n',
 }
 
@@ -54,6 +54,7 @@ class Lab:
             profiles=tuple(profiles),
         )
         self.traefik = ""
+        self._made: list[DockerOrchestrator] = []
 
     @property
     def instance(self) -> str:
@@ -62,7 +63,9 @@ class Lab:
 
     def orchestrator(self, configured: Settings | None = None) -> DockerOrchestrator:
         """Return an orchestrator, as another controller of the same hub would have it."""
-        return DockerOrchestrator(configured or self.settings)
+        made = DockerOrchestrator(configured or self.settings)
+        self._made.append(made)
+        return made
 
     def build(self) -> None:
         """Build the images. Nothing is fetched."""
@@ -94,8 +97,13 @@ class Lab:
 
     def run(self, session: Session, command: str) -> str:
         """Run a shell command in a session and return what it prints."""
-        made = self.api.exec_create(self.container_name(session), ["sh", "-c", command])
-        return self.api.exec_start(made["Id"]).decode()
+        done = subprocess.run(
+            ["docker", "exec", self.container_name(session), "sh", "-c", command],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
 
     def containers(self) -> list[str]:
         """Return the names of the instance's containers, without Traefik's."""
@@ -116,6 +124,11 @@ class Lab:
 
     def clean(self) -> None:
         """Remove all sessions with everything that belongs to them."""
+        for made in self._made:
+            client: Api = made._client  # pyright: ignore[reportPrivateUsage] - the program keeps it
+            if client is not None:
+                client.close()
+        self._made.clear()
         for one in self.api.containers(all=True, filters=self._ours()):
             if one["Id"] != self.traefik:
                 self.api.remove_container(one["Id"], force=True, v=True)

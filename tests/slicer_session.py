@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 import time
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-IMAGE = "slicerhub/slicer:0.1.0"
+IMAGE = os.environ.get("SLICERHUB_TEST_SLICER_IMAGE", "slicerhub/slicer:0.1.0")
 READY_SECONDS = 120.0
 SERVICE = {"X-Slicerhub-Role": "service"}
 _HEADER_BYTES = 12

@@ -340,8 +340,7 @@ class _Events:
                 self._stream.close()
 
     def _read(self) -> None:
-        with _mapped():
-            client = _connect_engine(self._settings)
+        with _mapped(), contextlib.closing(_connect_engine(self._settings)) as client:
             client.timeout = None  # events may be hours apart
             filters = {
                 "type": "container",
@@ -458,8 +457,10 @@ def _mapped() -> Generator[None, None, None]:
         text = str(error.explanation or error)
         if "overlap" in text:
             raise _OverlapError(text) from error
-        if "already exists in network" in text:
+        if "already exists in network" in text or "same name as its current name" in text:
             raise _ConflictError(text) from error
+        if "is not connected to network" in text:
+            raise _MissingError(text) from error
         kind = {404: _MissingError, 409: _ConflictError}.get(error.status_code or 0)
         if kind is not None:
             raise kind(text) from error

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from trame.widgets import client, html
-from trame.widgets import vuetify3
+from trame.widgets import client, html, vuetify3
 from trame_slicer.app.ui import ControlButton, MedicalViewerUI, viewer_layout
 from trame_slicer.app.ui.about_dialog import AboutDialog
 

@@ -163,9 +163,11 @@ class Session:
         return path
 
     def save_as(self, path: Path) -> None:
-        """Saves the scene where the user wants it. Raises FileError."""
+        """Saves the scene where the user wants it. Raises FileError.
+
+        No reason to leave the next autosave out: that is what the next start offers.
+        """
         self.scene.save(path)
-        self._saved_at = datetime.now(UTC)
 
     async def serve(self, listener: socket.socket, channel: socket.socket) -> None:
         """Tells the first process that it may step aside, serves, and saves at SIGTERM."""
