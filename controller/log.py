@@ -51,5 +51,7 @@ def strike_out(logger: WrappedLogger, method: str, event: EventDict) -> EventDic
         if any(word in key.lower() for word in _SECRET):
             event[key] = "***"
         elif isinstance(value, str) and len(value) > _VALUE_MAX:
-            event[key] = value[:_VALUE_MAX] + "…"
+            # What a traceback has to say stands at its end.
+            cut = f"…{value[-_VALUE_MAX:]}" if key == "exception" else f"{value[:_VALUE_MAX]}…"
+            event[key] = cut
     return event

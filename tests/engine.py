@@ -125,9 +125,7 @@ class Lab:
     def clean(self) -> None:
         """Remove all sessions with everything that belongs to them."""
         for made in self._made:
-            client: Api = made._client  # pyright: ignore[reportPrivateUsage] - the program keeps it
-            if client is not None:
-                client.close()
+            made.close()
         self._made.clear()
         for one in self.api.containers(all=True, filters=self._ours()):
             if one["Id"] != self.traefik:

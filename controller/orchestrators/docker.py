@@ -9,6 +9,7 @@ controller. Calls of the engine's client block and go to a bounded number of thr
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -31,6 +32,7 @@ from controller.model import (
     Session,
     SessionId,
     Usage,
+    UserId,
     object_name,
     parse_session_id,
     volume_name,
@@ -59,6 +61,7 @@ class DockerOrchestrator:
         """Nothing is asked of the engine before the first call."""
         self._settings = settings
         self._client: _Api = None
+        self._connecting = threading.Lock()
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._subnets = anyio.Lock()
         self._samples: dict[SessionId, tuple[datetime, int]] = {}
@@ -67,11 +70,7 @@ class DockerOrchestrator:
     async def ensure(self, session: Session) -> None:
         """See Orchestrator."""
         profile = await self._checked_profile(session.profile)
-        volume = volume_name(self._settings.instance, session.owner)
-        body = manifests.docker_volume(volume, session.owner, self._settings)
-        await self._call(
-            lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
-        )
+        volume = await self._ensure_volume(session.owner)
         network = manifests.network_name(self._settings.instance, session.id)
         existed = await self._exists(session)
         try:
@@ -107,6 +106,20 @@ class DockerOrchestrator:
         except EngineUnavailable as error:
             # Housekeeping finds the rest by its labels.
             _log.warning("half_made_session_left", session=session.id, error=str(error))
+
+    async def _ensure_volume(self, owner: UserId) -> str:
+        name = volume_name(self._settings.instance, owner)
+        body = manifests.docker_volume(name, owner, self._settings)
+        found = await self._call(
+            lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
+        )
+        # An existing one is returned as it is. Its name holds a short hash only, its label all.
+        if (found.get("Labels") or {}).get(labels.OWNER) != owner:
+            raise EngineUnavailable(
+                f"The volume {name} is not labelled as this person's. Nothing is mounted; the "
+                "administrator must look at it."
+            )
+        return name
 
     async def _ensure_network(self, session: Session, profile: Profile) -> None:
         docker_settings = self._settings.docker
@@ -310,11 +323,22 @@ class DockerOrchestrator:
 
         def run() -> _T:
             with _mapped():
-                if self._client is None:
-                    self._client = _connect_engine(self._settings)
-                return work(self._client)
+                return work(self._connected())
 
         return await anyio.to_thread.run_sync(run, limiter=self._limiter)
+
+    def _connected(self) -> _Api:
+        with self._connecting:  # the first calls come from several threads at once
+            if self._client is None:
+                self._client = _connect_engine(self._settings)
+            return self._client
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        with self._connecting:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
 
 class _Events:
