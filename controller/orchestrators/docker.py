@@ -114,7 +114,8 @@ class DockerOrchestrator:
             lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
         )
         # An existing one is returned as it is. Its name holds a short hash only, its label all.
-        if (found.get("Labels") or {}).get(labels.OWNER) != owner:
+        theirs: _Facts = found.get("Labels") or {}
+        if theirs.get(labels.OWNER) != owner:
             raise EngineUnavailable(
                 f"The volume {name} is not labelled as this person's. Nothing is mounted; the "
                 "administrator must look at it."
