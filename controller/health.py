@@ -12,7 +12,7 @@ from controller.errors import HubError, NotReadyYet
 from controller.web import Hub
 
 _PING_SECONDS = 6.0  # a part that takes longer counts as away
-_KEEP_SECONDS = 5.0  # health checks come often; the directory must not feel them
+_KEEP_SECONDS = 15.0  # health checks come often; the directory must not feel them
 
 
 class Report(msgspec.Struct, frozen=True):

@@ -355,14 +355,7 @@ def error_page(hub: Hub, request: AnyRequest, error: HubError) -> Response[str]:
     login = hub.logins.by_cookie(request.headers.get("cookie", ""))
     if login is not None:
         viewer = viewer_of(hub, Caller(login, hub.settings.public_url))
-    again = error.retry_after if request.method == "GET" else None
-    view = render.ErrorView(
-        status=error.status,
-        title=error.title,
-        sentence=str(error),
-        viewer=viewer,
-        retry_after=again,
-    )
+    view = render.error_view(error, viewer, again=request.method == "GET")
     return page(hub.renderer.error(view), error.status, _retry_after(error))
 
 

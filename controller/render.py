@@ -27,6 +27,7 @@ import jinja2
 import msgspec
 
 from controller import apidoc
+from controller.errors import HubError
 from controller.lifecycle import Step, StepState
 from controller.model import NAME_MAX, Phase, Role
 
@@ -238,42 +239,14 @@ FORBIDDEN_SENTENCE = (
 )
 
 
-def forbidden(viewer: Viewer | None = None) -> ErrorView:
-    """403, in the same words as the small page: foreign, ended and unknown are not told apart."""
-    return ErrorView(status=403, title=FORBIDDEN_TITLE, sentence=FORBIDDEN_SENTENCE, viewer=viewer)
-
-
-def not_found(viewer: Viewer | None = None) -> ErrorView:
-    """404: nothing lives at this address."""
+def error_view(error: HubError, viewer: Viewer | None = None, *, again: bool = False) -> ErrorView:
+    """Return an error as a page shows it; ``again``: the page may try again by itself."""
     return ErrorView(
-        status=404,
-        title="There is nothing here",
-        sentence="The address may be mistyped, or what it led to has ended. "
-        "Your files are not affected.",
+        status=error.status,
+        title=error.title,
+        sentence=str(error),
         viewer=viewer,
-    )
-
-
-def unavailable(
-    sentence: str, viewer: Viewer | None = None, retry_after: int | None = 5
-) -> ErrorView:
-    """503. ``sentence`` says what is away and what still works; ``retry_after`` is in seconds."""
-    return ErrorView(
-        status=503,
-        title="Not available at the moment",
-        sentence=sentence,
-        viewer=viewer,
-        retry_after=retry_after,
-    )
-
-
-def too_large(viewer: Viewer | None = None) -> ErrorView:
-    """413: more was sent than any form of the hub can hold."""
-    return ErrorView(
-        status=413,
-        title="That was too much",
-        sentence="More was sent than this page can take. Go back and shorten what you typed.",
-        viewer=viewer,
+        retry_after=error.retry_after if again else None,
     )
 
 

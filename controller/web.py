@@ -63,9 +63,12 @@ class Caller(msgspec.Struct, frozen=True):
 
 _WORDS = {
     400: ("That cannot be understood", "Something in the request is missing or misspelt."),
-    404: ("Not found", "There is no such page."),
+    404: (
+        "There is nothing here",
+        "The address may be mistyped, or what it led to has ended. Your files are not affected.",
+    ),
     405: ("Not possible here", "That cannot be done with this address."),
-    413: ("Too large", "That is more than the hub takes."),
+    413: ("That was too much", "More was sent than the hub takes. Shorten it and try again."),
     415: ("Wrong form", "The request must be a form or JSON, as the address wants it."),
     500: ("A fault of the hub", "Something went wrong here. It is in the hub's log."),
 }

@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from controller import render
+from controller.errors import DirectoryUnavailable, Forged
 from controller.model import Phase, Role
 from controller.render import Renderer, StepState
+from controller.web import HttpError
 
 NOW = datetime(2026, 3, 5, 14, 5, tzinfo=UTC)
 ALICE = render.Viewer(user="alice", display_name="Alice Example", csrf="c5rf")
@@ -174,6 +176,10 @@ API: Mapping[str, object] = {
     },
 }
 
+AWAY = DirectoryUnavailable(
+    "The directory does not answer; people who are logged in can go on working."
+)
+
 PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "login": lambda r: r.login(LOGIN),
     "login_bare": lambda r: r.login(render.LoginView()),
@@ -243,14 +249,10 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
     ),
     "starting_failed": lambda r: r.starting(STARTING_FAILED),
     "confirm_stop": lambda r: r.confirm_stop(CONFIRM),
-    "forbidden": lambda r: r.error(render.forbidden(ALICE)),
-    "not_found": lambda r: r.error(render.not_found()),
-    "unavailable": lambda r: r.error(
-        render.unavailable(
-            "The directory does not answer; people who are logged in can go on working."
-        )
-    ),
-    "too_large": lambda r: r.error(render.too_large(ALICE)),
+    "forbidden": lambda r: r.error(render.error_view(Forged(), ALICE)),
+    "not_found": lambda r: r.error(render.error_view(HttpError(404))),
+    "unavailable": lambda r: r.error(render.error_view(AWAY)),
+    "too_large": lambda r: r.error(render.error_view(HttpError(413), ALICE)),
     "docs": lambda r: r.docs(API),
     "refusal": lambda r: r.refusal(render.RefusalView(stylesheet=r.stylesheet)),
 }

@@ -175,9 +175,14 @@ def share(channel: Image.Image, *, above: int) -> float:
     return sum(channel.histogram()[above + 1 :]) / (channel.width * channel.height)
 
 
+def frames_of(page: Page) -> Locator:
+    """Return what Slicer shows its views in."""
+    return page.locator("img.image-display-area")
+
+
 def views_of(page: Page) -> tuple[View, list[View]]:
     """Wait until Slicer shows the brain; return the 3D view and the three planes."""
-    frames = page.locator("img.image-display-area")
+    frames = frames_of(page)
     expect(frames).to_have_count(4, timeout=30_000)
     views = [View(frames.nth(index)) for index in range(4)]
 
@@ -207,11 +212,11 @@ def drag(page: Page, view: View) -> None:
     page.mouse.up()
 
 
-def keep_picture(page: Page, name: str) -> None:
+def keep_picture(page: Page, name: str, *, full_page: bool = False) -> None:
     """Keep what is seen for the README, if anybody asked for it."""
     folder = os.environ.get("SLICERHUB_PICTURES")
     if folder:
-        picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
+        picture = Image.open(BytesIO(page.screenshot(full_page=full_page))).convert("RGB")
         few = picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG)
         Path(folder).mkdir(parents=True, exist_ok=True)
         few.save(Path(folder) / f"{name}.png", optimize=True)
@@ -229,7 +234,10 @@ def start_slicer(page: Page) -> str:
     page.get_by_role("button", name="Start Slicer").click()
     expect(page.get_by_role("heading", name="Starting Slicer")).to_be_visible()
     keep_picture(page, "starting")
-    page.wait_for_url(f"{URL}/s/**", timeout=START_MS)
+    failure = page.locator("main .failure")
+    expect(failure.or_(frames_of(page).first)).to_be_visible(timeout=START_MS)
+    if failure.count():
+        pytest.fail(failure.inner_text())
     return session_at(page)
 
 
@@ -264,7 +272,7 @@ def test_the_whole_job_from_the_log_in_to_the_files_of_the_second_day(
     page = window.page
     page.add_init_script(NOTE_STEPS)
     page.goto(URL)
-    keep_picture(page, "login")
+    keep_picture(page, "login", full_page=True)
     log_in(page, "bob", "bob")
     expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible()
 

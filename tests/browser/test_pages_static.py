@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from controller import render
+from controller.errors import Unavailable
 from controller.model import Phase
 from controller.render import Renderer
 from tests.chromium import Complaints, chromium
@@ -510,7 +511,9 @@ def test_a_notice_is_dismissed_in_place(hub: Hub, page: Page) -> None:
 
 def test_what_was_away_is_tried_again_by_itself(hub: Hub, page: Page) -> None:
     """An "unavailable" page turns into the wanted one as soon as that can be had."""
-    hub.pages["/"] = RENDERER.error(render.unavailable("It does not answer.", retry_after=1))
+    away = Unavailable("It does not answer.")
+    away.retry_after = 1
+    hub.pages["/"] = RENDERER.error(render.error_view(away, again=True))
     page.goto(hub.url)
     expect(page.get_by_text("It does not answer.")).to_be_visible()
     home_at(hub, HOME)

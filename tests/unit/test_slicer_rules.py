@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 
 import msgspec
 import pytest
 from app.activity import BUSY_ECHO_SECONDS, BUSY_SECONDS, Activity, Client, Selection, select
+from app.channel import Channel, Connected, Handed, Kick, Status
 from app.errors import FileError, SettingsError
 from app.files import (
+    FORMATS,
     KEPT_AUTOSAVES,
     Kind,
     autosave_name,
     find_roots,
+    free_name,
     kind_of,
     list_folder,
     newest_autosave,
@@ -24,6 +29,7 @@ from app.files import (
     resolve_inside,
     surplus_autosaves,
 )
+from app.front import parse_head
 from app.log import format_event
 from app.messages import Message, Verdict, decide, is_input, parse_message
 from app.roles import Role, Visitor, is_own_page, may_request, parse_visitor
@@ -79,12 +85,54 @@ def test_nobody_gets_nothing_but_readiness(path: str, method: str) -> None:
         ("/-/activity", {Role.SERVICE}),
         ("/-/kick", {Role.SERVICE}),
         ("/-/anything", {Role.SERVICE}),
+        ("/ask", set[Role]()),
     ],
 )
 def test_which_role_gets_where(path: str, allowed: set[Role]) -> None:
     """Each role reaches its own part of the session and no other."""
     reached = {role for role in Role if may_request(path, "GET", Visitor(user="x", role=role))}
     assert allowed == reached
+
+
+def test_who_may_ask_for_control() -> None:
+    """Only those who have it not."""
+    asking = [role for role in Role if may_request("/ask", "POST", Visitor(user="x", role=role))]
+    assert asking == [Role.VIEW]
+
+
+def test_the_head_of_a_request() -> None:
+    """Method, path without its query, and headers by their usual names."""
+    head = b"POST /-/kick?x=1 HTTP/1.1\r\ncontent-LENGTH: 2\r\nX-Slicerhub-Role: view\r\n\r\n"
+    request = parse_head(head)
+    assert (request.method, request.path) == ("POST", "/-/kick")
+    assert request.headers == {"Content-Length": "2", "X-Slicerhub-Role": "view"}
+    with pytest.raises(ValueError, match="unpack"):
+        parse_head(b"nonsense\r\n\r\n")
+
+
+def test_the_two_processes_understand_each_other() -> None:
+    """Each message arrives whole and in order, and a connection with the one that hands it on."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        front: Channel[Status] = Channel(ours, Status)
+        program: Channel[Handed | Kick] = Channel(theirs, Handed | Kick)
+        read, write = os.pipe()
+        assert front.send(Handed(7), fd=write)
+        assert front.send(Kick(Selection(user="bob")))
+        os.close(write)
+        (handed, fds), (kick, none) = program.received()
+        assert (handed, kick, none) == (Handed(7), Kick(Selection(user="bob")), [])
+        os.write(fds[0], b"x")
+        os.close(fds[0])
+        with os.fdopen(read, "rb") as stream:
+            assert stream.read() == b"x"
+        status = Status(NOON, busy=True, clients=[Connected(7, "bob", "view", NOON)])
+        assert program.send(status)
+        assert list(front.received()) == [(status, [])]
+        theirs.close()
+        assert not front.send(Handed(8))
+        with pytest.raises(EOFError):
+            list(front.received())
 
 
 @pytest.mark.parametrize(
@@ -255,6 +303,27 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "files" / "out").symlink_to("/etc")
     with pytest.raises(FileError):
         resolve_inside(tmp_path / "files", PurePosixPath("out/passwd"))
+
+
+@given(
+    title=st.text(),
+    ending=st.sampled_from(sorted({each for all_ in FORMATS.values() for each in all_})),
+)
+def test_what_is_saved_gets_a_name_of_its_own(title: str, ending: str) -> None:
+    """Whatever a thing in the scene is called: its file has a name that exists not yet."""
+    first = free_name(title, ending, [])
+    second = free_name(title, ending, [first.upper()])
+    for name in (first, second):
+        assert parse_relative(name).name == name
+        assert name.endswith(ending)
+        assert not name.startswith(".")
+    assert first.casefold() != second.casefold()
+
+
+def test_a_saved_name_keeps_one_ending() -> None:
+    """What was opened from a file is not saved with two endings."""
+    assert free_name("Brain.nii.gz", ".nrrd", []) == "Brain.nrrd"
+    assert free_name("a/b: c", ".stl", ["a_b_ c.stl"]) == "a_b_ c 2.stl"
 
 
 def test_the_list_of_a_folder(tmp_path: Path) -> None:
