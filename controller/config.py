@@ -432,6 +432,7 @@ def _check_numbers(settings: Settings) -> list[str]:
         not_negative |= {
             f"{place}.idle_seconds": one.idle_seconds,
             f"{place}.lifetime_seconds": one.lifetime_seconds,
+            f"{place}.gpus": one.gpus,
         }
         ports[f"{place}.port"] = one.port
     faults = [

@@ -14,6 +14,7 @@ HubError
  |   +- SessionStopping      that name is just being stopped
  |   +- QuotaReached         too many sessions
  |   +- ImageRefused         the profile's image is missing or unsafe
+ |       +- NoGpu            the profile wants a graphics card that the engine has not
  +- Unavailable              a part the hub needs is away; worth another try
      +- DirectoryUnavailable
      +- EngineUnavailable
@@ -183,6 +184,15 @@ class ImageRefused(Refused):
     def extra(self) -> dict[str, str]:
         """Return the cause."""
         return {"cause": self.cause}
+
+
+class NoGpu(ImageRefused):
+    """The profile wants a graphics card, and the engine has none to give."""
+
+    def __init__(self, cause: str) -> None:
+        """Tell people the plain reason, the administrator the engine's."""
+        super().__init__(cause)
+        self.args = ("This needs a graphics card, and the server has none to give.",)
 
 
 class Unavailable(HubError):

@@ -50,6 +50,8 @@ def docker_container(
         "SLICERHUB_SESSION": session.id,
         "SLICERHUB_USER": session.owner,
     } | profile.environment
+    # Any cards of the engine's own choice; what the engine wants is named by its capability.
+    cards = [{"Driver": "", "Count": profile.gpus, "Capabilities": [["gpu"]]}]
     return {
         "Image": profile.image,
         "User": f"{profile.uid}:{profile.uid}",
@@ -72,6 +74,7 @@ def docker_container(
             "MemorySwap": memory,
             "CpuPeriod": _CPU_PERIOD,
             "CpuQuota": int(profile.cpus * _CPU_PERIOD),
+            "DeviceRequests": cards if profile.gpus else [],
             "PidsLimit": profile.pids,
             "ShmSize": profile.shm_mib * _MIB,
             "RestartPolicy": {"Name": "no"},

@@ -58,6 +58,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     cpus: float = 4.0  # cores
     memory_mib: int = 8192
     shm_mib: int = 512  # shared memory; VTK and browsers inside need more than the engine's 64
+    gpus: int = 0  # graphics cards for this session alone
     pids: int = 1024  # processes and threads
     idle_seconds: int = 1800  # 0: never stopped for idleness
     lifetime_seconds: int = 86_400  # 0: without limit

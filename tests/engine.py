@@ -47,6 +47,7 @@ class Lab:
             for name in IMAGES
         ]
         profiles.append(replace(profiles[0], id="missing", image=f"{instance}:none"))
+        profiles.append(replace(profiles[0], id="card", gpus=1))
         profiles.append(replace(profiles[0], id="online", egress=Egress.INTERNET))
         profiles.append(replace(profiles[0], id="writable", read_only=False))
         self.settings = replace(

@@ -25,7 +25,7 @@ import structlog
 
 from controller import labels, manifests
 from controller.config import Settings
-from controller.errors import EngineUnavailable, ImageRefused, SessionExists, SessionStopping
+from controller.errors import EngineUnavailable, ImageRefused, NoGpu, SessionExists, SessionStopping
 from controller.model import (
     Observed,
     Profile,
@@ -294,6 +294,11 @@ class DockerOrchestrator:
                 f"The image {profile.image} of the profile {profile.id} carries labels for "
                 "Traefik of its own, which could open it to others. It is not started."
             )
+        if profile.gpus and not offers_gpu(await self._call(lambda api: api.info())):
+            raise NoGpu(
+                f"The profile {profile.id} wants a GPU, and the engine offers none. Install the "
+                "NVIDIA container toolkit, or set gpus = 0."
+            )
         return profile
 
     def _container_name(self, session: Session) -> str:
@@ -422,6 +427,16 @@ def observe(
             session = labels.decode(one["Labels"])
             seen[session_id] = Observed(session=session, complete=False, orphan=True)
     return list(seen.values())
+
+
+def offers_gpu(info: _Facts) -> bool:
+    """Tell whether the engine can give graphics cards, by what it says of itself.
+
+    The NVIDIA container toolkit adds a runtime of its name; engines since 28 list devices.
+    """
+    runtimes: _Facts = info.get("Runtimes") or {}
+    devices: Sequence[_Facts] = info.get("DiscoveredDevices") or []
+    return "nvidia" in runtimes or any("gpu" in str(device.get("ID", "")) for device in devices)
 
 
 def used_subnets(networks: Sequence[_Facts]) -> list[str]:

@@ -13,9 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from controller import labels, manifests
-from controller.errors import EngineUnavailable, ImageRefused, SessionStopping
+from controller.errors import EngineUnavailable, ImageRefused, NoGpu, SessionStopping
 from controller.model import Observed, Session, volume_name
-from controller.orchestrators.docker import DockerOrchestrator
+from controller.orchestrators.docker import DockerOrchestrator, offers_gpu
 from tests import samples
 from tests.engine import Lab
 
@@ -176,6 +176,33 @@ async def test_failed_launch(
     traefik = docker_lab.api.inspect_container(docker_lab.traefik)
     assert list(traefik["NetworkSettings"]["Networks"]) == ["bridge"]
     await orchestrator.ensure(session(2))
+
+
+async def test_no_graphics_card(docker_lab: Lab, orchestrator: DockerOrchestrator) -> None:
+    """A profile that wants a card is refused in words where the engine has none to give."""
+    if offers_gpu(docker_lab.api.info()):
+        await orchestrator.check("card")
+        return
+    with pytest.raises(NoGpu) as caught:
+        await orchestrator.ensure(session(profile="card"))
+    assert str(caught.value) == "This needs a graphics card, and the server has none to give."
+    assert "gpus = 0" in caught.value.cause
+    assert docker_lab.containers() == []
+    assert docker_lab.networks() == []
+
+
+@pytest.mark.parametrize(
+    ("info", "offered"),
+    [
+        ({}, False),
+        ({"Runtimes": {"runc": {}}, "DiscoveredDevices": None}, False),
+        ({"Runtimes": {"runc": {}, "nvidia": {}}}, True),
+        ({"Runtimes": {"runc": {}}, "DiscoveredDevices": [{"ID": "nvidia.com/gpu=0"}]}, True),
+    ],
+)
+def test_offers_gpu(info: dict[str, object], *, offered: bool) -> None:
+    """Whether the engine has cards to give is read from what it says of itself."""
+    assert offered is offers_gpu(info)
 
 
 async def test_cancelled_launch(docker_lab: Lab, orchestrator: DockerOrchestrator) -> None:

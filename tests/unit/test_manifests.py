@@ -20,6 +20,7 @@ Golden = Callable[[str, object], None]
 LAB = replace(
     SLICER,
     id="lab",
+    gpus=2,
     image="registry.example.org/lab/viewer:3",
     port=3000,
     cpus=0.5,
