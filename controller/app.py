@@ -28,7 +28,11 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.static_files import (
     create_static_files_router,  # pyright: ignore[reportUnknownVariableType] - one loose Any
 )
-from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_404_NOT_FOUND
+from litestar.status_codes import (
+    HTTP_400_BAD_REQUEST,
+    HTTP_404_NOT_FOUND,
+    HTTP_500_INTERNAL_SERVER_ERROR,
+)
 from litestar.types import ASGIApp
 
 from controller import __version__
@@ -168,6 +172,9 @@ def public_app(hub: Hub) -> ASGIApp:
 
 def _pages_and_api(hub: Hub) -> Litestar:
     def on_hub_error(request: AnyRequest, error: HubError) -> Response[Any]:
+        if error.status >= HTTP_500_INTERNAL_SERVER_ERROR:
+            notes: list[str] = getattr(error, "__notes__", [])
+            _log.warning("unavailable", path=request.url.path, why=str(error), notes=notes)
         return _error_response(hub, request, error)
 
     def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:

@@ -51,7 +51,10 @@ def _run(work: _Work) -> None:
     try:
         uvloop.run(work(_settings()))
     except* HubError as errors:
-        sentences = [str(error) for error in _leaves(cast("BaseExceptionGroup[Any]", errors))]
+        sentences = [
+            " ".join([str(error), *getattr(error, "__notes__", ())])
+            for error in _leaves(cast("BaseExceptionGroup[Any]", errors))
+        ]
         raise _Faults("\n".join(sentences)) from None
 
 
@@ -93,7 +96,7 @@ async def _check(settings: Settings) -> None:
         except ImageRefused as error:
             faults.append(f"{title}: {error.cause}")
         except HubError as error:
-            faults.append(f"{title}: {error}")
+            faults.append(" ".join([f"{title}: {error}", *getattr(error, "__notes__", ())]))
         else:
             click.echo(f"✓ {title}")
 

@@ -153,7 +153,7 @@ def message_of(phase: Phase, seen: Observed, limits: Limits) -> str:
         case Phase.PENDING:
             return "A place is being made."
         case Phase.STARTING:
-            return "It is loading."
+            return "Your files are connected; the program is loading."
         case Phase.READY:
             return "Ready."
         case Phase.STOPPING:

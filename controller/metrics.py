@@ -28,6 +28,7 @@ class Metrics:
             ["status"],
             registry=self._registry,
         )
+        self._by_status: dict[int, Counter] = {}  # looking a label up costs more than counting
         self._decided = Counter(
             "slicerhub_housekeeping_decisions",
             "What housekeeping did about sessions",
@@ -44,7 +45,10 @@ class Metrics:
 
     def verified(self, status: int) -> None:
         """Count an answer of verify."""
-        self._verified.labels(status).inc()
+        counter = self._by_status.get(status)
+        if counter is None:
+            counter = self._by_status[status] = self._verified.labels(status)
+        counter.inc()
 
     def decided(self, decision: str) -> None:
         """Count an act of housekeeping."""

@@ -204,7 +204,8 @@ def _blocked(hub: Hub, caller: Caller) -> str:
 
 
 def _choice(profile: Profile) -> render.ProfileChoice:
-    memory = f"{profile.memory_mib / _MIB_PER_GB:g} GB"
+    whole = profile.memory_mib / _MIB_PER_GB
+    memory = f"{whole:.3g} GB" if whole >= 1 else f"{profile.memory_mib} MB"
     cores = f"{profile.cpus:g} core{'' if profile.cpus == 1 else 's'}"
     return render.ProfileChoice(
         id=profile.id,

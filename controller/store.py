@@ -269,7 +269,9 @@ def _mapped() -> Generator[None, None, None]:
     try:
         yield
     except (sqlite3.Error, msgspec.DecodeError, OSError) as error:
-        raise StoreUnavailable(
-            f"The hub's own records cannot be used ({error}). Nobody new can log in; "
-            "the administrator must see to the data folder."
-        ) from error
+        unusable = StoreUnavailable(
+            "The hub's own records cannot be used. Nobody new can log in; the administrator must "
+            "see to the data folder."
+        )
+        unusable.add_note(f"SQLite says: {error}")
+        raise unusable from error

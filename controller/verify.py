@@ -102,8 +102,9 @@ class Judge:
         login = self._logins.by_cookie(question.cookie)
         if login is not None:
             # A foreign page may open WebSockets with a person's cookie: only its origin tells.
-            expected = policy.public_url_for(question.host, self._settings)
-            if question.websocket and question.origin != expected:
+            if question.websocket and question.origin != policy.public_url_for(
+                question.host, self._settings
+            ):
                 return Judgement(Verdict.FORGED)
         else:
             login = self._logins.by_bearer(question.authorization)

@@ -147,8 +147,10 @@ def internal_network() -> Generator[str]:
     subprocess.run(
         ["docker", "network", "create", "--internal", name], check=True, capture_output=True
     )
-    yield name
-    subprocess.run(["docker", "network", "rm", name], check=True, capture_output=True)
+    try:
+        yield name
+    finally:
+        subprocess.run(["docker", "network", "rm", name], check=True, capture_output=True)
 
 
 def at_once(way: Hub | Bare, number: int) -> list[float]:
