@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config import Ldap
@@ -67,7 +67,6 @@ def test_usual_names_are_sent(typed: str, sent: str) -> None:
     assert clean_username(typed) == sent
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_what_is_sent_means_nothing_in_a_filter_or_a_dn(typed: str) -> None:
     """Either a name is refused, or it has no character that a filter or a DN gives a meaning."""
@@ -81,7 +80,6 @@ def test_what_is_sent_means_nothing_in_a_filter_or_a_dn(typed: str) -> None:
     assert clean_username(sent) == sent
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=30))
 def test_a_filter_keeps_its_shape(value: str) -> None:
     """The second line of defence: whatever the value, it stays one value of the filter."""
@@ -91,7 +89,6 @@ def test_a_filter_keeps_its_shape(value: str) -> None:
     assert not set(inner) & set("*()\0")
 
 
-@settings(deadline=None)
 @given(st.text('ab2C,+"<>;=\\#é', min_size=1, max_size=12))
 def test_a_dn_keeps_its_shape(value: str) -> None:
     """The second line of defence: whatever the value, it stays one value of the DN."""
@@ -198,7 +195,6 @@ def test_one_person_has_one_uid(uids: str | list[str], dn: str, expected: str | 
         assert own_uid(one, "uid") == expected
 
 
-@settings(deadline=None)
 @given(st.text(max_size=70))
 def test_two_uids_never_become_one(uid: str) -> None:
     """Of all uids with one canonical form, only spellings that differ in capitals are taken."""
@@ -226,7 +222,6 @@ def test_display_name(attributes: dict[str, Any], expected: str) -> None:
     assert display_name(entry(**attributes), "displayName", "alice") == expected
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_display_name_is_always_presentable(text: str) -> None:
     """No value of the directory can break a line or hide anything."""
