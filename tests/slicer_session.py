@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _T = TypeVar("_T")
 
@@ -53,8 +53,16 @@ def who(user: str, role: str) -> dict[str, str]:
 class Session:
     """One container of the image: hardened, on an internal network, with the user's volume."""
 
-    def __init__(self, network: str, volume: str, environment: Mapping[str, str]) -> None:
-        """Starts the container; it is not ready yet."""
+    def __init__(
+        self,
+        network: str,
+        volume: str,
+        environment: Mapping[str, str],
+        *,
+        image: str = IMAGE,
+        options: Sequence[str] = (),
+    ) -> None:
+        """Starts the container, with these further options of the engine; it is not ready yet."""
         self.name = f"slicer-test-{secrets.token_hex(4)}"
         settings = [word for pair in environment.items() for word in ("--env", "=".join(pair))]
         docker(
@@ -62,7 +70,7 @@ class Session:
             *("--tmpfs", "/tmp:rw,nosuid,nodev,size=512m"),  # noqa: S108 - the container's own
             *("--cap-drop", "ALL"),
             *("--security-opt", "no-new-privileges", "--memory", "3g", "--pids-limit", "256"),
-            *("--volume", f"{volume}:/home/slicer", *settings, IMAGE),
+            *("--volume", f"{volume}:/home/slicer", *settings, *options, image),
         )
         networks = json.loads(docker("inspect", self.name))[0]["NetworkSettings"]["Networks"]
         self.address: str = networks[network]["IPAddress"]
@@ -197,7 +205,13 @@ class Page:
     def send(self, method: str, args: list[Any], *, kind: str = "rpc") -> str:
         """Sends a message and returns its id."""
         rpc = f"{kind}:{secrets.token_hex(4)}"
-        message = {"wslink": "1.0", "id": rpc, "method": method, "args": args, "kwargs": {}}
+        message: dict[str, Any] = {
+            "wslink": "1.0",
+            "id": rpc,
+            "method": method,
+            "args": args,
+            "kwargs": {},
+        }
         self.send_raw(msgspec.msgpack.encode(message))
         return rpc
 

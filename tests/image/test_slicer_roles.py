@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from slicer_session import SERVICE, Page, Session, docker, file_url, until, who
+from slicer_session import SERVICE, Page, Session, file_url, until, who
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def area_of(state: Mapping[str, Any]) -> str:
         (CAROL, "/files/My%20files/samples/SOURCES.txt", 200),
         (ALICE, "/files/My%20files/%2e%2e%2f%2e%2e%2fetc%2fpasswd", 400),
         (ALICE, "/files/etc/passwd", 404),
+        (SERVICE, "/-/kick", 405),
     ],
 )
 def test_each_door(session: Session, headers: dict[str, str], path: str, status: int) -> None:
@@ -66,21 +67,21 @@ def test_no_websocket_from_a_foreign_page(session: Session) -> None:
     assert refused.value.response.status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("method", "args"),
-    [
-        ("trame.state.update", [[{"key": "hub_message", "value": "forged"}]]),
-        ("trame.trigger", ["trigger__1", [], {}]),
-        ("trame.force.push", ["hub_message"]),
-        ("trame.rca.event", ["AREA", "origin", MOUSE]),
-        ("trame.rca.push", ["AREA", {}, b"forged"]),
-        ("trame.rca.reset", ["AREA"]),
-        ("trame.rca.video.negotiate", ["AREA", []]),
-        ("application.exit", []),
-        ("application.exit.later", [0]),
-        ("no.such.method", []),
-    ],
-)
+FORGED: list[tuple[str, list[Any]]] = [
+    ("trame.state.update", [[{"key": "hub_message", "value": "forged"}]]),
+    ("trame.trigger", ["trigger__1", [], {}]),
+    ("trame.force.push", ["hub_message"]),
+    ("trame.rca.event", ["AREA", "origin", MOUSE]),
+    ("trame.rca.push", ["AREA", {}, b"forged"]),
+    ("trame.rca.reset", ["AREA"]),
+    ("trame.rca.video.negotiate", ["AREA", []]),
+    ("application.exit", []),
+    ("application.exit.later", [0]),
+    ("no.such.method", []),
+]
+
+
+@pytest.mark.parametrize(("method", "args"), FORGED)
 def test_viewing_changes_nothing(session: Session, method: str, args: list[Any]) -> None:
     """Every message that could change something is refused to a guest who may only view."""
     with Page(session, ALICE) as alice, Page(session, BOB) as bob:
@@ -202,22 +203,6 @@ def test_input_is_what_a_person_with_control_does(session: Session) -> None:
         assert before is None or after > before
 
 
-def test_a_computation_is_reported(session: Session) -> None:
-    """While the program does nothing but compute, and a moment longer, it says it is busy."""
-
-    def calm() -> bool | None:
-        return None if session.activity["busy"] else True
-
-    until(calm, "the session is idle", 20)
-    docker("pause", session.name)
-    try:
-        time.sleep(2)  # the length of the computation that the pause stands for
-    finally:
-        docker("unpause", session.name)
-    assert session.activity["busy"] is True
-    until(calm, "the session is idle again", 20)
-
-
 def test_a_notice_reaches_everyone_and_keep_counts_as_input(session: Session) -> None:
     """Before a session is stopped everybody connected is told, and one press keeps it."""
     with Page(session, ALICE) as alice, Page(session, BOB) as bob:
@@ -243,6 +228,79 @@ def test_everyone_sees_who_else_is_there(session: Session) -> None:
             {"user": "bob", "role": "viewing"},
             {"user": "carol", "role": "can control"},
         ]
+
+
+def test_a_guest_asks_for_control(session: Session) -> None:
+    """Who may only view can say so to the others, which changes no right; nobody else can."""
+    with Page(session, ALICE) as alice, Page(session, BOB) as bob:
+        assert session.ask("/ask", ALICE, method="POST").status_code == 403
+        assert session.ask("/ask", SERVICE, method="POST").status_code == 403
+        foreign = {**BOB, "Origin": "https://evil.example"}
+        assert session.ask("/ask", foreign, method="POST").status_code == 403
+        assert alice.state()["hub_asking"] == []
+        for _ in range(2):
+            assert session.ask("/ask", BOB, method="POST").status_code == 204
+        assert alice.state()["hub_asking"] == ["bob"]
+        assert "error" in bob.call("trame.state.update", [[{"key": "hub_saving_as", "value": "b"}]])
+        press(alice, "hub_dismiss", "bob")
+        assert alice.state()["hub_asking"] == []
+    with Page(session, ALICE) as alice:
+
+        def alone() -> bool | None:
+            return True if len(session.activity["clients"]) == 1 else None
+
+        until(alone, "bob has left", 20)
+        session.ask("/ask", BOB, method="POST")
+        assert alice.state()["hub_asking"] == [], "somebody who is not there asked"
+
+
+def press(page: Page, trigger: str, *args: object) -> None:
+    """What a button of the page does."""
+    answer = page.call("trame.trigger", [trigger, list(args), {}])
+    assert "error" not in answer, answer
+
+
+def test_a_dicom_folder_opens_and_comes_out_as_volumes(session: Session) -> None:
+    """The sample series opens as its two acquisitions, each saved by itself in either format."""
+    with Page(session, ALICE) as alice:
+        press(alice, "hub_browse", "My files", "samples")
+        listed = {entry["name"]: entry for entry in alice.state()["hub_entries"]}
+        assert listed["CT-5-slices-DICOM"]["is_folder"] is True
+        press(alice, "hub_open", "samples/CT-5-slices-DICOM")
+        state = alice.state()
+        assert state["hub_message"] == "Opened CT-5-slices-DICOM"
+        for node in state["hub_nodes"]:
+            for ending in node["endings"]:
+                press(alice, "hub_save_node", node["id"], ending)
+        names = [entry["name"] for entry in alice.state()["hub_entries"]]
+    assert sum(name.endswith(".nii.gz") for name in names) == 1 + 2
+    sizes: list[str] = []
+    for name in names:
+        if name.endswith(".nrrd"):
+            header = nrrd_header(session.ask(file_url("samples/" + name), ALICE).content)
+            sizes.append(header["sizes"])
+            columns = [each.strip("()").split(",") for each in header["space directions"].split()]
+            lengths = [round(sum(float(one) ** 2 for one in each) ** 0.5, 3) for each in columns]
+            assert lengths == [0.488, 0.488, 2.5]
+    assert sorted(sizes) == ["16 16 2", "16 16 3"]
+
+
+def nrrd_header(content: bytes) -> dict[str, str]:
+    """The fields of an NRRD file."""
+    lines = content.partition(b"\n\n")[0].decode().splitlines()
+    return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+
+def test_what_is_no_image_says_so(session: Session) -> None:
+    """A folder or file without an image is refused with a sentence, and what was open stays."""
+    with Page(session, ALICE) as alice:
+        session.ask(file_url("no/notes.txt"), ALICE, method="PUT", content=b"no image")
+        press(alice, "hub_browse", "My files")
+        before = alice.state()["hub_nodes"]
+        for path in ("no", "no/notes.txt", "gone.nrrd"):
+            press(alice, "hub_open", path)
+            assert not alice.state()["hub_message"].startswith("Opened"), path
+        assert alice.state()["hub_nodes"] == before
 
 
 def test_files_go_in_and_out(session: Session) -> None:

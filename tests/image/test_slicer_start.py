@@ -43,7 +43,11 @@ def test_ready_means_drawn_and_stays(start: Start) -> None:
 def test_the_first_start_puts_the_named_sample_into_the_volume(start: Start) -> None:
     """A new user finds a real brain to try things on, with its source beside it."""
     session = start().wait_ready()
-    assert session.list_files("samples") == ["MNI152-T1-brain.nii.gz", "SOURCES.txt"]
+    assert session.list_files("samples") == [
+        "CT-5-slices-DICOM",
+        "MNI152-T1-brain.nii.gz",
+        "SOURCES.txt",
+    ]
     source = session.ask(file_url("samples/SOURCES.txt"), OWNER)
     assert "Montreal" in source.text
     with Page(session, OWNER) as page:
@@ -116,6 +120,13 @@ def test_a_volume_that_cannot_be_written_is_named(start: Start, network: str) ->
         session.remove()
     finally:
         docker("volume", "rm", "--force", volume, check=False)
+
+
+def test_nothing_that_was_left_out_is_missed() -> None:
+    """All of VTK that the image has can be imported together, whatever was taken out of it."""
+    ask = "import slicer, vtk, vtkmodules.all; print(vtk.vtkVersion().GetVTKVersion())"
+    said = docker("run", "--rm", "--entrypoint", "/opt/slicer/bin/python", IMAGE, "-c", ask)
+    assert said.splitlines()[-1].startswith("9.")
 
 
 @pytest.mark.parametrize("path", ["HEALTHCHECK", "root"])

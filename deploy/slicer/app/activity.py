@@ -24,11 +24,15 @@ BUSY_ECHO_SECONDS = 2.0
 
 
 class Client(msgspec.Struct, frozen=True):
-    """One open page. ``id`` is the connection's, ``since`` a time with a zone."""
+    """One open page. ``since`` is a time with a zone.
+
+    ``id`` is the library's name for it, ``number`` that of the connection it came by.
+    """
 
     id: str
     visitor: Visitor
     since: datetime
+    number: int = 0
 
 
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

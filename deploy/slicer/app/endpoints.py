@@ -1,4 +1,7 @@
-"""HTTP on the session's port: the door for every request, the hub's endpoints, files in and out."""
+"""HTTP of the program: the door for every request, what the hub has done, files in and out.
+
+What must be answered while a computation runs is the first process's, see `front`.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,15 @@ import msgspec
 from aiohttp import web
 
 from app import log
-from app.activity import Selection
 from app.errors import FileError, SlicerError
 from app.files import parse_relative, resolve_inside
-from app.roles import is_own_page, may_request, parse_visitor
+from app.roles import ASK_PATH, is_own_page, may_request, parse_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from app.activity import Activity
-    from app.gate import Gate
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -56,38 +57,38 @@ class Endpoints:
     ``roots``: the folders of files by the name the page shows; ``index``: the page's file.
 
     ``save()`` writes the scene and returns its path, None when there is nothing to save;
-    ``notify(notice)`` shows a banner.
+    ``notify(notice)`` shows a banner; ``ask(user)`` tells the others who would like to control.
     """
 
     def __init__(
         self,
         activity: Activity,
-        gate: Gate,
         roots: dict[str, Path],
         index: Path,
         *,
         standalone: bool,
         save: Callable[[], Path | None],
         notify: Callable[[Notice], None],
+        ask: Callable[[str], None],
     ) -> None:
         """Takes its parts; routes appear with `mount`."""
         self._activity = activity
-        self._gate = gate
         self._roots = roots
         self._index = index
         self._standalone = standalone
         self._save = save
         self._notify = notify
+        self._ask = ask
 
     def mount(self, app: web.Application) -> None:
         """Before the application is frozen: the door first, then our routes."""
         app.middlewares.append(self._door)
+        app.on_response_prepare.append(_close_afterwards)
         app.add_routes(
             [
                 web.get("/", self._page),
-                web.get("/-/ready", self._ready),
-                web.get("/-/activity", self._report),
-                web.post("/-/kick", self._kick),
+                web.post("/paraview/", self._no_launcher),
+                web.post(ASK_PATH, self._ask_for_control),
                 web.post("/-/save", self._save_now),
                 web.post("/-/notice", self._show_notice),
                 web.get("/files/{root}/{path:.+}", self._download),
@@ -120,33 +121,15 @@ class Endpoints:
         """The page itself; the library would send the browser to index.html first."""
         return web.FileResponse(self._index)
 
-    async def _ready(self, _request: web.Request) -> web.Response:
-        return web.json_response({"ready": True})
+    async def _no_launcher(self, _request: web.Request) -> web.Response:
+        """The page asks first whether somebody would start its program for it. Nobody needs to."""
+        return web.Response(status=204)
 
-    async def _report(self, _request: web.Request) -> web.Response:
-        last = self._activity.last_input_at
-        return _json(
-            {
-                "last_input_at": last.isoformat() if last else None,
-                "busy": self._activity.is_busy(time.monotonic()),
-                "clients": [
-                    {
-                        "user": client.visitor.user,
-                        "role": client.visitor.role,
-                        "since": client.since.isoformat(),
-                    }
-                    for client in self._activity.clients
-                ],
-            }
-        )
-
-    async def _kick(self, request: web.Request) -> web.Response:
-        selection = await _decode(request, Selection)
-        if selection.is_empty:
-            raise web.HTTPBadRequest(text="Name whom to let go: user, role or all.\n")
-        gone = await self._gate.kick(selection)
-        log.event("kick", users=[client.visitor.user for client in gone])
-        return _json({"closed": len(gone)})
+    async def _ask_for_control(self, request: web.Request) -> web.Response:
+        visitor = parse_visitor(request.headers, standalone=self._standalone)
+        if visitor is not None:
+            self._ask(visitor.user)
+        return web.Response(status=204)
 
     async def _save_now(self, _request: web.Request) -> web.Response:
         try:
@@ -205,6 +188,13 @@ class Endpoints:
             partial.unlink(missing_ok=True)
         log.event("file.uploaded", name=path.name, size=path.stat().st_size)
         return web.Response(status=201)
+
+
+async def _close_afterwards(_request: web.Request, response: web.StreamResponse) -> None:
+    """One request a connection: the next one may be the hub's, which is not answered here."""
+    if not isinstance(response, web.WebSocketResponse):
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 def _json(value: Any, status: int = 200) -> web.Response:  # noqa: ANN401

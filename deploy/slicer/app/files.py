@@ -19,6 +19,9 @@ KEPT_AUTOSAVES = 3
 AUTOSAVE_FOLDER = "autosave"
 _NAME_BYTES = 255  # of one path component on every file system in use
 _MOST_LISTED = 2000
+_NO_NAME = frozenset('/\\:*?"<>|')
+# Of at most four bytes each, with a number and an ending: still a name.
+_TITLE_LETTERS = 50
 
 
 class Kind(StrEnum):
@@ -53,6 +56,14 @@ _ENDINGS: tuple[tuple[str, Kind], ...] = (
     (".vtk", Kind.MODEL),
     (".vtp", Kind.MODEL),
 )
+
+
+# What one thing of the scene is saved as, the format that keeps most of it first.
+FORMATS: dict[Kind, tuple[str, ...]] = {
+    Kind.VOLUME: (".nrrd", ".nii.gz"),
+    Kind.SEGMENTATION: (".seg.nrrd", ".nii.gz"),
+    Kind.MODEL: (".vtk", ".stl"),
+}
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -97,6 +108,24 @@ def resolve_inside(root: Path, relative: PurePosixPath) -> Path:
     if path == base or not path.is_relative_to(base):
         raise FileError(f"{relative} leads outside this folder.")
     return path
+
+
+def free_name(title: str, ending: str, taken: Iterable[str]) -> str:
+    """A file's name for something called ``title``: ``Brain.nrrd``, or ``Brain 2.nrrd``, ...
+
+    Characters that a name cannot have become ``_``. ``taken`` are the names that exist already.
+    """
+    plain = "".join(
+        "_" if letter in _NO_NAME or not letter.isprintable() else letter for letter in title
+    )
+    base = plain.strip(" .")[:_TITLE_LETTERS] or "unnamed"
+    for known, _ in _ENDINGS:
+        base = base.removesuffix(known) or base
+    names = {name.casefold() for name in taken}
+    number = 1
+    while (name := f"{base}{f' {number}' if number > 1 else ''}{ending}").casefold() in names:
+        number += 1
+    return name
 
 
 def find_roots(files: Path, groups: Path) -> dict[str, Path]:

@@ -1,44 +1,68 @@
-"""The first process of the session: it answers at once, while the other one loads 3D Slicer.
+"""The first process of the session: it takes every connection and answers what must not wait.
 
-Loading VTK and Slicer takes seconds and holds the interpreter's lock, so nobody in that process
-could answer meanwhile. Therefore two processes share one listening socket. This one, standard
-library only, answers with a page that says what is going on. When the other is ready it closes its
-copy of the socket and says "go"; the other begins to accept. Who connects in between waits in the
-socket's queue: no refused connection, and never "not ready" after "ready".
+Loading VTK and Slicer takes seconds, a filter on a large volume minutes, and all of it holds the
+interpreter, so nobody in that process could answer meanwhile. Therefore there are two. This one
+accepts, looks at the head of the request without taking it, and
 
-Afterwards this process only passes on the stop signal, brings the other's stray lines of text into
-the log, and ends as the other ends.
+- while the other one loads, answers with a page that says what is going on;
+- answers the hub's questions by itself at all times: `/-/ready`, `/-/activity`, `/-/kick`;
+- hands every other connection on to the program, as it is. It carries one request and is closed
+  then, so that none of the hub's ends up behind a page's. No byte of a session passes through here.
+
+Of the pages' WebSockets it keeps a second handle: a kick is carried out here if the program, being
+busy, does not do it politely in time. It passes on the stop signal, brings the other's stray lines
+of text into the log, and ends as the other ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import socket
 import time
+from datetime import UTC, datetime
 from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from app import log
+from app.activity import BUSY_SECONDS, Client, Selection, select
+from app.channel import Channel, Closed, FromProgram, Handed, Kick, Ready, Stage, Status
 from app.errors import SettingsError
-from app.roles import READY_PATH, may_request, parse_visitor
+from app.roles import (
+    ACTIVITY_PATH,
+    KICK_PATH,
+    READY_PATH,
+    SOCKET_PATH,
+    Visitor,
+    may_request,
+    parse_visitor,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from app.settings import Settings
 
 # The engine kills after ten seconds; what is left of them is for the log.
 STOP_SECONDS = 9.0
 _HEAD_BYTES = 32 * 1024
+_BODY_BYTES = 64 * 1024
 _HEAD_SECONDS = 5.0
+_PEEK_SECONDS = 0.01
 _BACKLOG = 256
-_HANDOVER_SECONDS = 0.05
+_MOST_WAITING = 512
+# The program reports each half second: silent for longer than this it computes.
+_SILENT_SECONDS = 0.5 + BUSY_SECONDS
+# A kick takes at most a second, whatever the program does.
+_KICK_SECONDS = 0.6
+_END = b"\r\n\r\n"
+_OWN = frozenset({READY_PATH, ACTIVITY_PATH, KICK_PATH})
 
 STAGES = {
     "start": "Starting",
@@ -47,6 +71,23 @@ STAGES = {
     "open": "Opening your files",
     "render": "Drawing the first picture",
 }
+
+
+class Request(msgspec.Struct, frozen=True):
+    """The head of a request. ``headers`` by names as in ``Content-Length``."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+
+
+def parse_head(head: bytes) -> Request:
+    """The head of an HTTP request, from its first line to the empty one. Raises ValueError."""
+    line, _, rest = head.partition(b"\r\n")
+    method, target, _ = line.decode("latin-1").split(" ", 2)
+    headers = BytesHeaderParser().parsebytes(rest)
+    known = {name.title(): str(value) for name, value in headers.items()}
+    return Request(method=method, path=target.partition("?")[0], headers=known)
 
 
 def listen(port: int) -> socket.socket:
@@ -65,23 +106,24 @@ def listen(port: int) -> socket.socket:
         raise SettingsError(f"Port {port} cannot be used: {error.strerror}.") from error
 
 
-def run(settings: Settings, program: Callable[[socket.socket, socket.socket], int]) -> int:
-    """Runs ``program(listener, channel)`` in a child process; returns what to exit with.
+def run(settings: Settings, program: Callable[[socket.socket], int]) -> int:
+    """Runs ``program(end)`` in a child process; returns what to exit with.
 
-    On ``channel`` the program writes a line with a stage of STAGES whenever it begins one, then
-    ``ready``; it reads ``go`` when it is the only one that accepts.
+    ``end`` is the program's end of the pair that `channel` speaks over.
     """
     listener = listen(settings.port)
-    ours, theirs = socket.socketpair()
+    listener.settimeout(0)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     errors_read, errors_write = os.pipe()
     child = os.fork()
     if child == 0:
+        listener.close()
         ours.close()
         os.close(errors_read)
         os.dup2(errors_write, 2)
         os.close(errors_write)
         # _exit: nothing of the parent's clean-up may run twice.
-        os._exit(program(listener, theirs))
+        os._exit(program(theirs))
     theirs.close()
     os.close(errors_write)
     return asyncio.run(_Front(settings, child, listener, ours, errors_read).run())
@@ -93,19 +135,25 @@ class _Front:
         settings: Settings,
         child: int,
         listener: socket.socket,
-        channel: socket.socket,
+        end: socket.socket,
         errors: int,
     ) -> None:
         self._settings = settings
         self._child = child
         self._listener = listener
-        self._channel = channel
+        self._channel: Channel[FromProgram] = Channel(end, FromProgram)
         self._errors = errors
         self._stage = "start"
         self._began = time.monotonic()
         self._ready = False
         self._stopping = False
         self._page = Path(__file__).with_name("loading.html").read_text(encoding="utf-8")
+        self._status = Status(last_input_at=None, busy=False, clients=[])
+        self._heard_at = time.monotonic()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next = 0
+        self._pages: dict[int, tuple[Client, socket.socket]] = {}
+        self._closed = asyncio.Event()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -114,16 +162,16 @@ class _Front:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, loop)
         self._reap(ended)
-        server = await asyncio.start_server(self._answer, sock=self._listener, limit=_HEAD_BYTES)
+        loop.add_reader(self._listener, self._accept)
+        loop.add_reader(self._channel, self._hear)
         log.event("front.listening", port=self._settings.port)
         relay = asyncio.create_task(self._relay_errors(loop))
-        stages = asyncio.create_task(self._follow(server))
         status = await ended
-        for task in (relay, stages):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(task, 1)
-        server.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(relay, 1)
         return self._verdict(status)
+
+    # The other process.
 
     def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._stopping:
@@ -193,69 +241,206 @@ class _Front:
         except ValueError:  # a line longer than the limit; what is left of it comes as the next
             return b"(a line too long to show)"
 
-    async def _follow(self, server: asyncio.Server) -> None:
-        reader, writer = await asyncio.open_connection(sock=self._channel)
-        while line := (await reader.readline()).decode().strip():
-            if line != "ready":
-                self._stage = line
-                log.event("stage", stage=line, seconds=self._seconds())
-                continue
-            self._ready = True
-            # What was accepted a moment ago must be attached to the server before it is closed:
-            # asyncio drops it unanswered otherwise.
-            asyncio.get_running_loop().remove_reader(self._listener)
-            await asyncio.sleep(_HANDOVER_SECONDS)
-            server.close()
-            self._listener.close()
-            writer.write(b"go\n")
-            await writer.drain()
-            log.event("session.ready", seconds=self._seconds())
-        writer.close()
-
-    def _seconds(self) -> float:
-        return round(time.monotonic() - self._began, 3)
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _hear(self) -> None:
         try:
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_SECONDS)
-            writer.write(self._response(head))
+            for message, _ in self._channel.received():
+                self._heard_at = time.monotonic()
+                self._note(message)
+        except EOFError:  # it has ended; SIGCHLD tells how
+            asyncio.get_running_loop().remove_reader(self._channel)
+
+    def _note(self, message: FromProgram) -> None:
+        if isinstance(message, Stage):
+            self._stage = message.name
+            log.event("stage", stage=message.name, seconds=self._seconds())
+        elif isinstance(message, Ready):
+            self._ready = True
+            log.event("session.ready", seconds=self._seconds())
+        elif isinstance(message, Closed):
+            self._forget(message.number)
+        else:
+            self._status = message
+
+    def _forget(self, number: int) -> None:
+        if page := self._pages.pop(number, None):
+            page[1].close()
+        closed, self._closed = self._closed, asyncio.Event()
+        closed.set()
+
+    # Connections.
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:  # gone again, or no descriptor is free
+            return
+        connection.settimeout(0)
+        if len(self._tasks) >= _MOST_WAITING:
+            connection.close()
+            return
+        task = asyncio.create_task(self._take(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, connection: socket.socket) -> None:
+        with contextlib.ExitStack() as kept:
+            kept.callback(connection.close)
+            try:
+                request = parse_head(await asyncio.wait_for(_peek(connection), _HEAD_SECONDS))
+                visitor = parse_visitor(request.headers, standalone=self._settings.standalone)
+                if self._ready and request.path not in _OWN:
+                    if self._hand_on(connection, request, visitor):
+                        kept.pop_all()
+                else:
+                    await self._answer(connection, request, visitor)
+            except (TimeoutError, ValueError, OSError, EOFError) as error:
+                log.event("request.broken", level=logging.WARNING, error=type(error).__name__)
+
+    def _hand_on(
+        self, connection: socket.socket, request: Request, visitor: Visitor | None
+    ) -> bool:
+        """Whether the handle was kept here, too."""
+        self._next += 1
+        if not self._channel.send(Handed(self._next), fd=connection.fileno()):
+            log.event("program.full", level=logging.WARNING, path=request.path)
+            return False
+        if request.path != SOCKET_PATH or visitor is None:
+            return False
+        client = Client(
+            id=str(self._next), visitor=visitor, since=datetime.now(UTC), number=self._next
+        )
+        self._pages[self._next] = (client, connection)
+        return True
+
+    async def _answer(
+        self, connection: socket.socket, request: Request, visitor: Visitor | None
+    ) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection.dup(), limit=_HEAD_BYTES)
+        try:
+            await reader.readuntil(_END)
+            length = int(request.headers.get("Content-Length", "0"))
+            if not 0 <= length <= _BODY_BYTES:
+                raise ValueError("too long a body")
+            body = await asyncio.wait_for(reader.readexactly(length), _HEAD_SECONDS)
+            writer.write(await self._response(request, visitor, body))
             await writer.drain()
-        except (TimeoutError, ValueError, OSError, EOFError, asyncio.LimitOverrunError) as error:
-            log.event("request.broken", level=logging.WARNING, error=type(error).__name__)
         finally:
             writer.close()
 
-    def _response(self, head: bytes) -> bytes:
-        line, _, rest = head.partition(b"\r\n")
-        method, target, _ = line.decode("latin-1").split(" ", 2)
-        headers = BytesHeaderParser().parsebytes(rest)
-        known = {name.title(): str(value) for name, value in headers.items()}
-        path = target.partition("?")[0]
-        visitor = parse_visitor(known, standalone=self._settings.standalone)
+    async def _response(self, request: Request, visitor: Visitor | None, body: bytes) -> bytes:
+        path, method = request.path, request.method
         if not may_request(path, method, visitor):
-            return _http(
-                "403 Forbidden", "text/plain", "You are not invited to this session.\n", method
-            )
-        if path != READY_PATH and method == "GET" and "text/html" in known.get("Accept", ""):
+            return _http("403 Forbidden", "You are not invited to this session.\n", method)
+        if self._ready:
+            if path == READY_PATH:
+                return _http("200 OK", {"ready": True}, method)
+            if path == ACTIVITY_PATH and method in {"GET", "HEAD"}:
+                return _http("200 OK", self._activity(), method)
+            if path == KICK_PATH and method == "POST":
+                return await self._kick(body)
+            return _http("405 Method Not Allowed", f"{method} is not for {path}.\n", method)
+        if (
+            path not in _OWN
+            and method == "GET"
+            and "text/html" in request.headers.get("Accept", "")
+        ):
             page = self._page.replace("STAGE", STAGES.get(self._stage, self._stage))
-            return _http("503 Service Unavailable", "text/html", page, method)
+            return _http("503 Service Unavailable", page, method, kind="text/html")
         state = {
             "ready": False,
             "stage": self._stage,
             "message": STAGES.get(self._stage, self._stage),
             "seconds": self._seconds(),
         }
-        return _http("503 Service Unavailable", "application/json", json.dumps(state), method)
+        return _http("503 Service Unavailable", state, method)
+
+    def _activity(self) -> dict[str, object]:
+        self._hear()  # what it said a moment ago counts
+        silent = time.monotonic() - self._heard_at
+        return {
+            "last_input_at": self._status.last_input_at,
+            "busy": self._status.busy or silent >= _SILENT_SECONDS,
+            "clients": [
+                {"user": client.user, "role": client.role, "since": client.since}
+                for client in self._status.clients
+                if client.number in self._pages
+            ],
+        }
+
+    async def _kick(self, body: bytes) -> bytes:
+        try:
+            selection = msgspec.json.decode(body or b"{}", type=Selection)
+        except msgspec.DecodeError as error:
+            return _http("400 Bad Request", f"{error}\n", "POST")
+        if selection.is_empty:
+            return _http("400 Bad Request", "Name whom to let go: user, role or all.\n", "POST")
+        self._hear()
+        chosen = select((client for client, _ in self._pages.values()), selection)
+        self._channel.send(Kick(selection))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._until_closed(chosen), _KICK_SECONDS)
+        for client in chosen:
+            if page := self._pages.pop(client.number, None):
+                with contextlib.suppress(OSError):
+                    page[1].shutdown(socket.SHUT_RDWR)
+                page[1].close()
+                log.event("client.cut", user=client.visitor.user, busy=True)
+        log.event("kick", users=[client.visitor.user for client in chosen])
+        return _http("200 OK", {"closed": len(chosen)}, "POST")
+
+    async def _until_closed(self, clients: list[Client]) -> None:
+        while any(client.number in self._pages for client in clients):
+            await self._closed.wait()
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._began, 3)
 
 
-def _http(status: str, kind: str, body: str, method: str) -> bytes:
-    content = body.encode()
+async def _peek(connection: socket.socket) -> bytes:
+    """The head of a request, which stays in the socket for whoever reads it.
+
+    Raises EOFError if it ends before, ValueError if it is too long.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            seen = connection.recv(_HEAD_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            readable: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(connection, _wake, readable)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(connection)
+            continue
+        if _END in seen:
+            return seen[: seen.index(_END) + len(_END)]
+        if not seen:
+            raise EOFError
+        if len(seen) == _HEAD_BYTES:
+            raise ValueError("too long a head")
+        # What is there keeps the socket readable: waiting for more has no better way.
+        await asyncio.sleep(_PEEK_SECONDS)
+
+
+def _wake(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
+
+
+def _http(status: str, body: object, method: str, *, kind: str = "text/plain") -> bytes:
+    """A whole response. ``body``: text of that kind, or a value that becomes JSON."""
+    if isinstance(body, str):
+        content = body.encode()
+    else:
+        content, kind = msgspec.json.encode(body), "application/json"
+    retry = "Retry-After: 1\r\n" if status.startswith("503") else ""
     head = (
         f"HTTP/1.1 {status}\r\n"
         f"Content-Type: {kind}; charset=utf-8\r\n"
         f"Content-Length: {len(content)}\r\n"
         "Cache-Control: no-store\r\n"
-        "Retry-After: 1\r\n"
+        f"{retry}"
         "Connection: close\r\n"
         "X-Content-Type-Options: nosniff\r\n"
         "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline';"

@@ -45,7 +45,8 @@ class Gate:
     """Knows every connection of one wslink handler and decides about each message.
 
     ``redraw(area)`` is called when somebody who only views asks for a view's picture;
-    ``changed()`` whenever somebody came or went; ``greet(client)`` once a page has its state.
+    ``changed()`` whenever somebody came or went; ``report()`` after that, after input, and each
+    half second; ``greet(client)`` once a page has its state.
     """
 
     def __init__(
@@ -55,13 +56,15 @@ class Gate:
         standalone: bool,
         redraw: Callable[[str], None],
         changed: Callable[[], None],
+        report: Callable[[], None],
         greet: Callable[[Client], None],
     ) -> None:
         """Takes its parts; nothing is gated before `attach`."""
         self._activity = activity
         self._standalone = standalone
         self._redraw = redraw
-        self._changed = changed
+        self._tell_people = changed
+        self._report = report
         self._greet = greet
         self._handler: Any = None
         self._transports: dict[str, asyncio.WriteTransport] = {}
@@ -116,6 +119,7 @@ class Gate:
             now = time.monotonic()
             self._activity.ticked(now, now - due)
             due = max(due, now - _TICK_SECONDS)
+            self._report()
             for client_id, transport in list(self._transports.items()):
                 if self._is_stuck(client_id, transport.get_write_buffer_size(), now):
                     log.event("client.stuck", client=client_id)
@@ -137,7 +141,10 @@ class Gate:
             raise PermissionError("a WebSocket without a visitor got past the door")
         if request.transport is not None:
             self._transports[client_id] = request.transport
-        self._activity.joined(Client(id=client_id, visitor=visitor, since=datetime.now(UTC)))
+        number = getattr(request.protocol, "number", 0)
+        self._activity.joined(
+            Client(id=client_id, visitor=visitor, since=datetime.now(UTC), number=number)
+        )
         log.event("client.joined", client=client_id, user=visitor.user, role=visitor.role)
         self._changed()
 
@@ -148,6 +155,10 @@ class Gate:
             self._activity.left(client_id)
             log.event("client.left", client=client_id, user=client.visitor.user)
             self._changed()
+
+    def _changed(self) -> None:
+        self._tell_people()
+        self._report()
 
     def _frame_fits(self, client_id: str) -> bool:
         client = self._activity.get(client_id)
@@ -175,6 +186,7 @@ class Gate:
         elif verdict is Verdict.PASS:
             if is_input(client.visitor.role, message):
                 self._activity.touched(datetime.now(UTC))
+                self._report()
             number = self._activity.begun(time.monotonic())
             try:
                 await forward(rpc, client_id)

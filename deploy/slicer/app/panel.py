@@ -18,7 +18,15 @@ from trame_slicer.app.ui.about_dialog import AboutDialog
 
 from app import log
 from app.errors import FileError, SlicerError
-from app.files import Kind, list_folder, parse_autosave, parse_relative, resolve_inside
+from app.files import (
+    FORMATS,
+    Kind,
+    free_name,
+    list_folder,
+    parse_autosave,
+    parse_relative,
+    resolve_inside,
+)
 from app.lean import lean_page
 
 if TYPE_CHECKING:
@@ -77,6 +85,7 @@ class Panel:
                 "hub_role": "",
                 "hub_user": "",
                 "hub_people": [],
+                "hub_asking": [],
                 "hub_notice": "",
                 "hub_notice_until": "",
                 "hub_message": "",
@@ -86,11 +95,19 @@ class Panel:
                 "hub_root": self._root,
                 "hub_folder": "",
                 "hub_entries": [],
+                "hub_nodes": [],
                 "hub_saving_as": "",
                 "hub_upload": -1,
                 "hub_working": False,
             }
         )
+        for name, action in {
+            "hub_browse": self._browse,
+            "hub_open": self._open,
+            "hub_save_node": self._save_node,
+            "hub_dismiss": self._dismiss,
+        }.items():
+            server.trigger(name)(action)
         self._build(MedicalViewerUI)
         scene.logic._layout_button_logic.data.current_layout_id = _LAYOUT  # noqa: SLF001
 
@@ -103,10 +120,22 @@ class Panel:
         people: dict[str, str] = {}
         for each in self._activity.clients:
             people[each.visitor.user] = _ROLES.get(each.visitor.role.value, "")
+        looking = {
+            each.visitor.user for each in self._activity.clients if not each.visitor.role.may_change
+        }
         with self._state:
             self._state.hub_people = [
                 {"user": user, "role": role} for user, role in sorted(people.items())
             ]
+            self._state.hub_asking = [user for user in self._state.hub_asking if user in looking]
+
+    def show_asking(self, user: str) -> None:
+        """Tells those with control that this person would like it, too; once until dismissed."""
+        here = {each.visitor.user for each in self._activity.clients}
+        if user in here and user not in self._state.hub_asking:
+            log.event("control.asked", user=user)
+            with self._state:
+                self._state.hub_asking = [*self._state.hub_asking, user]
 
     def show_notice(self, notice: Notice) -> None:
         """A banner with a Keep button for everyone; an empty text takes it away."""
@@ -159,6 +188,40 @@ class Panel:
             for entry in entries
         ]
 
+        self._list_nodes()
+
+    def _list_nodes(self) -> None:
+        self._state.hub_nodes = [
+            {
+                "id": node.id,
+                "name": node.name,
+                "icon": _ICONS[node.kind],
+                "endings": FORMATS[node.kind],
+            }
+            for node in self._scene.list_nodes()
+        ]
+
+    def _save_node(self, number: str, ending: str) -> None:
+        """Saves one thing into the folder that is shown, under its own name."""
+        node = next((each for each in self._scene.list_nodes() if each.id == number), None)
+        if node is None or ending not in FORMATS[node.kind]:
+            return
+        try:
+            base = self._roots[self._root].resolve()
+            folder = resolve_inside(base, parse_relative(self._folder)) if self._folder else base
+            taken = [entry.name for entry in list_folder(base, folder)]
+            path = folder / free_name(node.name, ending, taken)
+            self._scene.save_node(node, path)
+        except SlicerError as error:
+            self.say(str(error))
+            return
+        log.event("node.saved", name=path.name)
+        self.say(f"Saved as {path.name}")
+        self._refresh()
+
+    def _dismiss(self, user: str) -> None:
+        self._state.hub_asking = [each for each in self._state.hub_asking if each != user]
+
     def _up(self) -> None:
         self._browse(self._root, self._folder.rpartition("/")[0])
 
@@ -176,6 +239,7 @@ class Panel:
             return
         log.event("file.opened", name=real.name)
         self.say(text)
+        self._list_nodes()
 
     def _save_here(self) -> None:
         name = str(self._state.hub_saving_as).strip() or "scene"
@@ -303,6 +367,8 @@ class Panel:
                 classes="mt-2",
                 color="primary",
             )
+        self._build_nodes()
+        v3.VListSubheader("In your folder", classes="px-3")
         with v3.VList(density="compact", nav=True):
             v3.VListItem(
                 v_if=("hub_folder",),
@@ -351,6 +417,32 @@ class Panel:
                     click="$event.stopPropagation()",
                 )
 
+    def _build_nodes(self) -> None:
+        """One line for each thing in the scene, with a button for each format it is saved as."""
+        v3.VListSubheader(
+            "Open now: save one by itself", v_if=("hub_nodes.length",), classes="px-3"
+        )
+        with (
+            v3.VList(v_if=("hub_nodes.length",), density="compact", nav=True),
+            v3.VListItem(
+                v_for="node in hub_nodes",
+                key=("node.id",),
+                title=("node.name",),
+                prepend_icon=("node.icon",),
+            ),
+            v3.Template(v_slot_append=True),
+        ):
+            v3.VBtn(
+                "{{ ending }}",
+                v_for="ending in node.endings",
+                key=("ending",),
+                size="x-small",
+                variant="tonal",
+                classes="ml-1 text-none",
+                raw_attrs=[':aria-label="`Save ${node.name} as ${ending}`"'],
+                click=f"trigger('{self._trigger(self._save_node)}', [node.id, ending])",
+            )
+
     def _uploaded(self, problem: str) -> None:
         self.say(problem or "Uploaded")
         self._refresh()
@@ -363,6 +455,15 @@ class Panel:
                 color="warning",
                 size="small",
                 prepend_icon="mdi-eye-outline",
+            )
+            v3.VBtn(
+                "{{ hub_asking.includes(hub_user) ? 'Asked for control' : 'Ask for control' }}",
+                v_if=("hub_role === 'view'",),
+                size="small",
+                variant="tonal",
+                prepend_icon="mdi-hand-back-right-outline",
+                disabled=("hub_asking.includes(hub_user)",),
+                click="window.slicerhub.ask()",
             )
             v3.VChip(
                 "{{ person.user }} · {{ person.role }}",
@@ -390,6 +491,22 @@ class Panel:
             ):
                 html.Span("{{ hub_notice }}")
                 v3.VBtn("Keep", v_if=("hub_role !== 'view'",), click=self._keep)
+            with (
+                v3.VAlert(
+                    v_for="user in hub_role !== 'view' ? hub_asking : []",
+                    key=("user",),
+                    type="info",
+                    variant="elevated",
+                    density="comfortable",
+                ),
+                html.Div(classes="d-flex align-center", style="gap: 1rem;"),
+            ):
+                html.Span("{{ user }} asks for control.")
+                html.Span(
+                    "You can give it on your start page, under Share.",
+                    v_if=("hub_role === 'owner'",),
+                )
+                v3.VBtn("Dismiss", click=(self._dismiss, "[user]"), variant="text")
             with (
                 v3.VAlert(
                     v_if=("hub_offer && hub_role !== 'view'",),

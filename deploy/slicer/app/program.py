@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import shutil
 import signal
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import log
 from app.activity import Activity
+from app.channel import Channel, Connected, FromFront, Ready, Stage, Status
 from app.errors import FileError, SlicerError, VolumeError
 from app.files import (
     AUTOSAVE_FOLDER,
@@ -30,7 +32,9 @@ from app.lean import stand_in_for_vtk
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Coroutine
 
+    from app.activity import Selection
     from app.scene import Scene
     from app.settings import Settings
 
@@ -38,10 +42,13 @@ _QUIET_SECONDS = 10.0
 _SAMPLE = "MNI152-T1-brain.nii.gz"
 
 
-def run(settings: Settings, listener: socket.socket, channel: socket.socket) -> int:
-    """Loads 3D Slicer and serves it until SIGTERM; returns the exit code. Never raises."""
+def run(settings: Settings, end: socket.socket) -> int:
+    """Loads 3D Slicer and serves it until SIGTERM; returns the exit code. Never raises.
+
+    ``end`` is this process's end of the pair that `channel` speaks over.
+    """
     try:
-        asyncio.run(_serve(settings, listener, channel))
+        asyncio.run(_serve(settings, Channel(end, FromFront)))
     except SlicerError as error:
         log.event("session.failed", level=40, message=str(error))
         return error.exit_code
@@ -51,11 +58,11 @@ def run(settings: Settings, listener: socket.socket, channel: socket.socket) -> 
     return 0
 
 
-async def _serve(settings: Settings, listener: socket.socket, channel: socket.socket) -> None:
+async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
     began = time.monotonic()
 
     def stage(name: str) -> None:
-        channel.sendall(f"{name}\n".encode())
+        channel.send(Stage(name))
 
     stage("import")
     # JPEG frames do not get smaller by deflating them again; it costs a tenth of a core.
@@ -64,20 +71,20 @@ async def _serve(settings: Settings, listener: socket.socket, channel: socket.so
     from app.scene import Scene
 
     stage("build")
-    session = Session(settings, Scene())
+    session = Session(settings, Scene(), channel)
     log.event("core.built", renderer=session.scene.renderer, seconds=_since(began))
     stage("open")
     session.prepare_volume()
     session.open_first()
     stage("render")
     session.scene.draw()
-    await session.serve(listener, channel)
+    await session.serve()
 
 
 class Session:
     """One running session: the scene and everybody who looks at it."""
 
-    def __init__(self, settings: Settings, scene: Scene) -> None:
+    def __init__(self, settings: Settings, scene: Scene, channel: Channel[FromFront]) -> None:
         """Builds the page around the scene."""
         from trame_client.module import vue3
 
@@ -88,6 +95,7 @@ class Session:
         self.settings = settings
         self.scene = scene
         self.activity = Activity()
+        self._channel = channel
         roots = find_roots(settings.files, settings.groups)
         self._panel = Panel(scene, roots, self.activity, save=self.save_as)
         self._gate = Gate(
@@ -95,16 +103,17 @@ class Session:
             standalone=settings.standalone,
             redraw=self._panel.redraw,
             changed=self._panel.show_people,
+            report=self._report,
             greet=lambda client: self._gate.tell(client.id, self._panel.greeting(client)),
         )
         self._endpoints = Endpoints(
             self.activity,
-            self._gate,
             roots,
             Path(vue3.www) / "index.html",
             standalone=settings.standalone,
             save=self.autosave,
             notify=self._panel.show_notice,
+            ask=self._panel.show_asking,
         )
         self._saved_at: datetime | None = None
 
@@ -122,10 +131,10 @@ class Session:
             is_new = not files.is_dir() or not any(files.iterdir())
             files.mkdir(parents=True, exist_ok=True)
             if is_new:
-                (files / "samples").mkdir()
-                for sample in self.settings.samples.iterdir():
-                    # A link would lead out of the folder; the copy is 2 MB.
-                    (files / "samples" / sample.name).write_bytes(sample.read_bytes())
+                # A link would lead out of the folder; the copy is 2 MB.
+                shutil.copytree(
+                    self.settings.samples, files / "samples", copy_function=shutil.copyfile
+                )
                 log.event("volume.new", samples=True)
         except OSError as error:
             raise VolumeError(
@@ -169,19 +178,35 @@ class Session:
         """
         self.scene.save(path)
 
-    async def serve(self, listener: socket.socket, channel: socket.socket) -> None:
-        """Tells the first process that it may step aside, serves, and saves at SIGTERM."""
+    def _report(self) -> None:
+        self._channel.send(
+            Status(
+                last_input_at=self.activity.last_input_at,
+                busy=self.activity.is_busy(time.monotonic()),
+                clients=[
+                    Connected(
+                        number=client.number,
+                        user=client.visitor.user,
+                        role=client.visitor.role.value,
+                        since=client.since,
+                    )
+                    for client in self.activity.clients
+                ],
+            )
+        )
+
+    async def serve(self) -> None:
+        """Tells the first process that connections may come, serves, and saves at SIGTERM."""
         server: Any = self.scene.server
         stop = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def bound(wslink: Any) -> None:  # noqa: ANN401 - wslink has no types
             self._endpoints.mount(wslink.app)
             for handler in wslink._ws_handlers:  # noqa: SLF001
                 self._gate.attach(handler)
             wslink.start = functools.partial(
-                _start_on_socket, wslink, listener=listener, channel=channel, started=started
+                _start_on_channel, wslink, self._channel, self._gate.kick
             )
 
         server.controller.on_server_bind.add(bound)
@@ -232,27 +257,23 @@ class Session:
             await asyncio.sleep(min(left, _QUIET_SECONDS))
 
 
-async def _start_on_socket(
+async def _start_on_channel(
     wslink: Any,  # noqa: ANN401
+    channel: Channel[FromFront],
+    kick: Callable[[Selection], Coroutine[Any, Any, object]],
     port_callback: Any,  # noqa: ANN401
-    *,
-    listener: socket.socket,
-    channel: socket.socket,
-    started: asyncio.Future[None],
 ) -> None:
     """In place of the library's own start, which would bind a port of its own."""
     from aiohttp import web
 
+    from app.intake import Intake
+
     wslink.app.add_routes(wslink._default_routes)  # noqa: SLF001
     runner = web.AppRunner(wslink.app, handle_signals=False, access_log=None)
     await runner.setup()
-    site = web.SockSite(runner, listener)
-    channel.sendall(b"ready\n")
-    channel.setblocking(False)  # noqa: FBT003
-    await asyncio.get_running_loop().sock_recv(channel, 16)
-    await site.start()
-    port_callback(listener.getsockname()[1])
-    started.set_result(None)
+    Intake(runner.server, channel, kick).open()
+    channel.send(Ready())
+    port_callback(0)
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 USER_HEADER = "X-Slicerhub-User"
 ROLE_HEADER = "X-Slicerhub-Role"
 READY_PATH = "/-/ready"
+ACTIVITY_PATH = "/-/activity"
+KICK_PATH = "/-/kick"
+SOCKET_PATH = "/ws"
+ASK_PATH = "/ask"
 _PRIVATE = "/-/"
 
 
@@ -66,7 +70,7 @@ def may_request(path: str, method: str, visitor: Visitor | None) -> bool:
 
     Everybody may ask whether the session is ready: probes carry no headers. The hub's endpoints
     are the hub's alone, and the hub has no business on the page. Files of the user go out and in
-    only for those who may change things.
+    only for those who may change things; to ask for that right is for those who have it not.
     """
     if path == READY_PATH:
         return method in {"GET", "HEAD"}
@@ -76,6 +80,8 @@ def may_request(path: str, method: str, visitor: Visitor | None) -> bool:
         return visitor.role is Role.SERVICE
     if path.startswith("/files/"):
         return visitor.role.may_change
+    if path == ASK_PATH:
+        return visitor.role is Role.VIEW and method == "POST"
     return visitor.role is not Role.SERVICE
 
 

@@ -11,10 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trame.app
 from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import MedicalViewerLogic
 from trame_slicer.core import SlicerApp
+from trame_slicer.segmentation.segmentation_paint_pipeline import SegmentationPaintPipeline
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from app.errors import CoreError, FileError
@@ -27,7 +29,20 @@ _CPU_RAY_CAST = "vtkMRMLCPURayCastVolumeRenderingDisplayNode"
 # What Mesa calls its renderers without a graphics card.
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast")
 _FIRST_SIZE = 400
+_CLASSES = {
+    Kind.VOLUME: "vtkMRMLVolumeNode",
+    Kind.SEGMENTATION: "vtkMRMLSegmentationNode",
+    Kind.MODEL: "vtkMRMLModelNode",
+}
 _MOST_DICOM_FILES = 20_000
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One thing in the scene that can be saved by itself. ``id`` is the scene's."""
+
+    id: str
+    name: str
+    kind: Kind
 
 
 class Scene:
@@ -45,6 +60,7 @@ class Scene:
         _log_vtk()
         with lean_views():
             self.logic: Any = MedicalViewerLogic(self.server, self.core)
+        _mend_brushes(self.core.view_manager)
         views = self.core.view_manager.get_threed_views()
         if not views:
             raise CoreError("No 3D view could be made. Is OpenGL (EGL) missing in this image?")
@@ -98,6 +114,43 @@ class Scene:
         finally:
             partial.unlink(missing_ok=True)
 
+    def list_nodes(self) -> list[Node]:
+        """Volumes, segmentations and models that hold something and are not the program's own."""
+        return [
+            Node(id=node.GetID(), name=node.GetName(), kind=kind)
+            for kind, name in _CLASSES.items()
+            for node in self.core.scene.GetNodesByClass(name)
+            if not node.GetHideFromEditors() and not _is_hollow(node, kind)
+        ]
+
+    def save_node(self, node: Node, path: Path) -> None:
+        """Writes one thing as what the ending of ``path`` says; never leaves half a file.
+
+        Raises FileError with the reason.
+        """
+        found = self.core.scene.GetNodeByID(node.id)
+        if found is None:
+            raise FileError(f"{node.name} is not in the scene any more.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".part.{path.name}")
+        try:
+            if not self._write(found, node.kind, partial):
+                raise FileError(f"3D Slicer could not write {path.name}. Is the disk full?")
+            partial.replace(path)
+        except OSError as error:
+            raise FileError(f"{path.name} could not be written: {error.strerror}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _write(self, found: Any, kind: Kind, path: Path) -> bool:  # noqa: ANN401 - VTK
+        if kind is Kind.SEGMENTATION and kind_of(path.name) is Kind.VOLUME:
+            # As a label map: one number a segment, for programs that know no segmentations.
+            self.core.io_manager.write_segmentation(found, path.as_posix())
+            return path.is_file()
+        storage = found.CreateDefaultStorageNode()
+        storage.SetFileName(path.as_posix())
+        return bool(storage.WriteData(found)) and path.is_file()
+
     def draw(self) -> None:
         """Draws every view of the layout once, so that the first visitor waits for nothing."""
         manager = self.core.view_manager
@@ -134,6 +187,31 @@ class Scene:
         least = min(volume.GetImageData().GetScalarRange()[0] for volume in volumes)
         self.logic._volume_properties_logic.data.preset_3d_name = preset_for(least)  # noqa: SLF001
         self.logic._load_files_logic._show_largest_volume(volumes)  # noqa: SLF001
+
+
+def _mend_brushes(views: Any) -> None:  # noqa: ANN401 - trame-slicer
+    """Without this painting, erasing and smoothing end in an error (trame-slicer 2.0.0).
+
+    Its brushes are switched on while they are made, before they are told which view they are in,
+    and make nothing to draw with then.
+    """
+    brush: Any = SegmentationPaintPipeline
+    switch = brush.SetActive
+
+    def in_its_view(self: Any, is_active: bool) -> None:  # noqa: ANN401
+        if self._view is None:
+            self.SetView(views.get_view(self.GetViewNode()))
+        switch(self, is_active)
+
+    brush.SetActive = in_its_view
+
+
+def _is_hollow(node: Any, kind: Kind) -> bool:  # noqa: ANN401 - VTK
+    if kind is Kind.VOLUME:
+        return node.GetImageData() is None
+    if kind is Kind.SEGMENTATION:
+        return node.GetSegmentation().GetNumberOfSegments() == 0
+    return node.GetPolyData() is None
 
 
 def _renderer_of(window: Any) -> str:  # noqa: ANN401 - VTK

@@ -42,5 +42,7 @@
 
   const pick = (id) => document.getElementById(id).click();
 
-  window.slicerhub = { pick, upload };
+  const ask = () => fetch("ask", { method: "POST" });
+
+  window.slicerhub = { ask, pick, upload };
 })();
