@@ -237,6 +237,7 @@ def test_logging_in_needs_only_the_keyboard(hub: Hub, page: Page) -> None:
     hub.pages["/login"] = RENDERER.login(replace(LOGIN, next="/s/x/"))
     home_at(hub, EMPTY)
     page.goto(f"{hub.url}/login")
+    expect(page.get_by_label("User name")).to_be_focused()
     page.keyboard.type("alice")
     page.keyboard.press("Tab")
     page.keyboard.type("pass word")

@@ -194,7 +194,7 @@ def test_a_guest_sees_and_cannot_touch(session: Session, door: Door, browser: Br
     wait_for_views(alice)
     bob, _ = open_page(browser, door(session, "bob", "view"))
     wait_for_views(bob)
-    expect(bob.get_by_text("You are viewing")).to_be_visible()
+    expect(bob.get_by_text("You are viewing")).to_be_visible(timeout=20_000)
     expect(alice.get_by_text("bob · viewing")).to_be_visible()
     expect(alice.get_by_text("You are viewing")).to_have_count(0)
     bob.get_by_role("button", name="Ask for control").click()

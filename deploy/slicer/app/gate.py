@@ -37,6 +37,7 @@ KICKED = 4403  # private range of RFC 6455; the page shows that the connection w
 _CLOSE_SECONDS = 0.4
 _TICK_SECONDS = 0.5
 _STUCK_SECONDS = 5.0
+_GREET_AGAIN = (1.0, 4.0)  # seconds after a page asked for its state
 _REDRAW_SECONDS = 0.5
 _REFUSED = -32003
 
@@ -199,6 +200,13 @@ class Gate:
             limit = LIMIT_CHANGE if client.visitor.role.may_change else LIMIT_VIEW
             self._handler.unchunkers[client.id].set_max_message_size(limit)
         elif method == STATE_GET:
+            self._greet(client)
+            # A page drops what reaches it before it has taken its state in.
+            for delay in _GREET_AGAIN:
+                asyncio.get_running_loop().call_later(delay, self._greet_again, client)
+
+    def _greet_again(self, client: Client) -> None:
+        if any(each.id == client.id for each in self._activity.clients):
             self._greet(client)
 
     def _redraw_soon(self, args: list[Any]) -> None:
