@@ -6,9 +6,10 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 _PATH = os.environ.get("SLICERHUB_CHROMIUM", "/usr/bin/chromium")
+_PATIENCE = 20_000  # milliseconds until something must be seen; the machine may be busy
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,6 +24,7 @@ _FLAGS = [
 @contextmanager
 def chromium() -> Generator[Browser]:
     """Start the browser; it is gone afterwards."""
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_PATH, args=_FLAGS)
         yield browser
