@@ -15,12 +15,13 @@ import click
 import msgspec
 import uvloop
 
-from controller import __version__, log, manifests
+from controller import __version__, log
 from controller.app import make_orchestrator, serve
 from controller.config import Settings, load, read_text
 from controller.directory import LdapDirectory
 from controller.errors import ConfigError, HubError, ImageRefused
 from controller.gateway import TraefikGateway
+from controller.manifests import docker as manifests
 from controller.model import Profile, Session, UserId, new_session_id, parse_session_id, volume_name
 from controller.sessions import STOP_GRACE
 from controller.store import SqliteStore
@@ -186,9 +187,9 @@ def render(profile: str) -> None:
             manifests.free_subnets(settings.docker.network_pool, settings.docker.network_prefix, ())
         )
         parts = {
-            "volume": manifests.docker_volume(volume, session.owner, settings),
-            "network": manifests.docker_network(session, chosen, settings, subnet=subnet),
-            "container": manifests.docker_container(session, chosen, settings, volume=volume),
+            "volume": manifests.volume(volume, session.owner, settings),
+            "network": manifests.network(session, chosen, settings, subnet=subnet),
+            "container": manifests.container(session, chosen, settings, volume=volume),
         }
         json.dump(parts, sys.stdout, indent=2, ensure_ascii=False)
         click.echo()

@@ -23,9 +23,10 @@ import docker.errors
 import requests
 import structlog
 
-from controller import labels, manifests
+from controller import labels
 from controller.config import Settings
 from controller.errors import EngineUnavailable, ImageRefused, NoGpu, SessionExists, SessionStopping
+from controller.manifests import docker as manifests
 from controller.model import (
     Observed,
     Profile,
@@ -109,7 +110,7 @@ class DockerOrchestrator:
 
     async def _ensure_volume(self, owner: UserId) -> str:
         name = volume_name(self._settings.instance, owner)
-        body = manifests.docker_volume(name, owner, self._settings)
+        body = manifests.volume(name, owner, self._settings)
         found = await self._call(
             lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
         )
@@ -133,7 +134,7 @@ class DockerOrchestrator:
                 docker_settings.network_pool, docker_settings.network_prefix, used
             )
             for _, subnet in zip(range(_SUBNET_TRIES), free, strict=False):
-                body = manifests.docker_network(session, profile, self._settings, subnet=subnet)
+                body = manifests.network(session, profile, self._settings, subnet=subnet)
                 try:
                     await self._call(partial(_create_network, body=body))
                 except _OverlapError:
@@ -145,7 +146,7 @@ class DockerOrchestrator:
         )
 
     async def _ensure_container(self, session: Session, profile: Profile, volume: str) -> None:
-        config = manifests.docker_container(session, profile, self._settings, volume=volume)
+        config = manifests.container(session, profile, self._settings, volume=volume)
         name = self._container_name(session)
         try:
             await self._call(lambda api: api.create_container_from_config(config, name))

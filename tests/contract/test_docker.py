@@ -12,8 +12,9 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller import labels, manifests
+from controller import labels
 from controller.errors import EngineUnavailable, ImageRefused, NoGpu, SessionStopping
+from controller.manifests import docker as manifests
 from controller.model import Observed, Session, volume_name
 from controller.orchestrators.docker import DockerOrchestrator, offers_gpu
 from tests import samples
@@ -56,9 +57,9 @@ def make_container(lab: Lab, made: Session) -> None:
     profile = lab.settings.profile(made.profile)
     assert profile is not None
     volume = volume_name(lab.instance, made.owner)
-    body = manifests.docker_volume(volume, made.owner, lab.settings)
+    body = manifests.volume(volume, made.owner, lab.settings)
     lab.api.create_volume(body["Name"], labels=body["Labels"])
-    config = manifests.docker_container(made, profile, lab.settings, volume=volume)
+    config = manifests.container(made, profile, lab.settings, volume=volume)
     lab.api.create_container_from_config(config, lab.container_name(made))
 
 

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 from docker.errors import ImageNotFound
 
-from controller import manifests
 from controller.config import SLICER, Settings
+from controller.manifests import docker as manifests
 from controller.model import Session, SessionId, UserId
 from tests.deploy.conftest import Answer, Proxy, Untyped
 
@@ -42,10 +42,10 @@ def bodies(name: str = "") -> Bodies:
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
     volume = f"slicerhub-test-{uuid.uuid4().hex[:8]}"
-    container = manifests.docker_container(session, profile, settings, volume=volume)
+    container = manifests.container(session, profile, settings, volume=volume)
     return Bodies(
-        manifests.docker_network(session, profile, settings, subnet="10.234.0.0/28"),
-        manifests.docker_volume(volume, session.owner, settings),
+        manifests.network(session, profile, settings, subnet="10.234.0.0/28"),
+        manifests.volume(volume, session.owner, settings),
         container | {"Cmd": ["sleep", "600"]},
     )
 

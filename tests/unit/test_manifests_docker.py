@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller import manifests
 from controller.config import SLICER
+from controller.manifests import docker as manifests
 from controller.model import Egress, UserId, volume_name
 from tests.samples import session, settings
 
@@ -40,34 +40,32 @@ HOSTILE = session(2, owner="a`b||\nc", name="`) || Host(`evil`\n\x00", profile="
 def test_container(golden: Golden) -> None:
     """A session of the default profile gets exactly this container."""
     volume = volume_name(HUB.instance, UserId("alice"))
-    golden("docker_container", manifests.docker_container(session(), SLICER, HUB, volume=volume))
+    golden("docker_container", manifests.container(session(), SLICER, HUB, volume=volume))
 
 
 def test_container_of_a_lab(golden: Golden) -> None:
     """A profile's own settings arrive, and what people typed stays in the hub's labels."""
     volume = volume_name(HUB.instance, HOSTILE.owner)
-    golden("docker_container_lab", manifests.docker_container(HOSTILE, LAB, HUB, volume=volume))
+    golden("docker_container_lab", manifests.container(HOSTILE, LAB, HUB, volume=volume))
 
 
 def test_network(golden: Golden) -> None:
     """A session without egress gets exactly this network: internal, without the host in it."""
-    golden(
-        "docker_network", manifests.docker_network(session(), SLICER, HUB, subnet="10.231.0.0/28")
-    )
+    golden("docker_network", manifests.network(session(), SLICER, HUB, subnet="10.231.0.0/28"))
 
 
 def test_network_with_egress(golden: Golden) -> None:
     """A session with egress gets exactly this network."""
     golden(
         "docker_network_internet",
-        manifests.docker_network(HOSTILE, LAB, HUB, subnet="10.231.0.16/28"),
+        manifests.network(HOSTILE, LAB, HUB, subnet="10.231.0.16/28"),
     )
 
 
 def test_volume(golden: Golden) -> None:
     """A person gets exactly this volume, which says whose it is."""
     owner = UserId("../etc")
-    golden("docker_volume", manifests.docker_volume(volume_name("hub", owner), owner, HUB))
+    golden("docker_volume", manifests.volume(volume_name("hub", owner), owner, HUB))
 
 
 @given(st.text(), st.text())
@@ -76,9 +74,7 @@ def test_nothing_typed_leaves_its_label(owner: str, name: str) -> None:
     plain = session(owner="alice", name="thesis")
     typed = session(owner=owner, name=name)
     volume = "hub-home"
-    one, other = (
-        manifests.docker_container(each, SLICER, HUB, volume=volume) for each in (plain, typed)
-    )
+    one, other = (manifests.container(each, SLICER, HUB, volume=volume) for each in (plain, typed))
     kept = {label: text for label, text in one["Labels"].items() if label.startswith("traefik.")}
     assert kept == {
         label: text for label, text in other["Labels"].items() if label.startswith("traefik.")

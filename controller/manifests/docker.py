@@ -1,6 +1,6 @@
-"""What is sent to an engine for a session, as plain values of the engine's own API.
+"""Bodies of Docker's API 1.41 (engine 20.10) for a session: container, network, volume.
 
-Pure: no client, no clock. Docker's bodies are those of its API 1.41 (engine 20.10).
+Pure: no client, no clock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def network_name(instance: str, session_id: SessionId) -> str:
     return f"{instance}-{session_id}"
 
 
-def docker_labels(session: Session, profile: Profile, settings: Settings) -> dict[str, str]:
+def container_labels(session: Session, profile: Profile, settings: Settings) -> dict[str, str]:
     """Return all labels of a session's container: the hub's and Traefik's."""
     return labels.encode(session, settings.instance) | routing.traefik_labels(
         session.id,
@@ -35,7 +35,7 @@ def docker_labels(session: Session, profile: Profile, settings: Settings) -> dic
     )
 
 
-def docker_container(
+def container(
     session: Session, profile: Profile, settings: Settings, *, volume: str
 ) -> dict[str, Any]:
     """Return the body of ``POST /containers/create`` for a session.
@@ -56,7 +56,7 @@ def docker_container(
         "Image": profile.image,
         "User": f"{profile.uid}:{profile.uid}",
         "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
-        "Labels": docker_labels(session, profile, settings),
+        "Labels": container_labels(session, profile, settings),
         # Traefik has no router for a container whose health is still "starting"; readiness is
         # what the controller sees through Traefik.
         "Healthcheck": {"Test": ["NONE"]},
@@ -84,7 +84,7 @@ def docker_container(
     }
 
 
-def docker_network(
+def network(
     session: Session, profile: Profile, settings: Settings, *, subnet: str
 ) -> dict[str, Any]:
     """Return the body of ``POST /networks/create`` for a session's own network.
@@ -106,7 +106,7 @@ def docker_network(
     }
 
 
-def docker_volume(name: str, owner: UserId, settings: Settings) -> dict[str, Any]:
+def volume(name: str, owner: UserId, settings: Settings) -> dict[str, Any]:
     """Return the body of ``POST /volumes/create`` for a person's files."""
     return {
         "Name": name,
