@@ -142,6 +142,7 @@ SLICER = Profile(
     image=f"slicerhub/slicer:{__version__}",
     default=True,
     ready_path="/-/ready",
+    endpoints=True,
     cpus=4.0,
     memory_mib=8192,
 )

@@ -55,6 +55,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     default: bool = False
     port: int = 8080  # of the web application inside
     ready_path: str = "/"  # answers 2xx or 3xx once a browser gets the page
+    strip_path: bool = True  # the application is asked for /; false: for /s/<id>/
+    endpoints: bool = False  # it has /-/activity, /-/kick, /-/notice and /-/save
     cpus: float = 4.0  # cores
     memory_mib: int = 8192
     shm_mib: int = 512  # shared memory; VTK and browsers inside need more than the engine's 64
@@ -62,6 +64,9 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     pids: int = 1024  # processes and threads
     idle_seconds: int = 1800  # 0: never stopped for idleness
     lifetime_seconds: int = 86_400  # 0: without limit
+    max_sessions: int = 0  # of this profile, of all people together; 0: without limit
+    queue: bool = False  # over a limit people wait in line instead of being refused
+    start_ahead: bool = False  # people may have it started when they log in
     start_seconds: int = 180  # longer than this from creation to ready is a failure
     busy_cpu_percent: float = 20.0  # of one core; above it a session counts as computing
     groups: frozenset[str] = frozenset()  # empty: everyone who may log in
