@@ -3,8 +3,8 @@
 A variable is named after its place: ``[ldap] url`` is ``SLICERHUB_LDAP_URL``; it wins over the
 file. Lists are comma separated in variables. For every text there is a twin with ``_FILE`` (or
 ``_file``) behind its name, which names a file that holds the value: for secrets. An empty
-variable is an unset one. Profiles stand in the file only, as ``[profiles.<id>]``. Every fault is
-reported, not only the first.
+variable is an unset one. Profiles and group volumes stand in the file only, as
+``[profiles.<id>]`` and ``[volumes.<name>]``. Every fault is reported, not only the first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import msgspec
 
 from controller import __version__
 from controller.errors import ConfigError
-from controller.model import Profile
+from controller.model import GroupVolume, Profile
 
 PREFIX = "SLICERHUB_"
 FILE_VARIABLE = "SLICERHUB_CONFIG"
@@ -33,6 +33,20 @@ FILE_VARIABLE = "SLICERHUB_CONFIG"
 ReadFile = Callable[[str], str]
 
 _PORTS = range(1, 65536)
+_TABLES = {"profiles", "volumes"}  # in the file only, as [profiles.<id>] and [volumes.<name>]
+_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
+# Names as Kubernetes wants them: DNS names, labels, quantities.
+_OBJECT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+_LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = re.compile(
+    r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+)
+_TAINT = re.compile(
+    rf"{_LABEL_KEY.pattern}(?:={_LABEL_VALUE.pattern})?:(?:NoSchedule|PreferNoSchedule|NoExecute)"
+)
+_QUANTITY = re.compile(r"[1-9][0-9]*(?:[KMGTPE]i?)?")
+_VERIFY_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::(?:\{port\}|[0-9]{1,5}))?")
+_GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/=-]{0,127}")  # an index, a UUID, a MIG or CDI name
 
 
 class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +82,42 @@ class Docker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_seconds: int = 30
     network_pool: str = "10.231.0.0/16"  # subnets of the sessions' networks come from here
     network_prefix: int = 28  # of each: 14 addresses; 4096 sessions in a /16
+    registry_auth_file: str = ""  # like Docker's config.json; of it, ``auths`` is read
+    registry_silence_seconds: int = 120  # a registry that sends nothing for so long is given up
+
+
+class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The cluster, and how sessions stand in it."""
+
+    namespace: str = "slicerhub-sessions"  # of the sessions, and of nothing else
+    kubeconfig: str = ""  # path; empty: the controller runs in the cluster itself
+    context: str = ""  # of the kubeconfig; empty: its current one
+    timeout_seconds: int = 15
+    force_seconds: int = 60  # a stop that outlasts its grace by so much is forced: a lost machine
+    # The controller's Service as Traefik reaches it. {port} stands for 8001 to 8016, which lead to
+    # one and the same port of the controller: see routing.VERIFY_ALIASES for why.
+    verify_url: str = "http://slicerhub-verify.slicerhub.svc:{port}"
+    entry_point: str = "web"  # Traefik's, for sessions
+    tls: bool = False  # where the entry point does not bring TLS by itself
+    ingress_class: str = ""  # of the Traefik that serves the hub, if it looks for one
+    route_labels: dict[str, str] = {}  # on what Traefik reads, if it selects by labels
+    traefik_namespace: str = "traefik"  # sessions are reached from there only
+    traefik_labels: dict[str, str] = msgspec.field(  # and by these Pods
+        default_factory=lambda: {"app.kubernetes.io/name": "traefik"}
+    )
+    egress_except: tuple[str, ...] = (  # what even sessions with egress may not reach
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "169.254.0.0/16",  # the metadata of cloud machines
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+    )
+    storage_class: str = ""  # of people's files; empty: the cluster's default
+    storage_size: str = "10Gi"
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = "ReadWriteOnce"
+    claims: dict[str, str] = {}  # a group volume's name -> a claim that is there already
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +125,10 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     sessions_per_user: int = 3
     sessions_total: int = 50
+    gpus: tuple[str, ...] = ()  # devices to lease; empty: the engine gives what it likes
+    groups: dict[str, int] = {}  # sessions of all members of an LDAP group together
+    cpus: float = 0.0  # cores of all sessions together; 0: without limit
+    memory_mib: int = 0  # the same
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,23 +146,31 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instance: str = "slicerhub"  # tells two hubs on one engine apart
     public_url: str = "http://localhost:8080"  # what people type
     extra_urls: tuple[str, ...] = ()  # further addresses of the same entry point
-    orchestrator: Literal["docker", "memory"] = "docker"
+    orchestrator: Literal["docker", "kubernetes", "memory"] = "docker"
     data_dir: str = "/data"  # keys and store
     gateway_url: str = "http://traefik:8080"  # Traefik as the controller reaches it
     organisation: str = ""  # stands on the log-in page
     help_line: str = ""  # whom to ask
     demo_directory: str = ""  # its address: while ldap.url is this, its passwords are shown
+    demo_bind_dn: str = ""  # the hub's account in it
+    demo_bind_password: str = ""
     listen: str = "0.0.0.0"  # noqa: S104 - what reaches the container is the network's matter
     public_port: int = 8000
     private_port: int = 8001
     idle_seconds: int = 1800  # for profiles that do not say
+    warning_seconds: int = 300  # between the warning in a session and its stop
+    ahead_seconds: int = 600  # a session started at log-in waits so long for its owner
+    directory_seconds: int = 300  # between two looks whether people may still use the hub
+    departed_seconds: int = 3600  # sessions of those who may not any more run on for so long
     failed_seconds: int = 600  # a failed session can be read about for so long
     housekeeping_seconds: int = 10
     ldap: Ldap = Ldap()
     docker: Docker = Docker()
+    kubernetes: Kubernetes = Kubernetes()
     limits: Limits = Limits()
     login: Login = Login()
     profiles: tuple[Profile, ...] = ()
+    volumes: tuple[GroupVolume, ...] = ()
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -168,7 +230,7 @@ def load(environ: Mapping[str, str], read_file: ReadFile) -> tuple[Settings, lis
     faults: list[str] = []
     notices: list[str] = []
     tree = _read_toml(environ.get(FILE_VARIABLE, ""), read_file, faults)
-    raw_profiles = tree.pop("profiles", {})
+    tables = {name: tree.pop(name, {}) for name in _TABLES}
     places = _places()
     values: dict[str, Any] = {}
     _flatten(tree, places, values, faults)
@@ -176,8 +238,15 @@ def load(environ: Mapping[str, str], read_file: ReadFile) -> tuple[Settings, lis
     values.update(_variables(environ, places, faults))
     _resolve_files(values, places, read_file, faults)
     settings = _build(values, places, faults)
-    profiles = _build_profiles(raw_profiles, settings.idle_seconds, faults)
-    settings = msgspec.structs.replace(settings, profiles=profiles)
+    settings = msgspec.structs.replace(
+        settings,
+        profiles=_build_profiles(tables["profiles"], settings.idle_seconds, faults),
+        volumes=_build_volumes(tables["volumes"], faults),
+    )
+    if settings.demo and not settings.ldap.bind_dn:
+        account = (settings.demo_bind_dn, settings.demo_bind_password)
+        ldap = msgspec.structs.replace(settings.ldap, bind_dn=account[0], bind_password=account[1])
+        settings = msgspec.structs.replace(settings, ldap=ldap)
     faults.extend(_cross_check(settings, "ldap.url" in values))
     if faults:
         raise ConfigError(faults)
@@ -188,7 +257,7 @@ def _places() -> dict[str, Any]:
     """Every setting's place -> its type: ``{"instance": str, "ldap.url": str, …}``."""
     places: dict[str, Any] = {}
     for name, kind in typing.get_type_hints(Settings).items():
-        if name == "profiles":
+        if name in _TABLES:
             continue
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             inner = typing.get_type_hints(kind)
@@ -313,7 +382,13 @@ def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) ->
         except msgspec.ValidationError as error:
             faults.append(f"{place} ({variable_of(place)}): {error}.")
     top = {place: value for place, value in good.items() if "." not in place}
-    for section, kind in (("ldap", Ldap), ("docker", Docker), ("limits", Limits), ("login", Login)):
+    for section, kind in (
+        ("ldap", Ldap),
+        ("docker", Docker),
+        ("kubernetes", Kubernetes),
+        ("limits", Limits),
+        ("login", Login),
+    ):
         inner = {
             place.partition(".")[2]: value
             for place, value in good.items()
@@ -330,7 +405,7 @@ def _build_profiles(raw: object, idle_seconds: int, faults: list[str]) -> tuple[
     tables = cast("dict[str, Any]", raw)
     profiles: list[Profile] = []
     for profile_id, table in tables.items():
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", profile_id):
+        if not _ID.fullmatch(profile_id):
             faults.append(
                 f"profiles.{profile_id}: an id has a-z, 0-9 and '-' only, 32 characters at most."
             )
@@ -366,10 +441,54 @@ def _build_profile(
     return msgspec.convert({"id": profile_id} | given, Profile) if good else None
 
 
+def _build_volumes(raw: object, faults: list[str]) -> tuple[GroupVolume, ...]:
+    if not isinstance(raw, dict):
+        faults.append("volumes: must be tables like [volumes.atlas].")
+        return ()
+    volumes: list[GroupVolume] = []
+    for name, table in cast("dict[str, Any]", raw).items():
+        place = f"volumes.{name}"
+        if not _ID.fullmatch(name):
+            faults.append(f"{place}: a name has a-z, 0-9 and '-' only, 32 characters at most.")
+        elif not isinstance(table, dict):
+            faults.append(f"{place}: must be a table.")
+        else:
+            volumes += _build_volume(name, cast("dict[str, Any]", table), faults)
+    return tuple(volumes)
+
+
+def _build_volume(name: str, table: dict[str, Any], faults: list[str]) -> list[GroupVolume]:
+    place = f"volumes.{name}"
+    before = len(faults)
+    known = ("read", "write")
+    for key, value in table.items():
+        if key not in known:
+            faults.append(_unknown(f"{place}.{key}", [f"{place}.{one}" for one in known]))
+            continue
+        try:
+            msgspec.convert(value, frozenset[str])
+        except msgspec.ValidationError as error:
+            faults.append(f"{place}.{key}: {error}.")
+    if len(faults) > before:
+        return []
+    volume = msgspec.convert({"name": name} | table, GroupVolume)
+    if not volume.read and not volume.write:
+        faults.append(f"{place}: nobody could use it. Name groups in read or write.")
+    return [volume]
+
+
 def _cross_check(settings: Settings, ldap_configured: bool) -> list[str]:
-    faults = [*_check_addresses(settings), *_check_numbers(settings)]
+    faults = [*_check_addresses(settings), *_check_numbers(settings), *_check_names(settings)]
+    faults += _check_kubernetes(settings)
+    for one in settings.profiles:
+        faults += _check_on_kubernetes(one)
     if ldap_configured or settings.orchestrator != "memory":
         faults += _check_ldap(settings.ldap)
+    faults += [
+        f"limits.groups: {group!r} cannot be counted: its name must have no comma."
+        for group in settings.limits.groups
+        if not group or "," in group
+    ]
     defaults = [one.id for one in settings.profiles if one.default]
     if len(defaults) > 1:
         faults.append(f"profiles: only one may be the default, not {', '.join(defaults)}.")
@@ -414,12 +533,22 @@ def _check_numbers(settings: Settings) -> list[str]:
         "login.attempts_per_user": settings.login.attempts_per_user,
         "login.attempts_per_address": settings.login.attempts_per_address,
         "housekeeping_seconds": settings.housekeeping_seconds,
+        "directory_seconds": settings.directory_seconds,
         "docker.timeout_seconds": settings.docker.timeout_seconds,
+        "docker.registry_silence_seconds": settings.docker.registry_silence_seconds,
         "ldap.connect_seconds": settings.ldap.connect_seconds,
         "ldap.receive_seconds": settings.ldap.receive_seconds,
         "ldap.max_connections": settings.ldap.max_connections,
     }
-    not_negative = {"failed_seconds": settings.failed_seconds}
+    positive |= {f"limits.groups.{name}": most for name, most in settings.limits.groups.items()}
+    not_negative: dict[str, float] = {
+        "failed_seconds": settings.failed_seconds,
+        "warning_seconds": settings.warning_seconds,
+        "ahead_seconds": settings.ahead_seconds,
+        "departed_seconds": settings.departed_seconds,
+        "limits.cpus": settings.limits.cpus,
+        "limits.memory_mib": settings.limits.memory_mib,
+    }
     ports = {"public_port": settings.public_port, "private_port": settings.private_port}
     for one in settings.profiles:
         place = f"profiles.{one.id}"
@@ -433,6 +562,7 @@ def _check_numbers(settings: Settings) -> list[str]:
         not_negative |= {
             f"{place}.idle_seconds": one.idle_seconds,
             f"{place}.lifetime_seconds": one.lifetime_seconds,
+            f"{place}.max_sessions": one.max_sessions,
             f"{place}.gpus": one.gpus,
         }
         ports[f"{place}.port"] = one.port
@@ -459,6 +589,108 @@ def _check_numbers(settings: Settings) -> list[str]:
         if not path.startswith("/")
     ]
     return faults
+
+
+def _check_names(settings: Settings) -> list[str]:
+    names = {one.name for one in settings.volumes}
+    gpus = settings.limits.gpus
+    faults = [
+        f"profiles.{profile.id}.volumes: there is no [volumes.{name}]. Add it, or remove the name."
+        for profile in settings.profiles
+        for name in profile.volumes
+        if name not in names
+    ]
+    faults += [
+        f"profiles.{one.id}.home: /groups is where its volumes are mounted. Name another folder."
+        for one in settings.profiles
+        if one.volumes and f"{one.home}/".startswith("/groups/")
+    ]
+    faults += [
+        f"limits.gpus: {gpu!r} is no device. Write its index or its UUID."
+        for gpu in gpus
+        if not _GPU.fullmatch(gpu)
+    ]
+    if len(set(gpus)) < len(gpus):
+        faults.append("limits.gpus: a device stands there twice.")
+    faults += [
+        f"profiles.{one.id}.gpus: {one.gpus} are more than the {len(gpus)} of limits.gpus."
+        for one in settings.profiles
+        if gpus and one.gpus > len(gpus)
+    ]
+    return faults
+
+
+def _check_kubernetes(settings: Settings) -> list[str]:
+    ours = settings.kubernetes
+    names = {
+        "namespace": (ours.namespace,),
+        "entry_point": (ours.entry_point,),
+        "traefik_namespace": (ours.traefik_namespace,),
+        "image_pull_secrets": ours.image_pull_secrets,
+        "claims": tuple(ours.claims.values()),
+        "ingress_class": (ours.ingress_class,) if ours.ingress_class else (),
+        "storage_class": (ours.storage_class,) if ours.storage_class else (),
+    }
+    faults = [
+        f"kubernetes.{place}: {name!r} is no name of an object: a-z, 0-9, '-' and '.' only."
+        for place, found in names.items()
+        for name in found
+        if not _OBJECT.fullmatch(name)
+    ]
+    faults += _check_labels("kubernetes.route_labels", ours.route_labels)
+    faults += _check_labels("kubernetes.traefik_labels", ours.traefik_labels)
+    faults += [
+        f"kubernetes.claims: there is no [volumes.{name}]. Add it, or remove the name."
+        for name in ours.claims
+        if name not in {one.name for one in settings.volumes}
+    ]
+    if not _VERIFY_URL.fullmatch(ours.verify_url):
+        faults.append(
+            f"kubernetes.verify_url: {ours.verify_url!r} must be like "
+            "http://slicerhub-verify.slicerhub.svc:{port}, without a path."
+        )
+    if not _QUANTITY.fullmatch(ours.storage_size):
+        faults.append(f"kubernetes.storage_size: {ours.storage_size!r} must be like 10Gi.")
+    for place, seconds in (("timeout", ours.timeout_seconds), ("force", ours.force_seconds)):
+        if seconds <= 0:
+            faults.append(f"kubernetes.{place}_seconds: must be more than 0.")
+    for subnet in ours.egress_except:
+        try:
+            ipaddress.IPv4Network(subnet)
+        except ValueError as error:
+            faults.append(f"kubernetes.egress_except: {error}. Write it like 10.0.0.0/8.")
+    return faults
+
+
+def _check_on_kubernetes(profile: Profile) -> list[str]:
+    place = f"profiles.{profile.id}"
+    faults = _check_labels(f"{place}.node_selector", profile.node_selector)
+    if not 0 < profile.cpus_reserved < math.inf:
+        faults.append(f"{place}.cpus_reserved: must be more than 0.")
+    if not 0 <= profile.memory_reserved_mib <= profile.memory_mib:
+        faults.append(f"{place}.memory_reserved_mib: must be 0, or memory_mib at most.")
+    faults += [
+        f"{place}.tolerations: {taint!r} must be like gpu=true:NoSchedule or gpu:NoSchedule."
+        for taint in profile.tolerations
+        if not _TAINT.fullmatch(taint)
+    ]
+    faults += [
+        f"{place}.{field}: {name!r} is no name of an object: a-z, 0-9, '-' and '.' only."
+        for field, name in (
+            ("priority_class", profile.priority_class),
+            ("runtime_class", profile.runtime_class),
+        )
+        if name and not _OBJECT.fullmatch(name)
+    ]
+    return faults
+
+
+def _check_labels(place: str, found: dict[str, str]) -> list[str]:
+    return [
+        f"{place}: {key!r} = {value!r} is no label of Kubernetes."
+        for key, value in found.items()
+        if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value)
+    ]
 
 
 def _check_ldap(ldap: Ldap) -> list[str]:

@@ -7,10 +7,11 @@ name or a path.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from controller.model import Session, UserId, parse_session_id
+from controller.model import Mount, Session, UserId, parse_session_id
 
 INSTANCE = "slicerhub.instance"
 SESSION = "slicerhub.session"
@@ -18,10 +19,17 @@ OWNER = "slicerhub.owner"
 PROFILE = "slicerhub.profile"
 NAME = "slicerhub.name"
 CREATED = "slicerhub.created"
+GROUPS = "slicerhub.groups"
+VOLUMES = "slicerhub.volumes"  # of groups: "atlas:ro,cases:rw"; absent: none
+GPUS = "slicerhub.gpus"  # leased devices: "0,1"; absent: none
 SCHEMA = "slicerhub.schema"
 COMPONENT = "slicerhub.component"  # of the hub's own parts: "traefik"; never on a session
+VOLUME = "slicerhub.volume"  # on a group's volume and what prepares it: its name
 
 SCHEMA_VERSION = "1"
+
+_MOUNT = re.compile(r"([a-z][a-z0-9-]{0,31}):(ro|rw)")
+_GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/=-]*")
 
 
 class LabelFault(ValueError):
@@ -38,6 +46,9 @@ def encode(session: Session, instance: str) -> dict[str, str]:
         PROFILE: session.profile,
         NAME: session.name,
         CREATED: session.created_at.astimezone(UTC).isoformat(),
+        **({GROUPS: ",".join(session.groups)} if session.groups else {}),
+        **({VOLUMES: _mounts(session.volumes)} if session.volumes else {}),
+        **({GPUS: ",".join(session.gpus)} if session.gpus else {}),
     }
 
 
@@ -60,7 +71,12 @@ def decode(labels: Mapping[str, str]) -> Session:
             profile=labels[PROFILE],
             name=labels[NAME],
             created_at=created_at.astimezone(UTC),
+            groups=tuple(name for name in labels.get(GROUPS, "").split(",") if name),
+            volumes=_read_mounts(labels.get(VOLUMES)),
+            gpus=_read_gpus(labels.get(GPUS)),
         )
+    except LabelFault:
+        raise
     except KeyError as error:
         raise LabelFault(f"{error.args[0]} is missing") from error
     except (ValueError, OverflowError) as error:
@@ -68,3 +84,26 @@ def decode(labels: Mapping[str, str]) -> Session:
     if created_at.tzinfo is None or not session.owner:
         raise LabelFault(f"{CREATED} or {OWNER} is incomplete")
     return session
+
+
+def _mounts(mounts: tuple[Mount, ...]) -> str:
+    return ",".join(f"{mount.name}:{'rw' if mount.writable else 'ro'}" for mount in mounts)
+
+
+def _read_mounts(text: str | None) -> tuple[Mount, ...]:
+    if text is None:
+        return ()
+    found = [_MOUNT.fullmatch(part) for part in text.split(",")]
+    mounts = tuple(Mount(one[1], one[2] == "rw") for one in found if one is not None)
+    if len(mounts) < len(found) or len({mount.name for mount in mounts}) < len(mounts):
+        raise LabelFault(f"{VOLUMES} is no list of volumes: {text!r}")
+    return mounts
+
+
+def _read_gpus(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    gpus = tuple(text.split(","))
+    if len(set(gpus)) < len(gpus) or not all(_GPU.fullmatch(gpu) for gpu in gpus):
+        raise LabelFault(f"{GPUS} is no list of devices: {text!r}")
+    return gpus

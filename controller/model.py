@@ -75,6 +75,29 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     home: str = "/home/slicer"  # where the user's volume is mounted
     uid: int = 1000  # user and group id of the process inside
     read_only: bool = True  # root file system; /tmp and the home stay writable
+    volumes: tuple[str, ...] = ()  # of groups, by their names in [volumes]
+    # The rest is for Kubernetes only.
+    cpus_reserved: float = 0.5  # cores set aside for it; up to ``cpus`` while others leave some
+    memory_reserved_mib: int = 0  # 0: all of ``memory_mib``; with less some may be evicted
+    node_selector: dict[str, str] = {}  # labels of the nodes that it may run on
+    tolerations: tuple[str, ...] = ()  # taints it bears: "gpu=true:NoSchedule", "gpu:NoExecute"
+    priority_class: str = ""
+    runtime_class: str = ""
+
+
+class GroupVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Files that groups share. Groups are those of the directory; their case does not matter."""
+
+    name: str
+    read: frozenset[str] = frozenset()
+    write: frozenset[str] = frozenset()  # who writes also reads
+
+
+class Mount(msgspec.Struct, frozen=True):
+    """A group's volume in one session, at ``/groups/<name>``."""
+
+    name: str
+    writable: bool
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -85,6 +108,9 @@ class Session(msgspec.Struct, frozen=True):
     profile: str
     name: str  # as the owner typed it; may be empty
     created_at: datetime  # UTC
+    volumes: tuple[Mount, ...] = ()  # of groups, sorted by name
+    gpus: tuple[str, ...] = ()  # devices leased to it, as the engine names them
+    groups: tuple[str, ...] = ()  # of the owner's, those whose sessions are counted
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -99,7 +125,9 @@ class Observed(msgspec.Struct, frozen=True):
     exit_code: int | None = None  # None: has not ended
     ended_at: datetime | None = None  # UTC
     message: str = ""  # the engine's reason, for the administrator
+    progress: str = ""  # what a start waits for, in words for the person who waits
     served: bool = False  # seen through Traefik; filled in by ``sessions``
+    refused: str = ""  # why the engine would not take it, as a sentence; filled in by ``sessions``
 
 
 class Phase(StrEnum):
@@ -110,6 +138,13 @@ class Phase(StrEnum):
     READY = "ready"
     STOPPING = "stopping"
     FAILED = "failed"
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where somebody stands in line for a session."""
+
+    position: int  # 1: next
+    waits_for: str  # "a free place", "a graphics card"
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -168,3 +203,8 @@ def object_name(instance: str, owner: UserId, name: str) -> str:
 def volume_name(instance: str, owner: UserId) -> str:
     """Name of the volume with a person's files; it outlives every session."""
     return f"{instance}-home-{slug(owner)}"
+
+
+def group_volume_name(instance: str, name: str) -> str:
+    """Name of the engine's volume with a group's files."""
+    return f"{instance}-group-{slug(name)}"

@@ -6,8 +6,9 @@ Only session ids, port numbers and configured host names stand in here.
 from __future__ import annotations
 
 import hashlib
+from urllib.parse import quote, unquote
 
-from controller.model import Profile, SessionId
+from controller.model import Profile, SessionId, UserId
 
 VERIFY_ALIASES = 16
 """Network aliases of the controller. Traefik's forwardAuth keeps two idle connections for each
@@ -42,15 +43,29 @@ def session_path(session_id: SessionId) -> str:
     return f"/s/{session_id}/"
 
 
+def user_header(uid: UserId) -> str:
+    """Return a person's id as it stands in a header: ASCII, and for plain names the name itself."""
+    return quote(uid, safe="@ ")
+
+
+def user_of_header(text: str) -> UserId:
+    """Return the person's id that ``user_header`` wrote."""
+    return UserId(unquote(text))
+
+
 def login_cookie(instance: str, *, secure: bool) -> str:
     """Name of the log-in cookie; browsers keep ``__Host-`` names from being set by others."""
     return f"{'__Host-' if secure else ''}{instance}-login"
 
 
+def verify_alias(session_id: SessionId) -> int:
+    """Return which of the controller's addresses a session is verified at, from 0."""
+    return hashlib.sha256(session_id.encode()).digest()[0] % VERIFY_ALIASES
+
+
 def verify_address(session_id: SessionId) -> str:
     """Return the forwardAuth address of a session, spread evenly over the aliases."""
-    alias = hashlib.sha256(session_id.encode()).digest()[0] % VERIFY_ALIASES
-    return f"http://verify-{alias}:{VERIFY_PORT}/verify/{session_id}"
+    return f"http://verify-{verify_alias(session_id)}:{VERIFY_PORT}/verify/{session_id}"
 
 
 def host_rule(hosts: tuple[str, ...]) -> str:
@@ -71,6 +86,11 @@ def traefik_labels(
     strip = f"traefik.http.middlewares.{session_id}-strip.stripprefix"
     service = f"traefik.http.services.{session_id}.loadbalancer"
     path = session_path(session_id)
+    middlewares = [f"{session_id}-auth"]
+    stripping: dict[str, str] = {}
+    if profile.strip_path:
+        middlewares.append(f"{session_id}-strip")
+        stripping[f"{strip}.prefixes"] = path.rstrip("/")
     return {
         "traefik.enable": "true",
         "traefik.docker.network": network,
@@ -78,14 +98,14 @@ def traefik_labels(
         f"{router}.rule": f"({host_rule(hosts)}) && PathPrefix(`{path}`)",
         f"{router}.priority": str(ROUTER_PRIORITY),
         f"{router}.service": session_id,
-        f"{router}.middlewares": f"{session_id}-auth,{session_id}-strip",
+        f"{router}.middlewares": ",".join(middlewares),
         f"{auth}.address": verify_address(session_id),
         f"{auth}.trustforwardheader": "false",
         f"{auth}.authrequestheaders": ",".join(AUTH_REQUEST_HEADERS),
         f"{auth}.authresponseheaders": ",".join(AUTH_RESPONSE_HEADERS),
         f"{auth}.addauthcookiestoresponse": cookie,
         f"{auth}.maxresponsebodysize": str(MAX_VERIFY_BODY),
-        f"{strip}.prefixes": path.rstrip("/"),
+        **stripping,
         f"{service}.server.port": str(profile.port),
         f"{service}.server.scheme": "http",
     }

@@ -11,12 +11,25 @@ from typing import Any
 
 from controller import labels, routing
 from controller.config import Settings
-from controller.model import Egress, Profile, Session, SessionId, UserId
+from controller.model import (
+    Egress,
+    Profile,
+    Session,
+    SessionId,
+    UserId,
+    group_volume_name,
+)
 
 _MIB = 1024 * 1024
 _CPU_PERIOD = 100_000  # microseconds; the kernel's default
 _TMP_MIB = 1024  # of /tmp, in memory
 _STOP_SECONDS = 10  # the engine's own grace when it shuts down by itself
+
+GROUPS_FOLDER = "/groups"
+"""Where the volumes of groups are in a session, each under its name."""
+
+OPENER = "volume-opener"
+"""``labels.COMPONENT`` of what ``volume_opener`` makes."""
 
 
 def network_name(instance: str, session_id: SessionId) -> str:
@@ -50,8 +63,17 @@ def container(
         "SLICERHUB_SESSION": session.id,
         "SLICERHUB_USER": session.owner,
     } | profile.environment
-    # Any cards of the engine's own choice; what the engine wants is named by its capability.
-    cards = [{"Driver": "", "Count": profile.gpus, "Capabilities": [["gpu"]]}]
+    mounts: list[dict[str, Any]] = [{"Type": "volume", "Source": volume, "Target": profile.home}]
+    mounts += [
+        {
+            "Type": "volume",
+            "Source": group_volume_name(settings.instance, mount.name),
+            "Target": f"{GROUPS_FOLDER}/{mount.name}",
+            "ReadOnly": not mount.writable,
+            "VolumeOptions": {"NoCopy": True},  # what an image has there is nobody's shared file
+        }
+        for mount in session.volumes
+    ]
     return {
         "Image": profile.image,
         "User": f"{profile.uid}:{profile.uid}",
@@ -63,7 +85,7 @@ def container(
         "StopTimeout": _STOP_SECONDS,
         "HostConfig": {
             "NetworkMode": network,
-            "Mounts": [{"Type": "volume", "Source": volume, "Target": profile.home}],
+            "Mounts": mounts,
             "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={_TMP_MIB}m"},  # noqa: S108
             "ReadonlyRootfs": profile.read_only,
             "CapDrop": ["ALL"],
@@ -74,7 +96,7 @@ def container(
             "MemorySwap": memory,
             "CpuPeriod": _CPU_PERIOD,
             "CpuQuota": int(profile.cpus * _CPU_PERIOD),
-            "DeviceRequests": cards if profile.gpus else [],
+            "DeviceRequests": _cards(session, profile),
             "PidsLimit": profile.pids,
             "ShmSize": profile.shm_mib * _MIB,
             "RestartPolicy": {"Name": "no"},
@@ -82,6 +104,17 @@ def container(
         },
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
     }
+
+
+def _cards(session: Session, profile: Profile) -> list[dict[str, Any]]:
+    if session.gpus:
+        wish: dict[str, Any] = {"DeviceIDs": list(session.gpus)}
+    elif profile.gpus:
+        wish = {"Count": profile.gpus}
+    else:
+        return []
+    # The engine finds the driver by the capability.
+    return [{"Driver": ""} | wish | {"Capabilities": [["gpu"]]}]
 
 
 def network(
@@ -115,6 +148,50 @@ def volume(name: str, owner: UserId, settings: Settings) -> dict[str, Any]:
             labels.INSTANCE: settings.instance,
             labels.SCHEMA: labels.SCHEMA_VERSION,
             labels.OWNER: owner,
+        },
+    }
+
+
+def group_volume(name: str, settings: Settings) -> dict[str, Any]:
+    """Return the body of ``POST /volumes/create`` for a group's files."""
+    return {
+        "Name": group_volume_name(settings.instance, name),
+        "Driver": "local",
+        "Labels": {
+            labels.INSTANCE: settings.instance,
+            labels.SCHEMA: labels.SCHEMA_VERSION,
+            labels.VOLUME: name,
+        },
+    }
+
+
+def volume_opener(name: str, image: str, settings: Settings) -> dict[str, Any]:
+    """Return the body of a container whose making lets everybody write to a group's volume.
+
+    A new volume is root's alone. Where a container is made with an empty volume over a folder of
+    its image, the engine gives the volume that folder's content and mode: /tmp is empty and
+    everybody's. The container is never started. A volume with anything in it stays as it is.
+    """
+    return {
+        "Image": image,
+        "Cmd": ["true"],  # an image may name no program, and the engine wants one
+        "Labels": {
+            labels.INSTANCE: settings.instance,
+            labels.SCHEMA: labels.SCHEMA_VERSION,
+            labels.COMPONENT: OPENER,
+            labels.VOLUME: name,
+        },
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Source": group_volume_name(settings.instance, name),
+                    "Target": "/tmp",  # noqa: S108 - a folder of the image, not of this machine
+                }
+            ],
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
         },
     }
 

@@ -7,7 +7,7 @@ answer. Implementations do I/O only: what they send is built in ``labels``, ``ro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -23,6 +23,15 @@ class Orchestrator(Protocol):
         Idempotent; mends what a crash left half made. Raises SessionExists or SessionStopping if
         the same owner has one of the same name, ImageRefused if the profile's image is missing
         or unsafe. After any error nothing of a session that did not exist before is left.
+        """
+        ...
+
+    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+        """Bring the profile's image to the engine if it is missing; returns once it is there.
+
+        ``tell`` gets the progress in words for the person who waits, from the event loop's
+        thread. Several callers share one transfer. Raises ImageRefused with the registry's words
+        if it cannot be had, or if there is no such profile.
         """
         ...
 

@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 import docker
+import docker.auth
 import docker.errors
+import docker.utils
+import msgspec
 import requests
 import structlog
 
@@ -28,22 +33,27 @@ from controller.config import Settings
 from controller.errors import EngineUnavailable, ImageRefused, NoGpu, SessionExists, SessionStopping
 from controller.manifests import docker as manifests
 from controller.model import (
+    Mount,
     Observed,
     Profile,
     Session,
     SessionId,
     Usage,
     UserId,
+    group_volume_name,
     object_name,
     parse_session_id,
     volume_name,
 )
+from controller.orchestrators.progress import BEGINNING, Progress
 
 _T = TypeVar("_T")
 _Facts = Mapping[str, Any]  # an object of the engine's API, as decoded JSON
 _Api = Any  # docker.APIClient, whose stubs know its answers only in part
 
 _THREADS = 16
+_TRANSFERS = 4  # at once, each with a thread for minutes
+_TELL_SECONDS = 0.5  # between two words on a transfer
 _SUBNET_TRIES = 8
 _RELIST_SECONDS = 30.0  # an event stream may stall without a word
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
@@ -51,6 +61,7 @@ _SETTLE_SECONDS = 0.3  # after which the engine's list agrees with its last even
 _RETRY_SECONDS = 1.0
 _EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
 _STOPPING = ".stopping"
+_VOLUME_LABELS = (labels.INSTANCE, labels.VOLUME)
 
 _log = structlog.get_logger("docker")
 
@@ -67,11 +78,15 @@ class DockerOrchestrator:
         self._subnets = anyio.Lock()
         self._samples: dict[SessionId, tuple[datetime, int]] = {}
         self._ended: dict[str, _Facts] = {}  # what inspect said of containers that ended: final
+        self._transfers: dict[str, _Transfer] = {}  # by image
+        self._transfer_limiter = anyio.CapacityLimiter(_TRANSFERS)
 
     async def ensure(self, session: Session) -> None:
         """See Orchestrator."""
         profile = await self._checked_profile(session.profile)
         volume = await self._ensure_volume(session.owner)
+        for mount in session.volumes:
+            await self._ensure_group_volume(mount, profile)
         network = manifests.network_name(self._settings.instance, session.id)
         existed = await self._exists(session)
         try:
@@ -123,6 +138,29 @@ class DockerOrchestrator:
             )
         return name
 
+    async def _ensure_group_volume(self, mount: Mount, profile: Profile) -> None:
+        name = group_volume_name(self._settings.instance, mount.name)
+        body = manifests.group_volume(mount.name, self._settings)
+        found = await self._call(
+            lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
+        )
+        theirs: _Facts = found.get("Labels") or {}
+        if any(theirs.get(label) != body["Labels"][label] for label in _VOLUME_LABELS):
+            raise EngineUnavailable(
+                f"The volume {name} is not labelled as the group volume {mount.name}. Nothing is "
+                "mounted; the administrator must look at it."
+            )
+        # Whether this has been done before cannot be asked for; doing it again is harmless.
+        opener = manifests.volume_opener(mount.name, profile.image, self._settings)
+        with anyio.CancelScope(shield=True):
+            made = await self._call(lambda api: api.create_container_from_config(opener))
+            await self._remove_container(str(made["Id"]))
+
+    async def _remove_openers(self) -> None:
+        """Remove what a crash left; one of another controller has done its work once it is seen."""
+        for one in await self._ours(f"{labels.COMPONENT}={manifests.OPENER}"):
+            await self._remove_container(str(one["Id"]))
+
     async def _ensure_network(self, session: Session, profile: Profile) -> None:
         docker_settings = self._settings.docker
         name = manifests.network_name(self._settings.instance, session.id)
@@ -163,6 +201,43 @@ class DockerOrchestrator:
                 )
             except _ConflictError:
                 continue  # joined by another call meanwhile
+
+    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+        """See Orchestrator."""
+        image = self._profile(profile_id).image
+        if await self._image(image) is not None:
+            return
+        transfer = self._transfers.setdefault(image, _Transfer())
+        transfer.listeners.append(tell)
+        try:
+            if transfer.text:
+                tell(transfer.text)
+            async with transfer.lock:
+                # Somebody else may have been at it while this one waited.
+                if transfer.refusal:
+                    raise ImageRefused(transfer.refusal)
+                if await self._image(image) is None:
+                    await self._fetch(image, transfer)
+        finally:
+            transfer.listeners.remove(tell)
+            if not transfer.listeners:
+                del self._transfers[image]
+
+    async def _fetch(self, image: str, transfer: _Transfer) -> None:
+        transfer.tell(BEGINNING)
+        try:
+            await anyio.to_thread.run_sync(
+                partial(_fetch, self._settings, image, transfer),
+                abandon_on_cancel=True,
+                limiter=self._transfer_limiter,
+            )
+        except ImageRefused as error:
+            transfer.refusal = error.cause
+            raise
+        except EngineUnavailable as error:
+            await self.ping()  # raises if it is the engine that is away
+            transfer.refusal = f"The image {image} cannot be fetched: {_words_of(error)}"
+            raise ImageRefused(transfer.refusal) from error
 
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
         """See Orchestrator."""
@@ -225,9 +300,13 @@ class DockerOrchestrator:
         async with anyio.create_task_group() as group, send, receive:
             group.start_soon(events.run)
             patience = _RELIST_SECONDS
+            tidy = False
             try:
                 while True:
                     try:
+                        if not tidy:
+                            await self._remove_openers()
+                            tidy = True
                         snapshot = await self.list()
                     except EngineUnavailable as error:
                         _log.warning("engine_unavailable", error=str(error))
@@ -280,14 +359,12 @@ class DockerOrchestrator:
         await self._call(lambda api: api.ping())
 
     async def _checked_profile(self, profile_id: str) -> Profile:
-        profile = self._settings.profile(profile_id)
-        if profile is None:
-            raise ImageRefused(f"There is no profile {profile_id} any more.")
-        image = await self._gone_is_fine(lambda api: api.inspect_image(profile.image))
+        profile = self._profile(profile_id)
+        image = await self._image(profile.image)
         if image is None:
             raise ImageRefused(
                 f"The image {profile.image} of the profile {profile.id} is not on this server. "
-                "The administrator must build or pull it."
+                "It must be built there, or be reachable in its registry."
             )
         own: _Facts = image["Config"].get("Labels") or {}
         if any(str(name).lower().startswith("traefik.") for name in own):
@@ -301,6 +378,15 @@ class DockerOrchestrator:
                 "NVIDIA container toolkit, or set gpus = 0."
             )
         return profile
+
+    def _profile(self, profile_id: str) -> Profile:
+        profile = self._settings.profile(profile_id)
+        if profile is None:
+            raise ImageRefused(f"There is no profile {profile_id} any more.")
+        return profile
+
+    async def _image(self, image: str) -> _Facts | None:
+        return await self._gone_is_fine(lambda api: api.inspect_image(image))
 
     def _container_name(self, session: Session) -> str:
         return object_name(self._settings.instance, session.owner, session.name)
@@ -346,6 +432,22 @@ class DockerOrchestrator:
             if self._client is not None:
                 self._client.close()
                 self._client = None
+
+
+class _Transfer:
+    """An image on its way to the engine, and those who wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = anyio.Lock()  # whoever holds it fetches
+        self.listeners: list[Callable[[str], None]] = []
+        self.text = ""
+        self.refusal = ""  # why it cannot be had
+
+    def tell(self, text: str) -> None:
+        if text != self.text:
+            self.text = text
+            for listener in self.listeners:
+                listener(text)
 
 
 class _Events:
@@ -428,6 +530,27 @@ def observe(
             session = labels.decode(one["Labels"])
             seen[session_id] = Observed(session=session, complete=False, orphan=True)
     return list(seen.values())
+
+
+class _AuthFile(msgspec.Struct):
+    auths: dict[str, dict[str, str]] = {}
+
+
+def registry_auth(text: str, image: str) -> str | None:
+    """Return the ``X-Registry-Auth`` header for the image's registry, if the file knows it.
+
+    ``text``: a file like Docker's config.json. Raises ValueError if it is not; its message holds
+    nothing of the file.
+    """
+    registry, _ = docker.auth.resolve_repository_name(image)
+    auth: Any = docker.auth
+    try:
+        auths = msgspec.json.decode(text, type=_AuthFile).auths
+        config = auth.AuthConfig({"auths": auth.parse_auth(auths)})
+    except ValueError as error:
+        raise ValueError("it is not like Docker's config.json") from error
+    found: _Facts | None = config.resolve_authconfig(registry)
+    return auth.encode_header(found).decode() if found else None
 
 
 def offers_gpu(info: _Facts) -> bool:
@@ -513,10 +636,70 @@ def _mapped() -> Generator[None, None, None]:
         ) from error
 
 
+def _words_of(error: EngineUnavailable) -> str:
+    if isinstance(error.__cause__, requests.RequestException):
+        return f"the transfer broke off ({error.__cause__})."
+    return str(error)
+
+
 def _connect_engine(settings: Settings) -> _Api:
     return docker.APIClient(
         base_url=settings.docker.host, version="auto", timeout=settings.docker.timeout_seconds
     )
+
+
+def _fetch(settings: Settings, image: str, transfer: _Transfer) -> None:
+    """Bring an image to the engine. For a thread that the event loop has started."""
+    progress = Progress()
+    told = 0.0
+    headers = _auth_headers(settings.docker.registry_auth_file, image)
+    with _mapped(), contextlib.closing(_connect_engine(settings)) as api:
+        silence = settings.docker.registry_silence_seconds
+        for message in _messages(api, image=image, headers=headers, silence=silence):
+            anyio.from_thread.check_cancelled()
+            progress.hear(message)
+            now = time.monotonic()
+            if now - told >= _TELL_SECONDS:
+                told = now
+                anyio.from_thread.run_sync(transfer.tell, progress.text)
+
+
+def _auth_headers(path: str, image: str) -> dict[str, str]:
+    if not path:
+        return {}
+    try:
+        header = registry_auth(Path(path).read_text(encoding="utf-8"), image)
+    except (OSError, ValueError) as error:
+        raise ImageRefused(
+            f"docker.registry_auth_file: {path} cannot be read ({error}). Correct it."
+        ) from error
+    return {"X-Registry-Auth": header} if header else {}
+
+
+def _messages(
+    api: _Api, *, image: str, headers: Mapping[str, str], silence: int
+) -> Generator[_Facts, None, None]:
+    """Yield what the engine tells while it fetches; raises ImageRefused with its last word.
+
+    Not by the client's own method, which would wait for ever for a registry that falls silent.
+    """
+    repository, tag = docker.utils.parse_repository_tag(image)
+    with api.post(
+        f"{api.base_url}/v{api.api_version}/images/create",
+        params={"fromImage": repository, "tag": tag or "latest"},
+        headers=headers,
+        stream=True,
+        timeout=silence,
+    ) as response:
+        try:
+            response.raise_for_status()
+        except requests.HTTPError as error:
+            docker.errors.create_api_error_from_http_exception(error)  # raises its own
+        for line in filter(None, response.iter_lines()):
+            message: _Facts = msgspec.json.decode(line)
+            if "error" in message:
+                raise ImageRefused(f"The image {image} cannot be fetched: {message['error']}")
+            yield message
 
 
 def _create_network(api: _Api, *, body: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ told to behave badly the way a real engine does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -17,6 +17,14 @@ from controller.errors import ImageRefused, SessionExists, SessionStopping
 from controller.model import Observed, Session, SessionId, Usage, object_name
 
 
+class Fetch(msgspec.Struct, frozen=True):
+    """How fetching a profile's program goes."""
+
+    told: tuple[str, ...] = ()
+    hold: anyio.Event | None = None  # after telling, it goes on once this is set
+    refusal: str = ""  # the registry's words; empty: it is had
+
+
 class MemoryOrchestrator:
     """See Orchestrator."""
 
@@ -25,6 +33,8 @@ class MemoryOrchestrator:
         self._settings = settings
         self._sessions: dict[SessionId, Observed] = {}
         self._changed = anyio.Event()
+        self.missing: dict[str, Fetch] = {}
+        """Profiles whose program is not there, by their ids, and what fetching it does."""
 
     def _put(self, observed: Observed) -> None:
         self._sessions[observed.session.id] = observed
@@ -48,6 +58,21 @@ class MemoryOrchestrator:
         seen = self._sessions.get(session.id)
         if seen is None or not (seen.running or seen.exit_code is not None):
             self._put(Observed(session=session, running=True))
+
+    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+        """See Orchestrator."""
+        self._known(profile_id)
+        script = self.missing.get(profile_id)
+        await anyio.lowlevel.checkpoint()
+        if script is None:
+            return
+        for text in script.told:
+            tell(text)
+        if script.hold is not None:
+            await script.hold.wait()
+        if script.refusal:
+            raise ImageRefused(script.refusal)
+        self.missing.pop(profile_id, None)
 
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
         """See Orchestrator."""
@@ -87,6 +112,11 @@ class MemoryOrchestrator:
 
     async def check(self, profile_id: str) -> None:
         """See Orchestrator."""
+        self._known(profile_id)
+        if profile_id in self.missing:
+            raise ImageRefused(f"The program of the profile {profile_id} is not there.")
+
+    def _known(self, profile_id: str) -> None:
         if self._settings.profile(profile_id) is None:
             raise ImageRefused(f"There is no profile {profile_id}.")
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
+from controller.config import Settings
 from controller.model import Observed, Session
 from controller.orchestrators import Orchestrator
 from controller.orchestrators.docker import DockerOrchestrator
-from controller.orchestrators.memory import MemoryOrchestrator
+from controller.orchestrators.memory import Fetch, MemoryOrchestrator
 from tests.engine import Lab, lab
+from tests.registry import forget, publish, registry
 
 DEADLINE = 90.0  # seconds; the machine may be busy with other things
 
@@ -19,10 +22,12 @@ DEADLINE = 90.0  # seconds; the machine may be busy with other things
 class MemoryEngine:
     """The engine in memory, and how things happen in it."""
 
-    def __init__(self, made: Lab) -> None:
+    measures = True
+
+    def __init__(self, settings: Settings) -> None:
         """Begin empty, with the profiles of the real one."""
-        self.settings = made.settings
-        self.orchestrator = MemoryOrchestrator(made.settings)
+        self.settings = settings
+        self.orchestrator = MemoryOrchestrator(settings)
 
     async def end(self, session: Session) -> Session:
         """Make a session whose program ends by itself with exit code 3 after saying "last"."""
@@ -34,10 +39,12 @@ class MemoryEngine:
 class DockerEngine:
     """The real engine, and how things happen in it."""
 
-    def __init__(self, made: Lab) -> None:
+    measures = True
+
+    def __init__(self, made: Lab, settings: Settings) -> None:
         """Use this instance."""
-        self.settings = made.settings
-        self.orchestrator: DockerOrchestrator = made.orchestrator()
+        self.settings = settings
+        self.orchestrator: DockerOrchestrator = made.orchestrator(settings)
 
     async def end(self, session: Session) -> Session:
         """Make a session whose program ends by itself with exit code 3 after saying "last"."""
@@ -76,4 +83,47 @@ async def engine(
 ) -> MemoryEngine | DockerEngine:
     """Give each engine in turn."""
     assert anyio_backend == "asyncio"
-    return MemoryEngine(docker_lab) if request.param == "memory" else DockerEngine(docker_lab)
+    if request.param == "memory":
+        return MemoryEngine(docker_lab.settings)
+    return DockerEngine(docker_lab, docker_lab.settings)
+
+
+@pytest.fixture(scope="module")
+def remote_image(
+    engine_lab: Lab,
+    tmp_path_factory: pytest.TempPathFactory,
+    free_tcp_port_factory: Callable[[], int],
+) -> Generator[str, None, None]:
+    """Give the name of an image that is in a real registry."""
+    with registry(tmp_path_factory.mktemp("registry"), free_tcp_port_factory()) as address:
+        name = f"{address}/{engine_lab.instance}:remote"
+        publish(engine_lab.api, name)
+        yield name
+        forget(engine_lab.api, name)
+
+
+def with_remote(made: Lab, image: str) -> Settings:
+    """Return the lab's settings with the profiles "remote", of this image, and "nowhere"."""
+    good = made.settings.profiles[0]
+    remote = replace(good, id="remote", image=image, default=False)
+    nowhere = replace(remote, id="nowhere", image=f"{image}-none")
+    return replace(made.settings, profiles=(*made.settings.profiles, remote, nowhere))
+
+
+@pytest.fixture(params=["memory", "docker"])
+async def distant_engine(
+    request: pytest.FixtureRequest, docker_lab: Lab, remote_image: str, anyio_backend: str
+) -> MemoryEngine | DockerEngine:
+    """Give each engine in turn, with two profiles whose programs it has not got.
+
+    That of "remote" can be fetched; that of "nowhere" cannot.
+    """
+    assert anyio_backend == "asyncio"
+    settings = with_remote(docker_lab, remote_image)
+    if request.param == "memory":
+        engine = MemoryEngine(settings)
+        engine.orchestrator.missing["remote"] = Fetch(told=("Fetching the program",))
+        engine.orchestrator.missing["nowhere"] = Fetch(refusal="manifest unknown")
+        return engine
+    forget(docker_lab.api, remote_image)
+    return DockerEngine(docker_lab, settings)

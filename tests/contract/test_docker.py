@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,10 +19,12 @@ from msgspec.structs import replace
 from controller import labels
 from controller.errors import EngineUnavailable, ImageRefused, NoGpu, SessionStopping
 from controller.manifests import docker as manifests
-from controller.model import Observed, Session, volume_name
-from controller.orchestrators.docker import DockerOrchestrator, offers_gpu
+from controller.model import Mount, Observed, Session, group_volume_name, volume_name
+from controller.orchestrators.docker import DockerOrchestrator, offers_gpu, registry_auth
 from tests import samples
-from tests.engine import Lab
+from tests.contract.conftest import with_remote
+from tests.engine import BASE, Lab
+from tests.registry import PASSWORD, USER, forget, publish, registry
 
 pytestmark = pytest.mark.anyio
 
@@ -156,6 +162,264 @@ async def test_files_outlive_sessions(docker_lab: Lab, orchestrator: DockerOrche
     command = "cat /home/slicer/note 2>&1"
     assert docker_lab.run(session(2, name="other"), command) == "mine\n"
     assert "No such file" in docker_lab.run(session(3, owner="bob"), command)
+
+
+ATLAS = Mount("atlas", writable=False)
+ATLAS_WRITABLE = Mount("atlas", writable=True)
+
+
+def open_volumes(lab: Lab) -> list[str]:
+    """Return the containers that were made to open a volume."""
+    wanted = [
+        f"{labels.INSTANCE}={lab.instance}",
+        f"{labels.COMPONENT}={manifests.OPENER}",
+    ]
+    return [str(one["Id"]) for one in lab.api.containers(all=True, filters={"label": wanted})]
+
+
+async def test_group_volume(docker_lab: Lab, orchestrator: DockerOrchestrator) -> None:
+    """A new volume of a group can be written by who may, is read by the others, and stays."""
+    writer = replace(session(1), volumes=(ATLAS_WRITABLE,))
+    reader = replace(session(2, owner="bob"), volumes=(ATLAS,))
+    await orchestrator.ensure(reader)
+    await orchestrator.ensure(writer)
+    await orchestrator.ensure(session(3, owner="carol"))
+    note = "id -u; mkdir /groups/atlas/study && echo ours > /groups/atlas/study/note && echo done"
+    assert docker_lab.run(writer, note) == "1000\ndone\n"
+    said = docker_lab.run(
+        reader, "cat /groups/atlas/study/note; touch /groups/atlas/x /groups/atlas/study/note 2>&1"
+    )
+    assert said.startswith("ours\n")
+    assert said.count("Read-only file system") == 2
+    assert "No such file" in docker_lab.run(session(3, owner="carol"), "ls /groups/atlas 2>&1")
+    assert open_volumes(docker_lab) == []
+    found = docker_lab.api.inspect_volume(group_volume_name(docker_lab.instance, "atlas"))
+    assert found["Labels"] == {
+        labels.INSTANCE: docker_lab.instance,
+        labels.SCHEMA: "1",
+        labels.VOLUME: "atlas",
+    }
+    for one in (writer, reader):
+        await orchestrator.remove(one.id, grace=NO_GRACE)
+    again = replace(session(4, owner="dora"), volumes=(ATLAS_WRITABLE,))
+    await docker_lab.orchestrator().ensure(again)
+    assert docker_lab.run(again, "cat /groups/atlas/study/note") == "ours\n"
+    assert docker_lab.run(again, "rm -r /groups/atlas/study && echo gone") == "gone\n"
+
+
+async def test_a_filled_group_volume_stays_as_it_is(
+    docker_lab: Lab, orchestrator: DockerOrchestrator
+) -> None:
+    """What an administrator has put into a group's volume, and who may use it, is not changed."""
+    body = manifests.group_volume("atlas", docker_lab.settings)
+    docker_lab.api.create_volume(body["Name"], labels=body["Labels"])
+    command = "mkdir /v/brain && chown 1000:2000 /v && chmod 2750 /v"
+    await anyio.run_process(
+        ["docker", "run", "--rm", "-v", f"{body['Name']}:/v", BASE, "sh", "-c", command]
+    )
+    made = replace(session(), volumes=(ATLAS_WRITABLE,))
+    await orchestrator.ensure(made)
+    said = docker_lab.run(made, "stat -c '%u:%g %a' /groups/atlas; ls /groups/atlas")
+    assert said == "1000:2000 2750\nbrain\n"
+
+
+async def test_crash_while_a_volume_is_opened(
+    docker_lab: Lab, orchestrator: DockerOrchestrator
+) -> None:
+    """What opens a volume is never taken for a session, and goes away if a crash left it."""
+    profile = docker_lab.settings.profile("good")
+    assert profile is not None
+    body = manifests.group_volume("atlas", docker_lab.settings)
+    docker_lab.api.create_volume(body["Name"], labels=body["Labels"])
+    docker_lab.api.create_container_from_config(
+        manifests.volume_opener("atlas", profile.image, docker_lab.settings)
+    )
+    assert await orchestrator.list() == []
+    assert len(open_volumes(docker_lab)) == 1
+    await watch_once(orchestrator)
+    assert open_volumes(docker_lab) == []
+    made = replace(session(), volumes=(ATLAS_WRITABLE,))
+    await orchestrator.ensure(made)
+    assert docker_lab.run(made, "touch /groups/atlas/x && echo done") == "done\n"
+
+
+async def watch_once(orchestrator: DockerOrchestrator) -> None:
+    """Watch an engine without sessions until it has been looked at."""
+    with anyio.CancelScope() as scope, anyio.fail_after(DEADLINE):
+        async for snapshot in orchestrator.watch():
+            assert snapshot == []
+            scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {},
+        {labels.INSTANCE: "other", labels.VOLUME: "atlas"},
+        {labels.VOLUME: "cases"},
+        {labels.OWNER: "alice"},
+    ],
+)
+async def test_somebody_elses_group_volume(
+    docker_lab: Lab, orchestrator: DockerOrchestrator, strange: dict[str, str]
+) -> None:
+    """A volume of that name that is not labelled as this group's is never mounted."""
+    name = group_volume_name(docker_lab.instance, "atlas")
+    docker_lab.api.create_volume(name, labels={labels.INSTANCE: docker_lab.instance} | strange)
+    try:
+        with pytest.raises(EngineUnavailable, match="is not labelled as the group volume atlas"):
+            await orchestrator.ensure(replace(session(), volumes=(ATLAS,)))
+        assert docker_lab.containers() == []
+        assert docker_lab.networks() == []
+    finally:
+        docker_lab.api.remove_volume(name)
+
+
+async def test_leased_cards(docker_lab: Lab, orchestrator: DockerOrchestrator) -> None:
+    """The engine is asked for exactly the leased cards, and tells which they were."""
+    made = replace(session(profile="card"), gpus=("0", "GPU-3f2e"))
+    make_network(docker_lab, made)
+    make_container(docker_lab, made)
+    (request,) = docker_lab.inspect(made)["HostConfig"]["DeviceRequests"]
+    assert request["DeviceIDs"] == ["0", "GPU-3f2e"]
+    assert not request["Count"]
+    assert request["Capabilities"] == [["gpu"]]
+    assert await orchestrator.list() == [Observed(made, complete=False)]
+
+
+async def test_one_transfer(docker_lab: Lab, remote_image: str) -> None:
+    """Four who need the same program are served by one transfer, whose progress all can follow."""
+    forget(docker_lab.api, remote_image)
+    orchestrator = docker_lab.orchestrator(with_remote(docker_lab, remote_image))
+    since = int(time.time())
+    told: list[str] = []
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(orchestrator.fetch, "remote", told.append)
+    events = docker_lab.api.events(
+        since=since,
+        until=int(time.time()) + 1,
+        filters={"type": "image", "event": "pull", "image": remote_image},
+        decode=True,
+    )
+    assert len(list(events)) == 1
+    assert told[:4] == ["Fetching the program"] * 4
+
+
+async def test_a_fetch_is_broken_off(docker_lab: Lab, remote_image: str) -> None:
+    """Where the one who began gives up, the next in line goes on."""
+    forget(docker_lab.api, remote_image)
+    orchestrator = docker_lab.orchestrator(with_remote(docker_lab, remote_image))
+    first = anyio.CancelScope()
+
+    async def give_up() -> None:
+        with first:
+            await orchestrator.fetch("remote", lambda _: first.cancel())
+
+    told: list[str] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(give_up)
+        group.start_soon(orchestrator.fetch, "remote", told.append)
+    assert first.cancelled_caught
+    await orchestrator.check("remote")
+
+
+async def test_a_private_registry(docker_lab: Lab, tmp_path: Path, free_tcp_port: int) -> None:
+    """With its name and password in a file the hub fetches from a private registry, else not."""
+    with registry(tmp_path, free_tcp_port, private=True) as address:
+        image = f"{address}/{docker_lab.instance}:remote"
+        publish(docker_lab.api, image, auth={"username": USER, "password": PASSWORD})
+        forget(docker_lab.api, image)
+        settings = with_remote(docker_lab, image)
+        accounts = tmp_path / "accounts.json"
+        known = replace(settings, docker=replace(settings.docker, registry_auth_file=str(accounts)))
+        with pytest.raises(ImageRefused) as caught:
+            await docker_lab.orchestrator(settings).fetch("remote", lambda _: None)
+        assert "no basic auth credentials" in caught.value.cause
+        with pytest.raises(ImageRefused) as caught:
+            await docker_lab.orchestrator(known).fetch("remote", lambda _: None)
+        assert f"docker.registry_auth_file: {accounts} cannot be read" in caught.value.cause
+        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        accounts.write_text(json.dumps({"auths": {address: {"auth": pair}}, "credsStore": "x"}))
+        try:
+            await docker_lab.orchestrator(known).fetch("remote", lambda _: None)
+            await docker_lab.orchestrator(known).check("remote")
+        finally:
+            forget(docker_lab.api, image)
+
+
+async def test_giving_up_takes_no_patience(docker_lab: Lab) -> None:
+    """Who does not want to wait for a silent registry any more is free at once."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
+        image = f"127.0.0.1:{deaf.getsockname()[1]}/slicerhub-test:remote"
+        settings = with_remote(docker_lab, image)
+        patient = replace(settings.docker, registry_silence_seconds=3600)
+        orchestrator = docker_lab.orchestrator(replace(settings, docker=patient))
+        with anyio.fail_after(DEADLINE), anyio.move_on_after(0.5) as tired:
+            await orchestrator.fetch("remote", lambda _: None)
+    assert tired.cancelled_caught
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_no_registry(docker_lab: Lab, free_tcp_port: int, *, silent: bool) -> None:
+    """A registry that is away, or takes calls and never answers, is given up, and it is said."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:
+        port = deaf.getsockname()[1] if silent else free_tcp_port
+        settings = with_remote(docker_lab, f"127.0.0.1:{port}/slicerhub-test:remote")
+        impatient = replace(settings.docker, registry_silence_seconds=2)
+        orchestrator = docker_lab.orchestrator(replace(settings, docker=impatient))
+        with anyio.fail_after(DEADLINE), pytest.raises(ImageRefused) as caught:
+            await orchestrator.fetch("remote", lambda _: None)
+    expected = "timed out" if silent else "connection refused"
+    assert expected in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    ("text", "image", "account"),
+    [
+        ("{}", "registry.example.org/a", None),
+        ('{"auths": {"other.example.org": {"auth": "YTpi"}}}', "registry.example.org/a", None),
+        (
+            '{"auths": {"registry.example.org": {"auth": "YTpi"}}}',
+            "registry.example.org/a:1",
+            ("a", "b"),
+        ),
+        (
+            '{"auths": {"https://index.docker.io/v1/": {"auth": "YTpiOmM="}}}',
+            "debian:bookworm-slim",
+            ("a", "b:c"),
+        ),
+        ('{"auths": {"localhost:5000": {}}}', "localhost:5000/a@sha256:00", None),
+    ],
+)
+def test_registry_auth(text: str, image: str, account: tuple[str, str] | None) -> None:
+    """The account for an image is that of its registry, and no other's."""
+    header = registry_auth(text, image)
+    if account is None:
+        assert header is None
+        return
+    assert header is not None
+    found = json.loads(base64.urlsafe_b64decode(header))
+    assert (found["username"], found["password"]) == account
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "secret",
+        '{"auths": 5}',
+        '{"auths": {"a": "secret"}}',
+        '{"auths": {"a": {"auth": 5}}}',
+        '{"auths": {"a": {"auth": "secret"}}}',
+        '{"auths": {"a": {"auth": "c2VjcmV0"}}}',
+    ],
+)
+def test_unreadable_accounts(text: str) -> None:
+    """A file that is no list of accounts is called so, and nothing of it is repeated."""
+    with pytest.raises(ValueError, match="like Docker's config") as caught:
+        registry_auth(text, "a/b")
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("profile", ["missing", "routed", "broken"])
@@ -410,6 +674,7 @@ async def all_calls(orchestrator: DockerOrchestrator) -> None:
         lambda: orchestrator.get(session().id),
         lambda: orchestrator.usage(session().id),
         lambda: orchestrator.check("good"),
+        lambda: orchestrator.fetch("good", list[str]().append),
     )
     with anyio.fail_after(DEADLINE):
         for call in calls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
@@ -9,10 +10,11 @@ from typing import Protocol, cast
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from controller.config import Settings
 from controller.errors import ImageRefused, SessionExists
-from controller.model import Observed, Session, SessionId, Usage
+from controller.model import Mount, Observed, Session, SessionId, Usage
 from controller.orchestrators import Orchestrator
 from tests import samples
 
@@ -26,6 +28,7 @@ class Engine(Protocol):
     """An engine under test."""
 
     settings: Settings
+    measures: bool  # it can tell what a session takes
 
     @property
     def orchestrator(self) -> Orchestrator:
@@ -48,8 +51,8 @@ async def test_ensure(engine: Engine) -> None:
     """A session that was started runs, is whole, and is exactly what it was started as."""
     made = session()
     await engine.orchestrator.ensure(made)
-    for seen in (await engine.orchestrator.get(made.id), *await engine.orchestrator.list()):
-        assert seen == Observed(session=made, running=True)
+    await running(engine, made)
+    assert await engine.orchestrator.get(made.id) == Observed(session=made, running=True)
 
 
 async def test_nothing_there(engine: Engine) -> None:
@@ -67,7 +70,7 @@ async def test_ensure_again(engine: Engine) -> None:
     async with anyio.create_task_group() as group:
         for _ in range(3):
             group.start_soon(engine.orchestrator.ensure, made)
-    assert await engine.orchestrator.list() == [Observed(session=made, running=True)]
+    await running(engine, made)
 
 
 async def test_one_session_of_a_name(engine: Engine) -> None:
@@ -102,10 +105,7 @@ async def test_twenty_at_once(engine: Engine) -> None:
             group.start_soon(launch, number)
     assert len(made) == 1
     assert refused == made * 19
-    (seen,) = await engine.orchestrator.list()
-    assert seen.session.id == made[0]
-    assert seen.running
-    assert seen.complete
+    await running(engine, replace(session(), id=made[0]))
 
 
 async def test_refused_profiles(engine: Engine) -> None:
@@ -116,6 +116,51 @@ async def test_refused_profiles(engine: Engine) -> None:
         await engine.orchestrator.check("gone")
     await engine.orchestrator.check("good")
     assert await engine.orchestrator.list() == []
+
+
+async def test_volumes_are_remembered(engine: Engine) -> None:
+    """Which files of groups a session was given is known from the engine alone."""
+    made = replace(
+        session(), volumes=(Mount("atlas", writable=False), Mount("cases", writable=True))
+    )
+    await engine.orchestrator.ensure(made)
+    await running(engine, made)
+
+
+async def test_fetch(distant_engine: Engine) -> None:
+    """A program that is not there is fetched, which can be followed in words, and then starts."""
+    orchestrator, told = distant_engine.orchestrator, list[str]()
+    for call in (orchestrator.check("remote"), orchestrator.ensure(session(profile="remote"))):
+        with pytest.raises(ImageRefused):
+            await call
+    await orchestrator.fetch("remote", told.append)
+    assert told
+    assert not re.search("image|container|pull", " ".join(told), re.IGNORECASE)
+    await orchestrator.check("remote")
+    await orchestrator.ensure(session(profile="remote"))
+    told.clear()
+    await orchestrator.fetch("remote", told.append)
+    await orchestrator.fetch("good", told.append)
+    assert not told
+
+
+async def test_fetch_at_once(distant_engine: Engine) -> None:
+    """Of many who need the same program, each hears of it and each can start it afterwards."""
+    told: dict[int, list[str]] = {number: [] for number in range(4)}
+    async with anyio.create_task_group() as group:
+        for one in told.values():
+            group.start_soon(distant_engine.orchestrator.fetch, "remote", one.append)
+    assert all(told.values())
+    await distant_engine.orchestrator.check("remote")
+
+
+async def test_nothing_to_fetch(distant_engine: Engine) -> None:
+    """A program that cannot be had is refused, with the reason for the administrator."""
+    with pytest.raises(ImageRefused, match="Tell the administrator") as caught:
+        await distant_engine.orchestrator.fetch("nowhere", lambda _: None)
+    assert "manifest unknown" in caught.value.cause
+    with pytest.raises(ImageRefused):
+        await distant_engine.orchestrator.fetch("gone", lambda _: None)
 
 
 async def test_remove(engine: Engine) -> None:
@@ -170,9 +215,15 @@ async def test_an_ended_session_is_not_started_again(engine: Engine) -> None:
 
 
 async def test_usage(engine: Engine) -> None:
-    """What a running session takes is known after a while, as numbers that can be."""
+    """What a running session takes is known after a while, as numbers that can be.
+
+    An engine that cannot measure says that it does not know.
+    """
     made = session()
     await engine.orchestrator.ensure(made)
+    if not engine.measures:
+        assert await engine.orchestrator.usage(made.id) is None
+        return
     found: Usage | None = None
     with anyio.fail_after(DEADLINE):
         while found is None:
@@ -214,6 +265,19 @@ async def test_ping(engine: Engine) -> None:
 def as_generator(orchestrator: Orchestrator) -> AsyncGenerator[Sequence[Observed], None]:
     """Return the watch as what it is, so that it can be closed."""
     return cast("AsyncGenerator[Sequence[Observed], None]", orchestrator.watch())
+
+
+async def running(engine: Engine, made: Session) -> None:
+    """Wait until this session is all that there is, runs and is whole."""
+    expected = [Observed(session=made, running=True)]
+    seen: Sequence[Observed] = ()
+    with anyio.move_on_after(DEADLINE):
+        while True:
+            seen = await engine.orchestrator.list()
+            if seen == expected:
+                break
+            await anyio.sleep(0.05)
+    assert seen == expected
 
 
 def ids(snapshots: list[Sequence[Observed]]) -> set[SessionId] | None:

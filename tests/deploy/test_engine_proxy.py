@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import docker
@@ -14,10 +16,12 @@ import msgspec
 import pytest
 from docker.errors import ImageNotFound
 
-from controller.config import SLICER, Settings
+from controller.config import SLICER, Docker, Settings
 from controller.manifests import docker as manifests
-from controller.model import Session, SessionId, UserId
+from controller.model import Mount, Session, SessionId, UserId
+from controller.orchestrators.docker import DockerOrchestrator
 from tests.deploy.conftest import Answer, Proxy, Untyped
+from tests.registry import PASSWORD, USER, forget, publish, registry
 
 DENIED = 403
 
@@ -27,6 +31,8 @@ class Bodies(NamedTuple):
 
     network: dict[str, Any]
     volume: dict[str, Any]
+    group_volume: dict[str, Any]
+    opener: dict[str, Any]
     container: dict[str, Any]
 
 
@@ -40,12 +46,16 @@ def bodies(name: str = "") -> Bodies:
         profile=profile.id,
         name=name,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        volumes=(Mount(f"x{uuid.uuid4().hex[:8]}", writable=False),),
     )
+    shared = session.volumes[0].name
     volume = f"slicerhub-test-{uuid.uuid4().hex[:8]}"
     container = manifests.container(session, profile, settings, volume=volume)
     return Bodies(
         manifests.network(session, profile, settings, subnet="10.234.0.0/28"),
         manifests.volume(volume, session.owner, settings),
+        manifests.group_volume(shared, settings),
+        manifests.volume_opener(shared, profile.image, settings),
         container | {"Cmd": ["sleep", "600"]},
     )
 
@@ -81,6 +91,7 @@ def test_the_whole_life_of_a_session(
     body = bodies('Größe ("host": 1) {"Privileged": true} 頭')
     name = body.network["Name"]
     volume = body.volume["Name"]
+    shared = body.group_volume["Name"]
     try:
         assert controller_proxy.ask("GET", "/_ping").text == "OK"
         client.info()
@@ -89,6 +100,10 @@ def test_the_whole_life_of_a_session(
         assert created.status == 201, created.text
         created = controller_proxy.ask("POST", "/volumes/create", encode(body.volume))
         assert created.status == 201, created.text
+        created = controller_proxy.ask("POST", "/volumes/create", encode(body.group_volume))
+        assert created.status == 201, created.text
+        opener = client.create_container_from_config(body.opener, f"{name}-opener")["Id"]
+        client.remove_container(opener, v=True, force=True)
         container = client.create_container_from_config(body.container, name)["Id"]
         client.start(container)
         assert [item["Id"] for item in client.containers(filters={"name": name})] == [container]
@@ -107,13 +122,15 @@ def test_the_whole_life_of_a_session(
         client.remove_network(name)
         assert client.inspect_volume(volume)["Name"] == volume
         client.remove_volume(volume)
+        client.remove_volume(shared)
     finally:
         for left in engine.containers.list(all=True, filters={"name": name}):
             left.remove(force=True)
         for left in engine.networks.list(names=[name]):
             left.remove()
-        for left in engine.volumes.list(filters={"name": volume}):
-            left.remove(force=True)
+        for one in (volume, shared):
+            for left in engine.volumes.list(filters={"name": one}):
+                left.remove(force=True)
 
 
 def test_events_arrive(client: Untyped, engine: Untyped) -> None:
@@ -137,12 +154,39 @@ def test_an_image_may_be_pulled_by_name(controller_proxy: Proxy) -> None:
     assert from_engine(answer), answer
 
 
-def test_a_graphics_card_may_be_asked_for(controller_proxy: Proxy) -> None:
+@pytest.mark.anyio
+async def test_a_program_is_fetched(
+    controller_proxy: Proxy, engine: Untyped, tmp_path: Path, free_tcp_port: int
+) -> None:
+    """The hub fetches a program from a private registry through its proxy, and can follow it."""
+    with registry(tmp_path, free_tcp_port, private=True) as address:
+        image = f"{address}/slicerhub-test/{uuid.uuid4().hex[:8]}:1"
+        publish(engine.api, image, auth={"username": USER, "password": PASSWORD})
+        forget(engine.api, image)
+        pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        (tmp_path / "accounts").write_text(json.dumps({"auths": {address: {"auth": pair}}}))
+        settings = Settings(
+            docker=Docker(host=controller_proxy.url, registry_auth_file=str(tmp_path / "accounts")),
+            profiles=(msgspec.structs.replace(SLICER, image=image),),
+        )
+        orchestrator, told = DockerOrchestrator(settings), list[str]()
+        try:
+            await orchestrator.fetch(SLICER.id, told.append)
+            await orchestrator.check(SLICER.id)
+        finally:
+            orchestrator.close()
+            forget(engine.api, image)
+    assert told
+
+
+@pytest.mark.parametrize("wish", [{"Count": 1}, {"DeviceIDs": ["0", "GPU-3f2e"]}])
+@pytest.mark.parametrize("driver", ["", "nvidia"])
+def test_a_graphics_card_may_be_asked_for(
+    controller_proxy: Proxy, wish: dict[str, Any], driver: str
+) -> None:
     """A profile with a GPU gets as far as the engine, which alone knows whether there is one."""
     body = bodies().container
-    body["HostConfig"]["DeviceRequests"] = [
-        {"Driver": "nvidia", "Count": 1, "Capabilities": [["gpu"]]}
-    ]
+    body["HostConfig"]["DeviceRequests"] = [{"Driver": driver, "Capabilities": [["gpu"]]} | wish]
     body["Image"] = "slicerhub-test/no-such-image"
     assert controller_proxy.ask("POST", "/containers/create", encode(body)).status == 404
 
@@ -188,6 +232,14 @@ def test_a_graphics_card_may_be_asked_for(controller_proxy: Proxy) -> None:
         ("POST", "/images/create?from%53rc=-"),
         ("POST", "/images/create?fromImage=a&fromSrc=-"),
         ("POST", "/images/create?fromImage=a;fromSrc=-"),
+        ("POST", "/images/create?fromImage=a&repo=b"),
+        ("POST", "/images/create?fromImage=a&changes=USER%20root"),
+        ("POST", "/images/create?fromImage="),
+        ("POST", "/images/create?fromImage=&tag=x"),
+        ("POST", "/images/create?tag=x"),
+        ("POST", "/images/create?xfromImage=a"),
+        ("GET", "/images/create?fromImage=a"),
+        ("POST", "/images/create/?fromImage=a"),
         ("POST", "/images/create"),
         ("POST", "/auth"),
         ("GET", "/system/df"),

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from controller import labels
-from controller.model import NAME_MAX, Session, UserId
+from controller.model import NAME_MAX, Mount, Session, UserId
 from tests.samples import session, session_id
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -18,6 +19,8 @@ moments = st.datetimes(
     max_value=datetime(9998, 12, 30),  # noqa: DTZ001 - the same
     timezones=zones,
 )
+names = st.from_regex(r"[a-z][a-z0-9-]{0,31}", fullmatch=True)
+devices = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.:/=-]{0,40}", fullmatch=True)
 sessions = st.builds(
     Session,
     id=st.integers(0, 2**128 - 1).map(session_id),
@@ -25,6 +28,16 @@ sessions = st.builds(
     profile=st.text(),
     name=st.text(max_size=NAME_MAX),
     created_at=moments,
+    groups=st.lists(st.text(min_size=1).filter(lambda text: "," not in text)).map(tuple),
+    volumes=st.dictionaries(names, st.booleans(), max_size=4).map(
+        lambda found: tuple(Mount(name, writable) for name, writable in sorted(found.items()))
+    ),
+    gpus=st.lists(devices, max_size=4, unique=True).map(tuple),
+)
+SHARED = replace(
+    session(),
+    volumes=(Mount("atlas", writable=False), Mount("cases", writable=True)),
+    gpus=("0", "GPU-3f2e"),
 )
 
 
@@ -37,7 +50,7 @@ def test_roundtrip(original: Session) -> None:
 @given(sessions)
 def test_only_our_own_names(original: Session) -> None:
     """No typed text becomes a label's name, and no label is one of Traefik's."""
-    assert {
+    always = {
         "slicerhub.instance",
         "slicerhub.schema",
         "slicerhub.session",
@@ -45,7 +58,19 @@ def test_only_our_own_names(original: Session) -> None:
         "slicerhub.profile",
         "slicerhub.name",
         "slicerhub.created",
-    } == labels.encode(original, "hub").keys()
+    }
+    at_times = {"slicerhub.groups", "slicerhub.volumes", "slicerhub.gpus"}
+    assert always <= labels.encode(original, "hub").keys() <= always | at_times
+
+
+def test_shared_things() -> None:
+    """What a session shares with others stands in two labels; without them it shares nothing."""
+    written = labels.encode(SHARED, "hub")
+    assert written[labels.VOLUMES] == "atlas:ro,cases:rw"
+    assert written[labels.GPUS] == "0,GPU-3f2e"
+    del written[labels.VOLUMES], written[labels.GPUS]
+    assert labels.decode(written) == session()
+    assert labels.encode(session(), "hub") == written
 
 
 @pytest.mark.parametrize(
@@ -65,6 +90,18 @@ def test_only_our_own_names(original: Session) -> None:
         (labels.CREATED, "yesterday"),
         (labels.CREATED, "2026-03-05T14:05:00"),  # of no zone: could be hours off
         (labels.CREATED, "0001-01-01T00:00:00+14:00"),  # before the calendar begins
+        (labels.VOLUMES, ""),
+        (labels.VOLUMES, "atlas"),
+        (labels.VOLUMES, "atlas:rx"),
+        (labels.VOLUMES, "atlas:ro,"),
+        (labels.VOLUMES, "atlas:ro, cases:rw"),
+        (labels.VOLUMES, "atlas:ro,atlas:rw"),
+        (labels.VOLUMES, "../etc:rw"),
+        (labels.VOLUMES, "atlas:rw\n"),
+        (labels.GPUS, ""),
+        (labels.GPUS, "0,"),
+        (labels.GPUS, "0,0"),
+        (labels.GPUS, "all cards"),
     ],
 )
 def test_damage_is_noticed(label: str, damaged: str | None) -> None:
@@ -78,11 +115,11 @@ def test_damage_is_noticed(label: str, damaged: str | None) -> None:
         labels.decode(written)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(labels.encode(session(), "hub"))), st.text()))
+@given(st.dictionaries(st.sampled_from(sorted(labels.encode(SHARED, "hub"))), st.text()))
 def test_any_damage(damage: dict[str, str]) -> None:
     """Labels that somebody else wrote never end in anything but a session or a LabelFault."""
     try:
-        found = labels.decode(labels.encode(session(), "hub") | damage)
+        found = labels.decode(labels.encode(SHARED, "hub") | damage)
     except labels.LabelFault:
         return
     assert found.owner

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from controller.config import SLICER
 from controller.manifests import docker as manifests
-from controller.model import Egress, UserId, volume_name
+from controller.model import Egress, Mount, UserId, volume_name
 from tests.samples import session, settings
 
 Golden = Callable[[str, object], None]
@@ -47,6 +47,31 @@ def test_container_of_a_lab(golden: Golden) -> None:
     """A profile's own settings arrive, and what people typed stays in the hub's labels."""
     volume = volume_name(HUB.instance, HOSTILE.owner)
     golden("docker_container_lab", manifests.container(HOSTILE, LAB, HUB, volume=volume))
+
+
+def test_container_with_shared_things(golden: Golden) -> None:
+    """Volumes of groups are mounted as the session has them, and only its own cards asked for."""
+    shared = replace(
+        session(),
+        volumes=(Mount("atlas", writable=False), Mount("cases", writable=True)),
+        gpus=("0", "GPU-3f2e"),
+    )
+    volume = volume_name(HUB.instance, UserId("alice"))
+    golden(
+        "docker_container_shared",
+        manifests.container(shared, replace(SLICER, gpus=2), HUB, volume=volume),
+    )
+
+
+def test_group_volume(golden: Golden) -> None:
+    """A group gets exactly this volume, and this opens it to everybody who has it mounted."""
+    golden(
+        "docker_group_volume",
+        [
+            manifests.group_volume("atlas", HUB),
+            manifests.volume_opener("atlas", SLICER.image, HUB),
+        ],
+    )
 
 
 def test_network(golden: Golden) -> None:

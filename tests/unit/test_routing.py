@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from controller import routing
 from controller.config import SLICER
 from controller.model import new_session_id
@@ -19,6 +21,20 @@ def test_labels(golden: Callable[[str, object], None]) -> None:
         routing.traefik_labels(
             session_id(1),
             SLICER,
+            hosts=("slicer.example.org", "localhost"),
+            network="hub-network",
+            cookie="__Host-hub-login",
+        ),
+    )
+
+
+def test_labels_of_a_whole_path(golden: Callable[[str, object], None]) -> None:
+    """An application that wants its whole path is asked for it, after the same question."""
+    golden(
+        "traefik_labels_whole_path",
+        routing.traefik_labels(
+            session_id(1),
+            replace(SLICER, strip_path=False),
             hosts=("slicer.example.org", "localhost"),
             network="hub-network",
             cookie="__Host-hub-login",
