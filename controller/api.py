@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Controller, Response, Router, delete, get, post
+from litestar import Controller, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from controller import policy, routing
-from controller.errors import NoSuchSession
+from controller import policy, routing, web
+from controller.errors import NoSuchSession, NotAllowed
 from controller.lifecycle import Reason, Step
-from controller.model import NAME_MAX, Observed, Phase, Role
+from controller.model import NAME_MAX, Observed, Phase, Role, canonical_uid
+from controller.sharing import Guest
+from controller.store import Link
 from controller.tokens import Audience
 from controller.web import AnyRequest, Caller, Hub, client_address, provide_caller
 
+_DAY = 86_400  # seconds
 _HEARTBEAT_SECONDS = 15.0  # so that proxies on the way keep a quiet stream open
 _HEARTBEAT = ServerSentEventMessage(data=None, comment="still here")
 
@@ -70,8 +73,15 @@ class LaunchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(max_length=4 * NAME_MAX)] = ""
 
 
+class PlaceOut(msgspec.Struct, frozen=True):
+    """Where a session stands in line; 1 is next."""
+
+    position: int
+    waits_for: str
+
+
 class SessionOut(msgspec.Struct, frozen=True):
-    """A session."""
+    """A session. ``stops_at``: when it will be stopped unless it is used, if that is near."""
 
     id: str
     name: str
@@ -84,12 +94,101 @@ class SessionOut(msgspec.Struct, frozen=True):
     last_activity_at: datetime
     expires_at: datetime | None
     role: Role
+    place: PlaceOut | None
+    stops_at: datetime | None
 
 
 class SessionsOut(msgspec.Struct, frozen=True):
-    """Your sessions, the oldest first."""
+    """Your sessions, then those that others show you, the oldest first."""
 
     items: list[SessionOut]
+
+
+_GuestRole = Literal["view", "control"]
+_Seconds = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+
+
+class ShareIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What somebody may do; ``expires_in``: seconds, null means while the session runs."""
+
+    role: _GuestRole
+    expires_in: _Seconds | None = None
+
+
+class ShareOut(msgspec.Struct, frozen=True):
+    """Somebody who is invited. ``asks``: they would like to control."""
+
+    user: str
+    display_name: str
+    role: Role
+    expires_at: datetime | None
+    connected: bool
+    asks: bool
+
+
+class SharesOut(msgspec.Struct, frozen=True):
+    """Everybody who is invited."""
+
+    items: list[ShareOut]
+
+
+class UnsharedOut(msgspec.Struct, frozen=True):
+    """An invitation was taken back.
+
+    ``cut``: what was open is closed; if not, it stays open until the session is restarted.
+    """
+
+    cut: bool
+
+
+class LinkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A link for whoever has it, for ``expires_in`` seconds (a day if nothing is said)."""
+
+    role: _GuestRole
+    expires_in: _Seconds = _DAY
+    max_uses: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+
+
+class LinkOut(msgspec.Struct, frozen=True):
+    """A link. ``url`` is there only in the answer that made it."""
+
+    id: str
+    role: Role
+    expires_at: datetime
+    uses: int
+    max_uses: int | None
+    url: str | None = None
+
+
+class LinksOut(msgspec.Struct, frozen=True):
+    """The links that still let somebody in."""
+
+    items: list[LinkOut]
+
+
+class JoinIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last part of a link's address."""
+
+    code: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+
+
+class PersonOut(msgspec.Struct, frozen=True):
+    """Somebody whom you could invite."""
+
+    user: str
+    display_name: str
+
+
+class PeopleOut(msgspec.Struct, frozen=True):
+    """At most five people."""
+
+    items: list[PersonOut]
+
+
+class AheadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a profile is started for you when you log in."""
+
+    on: bool
 
 
 class ProgressOut(msgspec.Struct, frozen=True):
@@ -100,11 +199,12 @@ class ProgressOut(msgspec.Struct, frozen=True):
     url: str
     steps: Sequence[Step]
     elapsed: float  # seconds since the launch
+    place: PlaceOut | None
 
 
 def session_out(hub: Hub, caller: Caller, seen: Observed) -> SessionOut:
     """Return a session as this caller sees it. Raises NoSuchSession if they have no role in it."""
-    role = policy.role_in(seen.session, caller.person.uid)
+    role = hub.sessions.role(seen, caller.person.uid)
     if role is None:
         raise NoSuchSession
     return SessionOut(
@@ -119,7 +219,34 @@ def session_out(hub: Hub, caller: Caller, seen: Observed) -> SessionOut:
         last_activity_at=hub.sessions.last_activity(seen),
         expires_at=hub.sessions.expires(seen),
         role=role,
+        place=place_out(hub, seen),
+        stops_at=warned[1] if (warned := hub.sessions.warned(seen)) else None,
     )
+
+
+def place_out(hub: Hub, seen: Observed) -> PlaceOut | None:
+    """Return where a session stands in line; None: it does not wait."""
+    place = hub.sessions.place(seen)
+    return PlaceOut(place.position, place.waits_for) if place else None
+
+
+def share_out(guest: Guest) -> ShareOut:
+    """Return somebody who is invited."""
+    share = guest.share
+    return ShareOut(
+        user=share.uid,
+        display_name=share.display_name,
+        role=share.role,
+        expires_at=None if share.expires is None else datetime.fromtimestamp(share.expires, UTC),
+        connected=guest.connected,
+        asks=guest.asks,
+    )
+
+
+def link_out(link: Link, url: str | None = None) -> LinkOut:
+    """Return a link, with its address if it was made just now."""
+    expires = datetime.fromtimestamp(link.expires, UTC)
+    return LinkOut(link.id, link.role, expires, link.uses, link.max_uses, url)
 
 
 def progress_out(hub: Hub, seen: Observed) -> ProgressOut:
@@ -130,6 +257,7 @@ def progress_out(hub: Hub, seen: Observed) -> ProgressOut:
         url=routing.session_path(seen.session.id),
         steps=hub.sessions.progress(seen),
         elapsed=round(hub.sessions.elapsed(seen), 1),
+        place=place_out(hub, seen),
     )
 
 
@@ -142,6 +270,45 @@ async def log_in(
         data.username, data.password, address=client_address(request), audience=Audience.API
     )
     return LoginOut(entry.token, datetime.fromtimestamp(entry.login.expires, UTC))
+
+
+@post("/logout", status_code=204, summary="Log out")
+async def log_out(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> None:
+    """End this log-in; sessions go on."""
+    await web.log_out(hub, caller)
+
+
+@get("/people", summary="Whom could I invite")
+async def people(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    q: FromQuery[Annotated[str, msgspec.Meta(max_length=64)]] = "",
+) -> PeopleOut:
+    """Return a few people whose names begin with ``q`` (three characters at least)."""
+    found = await hub.sharing.suggest(caller.person, q)
+    return PeopleOut([PersonOut(one.uid, one.display_name) for one in found])
+
+
+@post("/join", status_code=200, summary="Join by a link")
+async def join(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: JSONBody[JoinIn]
+) -> SessionOut:
+    """Join the session that a link invites to."""
+    return session_out(hub, caller, await hub.sharing.join(data.code, caller.person))
+
+
+@put("/profiles/{profile_id:str}/ahead", status_code=204, summary="Start it when I log in")
+async def set_ahead(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    profile_id: FromPath[str],
+    data: JSONBody[AheadIn],
+) -> None:
+    """Choose whether a profile is started for you when you log in, where it offers that."""
+    profile = policy.choose_profile(hub.settings, caller.person, profile_id)
+    if not profile.start_ahead:
+        raise NotAllowed("This profile is not started ahead. Ask the administrator.")
+    await hub.store.set_ahead(caller.person.uid, profile.id, on=data.on)
 
 
 @get("/me", summary="Who am I")
@@ -178,9 +345,11 @@ class SessionsController(Controller):
     async def list_sessions(
         self, hub: NamedDependency[Hub], caller: NamedDependency[Caller]
     ) -> SessionsOut:
-        """Return your own sessions."""
-        own = hub.sessions.owned_by(caller.person.uid)
-        return SessionsOut([session_out(hub, caller, seen) for seen in own])
+        """Return your own sessions, and those that others show you."""
+        uid = caller.person.uid
+        shared = (seen for seen, _ in hub.sessions.shared_with(uid))
+        found = (*hub.sessions.owned_by(uid), *shared)
+        return SessionsOut([session_out(hub, caller, seen) for seen in found])
 
     @post(status_code=202, summary="Launch")
     async def launch(
@@ -204,9 +373,114 @@ class SessionsController(Controller):
         self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
     ) -> SessionOut:
         """Stop a session; its files stay. It answers 404 once it is gone."""
-        seen = hub.sessions.find(session_id, caller.person.uid)
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        out = session_out(hub, caller, seen)
         await hub.sessions.stop(seen.session.id, Reason.STOPPED)
-        return session_out(hub, caller, hub.sessions.find(session_id, caller.person.uid))
+        return msgspec.structs.replace(
+            out, phase=Phase.STOPPING, message="It is stopping; the files stay."
+        )
+
+    @post("/{session_id:str}/restart", status_code=202, summary="Stop it and start anew")
+    async def restart(
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    ) -> None:
+        """End whatever is open on a session, then launch it under its name again.
+
+        The new one has an id of its own, and nobody is invited to it.
+        """
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        await hub.sessions.restart(seen, caller.person)
+
+    @post("/{session_id:str}/keep", status_code=200, summary="I still need it")
+    async def keep(
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    ) -> SessionOut:
+        """Count a session as used just now."""
+        seen = hub.sessions.find(session_id, caller.person.uid)
+        await hub.sessions.keep(seen)
+        return session_out(hub, caller, seen)
+
+    @get("/{session_id:str}/shares", summary="Who is invited")
+    async def shares(
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    ) -> SharesOut:
+        """Return everybody who is invited to a session of yours, and who is connected."""
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        await hub.looks.refresh(seen)
+        return SharesOut([share_out(guest) for guest in hub.sharing.guests(seen)])
+
+    @put("/{session_id:str}/shares/{user:str}", status_code=200, summary="Invite by name")
+    async def invite(
+        self,
+        hub: NamedDependency[Hub],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+        user: FromPath[str],
+        data: JSONBody[ShareIn],
+    ) -> ShareOut:
+        """Invite somebody to a session of yours, or change what they may do."""
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        share = await hub.sharing.invite(seen, user, Role(data.role), seconds=data.expires_in)
+        return share_out(Guest(share, connected=False, asks=False))
+
+    @delete("/{session_id:str}/shares/{user:str}", status_code=200, summary="Take it back")
+    async def unshare(
+        self,
+        hub: NamedDependency[Hub],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+        user: FromPath[str],
+    ) -> UnsharedOut:
+        """Take an invitation back, or give your own back; what is open is closed."""
+        uid = canonical_uid(user)
+        if uid == caller.person.uid:
+            seen = hub.sessions.find(session_id, uid)
+            return UnsharedOut(cut=await hub.sharing.leave(seen, uid))
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        return UnsharedOut(cut=await hub.sharing.withdraw(seen, uid))
+
+    @post("/{session_id:str}/ask", status_code=204, summary="Ask for control")
+    async def ask(
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    ) -> None:
+        """Tell the owner that you would like to control."""
+        seen = hub.sessions.find(session_id, caller.person.uid)
+        await hub.sharing.ask(seen, caller.person)
+
+    @get("/{session_id:str}/links", summary="Links")
+    async def links(
+        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    ) -> LinksOut:
+        """Return the links to a session of yours that still let somebody in."""
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        return LinksOut([link_out(link) for link in await hub.sharing.links(seen)])
+
+    @post("/{session_id:str}/links", status_code=201, summary="Invite by link")
+    async def make_link(
+        self,
+        hub: NamedDependency[Hub],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+        data: JSONBody[LinkIn],
+    ) -> LinkOut:
+        """Make a link; its address is in this answer and nowhere else."""
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        fresh = await hub.sharing.make_link(
+            seen, Role(data.role), seconds=data.expires_in, max_uses=data.max_uses
+        )
+        return link_out(fresh.link, web.join_url(caller, fresh.code))
+
+    @delete("/{session_id:str}/links/{link:str}", status_code=204, summary="End a link")
+    async def end_link(
+        self,
+        hub: NamedDependency[Hub],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+        link: FromPath[str],
+    ) -> None:
+        """End a link; who came by it stays invited."""
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        await hub.sharing.end_link(seen, link)
 
     @get("/{session_id:str}/events", summary="Progress of a start")
     async def progress(
@@ -228,7 +502,7 @@ async def _progress_events(
             yield ServerSentEventMessage(event="gone", data="{}")
             return
         news = progress_out(hub, seen)
-        facts = (news.phase, news.message, news.steps)
+        facts = (news.phase, news.message, news.steps, news.place)
         if facts == last:
             if not changed:
                 yield _HEARTBEAT
@@ -242,8 +516,7 @@ async def _progress_events(
 async def _session_events(hub: Hub, caller: Caller) -> AsyncGenerator[ServerSentEventMessage, None]:
     last: Any = None
     async for changed in hub.sessions.changes(at_least_every=_HEARTBEAT_SECONDS):
-        own = hub.sessions.owned_by(caller.person.uid)
-        facts = [(seen.session.id, hub.sessions.phase(seen)) for seen in own]
+        facts = _facts(hub, caller)
         if facts != last:
             last = facts
             yield ServerSentEventMessage(event="sessions", data="{}")
@@ -251,10 +524,40 @@ async def _session_events(hub: Hub, caller: Caller) -> AsyncGenerator[ServerSent
             yield _HEARTBEAT
 
 
+def _facts(hub: Hub, caller: Caller) -> list[object]:
+    """Return what the person's pages show and only an event can tell them of."""
+    sessions, uid = hub.sessions, caller.person.uid
+    own = [
+        (
+            seen.session.id,
+            sessions.phase(seen),
+            sessions.place(seen),
+            sessions.warned(seen) is not None,
+            hub.looks.clients(seen.session.id),
+            hub.sharing.guests(seen),
+        )
+        for seen in sessions.owned_by(uid)
+    ]
+    shared = [
+        (seen.session.id, sessions.phase(seen), one) for seen, one in sessions.shared_with(uid)
+    ]
+    return [*own, *shared]
+
+
 def api_router() -> Router:
     """Return the API's routes."""
     return Router(
         "/api/v1",
-        route_handlers=[log_in, me, profiles, events, SessionsController],
+        route_handlers=[
+            log_in,
+            log_out,
+            me,
+            profiles,
+            set_ahead,
+            people,
+            join,
+            events,
+            SessionsController,
+        ],
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
     )

@@ -41,15 +41,20 @@ from controller.config import Settings
 from controller.directory import Directory, LdapDirectory
 from controller.errors import HubError, NotLoggedIn
 from controller.gateway import Gateway, OpenGateway, TraefikGateway
+from controller.grants import Grants
 from controller.health import Health, Report
 from controller.housekeeping import Housekeeping
 from controller.logins import Logins
+from controller.looks import Looks
 from controller.metrics import CONTENT_TYPE, Metrics
 from controller.orchestrators import Orchestrator
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.pages import error_page, pages_router
 from controller.render import Renderer
+from controller.rollcall import RollCall
 from controller.sessions import Sessions
+from controller.share_pages import share_router
+from controller.sharing import Sharing
 from controller.store import SqliteStore, Store
 from controller.tokens import KeyRing, load_key_ring
 from controller.verify import Verify
@@ -90,14 +95,26 @@ class Application:
         """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins."""
         self.settings = settings
         self.metrics = Metrics()
+        self.grants = Grants(store, wall=wall)
         self.sessions = Sessions(
             settings,
             orchestrator,
             gateway,
             store,
-            self.metrics,
+            grants=self.grants,
+            metrics=self.metrics,
             clock=clock,
             wall=lambda: datetime.fromtimestamp(wall(), UTC),
+        )
+        self.looks = Looks(self.sessions, orchestrator, gateway)
+        self.sharing = Sharing(
+            settings,
+            self.sessions,
+            self.grants,
+            self.looks,
+            gateway=gateway,
+            directory=directory,
+            clock=clock,
         )
         self.logins = Logins(settings, directory, store, ring, wall=wall)
         renderer = Renderer()
@@ -108,9 +125,27 @@ class Application:
             directory=directory,
             orchestrator=orchestrator,
             store=store,
+            sharing=self.sharing,
+            looks=self.looks,
             renderer=renderer,
         )
-        self.housekeeping = Housekeeping(settings, self.sessions, self.logins, self.metrics)
+        self.housekeeping = Housekeeping(
+            settings,
+            self.sessions,
+            self.logins,
+            looks=self.looks,
+            sharing=self.sharing,
+            rollcall=RollCall(
+                settings,
+                directory,
+                self.logins,
+                self.grants,
+                sessions=self.sessions,
+                sharing=self.sharing,
+                clock=clock,
+            ),
+            metrics=self.metrics,
+        )
         self.public: ASGIApp = secured(public_app(self.hub))
         verify = Verify(settings, self.sessions, self.logins, renderer, self.metrics)
         self.private: ASGIApp = private_app(verify, Health(self.hub), self.metrics)
@@ -118,6 +153,7 @@ class Application:
     async def run(self) -> None:
         """Follow the engine and keep house until cancelled."""
         await self.logins.load()
+        await self.grants.load()
         self.housekeeping.start()
         try:
             await self.sessions.run()
@@ -187,6 +223,7 @@ def _pages_and_api(hub: Hub) -> Litestar:
     return Litestar(
         route_handlers=[
             pages_router(),
+            share_router(),
             api_router(),
             create_static_files_router(
                 path=hub.renderer.static,

@@ -78,6 +78,12 @@ PASSWORD_MAX = 1024
 DISPLAY_NAME_MAX = 80
 """Longest display name, in characters; a longer one is cut."""
 
+SUGGEST_MIN = 3
+"""Shortest beginning of a name that people are suggested for, in characters."""
+
+SUGGEST_ENTRIES = 50
+"""Most entries that the server is asked for to suggest people from, whatever the limit."""
+
 _USERNAME = re.compile(r"[\w.@'-]+")  # \w: letters and digits of every script, and "_"
 _DN_PART = re.compile(
     r" *(?P<type>[A-Za-z][A-Za-z0-9-]*|[0-9.]+) *= *(?P<value>(?:\\.|[^\\,;+])*)(?P<more>[,;+]|\Z)",
@@ -132,6 +138,16 @@ class Directory(Protocol):
         """Return the person as the directory has them now; None: gone, disabled, not entitled.
 
         Raises DirectoryUnavailable if it does not answer, and always where ``can_find`` is false.
+        """
+        ...
+
+    async def suggest(self, text: str, limit: int) -> list[Person]:
+        """Return up to ``limit`` people whose uid, or a word of their name, begins with this.
+
+        Only people whom ``find`` would return, ordered by display name. No way to list the
+        directory: nobody for text that ``suggest_prefix`` refuses, and never more than
+        SUGGEST_ENTRIES entries are looked at, so that of many namesakes some are found only by
+        typing on. Raises DirectoryUnavailable as ``find`` does.
         """
         ...
 
@@ -200,6 +216,27 @@ def find_filter(search_filter: str, uid_attribute: str, uid: UserId) -> str:
     """
     conditions = search_filter.replace(_PLACEHOLDER, "*")
     return f"(&({uid_attribute}={escape_filter_chars(uid)}){conditions})"
+
+
+def suggest_prefix(typed: str) -> str:
+    """Return the beginning of a name as it is looked for; "" if it is too little to look for.
+
+    Without a letter or digit it is too little too: wildcards and punctuation name nobody.
+    """
+    text = " ".join(unicodedata.normalize("NFKC", typed).split())
+    usable = SUGGEST_MIN <= len(text) <= DISPLAY_NAME_MAX and text.isprintable()
+    return text if usable and any(one.isalnum() for one in text) else ""
+
+
+def suggest_filter(conditions: str, uid_attribute: str, name_attribute: str, prefix: str) -> str:
+    """Return the filter for people whose uid, or a word of whose name, begins with the prefix.
+
+    The name is looked for where ``display_name`` takes it from: in cn only for want of another.
+    """
+    text = escape_filter_chars(prefix)
+    name, cn = (f"({one}={text}*)({one}=* {text}*)" for one in (name_attribute, "cn"))
+    matches = f"({uid_attribute}={text}*){name}(&(!({name_attribute}=*))(|{cn}))"
+    return f"(&(|{matches}){conditions.replace(_PLACEHOLDER, '*')})"
 
 
 def group_filter(dn: str, uid: str) -> str:
@@ -644,16 +681,27 @@ class LdapDirectory:
         Asks for the canonical uid, so the uid attribute must compare without regard to case, as
         ``uid`` and ``sAMAccountName`` do. None too if two entries have it.
         """
+        self._check_can_find()
+        return await self._ask(lambda talk: self._find(talk, uid))
+
+    async def suggest(self, text: str, limit: int) -> list[Person]:
+        """Return people whose names begin like this; see ``Directory``."""
+        self._check_can_find()
+        prefix = suggest_prefix(text)
+        if not prefix or limit < 1:
+            return []
+        return await self._ask(lambda talk: self._suggest(talk, prefix, limit))
+
+    async def ping(self) -> None:
+        """Ask a harmless question. Raises DirectoryUnavailable naming the cause and the fix."""
+        await self._ask(self._ping)
+
+    def _check_can_find(self) -> None:
         if not self.can_find:
             raise DirectoryUnavailable(
                 "With ldap.user_dn_template people can be looked up only through a service "
                 "account. Set ldap.bind_dn and ldap.bind_password."
             )
-        return await self._ask(lambda talk: self._find(talk, uid))
-
-    async def ping(self) -> None:
-        """Ask a harmless question. Raises DirectoryUnavailable naming the cause and the fix."""
-        await self._ask(self._ping)
 
     async def _ask(self, question: Callable[[_Conversation], _Answer]) -> _Answer:
         talk = _Conversation(self._settings)
@@ -696,9 +744,37 @@ class LdapDirectory:
 
     def _find(self, talk: _Conversation, uid: UserId) -> Person | None:
         talk.bind_service()
+        return self._look_up(talk, uid)
+
+    def _suggest(self, talk: _Conversation, prefix: str, limit: int) -> list[Person]:
+        talk.bind_service()
         settings = self._settings
-        conditions = settings.search_filter if settings.search_base else "(objectClass=*)"
-        entry = self._only_one(talk, find_filter(conditions, settings.uid_attribute, uid))
+        query = suggest_filter(
+            self._conditions, settings.uid_attribute, settings.name_attribute, prefix
+        )
+        base, scope = self._people()
+        named: set[tuple[str, UserId]] = set()
+        for entry in talk.search(
+            base, query, scope, self._person_attributes, limit=SUGGEST_ENTRIES
+        ):
+            with suppress(LoginRefused):
+                uid = own_uid(entry, settings.uid_attribute)
+                name = display_name(entry, settings.name_attribute, uid)
+                named.add((_fold(name), canonical_uid(uid)))
+        people: list[Person] = []
+        for _, uid in sorted(named):
+            # One by one, by find's own rules: who is not exactly one person is offered to nobody.
+            person = self._look_up(talk, uid)
+            if person is not None:
+                people.append(person)
+            if len(people) == limit:
+                break
+        return people
+
+    def _look_up(self, talk: _Conversation, uid: UserId) -> Person | None:
+        settings = self._settings
+        query = find_filter(self._conditions, settings.uid_attribute, uid)
+        entry = self._only_one(talk, query)
         if entry is None:
             return None
         try:
@@ -744,6 +820,11 @@ class LdapDirectory:
                 f"uid={{username}},ou=people,dc=example,dc=org."
             ) from None
         return settings.user_dn_template.partition(_PLACEHOLDER)[2].partition(",")[2], LEVEL
+
+    @property
+    def _conditions(self) -> str:
+        """What every person's entry must be besides having the uid asked for."""
+        return self._settings.search_filter if self._settings.search_base else "(objectClass=*)"
 
     @property
     def _person_attributes(self) -> list[str]:

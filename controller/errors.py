@@ -13,6 +13,8 @@ HubError
  |   +- SessionExists        that name runs already
  |   +- SessionStopping      that name is just being stopped
  |   +- QuotaReached         too many sessions
+ |   +- LinkOver             an invitation by link that leads nowhere
+ |   +- TooManyQuestions     names looked up faster than people type
  |   +- ImageRefused         the profile's image is missing or unsafe
  |       +- NoGpu            the profile wants a graphics card that the engine has not
  +- Unavailable              a part the hub needs is away; worth another try
@@ -162,6 +164,29 @@ class QuotaReached(Refused):
     def __init__(self, sentence: str) -> None:
         """Retry after a minute: sessions end by people's hands, not by the clock."""
         super().__init__(sentence)
+        self.retry_after = 60
+
+
+class LinkOver(Refused):
+    """A code that leads nowhere: never given out, used up, ended or too late."""
+
+    status = 410
+    title = "This link is over"
+
+    def __init__(self) -> None:
+        """Say the same for all of them."""
+        super().__init__("This link has been used or has ended. Ask for a new one.")
+
+
+class TooManyQuestions(Refused):
+    """Somebody asks for more names than a person types."""
+
+    status = 429
+    title = "Too many questions"
+
+    def __init__(self) -> None:
+        """A minute later it works again."""
+        super().__init__("Too many names were looked up. Wait a minute, or type the whole name.")
         self.retry_after = 60
 
 

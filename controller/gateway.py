@@ -7,20 +7,39 @@ names itself by a short-lived token that is good for one session only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from datetime import datetime
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 
 from controller import policy, routing
 from controller.config import Settings
 from controller.errors import GatewayUnavailable
-from controller.model import Profile, SessionId
+from controller.model import Profile, Role, SessionId, UserId
 from controller.tokens import Audience, Claims, KeyRing
 
 _TIMEOUT = 5.0  # seconds; a session that computes may be slow to answer
+_ANSWER_MAX = 64 * 1024  # bytes of a session's answer: it is a stranger's program
 _TOKEN_SECONDS = 60.0
 SUBJECT = "controller"
+
+
+class Client(msgspec.Struct, frozen=True):
+    """One page that is open on a session."""
+
+    user: UserId
+    role: Role
+    since: datetime
+
+
+class Inside(msgspec.Struct, frozen=True):
+    """What a session says of itself."""
+
+    last_input_at: str | None = None  # of its own clock: to be compared, not to be believed
+    busy: bool = False
+    clients: tuple[Client, ...] = ()
 
 
 class Gateway(Protocol):
@@ -28,6 +47,18 @@ class Gateway(Protocol):
 
     async def is_served(self, session_id: SessionId, profile: Profile) -> bool:
         """Tell whether a browser would get the session's page now."""
+        ...
+
+    async def inside(self, session_id: SessionId) -> Inside | None:
+        """Return what a session with endpoints says of itself; None: it does not answer."""
+        ...
+
+    async def kick(self, session_id: SessionId, uid: UserId) -> bool:
+        """Close what this person has open on the session; False: it did not answer."""
+        ...
+
+    async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
+        """Show everyone connected a banner, "" takes it away; False: it did not answer."""
         ...
 
     async def ping(self) -> None:
@@ -64,6 +95,53 @@ class TraefikGateway:
             return False
         return response.is_success or response.is_redirect
 
+    async def inside(self, session_id: SessionId) -> Inside | None:
+        """See Gateway."""
+        content = await self._ask(session_id, "GET", "activity")
+        try:
+            told = None if content is None else msgspec.json.decode(content, type=Inside)
+        except msgspec.DecodeError:
+            return None
+        if told is None:
+            return None
+        clients = tuple(
+            msgspec.structs.replace(one, user=routing.user_of_header(one.user))
+            for one in told.clients
+        )
+        return msgspec.structs.replace(told, clients=clients)
+
+    async def kick(self, session_id: SessionId, uid: UserId) -> bool:
+        """See Gateway."""
+        return (
+            await self._ask(session_id, "POST", "kick", {"user": routing.user_header(uid)})
+            is not None
+        )
+
+    async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
+        """See Gateway."""
+        body = {"text": text, "until": until.isoformat() if until else None}
+        return await self._ask(session_id, "POST", "notice", body) is not None
+
+    async def _ask(
+        self,
+        session_id: SessionId,
+        method: str,
+        endpoint: str,
+        body: Any = None,  # noqa: ANN401
+    ) -> bytes | None:
+        path = f"{routing.session_path(session_id)}-/{endpoint}"
+        headers = self._authorization(session_id)
+        try:
+            async with self._client.stream(method, path, headers=headers, json=body) as response:
+                content = b""
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > _ANSWER_MAX:
+                        return None
+        except httpx.HTTPError:
+            return None
+        return content if response.is_success else None
+
     def _authorization(self, session_id: SessionId) -> dict[str, str]:
         now = self._wall()
         claims = Claims(SUBJECT, session_id, Audience.SERVICE, iat=now, exp=now + _TOKEN_SECONDS)
@@ -91,6 +169,21 @@ class OpenGateway:
     async def is_served(self, session_id: SessionId, profile: Profile) -> bool:
         """See Gateway."""
         del session_id, profile
+        return True
+
+    async def inside(self, session_id: SessionId) -> Inside | None:
+        """See Gateway."""
+        del session_id
+        return Inside()
+
+    async def kick(self, session_id: SessionId, uid: UserId) -> bool:
+        """See Gateway."""
+        del session_id, uid
+        return True
+
+    async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
+        """See Gateway."""
+        del session_id, text, until
         return True
 
     async def ping(self) -> None:

@@ -13,12 +13,16 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
 
 from controller.config import Settings
 from controller.errors import HubError
-from controller.lifecycle import Keep, Reason, Remove, Repair
+from controller.lifecycle import Calm, Decision, Keep, Look, Reason, Remove, Repair, Warn
 from controller.logins import Logins
+from controller.looks import Looks
 from controller.metrics import Metrics
+from controller.model import Observed
+from controller.rollcall import RollCall
 from controller.sessions import Sessions
+from controller.sharing import Sharing
 
-_COMPUTING_SECONDS = 30  # between two looks at the sessions' CPU
+_LOOK_SECONDS = 30  # between two looks into every session
 _LOGINS_SECONDS = 600
 
 _log = structlog.get_logger("housekeeping")
@@ -28,11 +32,22 @@ class Housekeeping:
     """The rounds of one controller."""
 
     def __init__(
-        self, settings: Settings, sessions: Sessions, logins: Logins, metrics: Metrics
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        logins: Logins,
+        *,
+        looks: Looks,
+        sharing: Sharing,
+        rollcall: RollCall,
+        metrics: Metrics,
     ) -> None:
         """Nothing runs before ``start``."""
         self._sessions = sessions
         self._logins = logins
+        self._looks = looks
+        self._sharing = sharing
+        self._rollcall = rollcall
         self._metrics = metrics
         self._scheduler = AsyncIOScheduler(
             # A late round is run once, not once for each that was missed.
@@ -40,7 +55,8 @@ class Housekeeping:
         )
         for act, seconds in (
             (self.sweep, settings.housekeeping_seconds),
-            (self._look_for_computing, _COMPUTING_SECONDS),
+            (self.look, _LOOK_SECONDS),
+            (self.call_the_roll, settings.directory_seconds),
             (self._sweep_logins, _LOGINS_SECONDS),
         ):
             self._scheduler.add_job(act, "interval", seconds=seconds)  # pyright: ignore[reportUnknownMemberType] - APScheduler carries no types
@@ -58,24 +74,47 @@ class Housekeeping:
         if not self._sessions.ready:
             return
         for seen, decision in self._sessions.decisions():
-            session = seen.session
             try:
-                match decision:
-                    case Keep():
-                        continue
-                    case Repair():
-                        await self._sessions.repair(session)
-                    case Remove(reason):
-                        await self._sessions.stop(session.id, reason)
-                self._metrics.decided(_name_of(decision))
+                await self._carry_out(seen, decision)
             except HubError as error:
-                _log.warning("not_done", session=session.id, error=str(error))
-
-    async def _look_for_computing(self) -> None:
+                _log.warning("not_done", session=seen.session.id, error=str(error))
+        self._sessions.serve_line()
         try:
-            await self._sessions.note_computing()
+            await self._sharing.sweep()
+            await self._sessions.keep_memos()
         except HubError as error:
-            _log.warning("usage_unknown", error=str(error))
+            _log.warning("not_written_down", error=str(error))
+
+    async def _carry_out(self, seen: Observed, decision: Decision) -> None:
+        match decision:
+            case Keep():
+                return
+            case Look():
+                await self._looks.look(seen)
+                decision = self._sessions.decision(seen)
+                if decision != Look():  # else it could not be found out; the next round tries again
+                    await self._carry_out(seen, decision)
+                return
+            case Repair():
+                await self._sessions.repair(seen.session)
+            case Warn(warned):
+                await self._sessions.warn(seen, warned)
+            case Calm():
+                await self._sessions.calm(seen)
+            case Remove(reason):
+                await self._sessions.stop(seen.session.id, reason)
+        self._metrics.decided(_name_of(decision))
+
+    async def look(self) -> None:
+        """Look into every session that runs."""
+        await self._looks.all()
+
+    async def call_the_roll(self) -> None:
+        """Look up everybody again who is here."""
+        try:
+            await self._rollcall.call()
+        except HubError as error:
+            _log.warning("roll_not_called", error=str(error))
 
     async def _sweep_logins(self) -> None:
         try:
@@ -84,11 +123,11 @@ class Housekeeping:
             _log.warning("logins_not_swept", error=str(error))
 
 
-def _name_of(decision: Keep | Repair | Remove) -> str:
+def _name_of(decision: Decision) -> str:
     match decision:
         case Remove(reason):
             return f"remove_{Reason(reason).value}"
-        case Repair():
-            return "repair"
-        case Keep():
-            return "keep"
+        case Warn(warned):
+            return f"warn_{warned.reason.value}"
+        case _:
+            return type(decision).__name__.lower()

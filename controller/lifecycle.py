@@ -1,8 +1,8 @@
 """What the observed facts mean: a session's phase, its progress, and what is to be done about it.
 
 Pure. Times are seconds of the controller's monotonic clock, so that a step of the wall clock
-stops nobody (threats.md row 44). Only a session's age, when the controller sees it for the first
-time, is taken from the wall clock.
+stops nobody (threats.md row 44). Only the age of a session that nothing is remembered of is taken
+from the wall clock, when the controller sees it for the first time.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ from enum import StrEnum
 
 import msgspec
 
-from controller.model import Observed, Phase, Profile
+from controller.config import Settings
+from controller.model import Observed, Phase, Place, Profile
 
 LAUNCH_GRACE = 60.0
 """Seconds after its creation in which a session that is not whole counts as being launched."""
+
+
+LOOK_FRESH = 10.0
+"""Seconds for which a look into a session tells whether it is used. Nobody is warned or stopped
+as idle by an older one, and so never while the controller cannot look."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -24,23 +30,18 @@ class Limits(msgspec.Struct, frozen=True):
     idle: float
     lifetime: float
     failed: float
+    warning: float = 300.0  # between the warning and the stop
+    ahead: float = 600.0  # that a session started ahead of its owner waits for them
 
+    @property
+    def idle_warning(self) -> float:
+        """Seconds of warning before an idle stop: half of a limit that is short itself."""
+        return min(self.warning, self.idle / 2)
 
-class Activity(msgspec.Struct, frozen=True):
-    """What the controller has noticed of a session since it first saw it."""
-
-    first_seen: float
-    age_then: float = 0.0  # seconds old when first seen
-    last_active: float = 0.0  # a request through Traefik, or computing
-    failed_since: float | None = None
-
-    def age(self, now: float) -> float:
-        """Seconds since the session was created."""
-        return self.age_then + now - self.first_seen
-
-    def idle(self, now: float) -> float:
-        """Seconds since the last sign of life; being seen for the first time is one."""
-        return now - max(self.last_active, self.first_seen)
+    @property
+    def lifetime_warning(self) -> float:
+        """Seconds of warning before the end of a lifetime."""
+        return min(self.warning, self.lifetime / 2)
 
 
 class Reason(StrEnum):
@@ -50,6 +51,41 @@ class Reason(StrEnum):
     IDLE = "idle"
     LIFETIME = "lifetime"
     FAILED = "failed"
+    UNUSED = "unused"  # started ahead, and its owner did not come
+    DEPARTED = "departed"  # its owner may no longer use the hub
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """People in the session were told that it will be stopped."""
+
+    reason: Reason
+    at: float  # when they were told
+    stop: float  # when it stops if nothing happens
+
+
+class Activity(msgspec.Struct, frozen=True):
+    """What the controller has noticed of a session since it first saw it.
+
+    Moments are monotonic. ``last_active``: a request through Traefik, input, computing, or an
+    explicit keep; being seen for the first time counts if nothing is remembered.
+    """
+
+    first_seen: float
+    last_active: float
+    age_then: float = 0.0  # seconds old when first seen
+    failed_since: float | None = None
+    warned: Warned | None = None
+    ahead: bool = False  # started ahead of its owner, and not used yet
+    looked: float = 0.0  # when it was last found out whether it computes or is used
+    input: str = ""  # the session's own last_input_at, as it said it last
+
+    def age(self, now: float) -> float:
+        """Seconds since the session was created, as far as a controller was there."""
+        return self.age_then + now - self.first_seen
+
+    def idle(self, now: float) -> float:
+        """Seconds since the last sign of life."""
+        return now - self.last_active
 
 
 class Keep(msgspec.Struct, frozen=True):
@@ -66,7 +102,21 @@ class Remove(msgspec.Struct, frozen=True):
     reason: Reason
 
 
-Decision = Keep | Repair | Remove
+class Warn(msgspec.Struct, frozen=True):
+    """Tell people in it that it will be stopped."""
+
+    warned: Warned
+
+
+class Calm(msgspec.Struct, frozen=True):
+    """Take the warning back: it has been used again."""
+
+
+class Look(msgspec.Struct, frozen=True):
+    """Find out first whether it is used."""
+
+
+Decision = Keep | Repair | Remove | Warn | Calm | Look
 
 
 class StepState(StrEnum):
@@ -86,14 +136,16 @@ class Step(msgspec.Struct, frozen=True):
     detail: str = ""  # such as "usually 6 s"
 
 
-def limits_of(profile: Profile | None, failed_seconds: float) -> Limits:
+def limits_of(profile: Profile | None, settings: Settings) -> Limits:
     """Return the limits of a profile; one that is no longer configured gets the defaults."""
     chosen = profile or Profile(id="", title="", image="")
     return Limits(
         start=chosen.start_seconds,
         idle=chosen.idle_seconds,
         lifetime=chosen.lifetime_seconds,
-        failed=failed_seconds,
+        failed=settings.failed_seconds,
+        warning=settings.warning_seconds,
+        ahead=settings.ahead_seconds,
     )
 
 
@@ -105,7 +157,7 @@ def phase_of(seen: Observed, watched: float, limits: Limits) -> Phase:
     """
     if seen.deleting:
         return Phase.STOPPING
-    if seen.exit_code is not None:
+    if seen.exit_code is not None or seen.refused:
         return Phase.FAILED
     if seen.running and seen.healthy and seen.complete and seen.served:
         return Phase.READY
@@ -123,10 +175,12 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
         since = activity.failed_since
         over = since is not None and now - since >= limits.failed
         return Remove(Reason.FAILED) if over else Keep()
-    if limits.lifetime and activity.age(now) >= limits.lifetime:
+    if phase is Phase.READY:
+        ending = _ending(activity, now, limits)
+        if ending is not None:
+            return ending
+    elif limits.lifetime and activity.age(now) >= limits.lifetime:
         return Remove(Reason.LIFETIME)
-    if phase is Phase.READY and limits.idle and activity.idle(now) >= limits.idle:
-        return Remove(Reason.IDLE)
     whole = seen.running and seen.complete
     launching = not seen.served and activity.age(now) < LAUNCH_GRACE
     if whole or launching:
@@ -134,8 +188,45 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
     return Remove(Reason.STOPPED) if seen.orphan else Repair()
 
 
+def _ending(activity: Activity, now: float, limits: Limits) -> Remove | Warn | Calm | Look | None:
+    """Decide about a session that runs: is its time up, or nearly so?
+
+    A stop follows a warning of full length, whatever happened before: a restart of the controller
+    makes people wait longer, never shorter.
+    """
+    if activity.ahead:
+        # Nobody is there to be warned, and nothing that could be lost.
+        over = activity.idle(now) >= limits.ahead
+        return Remove(Reason.UNUSED) if over else None
+    warned = activity.warned
+    due = _due(activity, now, limits)
+    if due is None:
+        return Calm() if warned is not None else None
+    told = warned if warned is not None and warned.reason is due.reason else None
+    if told is not None and now < told.stop:
+        return None
+    if due.reason is Reason.IDLE and now - activity.looked > LOOK_FRESH:
+        return Look()
+    return Warn(due) if told is None else Remove(due.reason)
+
+
+def _due(activity: Activity, now: float, limits: Limits) -> Warned | None:
+    """Return the stop that people have to be told of by now; the lifetime's is the stronger."""
+    if limits.lifetime:
+        left = limits.lifetime - activity.age(now)
+        if left <= limits.lifetime_warning:
+            return Warned(Reason.LIFETIME, now, now + max(left, limits.lifetime_warning))
+    if limits.idle:
+        left = limits.idle - activity.idle(now)
+        if left <= limits.idle_warning:
+            return Warned(Reason.IDLE, now, now + max(left, limits.idle_warning))
+    return None
+
+
 def failure_of(seen: Observed, limits: Limits) -> str:
     """Say in a sentence why a failed session failed."""
+    if seen.refused:
+        return seen.refused
     match seen.exit_code:
         case None:
             return f"It did not get ready within {limits.start:.0f} seconds."
@@ -147,9 +238,13 @@ def failure_of(seen: Observed, limits: Limits) -> str:
             return f"It ended with an error (exit code {code})."
 
 
-def message_of(phase: Phase, seen: Observed, limits: Limits) -> str:
-    """Say in a sentence what happens in this phase."""
+def message_of(phase: Phase, seen: Observed, limits: Limits, *, place: Place | None = None) -> str:
+    """Say in a sentence what happens in this phase. ``place``: where it stands in line."""
     match phase:
+        case Phase.PENDING if place is not None:
+            return f"{_ordinal(place.position)} in line; it waits for {place.waits_for}."
+        case Phase.PENDING | Phase.STARTING if seen.progress:
+            return seen.progress
         case Phase.PENDING:
             return "A place is being made."
         case Phase.STARTING:
@@ -172,8 +267,24 @@ def farewell_of(reason: Reason, limits: Limits) -> str:
             return f"after {_span(limits.idle)} unused. Your files are there."
         case Reason.LIFETIME:
             return f"after {_span(limits.lifetime)}, the longest it may run. Your files are there."
-        case Reason.FAILED | Reason.STOPPED:
+        case Reason.DEPARTED:
+            return "because this account may no longer use the hub. Your files are kept."
+        case Reason.FAILED | Reason.STOPPED | Reason.UNUSED:
             return ""
+
+
+def warning_of(reason: Reason) -> str:
+    """Say inside a session why it will be stopped; the banner shows when."""
+    if reason is Reason.LIFETIME:
+        return "This session has run as long as it may and is about to stop. Save your work."
+    return "This session is about to stop, because nobody is using it."
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    if number % 100 in {11, 12, 13}:
+        ending = "th"
+    return f"{number}{ending}"
 
 
 def _span(seconds: float) -> str:
@@ -204,5 +315,7 @@ def progress_of(phase: Phase, seen: Observed, *, title: str, usual: float | None
         state = StepState.DONE if number < reached else waiting
         loading = template.startswith("{") and state is not StepState.DONE
         detail = f"usually {usual:.0f} s" if loading and usual else ""
+        if state is StepState.ACTIVE and seen.progress:
+            detail = seen.progress
         steps.append(Step(template.format(title=title), state, detail))
     return steps

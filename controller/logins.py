@@ -17,7 +17,7 @@ import structlog
 from controller.config import Settings
 from controller.directory import Directory
 from controller.errors import LoginRefused, TooManyAttempts
-from controller.model import Person
+from controller.model import Person, UserId
 from controller.routing import login_cookie
 from controller.store import Login, Store
 from controller.tokens import Audience, Claims, KeyRing, TokenRefused, VerifiedTokens
@@ -121,6 +121,31 @@ class Logins:
         self._live.pop(login.sid, None)
         await self._store.remove_login(login.sid)
         _log.info("logout", user=login.person.uid)
+
+    async def revoke(self, uid: UserId) -> int:
+        """End every log-in of a person; return how many there were."""
+        theirs = [one for one in self._live.values() if one.person.uid == uid]
+        for login in theirs:
+            await self.leave(login)
+        return len(theirs)
+
+    async def refresh(self, person: Person) -> None:
+        """Let a person's log-ins know what the directory says of them now."""
+        stale = [
+            one
+            for one in self._live.values()
+            if one.person.uid == person.uid and one.person != person
+        ]
+        if not stale:
+            return
+        await self._store.set_person(person)
+        for login in stale:
+            self._live[login.sid] = msgspec.structs.replace(login, person=person)
+
+    def people(self) -> frozenset[UserId]:
+        """Return who is logged in."""
+        now = self._wall()
+        return frozenset(one.person.uid for one in self._live.values() if one.expires > now)
 
     def by_cookie(self, header: str) -> Login | None:
         """Return the log-in that a Cookie header proves, or None."""

@@ -6,28 +6,30 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
+import structlog
 from litestar import Response, Router, get, post
+from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency, Provide
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
-from controller import policy, render, routing
+from controller import policy, render, routing, web
 from controller.errors import (
     Forged,
     HubError,
     LoginRefused,
     NoSuchSession,
-    QuotaReached,
     Refused,
     SessionExists,
     TooManyAttempts,
     Unavailable,
 )
 from controller.lifecycle import Reason
-from controller.model import Observed, Phase, Profile
-from controller.store import Notice
+from controller.model import Observed, Person, Phase, Profile, Role
+from controller.policy import Lack, Shortage
+from controller.store import Notice, Share
 from controller.tokens import Audience
 from controller.web import (
     HTML,
@@ -66,11 +68,21 @@ class LaunchForm(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+class AheadForm(msgspec.Struct, frozen=True):
+    """Whether a profile is to be started at log-in."""
+
+    csrf: str = ""
+    profile: str = ""
+    on: str = ""
+
+
 class ActForm(msgspec.Struct, frozen=True):
     """What a button without further fields sends."""
 
     csrf: str = ""
 
+
+_log = structlog.get_logger("pages")
 
 Form = Body(media_type=RequestEncodingType.URL_ENCODED)
 
@@ -135,12 +147,31 @@ async def log_in(
         )
     except (LoginRefused, TooManyAttempts, Unavailable) as error:
         view = _login_view(hub, target=target, username=data.username[:64], error=str(error))
-        return page(hub.renderer.login(view), error.status, _retry_after(error))
+        return page(hub.renderer.login(view), error.status, retry_after(error))
     # A log-in that this browser had before is over: its id must not outlive a new one.
     before = hub.logins.by_cookie(request.headers.get("cookie", ""))
     if before is not None:
         await hub.logins.leave(before)
-    return Redirect(target, status_code=303, cookies=[_cookie(hub, entry.token)], headers=NO_STORE)
+    return Redirect(
+        target,
+        status_code=303,
+        cookies=[_cookie(hub, entry.token)],
+        headers=NO_STORE,
+        background=BackgroundTask(_start_ahead, hub, entry.login.person),
+    )
+
+
+async def _start_ahead(hub: Hub, person: Person) -> None:
+    """Start what this person wants to find running; their log-in never waits for it."""
+    try:
+        wanted = await hub.store.ahead(person.uid)
+        for profile in hub.settings.profiles:
+            if profile.id in wanted and profile.start_ahead and policy.may_launch(person, profile):
+                await hub.sessions.launch(person, profile, "", ahead=True)
+    except SessionExists:
+        return  # it runs already: what was wanted
+    except HubError as error:
+        _log.info("not_started_ahead", user=person.uid, why=str(error))
 
 
 def _cookie(hub: Hub, token: str) -> Cookie:
@@ -165,7 +196,7 @@ async def log_out(
     """End this log-in; sessions go on."""
     del request
     check_csrf(hub, caller, data.csrf)
-    await hub.logins.leave(caller.login)
+    await web.log_out(hub, caller)
     return Redirect("/login", status_code=303, cookies=[_cookie(hub, "")], headers=NO_STORE)
 
 
@@ -178,15 +209,22 @@ async def home(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Re
 async def _home_view(
     hub: Hub, caller: Caller, *, name: str = "", error: str = ""
 ) -> render.HomeView:
-    own = hub.sessions.owned_by(caller.person.uid)
-    notices = await hub.store.notices(caller.person.uid)
+    uid = caller.person.uid
+    own = hub.sessions.owned_by(uid)
+    notices = await hub.store.notices(uid)
+    ahead = await hub.store.ahead(uid)
     return render.HomeView(
         viewer=viewer_of(hub, caller),
         now=datetime.now(UTC),
         profiles=tuple(
-            _choice(one) for one in hub.settings.profiles if policy.may_launch(caller.person, one)
+            _choice(hub, caller, one, ahead=one.id in ahead)
+            for one in hub.settings.profiles
+            if policy.may_launch(caller.person, one)
         ),
         sessions=tuple([await _card(hub, seen) for seen in own]),
+        shared=tuple(
+            _shared(hub, caller, seen, one) for seen, one in hub.sessions.shared_with(uid)
+        ),
         notices=tuple(_notice(one) for one in notices),
         blocked=_blocked(hub, caller),
         launch_name=name,
@@ -195,24 +233,38 @@ async def _home_view(
 
 
 def _blocked(hub: Hub, caller: Caller) -> str:
-    running = [one.session for one in hub.sessions.all() if hub.sessions.phase(one) != Phase.FAILED]
-    try:
-        policy.check_quota(caller.person.uid, running, hub.settings.limits)
-    except QuotaReached as error:
-        return str(error)
-    return ""
+    """Say why nothing at all can be started, if so."""
+    offered = [one for one in hub.settings.profiles if policy.may_launch(caller.person, one)]
+    lacks = [_refusal(hub, caller, one) for one in offered]
+    reasons = {lack.sentence for lack in lacks if lack is not None}
+    return reasons.pop() if offered and None not in lacks and len(reasons) == 1 else ""
 
 
-def _choice(profile: Profile) -> render.ProfileChoice:
+def _refusal(hub: Hub, caller: Caller, profile: Profile) -> Lack | None:
+    """Return why a press on the button would be refused; None: it starts, or waits in line."""
+    lack = hub.sessions.lack(caller.person, profile)
+    if lack is not None and profile.queue and lack.shortage is not Shortage.OWN:
+        return None
+    return lack
+
+
+def _choice(hub: Hub, caller: Caller, profile: Profile, *, ahead: bool) -> render.ProfileChoice:
     whole = profile.memory_mib / _MIB_PER_GB
     memory = f"{whole:.3g} GB" if whole >= 1 else f"{profile.memory_mib} MB"
     cores = f"{profile.cpus:g} core{'' if profile.cpus == 1 else 's'}"
+    lack = _refusal(hub, caller, profile)
+    gpus = hub.sessions.free_gpus() if profile.gpus else None
     return render.ProfileChoice(
         id=profile.id,
         title=profile.title,
         description=profile.description,
         resources=f"{cores} · {memory}",
         default=profile.default,
+        available=lack is None,
+        why_not=lack.sentence if lack else "",
+        ahead=ahead if profile.start_ahead else None,
+        queue=hub.sessions.waiting_for(profile.id) if profile.queue else None,
+        gpus="" if gpus is None else f"GPU: {gpus} free",
     )
 
 
@@ -237,7 +289,57 @@ async def _card(hub: Hub, seen: Observed) -> render.SessionCard:
         stops_after=timedelta(seconds=profile.idle_seconds) if profile.idle_seconds else None,
         ends=hub.sessions.expires(seen),
         failure=await _failure(hub, seen),
+        watching=_watching(hub, seen),
+        shared_with=len(hub.sharing.guests(seen)),
+        warning=_warning(hub, seen),
+        ahead=hub.sessions.is_ahead(seen),
+        place=hub.sessions.place(seen),
+        can_share=phase in {Phase.READY, Phase.STARTING},
     )
+
+
+def _watching(hub: Hub, seen: Observed) -> tuple[str, ...]:
+    """Say who else is connected."""
+    names = {one.share.uid: one.share.display_name for one in hub.sharing.guests(seen)}
+    others = {
+        one.user: one.role
+        for one in hub.looks.clients(seen.session.id)
+        if one.user != seen.session.owner
+    }
+    return tuple(
+        f"{names.get(user, user)} {'has control' if role is Role.CONTROL else 'is watching'}"
+        for user, role in others.items()
+    )
+
+
+def _warning(hub: Hub, seen: Observed) -> render.StopWarning | None:
+    warned = hub.sessions.warned(seen)
+    if warned is None:
+        return None
+    reason, at = warned
+    return render.StopWarning(at=at, why="lifetime" if reason is Reason.LIFETIME else "unused")
+
+
+def _shared(hub: Hub, caller: Caller, seen: Observed, share: Share) -> render.SharedCard:
+    guest = next(
+        (one for one in hub.sharing.guests(seen) if one.share.uid == caller.person.uid), None
+    )
+    return render.SharedCard(
+        id=seen.session.id,
+        owner=seen.session.owner,
+        profile_title=hub.sessions.profile_of(seen).title,
+        phase=hub.sessions.phase(seen),
+        url=routing.session_path(seen.session.id),
+        role=share.role,
+        name=seen.session.name,
+        can_ask=share.role is Role.VIEW,
+        asked=guest is not None and guest.asks,
+        until=_time(share.expires),
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 async def _failure(hub: Hub, seen: Observed) -> render.Failure | None:
@@ -265,11 +367,12 @@ async def launch(
         return Redirect(f"/starting/{error.session_id}", status_code=303)
     except (Refused, Unavailable) as error:
         view = await _home_view(hub, caller, name=data.name[:200], error=str(error))
-        return page(hub.renderer.home(view), error.status, _retry_after(error))
+        return page(hub.renderer.home(view), error.status, retry_after(error))
     return Redirect(f"/starting/{seen.session.id}", status_code=303)
 
 
-def _retry_after(error: HubError) -> dict[str, str]:
+def retry_after(error: HubError) -> dict[str, str]:
+    """Return the header that tells when to try again, if the error knows it."""
     return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
 
 
@@ -301,6 +404,8 @@ async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
         name=seen.session.name,
         message=hub.sessions.message(seen),
         failure=await _failure(hub, seen),
+        place=hub.sessions.place(seen),
+        can_cancel=seen.session.owner == caller.person.uid,
     )
     return hub.renderer.starting(view)
 
@@ -310,7 +415,7 @@ def confirm_stop(
     hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
 ) -> Response[str]:
     """Ask once more, for browsers without script."""
-    seen = hub.sessions.find(session_id, caller.person.uid)
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
     view = render.ConfirmStopView(
         viewer=viewer_of(hub, caller),
         id=seen.session.id,
@@ -330,10 +435,66 @@ async def stop(
     """Stop a session; the files stay."""
     check_csrf(hub, caller, data.csrf)
     try:
-        seen = hub.sessions.find(session_id, caller.person.uid)
+        seen = hub.sessions.find_own(session_id, caller.person.uid)
     except NoSuchSession:
         return Redirect("/", status_code=303)  # it has stopped meanwhile: what was wanted
     await hub.sessions.stop(seen.session.id, Reason.STOPPED)
+    return Redirect("/", status_code=303)
+
+
+@get("/sessions/{session_id:str}/restart", sync_to_thread=False)
+def confirm_restart(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+) -> Response[str]:
+    """Ask before a session is stopped and started anew."""
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
+    view = render.RestartView(
+        viewer=viewer_of(hub, caller),
+        id=seen.session.id,
+        profile_title=hub.sessions.profile_of(seen).title,
+        name=seen.session.name,
+    )
+    return page(hub.renderer.confirm_restart(view))
+
+
+@post("/sessions/{session_id:str}/restart", status_code=303)
+async def restart(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """Stop a session and start it anew: whatever was open on it is closed."""
+    check_csrf(hub, caller, data.csrf)
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
+    await hub.sessions.restart(seen, caller.person)
+    return Redirect("/", status_code=303)
+
+
+@post("/sessions/{session_id:str}/keep", status_code=303)
+async def keep(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """Count a session as used just now."""
+    check_csrf(hub, caller, data.csrf)
+    await hub.sessions.keep(hub.sessions.find(session_id, caller.person.uid))
+    return Redirect("/", status_code=303)
+
+
+@post("/ahead", status_code=303)
+async def set_ahead(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    data: Annotated[AheadForm, Form],
+) -> Response[str]:
+    """Choose whether a profile is started at log-in."""
+    check_csrf(hub, caller, data.csrf)
+    profile = policy.choose_profile(hub.settings, caller.person, data.profile)
+    if profile.start_ahead:
+        await hub.store.set_ahead(caller.person.uid, profile.id, on=bool(data.on))
     return Redirect("/", status_code=303)
 
 
@@ -357,7 +518,7 @@ def error_page(hub: Hub, request: AnyRequest, error: HubError) -> Response[str]:
     if login is not None:
         viewer = viewer_of(hub, Caller(login, hub.settings.public_url))
     view = render.error_view(error, viewer, again=request.method == "GET")
-    return page(hub.renderer.error(view), error.status, _retry_after(error))
+    return page(hub.renderer.error(view), error.status, retry_after(error))
 
 
 def pages_router() -> Router:
@@ -373,6 +534,10 @@ def pages_router() -> Router:
             starting,
             confirm_stop,
             stop,
+            confirm_restart,
+            restart,
+            keep,
+            set_ahead,
             dismiss,
         ],
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},

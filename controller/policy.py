@@ -7,20 +7,26 @@ here asks anybody.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from urllib.parse import urlsplit
 
+import msgspec
+
 from controller.config import Limits, Settings
-from controller.errors import InvalidRequest, NotAllowed, QuotaReached
-from controller.model import NAME_MAX, Person, Profile, Role, Session, UserId
+from controller.errors import InvalidRequest, NotAllowed
+from controller.model import NAME_MAX, Mount, Person, Profile, Role, Session, UserId
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NEXT_MAX = 2048  # characters
 
 
-def role_in(session: Session, uid: UserId) -> Role | None:
-    """Return what this person may do in the session; None: nothing at all."""
-    return Role.OWNER if session.owner == uid else None
+def role_in(session: Session, uid: UserId, granted: Role | None) -> Role | None:
+    """Return what this person may do in the session; None: nothing at all.
+
+    ``granted``: what its owner has granted them, if anything.
+    """
+    return Role.OWNER if session.owner == uid else granted
 
 
 def may_launch(person: Person, profile: Profile) -> bool:
@@ -44,6 +50,27 @@ def choose_profile(settings: Settings, person: Person, profile_id: str) -> Profi
     return chosen
 
 
+def volumes_for(person: Person, profile: Profile, settings: Settings) -> tuple[Mount, ...]:
+    """Return which of the profile's volumes this person gets, sorted by name.
+
+    Who may write gets it writable, whatever else stands there; who may neither does not see it.
+    """
+    groups = {group.casefold() for group in person.groups}
+    mounts: list[Mount] = []
+    for volume in settings.volumes:
+        writable = any(group.casefold() in groups for group in volume.write)
+        readable = writable or any(group.casefold() in groups for group in volume.read)
+        if readable and volume.name in profile.volumes:
+            mounts.append(Mount(volume.name, writable))
+    return tuple(sorted(mounts, key=lambda mount: mount.name))
+
+
+def free_gpus(configured: Sequence[str], sessions: Iterable[Session]) -> tuple[str, ...]:
+    """Return the graphics cards that no session holds, in the order of the configuration."""
+    leased = {gpu for session in sessions for gpu in session.gpus}
+    return tuple(gpu for gpu in configured if gpu not in leased)
+
+
 def clean_name(name: str) -> str:
     """Return a session's name as it is kept: trimmed, Unicode-composed, of one line.
 
@@ -57,15 +84,88 @@ def clean_name(name: str) -> str:
     return cleaned
 
 
-def check_quota(uid: UserId, sessions: Sequence[Session], limits: Limits) -> None:
-    """Raise QuotaReached if this person may not have one more now."""
-    own = sum(1 for one in sessions if one.owner == uid)
+class Shortage(StrEnum):
+    """What there is not enough of for one more session."""
+
+    OWN = "own"  # of what one person may have; no line helps
+    TOTAL = "total"
+    PROFILE = "profile"
+    GROUP = "group"
+    CPUS = "cpus"
+    MEMORY = "memory"
+    GPUS = "gpus"
+
+
+class Lack(msgspec.Struct, frozen=True):
+    """Why a session cannot start now. ``of``: the profile or group if it is one's limit."""
+
+    shortage: Shortage
+    of: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Say what helps."""
+        match self.shortage:
+            case Shortage.OWN:
+                return (
+                    f"You have {self.of} sessions, as many as one person may have. Stop one to "
+                    "start another."
+                )
+            case Shortage.GPUS:
+                return "All graphics cards are taken. Try again when somebody has stopped."
+            case Shortage.CPUS | Shortage.MEMORY:
+                return "The server is full. Try again when somebody has stopped."
+            case Shortage.GROUP:
+                return "All places of your group are taken. Try again when somebody has stopped."
+            case Shortage.PROFILE | Shortage.TOTAL:
+                return "All places are taken. Try again when somebody has stopped."
+
+    @property
+    def waits_for(self) -> str:
+        """Name what somebody in line waits for."""
+        match self.shortage:
+            case Shortage.GPUS:
+                return "a graphics card"
+            case Shortage.CPUS | Shortage.MEMORY:
+                return "room on the server"
+            case Shortage.GROUP:
+                return "a place of your group"
+            case Shortage.OWN | Shortage.PROFILE | Shortage.TOTAL:
+                return "a free place"
+
+
+def lack_of(wanted: Session, running: Sequence[Session], settings: Settings) -> Lack | None:
+    """Return what there is not enough of to start ``wanted`` now, the person's own limit first."""
+    limits = settings.limits
+    profiles = {one.id: one for one in settings.profiles}
+    profile = profiles[wanted.profile]
+    own = sum(1 for one in running if one.owner == wanted.owner)
     if own >= limits.sessions_per_user:
-        raise QuotaReached(
-            f"You have {own} sessions, as many as one person may have. Stop one to start another."
-        )
-    if len(sessions) >= limits.sessions_total:
-        raise QuotaReached("All places are taken. Try again when somebody has stopped.")
+        return Lack(Shortage.OWN, str(own))
+    if len(running) >= limits.sessions_total:
+        return Lack(Shortage.TOTAL)
+    same = sum(1 for one in running if one.profile == wanted.profile)
+    if profile.max_sessions and same >= profile.max_sessions:
+        return Lack(Shortage.PROFILE, profile.id)
+    for group in wanted.groups:
+        theirs = sum(1 for one in running if group in one.groups)
+        if theirs >= limits.groups.get(group, theirs + 1):
+            return Lack(Shortage.GROUP, group)
+    taken = [profiles[one.profile] for one in running if one.profile in profiles]
+    if limits.cpus and sum(one.cpus for one in taken) + profile.cpus > limits.cpus:
+        return Lack(Shortage.CPUS)
+    memory = sum(one.memory_mib for one in taken) + profile.memory_mib
+    if limits.memory_mib and memory > limits.memory_mib:
+        return Lack(Shortage.MEMORY)
+    if limits.gpus and len(free_gpus(limits.gpus, running)) < profile.gpus:
+        return Lack(Shortage.GPUS)
+    return None
+
+
+def limited_groups(person: Person, limits: Limits) -> tuple[str, ...]:
+    """Return those of a person's groups whose sessions are counted, as they are configured."""
+    theirs = {group.casefold() for group in person.groups}
+    return tuple(sorted(group for group in limits.groups if group.casefold() in theirs))
 
 
 def origin_of(url: str) -> str:

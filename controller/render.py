@@ -11,17 +11,30 @@ What the forms send:
 - ``POST /logout``: ``csrf``
 - ``POST /launch``: ``csrf``, ``profile``, ``name`` (may be empty)
 - ``POST /sessions/<id>/stop``: ``csrf``; ``GET /sessions/<id>/stop`` asks first
+- ``POST /sessions/<id>/restart``: ``csrf``; ``GET /sessions/<id>/restart`` asks first
+- ``POST /sessions/<id>/keep``: ``csrf``
+- ``POST /sessions/<id>/ask``, ``POST /sessions/<id>/leave``: ``csrf``, by somebody invited
+- ``POST /sessions/<id>/share``: ``csrf``, ``user``, ``role``, ``expires`` (seconds; empty: while
+  the session runs)
+- ``POST /sessions/<id>/share/change``: ``csrf``, ``user``, ``role``
+- ``POST /sessions/<id>/share/remove``: ``csrf``, ``user``
+- ``POST /sessions/<id>/links``: ``csrf``, ``role``, ``expires`` (seconds), ``max_uses`` (may be
+  empty)
+- ``POST /sessions/<id>/links/end``: ``csrf``, ``link``
+- ``POST /join/<code>``: ``csrf``
+- ``POST /ahead``: ``csrf``, ``profile``, ``on`` (``1``, or empty)
 - ``POST /notices/<id>/dismiss``: ``csrf``
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import jinja2
 import msgspec
@@ -29,7 +42,7 @@ import msgspec
 from controller import apidoc
 from controller.errors import HubError
 from controller.lifecycle import Step, StepState
-from controller.model import NAME_MAX, Phase, Role
+from controller.model import NAME_MAX, Phase, Place, Role
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -42,6 +55,9 @@ STATIC_FOLDER = Path(__file__).parent / "static"
 
 SLICES = 9
 """Slices in the drawing of the sliced sphere; they fill as a session starts."""
+
+QUIET_ZONE = 4
+"""Light modules that must surround a QR code."""
 
 _HASH_LENGTH = 16  # hexadecimal digits: 64 bits, for telling versions apart and nothing more
 _MINUTE = 60
@@ -84,6 +100,13 @@ class Failure(msgspec.Struct, frozen=True):
     code: str = ""  # to be given to the administrator
 
 
+class StopWarning(msgspec.Struct, frozen=True):
+    """A session that is about to be stopped."""
+
+    at: datetime  # UTC
+    why: Literal["unused", "lifetime"]  # keeping it helps only against the first
+
+
 class SessionCard(msgspec.Struct, frozen=True):
     """One of the viewer's own sessions."""
 
@@ -99,6 +122,12 @@ class SessionCard(msgspec.Struct, frozen=True):
     stops_after: timedelta | None = None  # unused; None: never for that reason
     ends: datetime | None = None  # UTC; when its lifetime ends
     failure: Failure | None = None
+    watching: tuple[str, ...] = ()  # others who are connected: "bob is watching"
+    shared_with: int = 0  # people invited
+    warning: StopWarning | None = None
+    ahead: bool = False  # started at log-in, not by a press
+    place: Place | None = None  # waiting in line
+    can_share: bool = True
 
     @property
     def title(self) -> str:
@@ -116,6 +145,9 @@ class SharedCard(msgspec.Struct, frozen=True):
     url: str
     role: Role  # VIEW or CONTROL
     name: str = ""
+    can_ask: bool = False  # control may be asked for
+    asked: bool = False  # and has been
+    until: datetime | None = None  # UTC; None: while it runs
 
     @property
     def title(self) -> str:
@@ -133,6 +165,9 @@ class ProfileChoice(msgspec.Struct, frozen=True):
     default: bool = False
     available: bool = True
     why_not: str = ""  # a sentence, if it is not available
+    ahead: bool | None = None  # started at log-in? None: that is not offered
+    queue: int | None = None  # people waiting in line; None: it has no line
+    gpus: str = ""  # such as "GPU: 1 free"
 
 
 class NoticeKind(StrEnum):
@@ -194,6 +229,8 @@ class StartingView(msgspec.Struct, frozen=True):
     name: str = ""
     message: str = ""
     failure: Failure | None = None
+    place: Place | None = None  # waiting in line: shown instead of the steps
+    can_cancel: bool = True  # guests only look on
 
     @property
     def title(self) -> str:
@@ -213,6 +250,87 @@ class ConfirmStopView(msgspec.Struct, frozen=True):
     def title(self) -> str:
         """What people call it: profile and, if given, name."""
         return session_title(self.profile_title, self.name)
+
+
+class RestartView(msgspec.Struct, frozen=True):
+    """The question before a session is stopped and started anew."""
+
+    viewer: Viewer
+    id: str
+    profile_title: str
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class Guest(msgspec.Struct, frozen=True):
+    """Somebody who is invited to a session."""
+
+    user: str
+    display_name: str
+    role: Role  # VIEW or CONTROL
+    until: datetime | None = None  # UTC; None: while the session runs
+    connected: bool = False
+    asks: bool = False  # for control
+
+
+class LinkRow(msgspec.Struct, frozen=True):
+    """A link that invites whoever has it; its code is known to nobody any more."""
+
+    id: str
+    role: Role  # VIEW or CONTROL
+    until: datetime  # UTC
+    uses: int = 0
+    max_uses: int | None = None  # None: any number
+
+
+class FreshLink(msgspec.Struct, frozen=True):
+    """A link just made: the only time that it is shown."""
+
+    url: str
+    role: Role  # VIEW or CONTROL
+    until: datetime  # UTC
+    max_uses: int | None = None  # None: any number
+    qr: tuple[str, ...] = ()  # its QR code: rows of "0" and "1", without the quiet zone
+
+
+class ShareView(msgspec.Struct, frozen=True):
+    """Whom a session is shown to: the owner's page, and a dialog over the first page."""
+
+    viewer: Viewer
+    now: datetime  # UTC
+    id: str
+    profile_title: str
+    name: str = ""
+    people: tuple[Guest, ...] = ()
+    links: tuple[LinkRow, ...] = ()
+    connected: tuple[str, ...] = ()  # who is there now, the owner included
+    fresh: FreshLink | None = None
+    can_suggest: bool = False  # names may be looked up while they are typed
+    kickable: bool = True  # what somebody has open can be cut
+    error: str = ""  # a sentence, if what was asked for was refused
+    typed_user: str = ""  # as typed before, if it was refused
+    ask: tuple[str, ...] = ()  # users who asked for control
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class JoinView(msgspec.Struct, frozen=True):
+    """The question to somebody who followed a link: who shows what, before anything is joined."""
+
+    viewer: Viewer
+    code: str
+    owner: str  # display name
+    title: str
+    role: Role  # VIEW or CONTROL
+    until: datetime | None = None  # UTC; None: while the session runs
+    now: datetime | None = None  # UTC; None: times are said with their day
 
 
 class ErrorView(msgspec.Struct, frozen=True):
@@ -255,12 +373,12 @@ def session_title(profile_title: str, name: str) -> str:
     return f"{profile_title} · {name}" if name else profile_title
 
 
-def clock_text(at: datetime, now: datetime) -> str:
+def clock_text(at: datetime, now: datetime | None) -> str:
     """Time of day in UTC, with the date if it is not today's: what stands there without script."""
-    at, now = at.astimezone(UTC), now.astimezone(UTC)
-    if at.date() == now.date():
+    at, now = at.astimezone(UTC), now and now.astimezone(UTC)
+    if now and at.date() == now.date():
         return f"{at:%H:%M} UTC"
-    year = "" if at.year == now.year else f" {at.year}"
+    year = "" if now and at.year == now.year else f" {at.year}"
     return f"{at.day} {at:%b}{year}, {at:%H:%M} UTC"
 
 
@@ -284,6 +402,35 @@ def duration_text(duration: timedelta) -> str:
 def elapsed_text(seconds: float) -> str:
     """Whole seconds gone by, as the script goes on counting them."""
     return duration_text(timedelta(seconds=int(seconds)))
+
+
+def place_text(position: int) -> str:
+    """A place in line, counted from 1, as people say it: ``next in line``, ``22nd in line``."""
+    if position == 1:
+        return "next in line"
+    tens, ones = divmod(position % 100, 10)
+    ending = "th" if tens == 1 else {1: "st", 2: "nd", 3: "rd"}.get(ones, "th")
+    return f"{position}{ending} in line"
+
+
+def uses_text(uses: int, most: int | None) -> str:
+    """How often a link was used, and how often it may be."""
+    if most is not None:
+        return f"used {uses} of {most}"
+    return {0: "not used yet", 1: "used once"}.get(uses, f"used {uses} times")
+
+
+def qr_path(rows: Sequence[str]) -> str:
+    """A QR code's dark modules as one SVG path, one rectangle for each run of them in a row.
+
+    ``rows`` are ``"0"`` and ``"1"``, without the quiet zone; the path leaves room for it
+    (``QUIET_ZONE`` modules on each side, ISO/IEC 18004, 6.3.8).
+    """
+    return "".join(
+        f"M{run.start() + QUIET_ZONE} {y + QUIET_ZONE}h{len(run[0])}v1h-{len(run[0])}z"
+        for y, row in enumerate(rows)
+        for run in re.finditer("1+", row)
+    )
 
 
 def filled_slices(steps: Iterable[Step]) -> int:
@@ -327,7 +474,7 @@ class Renderer:
         )
         # Jinja types these two dictionaries by its own entries only.
         cast("dict[str, object]", environment.globals).update(
-            static=self.static, name_max=NAME_MAX, slices=SLICES
+            static=self.static, name_max=NAME_MAX, slices=SLICES, quiet=QUIET_ZONE
         )
         cast("dict[str, object]", environment.filters).update(
             clock=clock_text,
@@ -335,6 +482,9 @@ class Renderer:
             duration=duration_text,
             elapsed=elapsed_text,
             filled=filled_slices,
+            place=place_text,
+            uses=uses_text,
+            qr_path=qr_path,
         )
         self._templates = {
             name: environment.get_template(name) for name in environment.list_templates(["html"])
@@ -360,6 +510,18 @@ class Renderer:
     def confirm_stop(self, view: ConfirmStopView) -> str:
         """The question before a session is stopped, for browsers without script."""
         return self._page("confirm_stop.html", view, view.viewer)
+
+    def confirm_restart(self, view: RestartView) -> str:
+        """The question before a session is stopped and started anew."""
+        return self._page("confirm_restart.html", view, view.viewer)
+
+    def share(self, view: ShareView) -> str:
+        """Whom a session is shown to, and how to change that."""
+        return self._page("share.html", view, view.viewer)
+
+    def join(self, view: JoinView) -> str:
+        """The question to somebody who followed a link."""
+        return self._page("join.html", view, view.viewer)
 
     def error(self, view: ErrorView) -> str:
         """Any page that says that something cannot be had, with the way home."""

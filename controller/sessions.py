@@ -2,7 +2,7 @@
 
 What is known comes from the engine in whole snapshots; everything kept here besides (who is
 being launched or stopped this moment, when a session was last used) may be lost at any time
-without harm.
+without harm. Who waits in line for a place stands in the store.
 """
 
 from __future__ import annotations
@@ -17,24 +17,28 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
-from controller import lifecycle, policy
+from controller import lifecycle, policy, queue
 from controller.config import Settings
 from controller.errors import (
     EngineUnavailable,
     HubError,
     ImageRefused,
     NoSuchSession,
+    NotAllowed,
     NotReadyYet,
+    QuotaReached,
     SessionExists,
     SessionStopping,
 )
 from controller.gateway import Gateway
-from controller.lifecycle import Activity, Limits, Reason, Step
+from controller.grants import Grants
+from controller.lifecycle import Activity, Limits, Reason, Step, Warned
 from controller.metrics import Metrics
 from controller.model import (
     Observed,
     Person,
     Phase,
+    Place,
     Profile,
     Role,
     Session,
@@ -44,8 +48,9 @@ from controller.model import (
     parse_session_id,
 )
 from controller.orchestrators import Orchestrator
+from controller.policy import Lack, Shortage
 from controller.render import session_title
-from controller.store import Store
+from controller.store import Memo, Share, Store, Ticket
 
 STOP_GRACE = timedelta(seconds=10)
 """Time for the program in a session to save before it is killed."""
@@ -53,6 +58,7 @@ STOP_GRACE = timedelta(seconds=10)
 _PROBE_SECONDS = 0.1  # between two looks through Traefik while a session starts
 _PROBE_SLOW_SECONDS = 1.0  # after the profile's start limit
 _SETTLE_SECONDS = 30.0  # snapshots taken before a launch or stop may still arrive for so long
+_ANSWER_SECONDS = 5.0  # that whoever launches waits for the engine; fetching a program takes longer
 _LOG_LINES = 40
 
 _log = structlog.get_logger("sessions")
@@ -65,6 +71,16 @@ class Access(msgspec.Struct, frozen=True):
     phase: Phase
 
 
+class _Start:
+    """A start under way: whoever launched may wait for its outcome, and it can be called off."""
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.done = anyio.Event()
+        self.awaited = True
+        self.error: HubError | None = None
+
+
 class Sessions:
     """All sessions of this instance."""
 
@@ -74,8 +90,9 @@ class Sessions:
         orchestrator: Orchestrator,
         gateway: Gateway,
         store: Store,
-        metrics: Metrics,
         *,
+        grants: Grants,
+        metrics: Metrics,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
         new_id: Callable[[], SessionId] = new_session_id,
@@ -85,12 +102,16 @@ class Sessions:
         self._orchestrator = orchestrator
         self._gateway = gateway
         self._store = store
+        self._grants = grants
         self._metrics = metrics
         self._clock = clock
         self._wall = wall
         self._new_id = new_id
         self._observed: dict[SessionId, Observed] = {}
         self._activity: dict[SessionId, Activity] = {}
+        self._memos: dict[SessionId, Memo] = {}  # of the controller before this one
+        self._line: dict[SessionId, Ticket] = {}
+        self._starts: dict[SessionId, _Start] = {}  # not accepted by the engine yet
         self._launched: dict[SessionId, float] = {}  # when: not in every snapshot yet
         self._stopping: set[SessionId] = set()
         self._gone: dict[SessionId, float] = {}  # when: may still be in a late snapshot
@@ -111,6 +132,8 @@ class Sessions:
         """Follow the engine until cancelled."""
         for profile in self._settings.profiles:
             await self._learn_usual(profile.id)
+        self._memos = await self._store.memos()
+        self._line = {one.session.id: one for one in await self._store.tickets()}
         async with anyio.create_task_group() as group:
             self._tasks = group
             async for snapshot in self._orchestrator.watch():
@@ -126,23 +149,27 @@ class Sessions:
                 del self._launched[session_id]
             elif session_id in self._observed:
                 known[session_id] = self._observed[session_id]
+        for session_id, seen in self._observed.items():
+            # What the engine has not accepted yet, or has refused, is known here only.
+            if session_id in self._starts or seen.refused:
+                known.setdefault(session_id, seen)
         first = not self.ready
         self._observed = {}
         for observed in known.values():
             self._put(observed, adopted=first)
         self._activity = {one: self._activity[one] for one in known}
         self._served &= known.keys()
+        # A controller before this one had started it, and did not come to say so.
+        self._line = {one: ticket for one, ticket in self._line.items() if one not in known}
+        self._memos = {}
         self.ready = True
-        self._announce()
+        self._serve_line()
+        self.announce()
 
     def _put(self, observed: Observed, *, adopted: bool = False) -> None:
         session = observed.session
         if session.id not in self._activity:
-            age = max(0.0, (self._wall() - session.created_at).total_seconds())
-            self._activity[session.id] = Activity(first_seen=self._clock(), age_then=age)
-            # One that outlived its start limit before this controller saw it was ready before.
-            if adopted and age > self._limits(session).start:
-                self._served.add(session.id)
+            self._activity[session.id] = self._first_look(session, adopted=adopted)
         if not observed.running:
             self._served.discard(session.id)
         self._observed[session.id] = msgspec.structs.replace(
@@ -152,7 +179,28 @@ class Sessions:
         )
         self._probe_if_needed(session.id)
 
-    def _announce(self) -> None:
+    def _first_look(self, session: Session, *, adopted: bool) -> Activity:
+        now = self._clock()
+        memo = self._memos.get(session.id)
+        if memo is not None:
+            if memo.served:
+                self._served.add(session.id)
+            return Activity(
+                first_seen=now,
+                last_active=now - memo.idle,
+                age_then=memo.age,
+                ahead=memo.ahead,
+                looked=now,
+                input=memo.input,
+            )
+        age = max(0.0, (self._wall() - session.created_at).total_seconds())
+        # Nothing is remembered: one that outlived its start limit before was ready, most likely.
+        if adopted and age > self._limits(session).start:
+            self._served.add(session.id)
+        return Activity(first_seen=now, last_active=now, age_then=age, looked=now)
+
+    def announce(self) -> None:
+        """Let whoever follows ``changes`` look again."""
         self._changed.set()
         self._changed = anyio.Event()
 
@@ -185,7 +233,7 @@ class Sessions:
             return
         self._served.add(session_id)
         self._put(seen)
-        self._announce()
+        self.announce()
         activity = self._activity[session_id]
         if activity.age_then < 1.0:  # started by this controller: its whole start was seen
             seconds = self._clock() - activity.first_seen
@@ -214,33 +262,66 @@ class Sessions:
         return [one for one in self._observed.values() if one.orphan]
 
     def owned_by(self, uid: UserId) -> list[Observed]:
-        """Return a person's own sessions, the oldest first."""
-        return [one for one in self.all() if one.session.owner == uid]
+        """Return a person's own sessions, the oldest first, those in line after them."""
+        waiting = (_waiting(ticket) for ticket in self._line.values())
+        return [one for one in (*self.all(), *waiting) if one.session.owner == uid]
+
+    def shared_with(self, uid: UserId) -> list[tuple[Observed, Share]]:
+        """Return others' sessions to which this person is invited, the oldest first."""
+        found = [
+            (self._observed[share.session], share)
+            for share in self._grants.of_person(uid)
+            if share.session in self._observed
+        ]
+        whole = [pair for pair in found if not pair[0].orphan and pair[0].session.owner != uid]
+        return sorted(whole, key=lambda pair: pair[0].session.created_at)
 
     def find(self, session_id: str, uid: UserId) -> Observed:
-        """Return a session in which this person has a role.
+        """Return a session in which this person has a role, or for which they wait in line.
 
         Raises NoSuchSession for unknown, foreign and stopped ones alike.
         """
         parsed = parse_session_id(session_id)
-        seen = self._observed.get(parsed) if parsed else None
-        if seen is None or seen.orphan or policy.role_in(seen.session, uid) is None:
+        if parsed is None:
+            raise NoSuchSession
+        ticket = self._line.get(parsed)
+        seen = _waiting(ticket) if ticket else self._observed.get(parsed)
+        if seen is None or seen.orphan or self.role(seen, uid) is None:
             raise NoSuchSession
         return seen
+
+    def find_own(self, session_id: str, uid: UserId) -> Observed:
+        """Return a person's own session.
+
+        Raises NoSuchSession like ``find``, NotAllowed for one that is only shown to them.
+        """
+        seen = self.find(session_id, uid)
+        if seen.session.owner != uid:
+            raise NotAllowed("Only the owner of the session can do that.")
+        return seen
+
+    def owner(self, session_id: SessionId) -> UserId | None:
+        """Return whose session it is; None: there is none."""
+        seen = self._observed.get(session_id)
+        return None if seen is None or seen.orphan else seen.session.owner
+
+    def role(self, seen: Observed, uid: UserId) -> Role | None:
+        """Return what a person may do in a session now; None: nothing at all."""
+        return policy.role_in(seen.session, uid, self._grants.role_of(seen.session.id, uid))
 
     def access(self, session_id: SessionId, uid: UserId) -> Access | None:
         """Answer verify: None for what is not there. Asks nobody."""
         seen = self._observed.get(session_id)
         if seen is None or seen.orphan:
             return None
-        return Access(policy.role_in(seen.session, uid), self.phase(seen))
+        return Access(self.role(seen, uid), self.phase(seen))
 
     def touch(self, session_id: SessionId) -> None:
         """Note that somebody used the session just now."""
         activity = self._activity.get(session_id)
         if activity is not None:
             self._activity[session_id] = msgspec.structs.replace(
-                activity, last_active=self._clock()
+                activity, last_active=self._clock(), ahead=False
             )
 
     def profile_of(self, seen: Observed) -> Profile:
@@ -254,7 +335,42 @@ class Sessions:
 
     def message(self, seen: Observed) -> str:
         """Return a sentence about where the session stands."""
-        return lifecycle.message_of(self.phase(seen), seen, self._limits(seen.session))
+        return lifecycle.message_of(
+            self.phase(seen), seen, self._limits(seen.session), place=self.place(seen)
+        )
+
+    def place(self, seen: Observed) -> Place | None:
+        """Return where a session stands in line; None: it does not wait."""
+        if seen.session.id not in self._line:
+            return None
+        line = tuple(self._line.values())
+        return queue.places(line, self._running(), self._settings).get(seen.session.id)
+
+    def waiting_for(self, profile_id: str) -> int:
+        """Return how many wait in line for a profile."""
+        return sum(1 for one in self._line.values() if one.session.profile == profile_id)
+
+    def free_gpus(self) -> int | None:
+        """Return how many graphics cards are free; None: no book is kept of them."""
+        gpus = self._settings.limits.gpus
+        return len(policy.free_gpus(gpus, self._running())) if gpus else None
+
+    def lack(self, person: Person, profile: Profile) -> Lack | None:
+        """Return why this person could not start this now, at once; None: they could."""
+        return self._lack_of(self._session(person, profile, ""))
+
+    def warned(self, seen: Observed) -> tuple[Reason, datetime] | None:
+        """Return why and when (UTC) a session will be stopped, if people were warned of it."""
+        activity = self._activity.get(seen.session.id)
+        if activity is None or activity.warned is None:
+            return None
+        left = activity.warned.stop - self._clock()
+        return activity.warned.reason, self._wall() + timedelta(seconds=max(0.0, left))
+
+    def is_ahead(self, seen: Observed) -> bool:
+        """Tell whether it was started ahead of its owner, who has not come yet."""
+        activity = self._activity.get(seen.session.id)
+        return activity is not None and activity.ahead
 
     def progress(self, seen: Observed) -> list[Step]:
         """Return the steps of the session's start."""
@@ -279,7 +395,10 @@ class Sessions:
     def expires(self, seen: Observed) -> datetime | None:
         """Return when the session's lifetime ends (UTC); None: never."""
         lifetime = self._limits(seen.session).lifetime
-        return seen.session.created_at + timedelta(seconds=lifetime) if lifetime else None
+        activity = self._activity.get(seen.session.id)
+        if not lifetime or activity is None:
+            return None
+        return self._wall() + timedelta(seconds=lifetime - activity.age(self._clock()))
 
     async def last_lines(self, seen: Observed) -> list[str]:
         """Return the last lines that the session printed; nothing if they cannot be had."""
@@ -302,19 +421,26 @@ class Sessions:
 
     def _watched(self, session_id: SessionId) -> float:
         activity = self._activity.get(session_id)
+        if session_id in self._starts:
+            return 0.0  # fetching a program does not count against the time to start it
         return 0.0 if activity is None else self._clock() - activity.first_seen
 
     def _limits(self, session: Session) -> Limits:
         profile = self._settings.profile(session.profile)
-        return lifecycle.limits_of(profile, self._settings.failed_seconds)
+        return lifecycle.limits_of(profile, self._settings)
 
     # -- acts ------------------------------------------------------------------------------
 
-    async def launch(self, person: Person, profile: Profile, name: str) -> Observed:
-        """Start a session; returns when the engine has accepted it.
+    async def launch(
+        self, person: Person, profile: Profile, name: str, *, ahead: bool = False
+    ) -> Observed:
+        """Start a session, or wait in line for it where the profile has one.
 
-        A failed one of that name makes way. Raises NotReadyYet, SessionExists, SessionStopping,
-        QuotaReached, InvalidRequest, ImageRefused or EngineUnavailable.
+        Returns when the engine has accepted it, or takes long to do so. A failed one of that name
+        makes way. ``ahead``: its owner has not asked for it yet; such a start never waits.
+
+        Raises NotReadyYet, SessionExists, SessionStopping, QuotaReached, InvalidRequest,
+        ImageRefused or EngineUnavailable.
         """
         if not self.ready:
             raise NotReadyYet
@@ -322,34 +448,139 @@ class Sessions:
         key = (person.uid, name.casefold())
         async with self._turn(key):
             await self._make_way(key)
-            others = [one.session for one in self.all() if self.phase(one) is not Phase.FAILED]
-            policy.check_quota(person.uid, others, self._settings.limits)
-            session = Session(
-                id=self._new_id(),
-                owner=person.uid,
-                profile=profile.id,
-                name=name,
-                created_at=self._wall().astimezone(UTC),
-            )
-            self._launched[session.id] = self._clock()
-            self._put(Observed(session=session, complete=False))
-            self._announce()
-            try:
-                await self._orchestrator.ensure(session)
-            except BaseException as error:
-                _log.warning(
-                    "launch_refused",
-                    owner=person.uid,
-                    profile=profile.id,
-                    why=error.cause if isinstance(error, ImageRefused) else str(error),
-                )
-                self._forget(session.id)
-                raise
-            # The engine has accepted it; the next snapshot says the same and more.
-            self._put(Observed(session=session, running=True))
-            self._announce()
-        _log.info("session_launched", session=session.id, owner=person.uid, profile=profile.id)
+            session = self._session(person, profile, name)
+            lack = self._lack_of(session)
+            if lack is not None:
+                if not profile.queue or lack.shortage is Shortage.OWN or ahead:
+                    raise QuotaReached(lack.sentence)
+                return await self._line_up(session)
+            start = self._begin(session, ahead=ahead)
+            with anyio.move_on_after(_ANSWER_SECONDS):
+                await start.done.wait()
+            start.awaited = False
+            if start.error is not None:
+                raise start.error
         return self._observed[session.id]
+
+    def _session(self, person: Person, profile: Profile, name: str) -> Session:
+        return Session(
+            id=self._new_id(),
+            owner=person.uid,
+            profile=profile.id,
+            name=name,
+            created_at=self._wall().astimezone(UTC),
+            volumes=policy.volumes_for(person, profile, self._settings),
+            groups=policy.limited_groups(person, self._settings.limits),
+        )
+
+    def _running(self) -> list[Session]:
+        """Return the sessions that take a place: all but failed ones."""
+        return [one.session for one in self.all() if self.phase(one) is not Phase.FAILED]
+
+    def _lack_of(self, session: Session) -> Lack | None:
+        """Return why a session cannot begin now; whoever waits in line comes first."""
+        running = self._running()
+        lack = policy.lack_of(session, running, self._settings)
+        if lack is not None or not self._line:
+            return lack
+        ticket = Ticket(session, self._wall().timestamp())
+        line = (*self._line.values(), ticket)
+        if queue.next_of(line, running, self._settings) is ticket:
+            return None
+        wanted = self._settings.profile(session.profile)
+        return Lack(Shortage.GPUS if wanted and wanted.gpus else Shortage.TOTAL)
+
+    async def _line_up(self, session: Session) -> Observed:
+        ticket = Ticket(session, self._wall().timestamp())
+        await self._store.add_ticket(ticket)
+        self._line[session.id] = ticket
+        _log.info("session_waits", session=session.id, owner=session.owner, profile=session.profile)
+        self.announce()
+        return _waiting(ticket)
+
+    def _serve_line(self) -> None:
+        """Begin what there is room for; called whenever there may be more of it."""
+        while self._line and self._tasks is not None:
+            line = tuple(self._line.values())
+            ticket = queue.next_of(line, self._running(), self._settings)
+            if ticket is None:
+                return
+            del self._line[ticket.session.id]
+            now = msgspec.structs.replace(ticket.session, created_at=self._wall().astimezone(UTC))
+            self._begin(now).awaited = False
+
+    def serve_line(self) -> None:
+        """See whether the next in line can begin; for housekeeping."""
+        if self.ready:
+            self._serve_line()
+
+    def _begin(self, session: Session, *, ahead: bool = False) -> _Start:
+        """Count the session as there, and ask the engine for it; the first happens at once."""
+        if self._tasks is None:
+            raise NotReadyYet
+        profile = self._settings.profile(session.profile)
+        if profile is not None and profile.gpus and self._settings.limits.gpus:
+            free = policy.free_gpus(self._settings.limits.gpus, self._running())
+            session = msgspec.structs.replace(session, gpus=free[: profile.gpus])
+        start = self._starts[session.id] = _Start()
+        now = self._clock()
+        self._activity[session.id] = Activity(
+            first_seen=now, last_active=now, looked=now, ahead=ahead
+        )
+        self._put(Observed(session=session, complete=False))
+        self.announce()
+        self._tasks.start_soon(self._start, session, start)
+        return start
+
+    async def _start(self, session: Session, start: _Start) -> None:
+        try:
+            with start.scope:
+                await self._ask_engine(session)
+        except HubError as error:
+            why = error.cause if isinstance(error, ImageRefused) else str(error)
+            _log.warning("launch_refused", owner=session.owner, profile=session.profile, why=why)
+            start.error = error
+        finally:
+            # Known to the engine, or to nobody any more: `launched` bridges the time until the
+            # next snapshot.
+            self._starts.pop(session.id, None)
+            if start.error is not None and not start.awaited:
+                self._put(Observed(session=session, complete=False, refused=str(start.error)))
+            elif start.error is not None or start.scope.cancelled_caught:
+                self._forget(session.id)
+            start.done.set()
+            self.announce()
+        await self._leave_line(session.id)
+
+    async def _ask_engine(self, session: Session) -> None:
+        await self._orchestrator.fetch(
+            session.profile, lambda words: self._note_progress(session.id, words)
+        )
+        now = self._clock()
+        activity = self._activity[session.id]
+        self._activity[session.id] = msgspec.structs.replace(
+            activity, first_seen=now, last_active=now, looked=now
+        )
+        await self._orchestrator.ensure(session)
+        self._launched[session.id] = self._clock()
+        # The engine has accepted it; the next snapshot says the same and more.
+        self._put(Observed(session=session, running=True))
+        _log.info(
+            "session_launched", session=session.id, owner=session.owner, profile=session.profile
+        )
+
+    def _note_progress(self, session_id: SessionId, words: str) -> None:
+        seen = self._observed.get(session_id)
+        if seen is not None:
+            self._put(msgspec.structs.replace(seen, progress=words))
+            self.announce()
+
+    async def _leave_line(self, session_id: SessionId) -> None:
+        try:
+            await self._store.remove_ticket(session_id)
+        except HubError as error:
+            # The next controller sees that it has begun, or begins it then.
+            _log.warning("ticket_left", session=session_id, error=str(error))
 
     @asynccontextmanager
     async def _turn(self, key: tuple[UserId, str]) -> AsyncGenerator[None, None]:
@@ -363,7 +594,7 @@ class Sessions:
                 self._names.pop(key, None)
 
     async def _make_way(self, key: tuple[UserId, str]) -> None:
-        for one in self.all():
+        for one in self.owned_by(key[0]):
             if (one.session.owner, one.session.name.casefold()) != key:
                 continue
             match self.phase(one):
@@ -376,7 +607,15 @@ class Sessions:
                     raise SessionExists(one.session.id)
 
     async def stop(self, session_id: SessionId, reason: Reason) -> None:
-        """Begin to stop a session; returns at once, the rest goes on by itself."""
+        """Begin to stop a session; returns at once, the rest goes on by itself.
+
+        One that waits in line leaves it. Raises StoreUnavailable if that cannot be kept.
+        """
+        if session_id in self._line:
+            await self._store.remove_ticket(session_id)
+            self._line.pop(session_id, None)
+            self.announce()
+            return
         seen = self._observed.get(session_id)
         if seen is None or session_id in self._stopping or self._tasks is None:
             return
@@ -384,12 +623,18 @@ class Sessions:
             "session_stopping", session=session_id, owner=seen.session.owner, reason=reason.value
         )
         self._stopping.add(session_id)
+        start = self._starts.get(session_id)
+        if start is not None:
+            start.scope.cancel()
         self._put(seen)
-        self._announce()
+        self.announce()
         self._tasks.start_soon(self._remove, seen.session, reason)
 
     async def _remove(self, session: Session, reason: Reason) -> None:
         try:
+            start = self._starts.get(session.id)
+            if start is not None:
+                await start.done.wait()
             await self._orchestrator.remove(session.id, grace=STOP_GRACE)
         except EngineUnavailable as error:
             # Housekeeping tries again: the engine's object says that it is being stopped.
@@ -415,6 +660,25 @@ class Sessions:
         except HubError as error:
             _log.warning("notice_lost", session=session.id, error=str(error))
 
+    async def restart(self, seen: Observed, person: Person) -> None:
+        """Stop a session and launch it anew; returns at once, the rest goes on by itself.
+
+        Raises NotAllowed if its profile is not open to the person any more.
+        """
+        profile = policy.choose_profile(self._settings, person, seen.session.profile)
+        if self._tasks is not None and seen.session.id not in self._stopping:
+            self._tasks.start_soon(self._restart, seen.session, person, profile)
+
+    async def _restart(self, session: Session, person: Person, profile: Profile) -> None:
+        await self.stop(session.id, Reason.STOPPED)
+        async for _ in self.changes(at_least_every=1.0):
+            if session.id not in self._observed:
+                break
+        try:
+            await self.launch(person, profile, session.name)
+        except HubError as error:
+            _log.warning("not_restarted", session=session.id, error=str(error))
+
     async def repair(self, session: Session) -> None:
         """Give a session again what a crash took from it."""
         _log.info("session_repaired", session=session.id)
@@ -426,7 +690,8 @@ class Sessions:
         self._observed.pop(session_id, None)
         self._activity.pop(session_id, None)
         self._served.discard(session_id)
-        self._announce()
+        self._serve_line()
+        self.announce()
 
     # -- for housekeeping ------------------------------------------------------------------
 
@@ -436,6 +701,8 @@ class Sessions:
         decisions: list[tuple[Observed, lifecycle.Decision]] = []
         for session_id, seen in self._observed.items():
             if session_id in self._stopping or session_id in self._launched:
+                continue
+            if session_id in self._starts:
                 continue
             self._note_failure(seen, now)
             limits = self._limits(seen.session)
@@ -455,10 +722,85 @@ class Sessions:
                 activity, failed_since=now if failed else None
             )
 
-    async def note_computing(self) -> None:
-        """Count sessions whose CPU is above their profile's threshold as used."""
-        for seen in self.all():
-            if self.phase(seen) is Phase.READY:
-                usage = await self._orchestrator.usage(seen.session.id)
-                if usage and usage.cpu_percent >= self.profile_of(seen).busy_cpu_percent:
-                    self.touch(seen.session.id)
+    def decision(self, seen: Observed) -> lifecycle.Decision:
+        """Return what is to be done about one session now."""
+        activity = self._activity.get(seen.session.id)
+        if activity is None:
+            return lifecycle.Keep()
+        return lifecycle.decide(seen, activity, self._clock(), self._limits(seen.session))
+
+    def note_look(self, session_id: SessionId, *, used: bool, last_input: str | None) -> None:
+        """Note what a look into a session has shown.
+
+        ``used``: something is being computed. ``last_input``: what the session says of its last
+        input; another word than the last time means that there was some meanwhile.
+        """
+        activity = self._activity.get(session_id)
+        if activity is None:
+            return
+        now = self._clock()
+        touched = bool(last_input) and last_input != activity.input
+        # What was started ahead computes while it starts: that is no use of it.
+        active = touched or (used and not activity.ahead)
+        self._activity[session_id] = msgspec.structs.replace(
+            activity,
+            looked=now,
+            last_active=now if active else activity.last_active,
+            input=last_input or activity.input,
+        )
+
+    async def warn(self, seen: Observed, warned: Warned) -> None:
+        """Tell everybody in a session, and its owner's page, that it will be stopped."""
+        session_id = seen.session.id
+        self._set_warned(session_id, warned)
+        _log.info("session_warned", session=session_id, reason=warned.reason.value)
+        until = self._wall() + timedelta(seconds=warned.stop - self._clock())
+        await self._show(seen, lifecycle.warning_of(warned.reason), until)
+
+    async def calm(self, seen: Observed) -> None:
+        """Take a warning back."""
+        self._set_warned(seen.session.id, None)
+        await self._show(seen, "", None)
+
+    async def keep(self, seen: Observed) -> None:
+        """Count the session as used just now: somebody said so."""
+        self.touch(seen.session.id)
+        activity = self._activity.get(seen.session.id)
+        if activity is not None and activity.warned and activity.warned.reason is Reason.IDLE:
+            await self.calm(seen)
+
+    def _set_warned(self, session_id: SessionId, warned: Warned | None) -> None:
+        activity = self._activity.get(session_id)
+        if activity is not None:
+            self._activity[session_id] = msgspec.structs.replace(activity, warned=warned)
+            self.announce()
+
+    async def _show(self, seen: Observed, text: str, until: datetime | None) -> None:
+        if self.profile_of(seen).endpoints and not await self._gateway.notice(
+            seen.session.id, text, until
+        ):
+            _log.warning("notice_not_shown", session=seen.session.id)
+
+    async def keep_memos(self) -> None:
+        """Write down what the next controller should know. Raises StoreUnavailable."""
+        if not self.ready:
+            return
+        now = self._clock()
+        await self._store.put_memos(
+            {
+                session_id: Memo(
+                    age=activity.age(now),
+                    idle=activity.idle(now),
+                    served=session_id in self._served,
+                    ahead=activity.ahead,
+                    input=activity.input,
+                )
+                for session_id, activity in self._activity.items()
+                if session_id not in self._starts
+            }
+        )
+
+
+def _waiting(ticket: Ticket) -> Observed:
+    """Return somebody in line as a session that is not there yet."""
+    return Observed(session=ticket.session, complete=False)

@@ -1,15 +1,15 @@
-"""What is no session and must outlive the controller: log-ins, failures, notices, past starts.
+"""What is no session and must outlive the controller: log-ins, grants, the line, memos, notices.
 
 SQLite, one file in the data folder. What lets people in is listed, never what keeps them out:
-a lost file means that everyone logs in again, not that a revoked log-in comes back. Sessions
-stay their owners', since that stands in their labels.
+a lost file means that everyone logs in again and is invited again, not that a revoked log-in
+comes back. Sessions stay their owners', since that stands in their labels.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -18,7 +18,7 @@ import anyio.to_thread
 import msgspec
 
 from controller.errors import StoreUnavailable
-from controller.model import Person, UserId
+from controller.model import Person, Role, Session, SessionId, UserId
 
 _T = TypeVar("_T")
 
@@ -37,6 +37,27 @@ _MIGRATIONS = (
     CREATE INDEX notice_uid ON notice (uid, at);
     CREATE TABLE start (profile TEXT NOT NULL, at REAL NOT NULL, seconds REAL NOT NULL) STRICT;
     CREATE INDEX start_profile ON start (profile, at);
+    """,
+    """
+    CREATE TABLE share (
+        session TEXT NOT NULL, uid TEXT NOT NULL, role TEXT NOT NULL, display_name TEXT NOT NULL,
+        created REAL NOT NULL, expires REAL, PRIMARY KEY (session, uid)
+    ) STRICT;
+    CREATE TABLE link (
+        id TEXT PRIMARY KEY, session TEXT NOT NULL, digest TEXT NOT NULL UNIQUE,
+        role TEXT NOT NULL, created REAL NOT NULL, expires REAL NOT NULL,
+        max_uses INTEGER, uses INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE INDEX link_session ON link (session);
+    CREATE TABLE redeemed (
+        link TEXT NOT NULL REFERENCES link ON DELETE CASCADE, uid TEXT NOT NULL,
+        PRIMARY KEY (link, uid)
+    ) STRICT;
+    CREATE TABLE memo (session TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    CREATE TABLE ticket (session TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    CREATE TABLE ahead (
+        uid TEXT NOT NULL, profile TEXT NOT NULL, PRIMARY KEY (uid, profile)
+    ) STRICT;
     """,
 )
 """Forward only: the file's user_version counts those that were run."""
@@ -66,6 +87,53 @@ class Notice(msgspec.Struct, frozen=True):
     more: str
 
 
+class Share(msgspec.Struct, frozen=True):
+    """Somebody is invited to a session. Times are seconds since the epoch."""
+
+    session: SessionId
+    uid: UserId
+    role: Role  # VIEW or CONTROL
+    display_name: str
+    created: float
+    expires: float | None = None  # None: as long as the session runs
+
+
+class Link(msgspec.Struct, frozen=True):
+    """Whoever has its code may join a session. The code itself is kept nowhere."""
+
+    id: str
+    session: SessionId
+    role: Role
+    created: float
+    expires: float
+    max_uses: int | None = None
+    uses: int = 0
+
+    def is_open(self, now: float) -> bool:
+        """Tell whether one more person may come by it."""
+        return now < self.expires and (self.max_uses is None or self.uses < self.max_uses)
+
+
+class Memo(msgspec.Struct, frozen=True):
+    """What a controller knew of a session that its labels do not say. Spans in seconds.
+
+    They grow only while a controller runs: after a restart nothing is older than it was.
+    """
+
+    age: float
+    idle: float
+    served: bool
+    ahead: bool = False  # started ahead of its owner, and not used yet
+    input: str = ""  # the session's own last_input_at: compared, never read as a time
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """Somebody waits in line for a place. ``since``: seconds since the epoch."""
+
+    session: Session  # as it will be
+    since: float
+
+
 class Store(Protocol):
     """The contract. Every method raises StoreUnavailable if the store cannot be used."""
 
@@ -79,6 +147,10 @@ class Store(Protocol):
 
     async def logins(self, now: float) -> list[Login]:
         """Return all log-ins that are not over, and forget the others."""
+        ...
+
+    async def set_person(self, person: Person) -> None:
+        """Put what the directory says now of somebody into their log-ins."""
         ...
 
     async def add_failure(self, who: str, now: float) -> None:
@@ -111,6 +183,80 @@ class Store(Protocol):
 
     async def starts(self, profile: str) -> list[float]:
         """Return how long the last starts of a profile took, in seconds."""
+        ...
+
+    async def add_share(self, share: Share) -> None:
+        """Keep an invitation; one of the same person to the same session is replaced."""
+        ...
+
+    async def remove_share(self, session: SessionId, uid: UserId) -> None:
+        """Forget an invitation; a missing one is success.
+
+        The session's present links do not let this person in any more either.
+        """
+        ...
+
+    async def remove_person(self, uid: UserId) -> None:
+        """Forget all invitations of a person."""
+        ...
+
+    async def shares(self) -> list[Share]:
+        """Return all invitations, those that are over included."""
+        ...
+
+    async def add_link(self, link: Link, digest: str) -> None:
+        """Keep a link under the hash of its code."""
+        ...
+
+    async def remove_link(self, session: SessionId, link: str) -> None:
+        """Forget a link of this session; a missing one is success."""
+        ...
+
+    async def links(self, session: SessionId) -> list[Link]:
+        """Return a session's links, the oldest first."""
+        ...
+
+    async def find_link(self, digest: str) -> Link | None:
+        """Return the link of a code's hash."""
+        ...
+
+    async def use_link(self, digest: str, uid: UserId, now: float) -> Link | None:
+        """Count one use of a link and return it; None if it is over, or this person used it.
+
+        Two at once for the last use: one gets it.
+        """
+        ...
+
+    async def remove_grants(self, keep: Collection[SessionId], before: float) -> None:
+        """Forget the invitations and links of all sessions but these, if made before then."""
+        ...
+
+    async def put_memos(self, memos: Mapping[SessionId, Memo]) -> None:
+        """Keep exactly these memos."""
+        ...
+
+    async def memos(self) -> dict[SessionId, Memo]:
+        """Return what was last kept."""
+        ...
+
+    async def add_ticket(self, ticket: Ticket) -> None:
+        """Keep a place in line."""
+        ...
+
+    async def remove_ticket(self, session: SessionId) -> None:
+        """Forget a place in line; a missing one is success."""
+        ...
+
+    async def tickets(self) -> list[Ticket]:
+        """Return the line, the oldest first."""
+        ...
+
+    async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
+        """Remember whether a person wants this profile to be started when they log in."""
+        ...
+
+    async def ahead(self, uid: UserId) -> frozenset[str]:
+        """Return the profiles that a person wants to be started when they log in."""
         ...
 
     async def ping(self) -> None:
@@ -186,6 +332,11 @@ class SqliteStore:
 
         return await self._run(work)
 
+    async def set_person(self, person: Person) -> None:
+        """See Store."""
+        body = msgspec.json.encode(person)
+        await self._write("UPDATE login SET person = ? WHERE uid = ?", body, person.uid)
+
     async def add_failure(self, who: str, now: float) -> None:
         """See Store."""
         await self._write("INSERT INTO failure VALUES (?, ?)", who, now)
@@ -258,9 +409,189 @@ class SqliteStore:
 
         return await self._run(work)
 
+    async def add_share(self, share: Share) -> None:
+        """See Store."""
+        await self._write(
+            "INSERT OR REPLACE INTO share (session, uid, role, display_name, created, expires)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            share.session,
+            share.uid,
+            share.role.value,
+            share.display_name,
+            share.created,
+            share.expires,
+        )
+
+    async def remove_share(self, session: SessionId, uid: UserId) -> None:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> None:
+            with _transaction(db):
+                db.execute("DELETE FROM share WHERE session = ? AND uid = ?", (session, uid))
+                db.execute(
+                    "INSERT OR IGNORE INTO redeemed SELECT id, ? FROM link WHERE session = ?",
+                    (uid, session),
+                )
+
+        await self._run(work)
+
+    async def remove_person(self, uid: UserId) -> None:
+        """See Store."""
+        await self._write("DELETE FROM share WHERE uid = ?", uid)
+
+    async def shares(self) -> list[Share]:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> list[Share]:
+            rows = db.execute(
+                "SELECT session, uid, role, display_name, created, expires FROM share"
+            )
+            return [
+                Share(session, uid, Role(role), display_name, created, expires)
+                for session, uid, role, display_name, created, expires in rows
+            ]
+
+        return await self._run(work)
+
+    async def add_link(self, link: Link, digest: str) -> None:
+        """See Store."""
+        await self._write(
+            "INSERT INTO link (id, session, digest, role, created, expires, max_uses)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            link.id,
+            link.session,
+            digest,
+            link.role.value,
+            link.created,
+            link.expires,
+            link.max_uses,
+        )
+
+    async def remove_link(self, session: SessionId, link: str) -> None:
+        """See Store."""
+        await self._write("DELETE FROM link WHERE session = ? AND id = ?", session, link)
+
+    async def links(self, session: SessionId) -> list[Link]:
+        """See Store."""
+        return await self._run(lambda db: _links(db, "session = ? ORDER BY created", session))
+
+    async def find_link(self, digest: str) -> Link | None:
+        """See Store."""
+        return await self._run(lambda db: next(iter(_links(db, "digest = ?", digest)), None))
+
+    async def use_link(self, digest: str, uid: UserId, now: float) -> Link | None:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> Link | None:
+            with _transaction(db):
+                link = next(iter(_links(db, "digest = ?", digest)), None)
+                if link is None or not link.is_open(now):
+                    return None
+                used = "SELECT 1 FROM redeemed WHERE link = ? AND uid = ?"
+                if db.execute(used, (link.id, uid)).fetchone():
+                    return None
+                db.execute("INSERT INTO redeemed VALUES (?, ?)", (link.id, uid))
+                db.execute("UPDATE link SET uses = uses + 1 WHERE id = ?", (link.id,))
+                return link
+
+        return await self._run(work)
+
+    async def remove_grants(self, keep: Collection[SessionId], before: float) -> None:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> None:
+            with _transaction(db):
+                for table in ("share", "link"):
+                    found = db.execute(
+                        f"SELECT DISTINCT session FROM {table} WHERE created < ?",  # noqa: S608 - a literal
+                        (before,),
+                    ).fetchall()
+                    gone = [(session,) for (session,) in found if session not in keep]
+                    db.executemany(f"DELETE FROM {table} WHERE session = ?", gone)  # noqa: S608 - the same
+
+        await self._run(work)
+
+    async def put_memos(self, memos: Mapping[SessionId, Memo]) -> None:
+        """See Store."""
+        rows = [(session, msgspec.json.encode(memo)) for session, memo in memos.items()]
+
+        def work(db: sqlite3.Connection) -> None:
+            with _transaction(db):
+                db.execute("DELETE FROM memo")
+                db.executemany("INSERT INTO memo VALUES (?, ?)", rows)
+
+        await self._run(work)
+
+    async def memos(self) -> dict[SessionId, Memo]:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> dict[SessionId, Memo]:
+            rows = db.execute("SELECT session, body FROM memo")
+            return {session: msgspec.json.decode(body, type=Memo) for session, body in rows}
+
+        return await self._run(work)
+
+    async def add_ticket(self, ticket: Ticket) -> None:
+        """See Store."""
+        body = msgspec.json.encode(ticket)
+        await self._write("INSERT INTO ticket VALUES (?, ?)", ticket.session.id, body)
+
+    async def remove_ticket(self, session: SessionId) -> None:
+        """See Store."""
+        await self._write("DELETE FROM ticket WHERE session = ?", session)
+
+    async def tickets(self) -> list[Ticket]:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> list[Ticket]:
+            rows = db.execute("SELECT body FROM ticket ORDER BY rowid")
+            return [msgspec.json.decode(body, type=Ticket) for (body,) in rows]
+
+        return await self._run(work)
+
+    async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
+        """See Store."""
+        if on:
+            await self._write("INSERT OR IGNORE INTO ahead VALUES (?, ?)", uid, profile)
+        else:
+            await self._write("DELETE FROM ahead WHERE uid = ? AND profile = ?", uid, profile)
+
+    async def ahead(self, uid: UserId) -> frozenset[str]:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> frozenset[str]:
+            rows = db.execute("SELECT profile FROM ahead WHERE uid = ?", (uid,))
+            return frozenset(profile for (profile,) in rows)
+
+        return await self._run(work)
+
     async def ping(self) -> None:
         """See Store."""
         await self._run(lambda db: db.execute("SELECT count(*) FROM login").fetchone())
+
+
+def _links(db: sqlite3.Connection, where: str, *values: object) -> list[Link]:
+    rows = db.execute(
+        "SELECT id, session, role, created, expires, max_uses, uses FROM link"  # noqa: S608 - a literal
+        f" WHERE {where}",
+        values,
+    )
+    return [
+        Link(id_, session, Role(role), created, expires, max_uses, uses)
+        for id_, session, role, created, expires, max_uses, uses in rows
+    ]
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Generator[None, None, None]:
+    """All or nothing; the file is locked for writing from the beginning on."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import msgspec
 import structlog
 
-from controller import policy
+from controller import policy, routing
 from controller.config import Settings
 from controller.errors import (
     Forged,
@@ -199,7 +199,7 @@ class Verify:
     def _pass(self, question: Question, uid: UserId, role: Role) -> Answer:
         """Let it through; Traefik replaces the request's own headers of these names."""
         headers = NO_STORE | {
-            "X-Slicerhub-User": quote(uid, safe="@ "),
+            "X-Slicerhub-User": routing.user_header(uid),
             "X-Slicerhub-Role": role.value,
             # Traefik drops the hub's cookie from what the session sets only if verify sets one,
             # too; this one goes no further, since addAuthCookiesToResponse does not name it.

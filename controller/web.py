@@ -15,10 +15,12 @@ from controller.config import Settings
 from controller.directory import Directory
 from controller.errors import Forged, HubError, NotLoggedIn
 from controller.logins import Logins
+from controller.looks import Looks
 from controller.model import Person
 from controller.orchestrators import Orchestrator
 from controller.render import CONTENT_SECURITY_POLICY, RefusalView, Renderer
 from controller.sessions import Sessions
+from controller.sharing import Sharing
 from controller.store import Login, Store
 
 AnyRequest = Request[None, None, State]
@@ -46,6 +48,8 @@ class Hub(msgspec.Struct, frozen=True):
     directory: Directory
     orchestrator: Orchestrator
     store: Store
+    sharing: Sharing
+    looks: Looks
     renderer: Renderer
 
 
@@ -135,6 +139,11 @@ def login_url(public_url: str, target: str) -> str:
     return f"{public_url}/login?next={quote(policy.safe_next(target), safe='')}"
 
 
+def join_url(caller: Caller, code: str) -> str:
+    """Return the address of a link, as the person who made it reaches the hub."""
+    return f"{caller.public_url}/join/{code}"
+
+
 def client_address(request: AnyRequest) -> str:
     """Return the address that Traefik saw: it strips what the client claims."""
     forwarded = request.headers.get("x-real-ip", "")
@@ -160,6 +169,12 @@ def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
     if login is None:
         raise NotLoggedIn
     return Caller(login, public_url)
+
+
+async def log_out(hub: Hub, caller: Caller) -> None:
+    """End the caller's log-in, and close what it may have open; what may stay comes back."""
+    await hub.logins.leave(caller.login)
+    await hub.sharing.cut_person(caller.person.uid)
 
 
 def refuse_forged(request: AnyRequest, hub: Hub) -> None:

@@ -152,6 +152,15 @@ class World:
         await anyio.wait_all_tasks_blocked()
         await self.app.housekeeping.sweep()
 
+    async def spend(self, seconds: float, *, every: float = 30) -> None:
+        """Let time pass the way it does: with a round of housekeeping every now and then."""
+        await anyio.wait_all_tasks_blocked()
+        while seconds > 0:
+            self.clock.advance(min(every, seconds))
+            seconds -= every
+            await self.app.housekeeping.look()
+            await self.app.housekeeping.sweep()
+
     async def verify(
         self, session_id: str, headers: Headers | None = None, **forwarded: str
     ) -> httpx.Response:

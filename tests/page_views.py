@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller import render
 from controller.errors import DirectoryUnavailable, Forged
-from controller.model import Phase, Role
+from controller.model import Phase, Place, Role
 from controller.render import Renderer, StepState
 from controller.web import HttpError
 
@@ -38,6 +38,9 @@ DESKTOP = render.ProfileChoice(
     available=False,
     why_not="The GPU is in use. Somebody's session on it ends at 15:30 at the latest.",
 )
+
+AHEAD = replace(SLICER, ahead=True)
+LINED = replace(LARGE, ahead=False, queue=3, gpus="GPU: 1 free")
 
 FAILURE = render.Failure(
     reason="Slicer ended while it was loading: it ran out of memory.",
@@ -69,7 +72,20 @@ def card(number: int, phase: Phase = Phase.READY, name: str = "thesis") -> rende
 
 READY = card(2)
 PENDING = replace(
-    card(3, Phase.PENDING, "planning"), message="Waiting for a free place; you are second in line."
+    card(3, Phase.PENDING, "planning"), place=Place(position=2, waits_for="a free place")
+)
+WATCHED = replace(
+    READY, shared_with=2, watching=("Bob Example is watching", "Dana Example has control")
+)
+UNUSED = replace(
+    card(10, name="atlas"),
+    ahead=True,
+    warning=render.StopWarning(at=NOW + timedelta(minutes=5), why="unused"),
+)
+OVERDUE = replace(
+    card(11, name="series"),
+    shared_with=1,
+    warning=render.StopWarning(at=NOW + timedelta(minutes=5), why="lifetime"),
 )
 STARTING = card(4, Phase.STARTING, "")
 STOPPING = card(5, Phase.STOPPING, "review")
@@ -82,6 +98,8 @@ SHARED = render.SharedCard(
     phase=Phase.READY,
     url=f"/s/{'b' * 26}/",
     role=Role.VIEW,
+    can_ask=True,
+    until=NOW + timedelta(hours=20),
 )
 IDLE_NOTICE = render.Notice(
     id="n1",
@@ -130,6 +148,89 @@ STARTING_FAILED = replace(
 )
 CONFIRM = render.ConfirmStopView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")
 EMPTY = replace(HOME, sessions=(), profiles=(SLICER,))
+QUEUED = replace(
+    STARTING_VIEW,
+    elapsed=83,
+    steps=tuple(render.Step(step.title, StepState.TODO) for step in STEPS),
+    place=Place(2, "a graphics card"),
+)
+RESTART = render.RestartView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")
+
+BOB = render.Guest(user="bob", display_name="Bob Example", role=Role.VIEW, connected=True)
+DANA = render.Guest(
+    user="dana",
+    display_name="Dana Example",
+    role=Role.CONTROL,
+    until=NOW + timedelta(hours=1),
+)
+LINK = render.LinkRow(id="l1", role=Role.VIEW, until=NOW + timedelta(days=1), uses=0, max_uses=1)
+QR = (
+    "111111100100111011111111001111111",
+    "100000100000111111000000001000001",
+    "101110101010110011110110001011101",
+    "101110101101001110010010001011101",
+    "101110101111100101100001101011101",
+    "100000101100000111000100001000001",
+    "111111101010101010101010101111111",
+    "000000001010001100000100000000000",
+    "101111100000010111000010101111100",
+    "111111000101001000111101001101111",
+    "001101100011100100101010100010110",
+    "100010010001101010011101001011110",
+    "011000100111000100110001110011010",
+    "010111010110111111000111001100011",
+    "101010100010000000101100011110110",
+    "100001011110010010011110011100100",
+    "000010101100111011000010110111001",
+    "011111011100100011110101101101111",
+    "100000110100101111001110100110100",
+    "110111000110110001101101111111110",
+    "111000100000000110001010000111011",
+    "110010011011000101110001111001101",
+    "101111101011011111000110101110110",
+    "100101011110000100100110000001111",
+    "100001111001101111110010111110000",
+    "000000001010001000111110100010101",
+    "111111100011000110100011101010110",
+    "100000101000001000001111100011101",
+    "101110101011010000110000111111000",
+    "101110101110101111011111110010111",
+    "101110101100011001000101111101100",
+    "100000100000110010011100010010100",
+    "111111101110011001000011111101010",
+)
+"""The QR code of ``FRESH``'s address, level M."""
+FRESH = render.FreshLink(
+    url="https://hub.example/join/k3v7q2m5x4a6b2c7d5e3f4g6h7",
+    role=Role.VIEW,
+    until=NOW + timedelta(days=1),
+    max_uses=1,
+    qr=QR,
+)
+SHARE = render.ShareView(
+    viewer=ALICE,
+    now=NOW,
+    id=READY.id,
+    profile_title="Slicer",
+    name="thesis",
+    connected=("Alice Example (you)",),
+    can_suggest=True,
+)
+SHARED_OUT = replace(
+    SHARE,
+    people=(BOB, DANA),
+    links=(LINK, replace(LINK, id="l2", role=Role.CONTROL, uses=3, max_uses=None)),
+    connected=("Alice Example (you)", "Bob Example"),
+)
+JOIN = render.JoinView(
+    viewer=ALICE,
+    code="k3v7q2m5x4a6b2c7d5e3f4g6h7",
+    owner="Carol Example",
+    title="Slicer · planning",
+    role=Role.VIEW,
+    until=NOW + timedelta(days=1),
+    now=NOW,
+)
 QUOTA = "You have 2 of 2 sessions. Stop one to start another."
 
 
@@ -213,6 +314,14 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             shared=(SHARED, replace(SHARED, id="c" * 26, role=Role.CONTROL)),
         )
     ),
+    "home_watched": lambda r: r.home(replace(HOME, sessions=(WATCHED, UNUSED, OVERDUE))),
+    "home_shared_only": lambda r: r.home(
+        replace(EMPTY, shared=(SHARED, replace(SHARED, id="c" * 26, asked=True)))
+    ),
+    "home_ahead": lambda r: r.home(replace(HOME, profiles=(AHEAD, LINED, DESKTOP))),
+    "home_empty_ahead": lambda r: r.home(
+        replace(EMPTY, profiles=(replace(AHEAD, ahead=False), LINED))
+    ),
     "home_quota": lambda r: r.home(
         replace(HOME, sessions=(READY, card(7, name="two")), blocked=QUOTA)
     ),
@@ -239,16 +348,45 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
         )
     ),
     "starting": lambda r: r.starting(STARTING_VIEW),
-    "starting_queued": lambda r: r.starting(
-        replace(
-            STARTING_VIEW,
-            elapsed=83,
-            steps=(render.Step("Waiting for a place", StepState.ACTIVE), *STEPS[3:]),
-            message="All places are taken; you are second in line.",
-        )
-    ),
+    "starting_queued": lambda r: r.starting(QUEUED),
     "starting_failed": lambda r: r.starting(STARTING_FAILED),
     "confirm_stop": lambda r: r.confirm_stop(CONFIRM),
+    "confirm_restart": lambda r: r.confirm_restart(RESTART),
+    "share_nobody": lambda r: r.share(SHARE),
+    "share_people": lambda r: r.share(SHARED_OUT),
+    "share_asked": lambda r: r.share(
+        replace(SHARED_OUT, people=(BOB, DANA), ask=("bob",), links=(), kickable=False)
+    ),
+    "share_link": lambda r: r.share(replace(SHARED_OUT, fresh=FRESH)),
+    "share_refused": lambda r: r.share(
+        replace(
+            SHARED_OUT,
+            error="Nobody of that name may use the hub. Check how it is spelled.",
+            typed_user="bbo",
+        )
+    ),
+    "share_hostile": lambda r: r.share(
+        replace(
+            SHARE,
+            name=HOSTILE,
+            people=(replace(BOB, user=LONG, display_name=HOSTILE, asks=True),),
+            connected=(HOSTILE, LONG),
+            fresh=replace(FRESH, url=f"https://hub.example/{LONG}"),
+            error=HOSTILE,
+            typed_user=HOSTILE,
+        )
+    ),
+    "join_view": lambda r: r.join(JOIN),
+    "join_control": lambda r: r.join(replace(JOIN, role=Role.CONTROL, until=None)),
+    "join_hostile": lambda r: r.join(replace(JOIN, owner=LONG, title=HOSTILE)),
+    "join_refused": lambda r: r.error(
+        render.ErrorView(
+            status=410,
+            title="This link has been used or has ended",
+            sentence="Ask for a new one.",
+            viewer=ALICE,
+        )
+    ),
     "forbidden": lambda r: r.error(render.error_view(Forged(), ALICE)),
     "not_found": lambda r: r.error(render.error_view(HttpError(404))),
     "unavailable": lambda r: r.error(render.error_view(AWAY)),

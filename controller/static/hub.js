@@ -81,7 +81,8 @@
     }
   };
 
-  const say = (text) => { one("#said").textContent = text; };
+  // Behind an open dialog nothing is heard.
+  const say = (text) => { (one("dialog[open] .said") || one("#said")).textContent = text; };
   const lost = (is) => {
     const line = one("#connection");
     const text = is ? "Connection lost. Trying again…" : "";
@@ -178,8 +179,7 @@
     }
     while (at) { const next = at.nextSibling; if (!kept(at)) at.remove(); at = next; }
   };
-  const exchange = (fresh) => {
-    const main = one("main");
+  const exchange = (fresh, main = one("main")) => {
     const before = new Map(all("[data-say]", main).map((card) => [card.id, card.dataset.say]));
     const typed = all("input[id]", main).filter((input) => input.value !== input.defaultValue)
       .map((input) => [input.id, input.value]);
@@ -244,9 +244,15 @@
     };
   };
 
-  const live = () => {
+  const parsed = async (answer) => (
+    new DOMParser().parseFromString(await answer.text(), "text/html")
+  );
+  const ask = (url) => fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
+
+  const live = (renewed) => {
     const main = one("main");
     const url = main.dataset.live;
+    const home = main.dataset.page || "/";
     if (!url) return;
     let pending = 0;
     let running = false;
@@ -258,12 +264,15 @@
       if (running) { refresh(); return; }
       running = true;
       try {
-        const answer = await fetch("/", { headers: { Accept: "text/html" }, cache: "no-store" });
-        // Logged out elsewhere: the log-in page has the next word.
-        if (answer.redirected || answer.status === 401) { location.assign("/"); return; }
+        const answer = await ask(home);
+        // Logged out elsewhere, or the session is gone: the hub's own page has the next word.
+        if (answer.redirected || [401, 403, 404].includes(answer.status)) {
+          location.assign(home);
+          return;
+        }
         if (!answer.ok) throw new Error(String(answer.status));
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        exchange(page.querySelector("main"));
+        exchange((await parsed(answer)).querySelector("main"));
+        await renewed();
         lost(false);
       } catch {
         lost(true);
@@ -291,7 +300,105 @@
     setInterval(() => times(main), 20000);
   };
 
+  // --- sharing: a page, and where there is room the same as a dialog over the first one ---
+  const PART = "#share-page";
+  const sharing = () => {
+    const dialog = one("#share");
+    let address = ""; // of what the dialog shows
+    const open = async (link) => {
+      const answer = await ask(link.href);
+      const part = answer.ok && !answer.redirected && (await parsed(answer)).querySelector(PART);
+      if (!part) throw new Error(String(answer.status));
+      if (dialog.open) return;
+      times(part);
+      all(PART, dialog).forEach((old) => old.remove());
+      dialog.append(part);
+      address = link.href;
+      dialog.showModal();
+      dialog.scrollTop = 0; // its own first focus may have moved it
+      one("#share-user").focus();
+    };
+    if (dialog && dialog.showModal) {
+      document.addEventListener("click", (event) => {
+        const link = event.target.closest("a[data-share]");
+        if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+        if (matchMedia("(max-width: 39.99rem)").matches) return;
+        event.preventDefault();
+        // The hub's own page says what is wrong.
+        open(link).catch(() => location.assign(link.href));
+      });
+      dialog.addEventListener("click", (event) => {
+        if (event.target !== dialog && !event.target.closest("[data-close]")) return;
+        event.preventDefault();
+        dialog.close();
+      });
+    }
+    const send = async (form, button) => {
+      const body = new URLSearchParams(new FormData(form));
+      try {
+        const answer = await fetch(form.action, { method: "POST", body });
+        const part = (await parsed(answer)).querySelector(PART);
+        if (!part) { location.assign(address || one("main").dataset.page); return; }
+        // What came of the act before this one has been read.
+        for (const old of all(`${PART} [data-keep]:not(datalist)`)) old.remove();
+        if (!part.querySelector(".refused")) form.reset();
+        exchange(part, one(PART));
+        const link = one("#share-url");
+        if (link) { link.focus(); link.select(); }
+        lost(false);
+      } catch {
+        lost(true);
+      } finally {
+        delete form.dataset.sent;
+        button.removeAttribute("aria-busy");
+      }
+    };
+    document.addEventListener("submit", (event) => {
+      if (event.defaultPrevented || !event.target.closest(PART)) return;
+      event.preventDefault();
+      send(event.target, event.submitter);
+    });
+    document.addEventListener("click", async (event) => {
+      const button = event.target.closest("[data-copy]");
+      if (!button) return;
+      const field = document.getElementById(button.dataset.copy);
+      field.select();
+      // Without TLS there is no clipboard but by the old command.
+      try { await navigator.clipboard.writeText(field.value); } catch { document.execCommand("copy"); }
+      button.firstChild.nodeValue = "Copied";
+      say("The link is copied.");
+    });
+    let timer = 0;
+    let asked = new AbortController();
+    document.addEventListener("input", ({ target: field }) => {
+      if (!field.dataset.suggest) return;
+      clearTimeout(timer);
+      asked.abort();
+      const typed = field.value.trim();
+      if (typed.length < 3) { field.list.replaceChildren(); return; }
+      timer = setTimeout(async () => {
+        asked = new AbortController();
+        try {
+          const url = `${field.dataset.suggest}?q=${encodeURIComponent(typed)}`;
+          const answer = await fetch(url, { signal: asked.signal });
+          if (!answer.ok) return;
+          const { items } = await answer.json();
+          field.list.replaceChildren(...items.map((one) => new Option(one.display_name, one.user)));
+        } catch { /* away, or asked anew: a name can be typed in full */ }
+      }, 200);
+    });
+    return async () => {
+      if (!dialog || !dialog.open || !dialog.querySelector(PART)) return;
+      const answer = await ask(address);
+      const part = answer.ok && (await parsed(answer)).querySelector(PART);
+      if (part) exchange(part, one(PART)); else dialog.close();
+    };
+  };
+
   // --- starting ---
+  const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
+  const inLine = (n) => (n === 1 ? "Next in line"
+    : `${n}${{ one: "st", two: "nd", few: "rd", other: "th" }[ordinals.select(n)]} in line`);
   const lasted = (seconds) => {
     if (seconds < 60) return `${seconds} s`;
     const rest = seconds % 60;
@@ -329,6 +436,23 @@
         slice.classList.toggle("on", index < filled);
       });
     };
+    const doing = one("#doing");
+    const spot = one("#place");
+    const wait = (place) => {
+      spot.hidden = !place;
+      list.hidden = Boolean(place);
+      const [position, what] = place ? [inLine(place.position), place.waits_for] : ["", ""];
+      // The same once more would be read aloud once more.
+      const texts = [[".position", position], ["span", what]];
+      for (const [selector, text] of texts) {
+        const part = spot.querySelector(selector);
+        if (part.textContent !== text) part.textContent = text;
+      }
+      const words = place ? "Waiting to start" : "Starting";
+      if (doing.textContent === words) return;
+      doing.textContent = words;
+      document.title = `${words} ${title} · 3D Slicer Hub`;
+    };
     // Should the server answer with this very page once more, it must not spin.
     const leave = (url) => {
       const soon = Date.now() - Number(stored("sessionStorage", LEFT)) < 3000;
@@ -352,7 +476,8 @@
           begun = Date.now() - news.elapsed * 1000;
           tick();
           show(news.steps);
-          one("#message").textContent = news.message || "";
+          wait(news.place);
+          one("#message").textContent = (!news.place && news.message) || "";
           if (!["ready", "failed", "stopping"].includes(news.phase)) return;
           stream.close();
           if (news.phase === "ready") {
@@ -381,6 +506,7 @@
     const main = one("main");
     setClock(main);
     times(main);
-    for (const part of [colours, menus, login, once, stopping, live, progress, retry]) part();
+    for (const part of [colours, menus, login, once, stopping, progress, retry]) part();
+    live(sharing());
   });
 })();

@@ -21,29 +21,47 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from msgspec.structs import replace
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from controller import render
 from controller.errors import Unavailable
-from controller.model import Phase
+from controller.model import Phase, Role
 from controller.render import Renderer
 from tests.chromium import Complaints, chromium
 from tests.page_views import (
+    AHEAD,
+    BOB,
     CONFIRM,
+    DANA,
     EMPTY,
+    FRESH,
     HOME,
+    HOSTILE,
     IDLE_NOTICE,
+    JOIN,
+    LINED,
+    LINK,
     LOGIN,
+    OVERDUE,
     PAGES,
+    QUEUED,
     READY,
+    RESTART,
+    SHARE,
+    SHARED,
+    SHARED_OUT,
     STARTING,
     STARTING_FAILED,
     STARTING_VIEW,
     STEPS,
+    UNUSED,
 )
 
 RENDERER = Renderer()
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+SHARE_PATH = f"/sessions/{READY.id}/share"
+LINKS_PATH = f"/sessions/{READY.id}/links"
+RESTART_PATH = f"/sessions/{READY.id}/restart"
 SMALLEST_TARGET = 44  # CSS pixels, in each direction
 
 
@@ -60,6 +78,8 @@ class Hub(ThreadingHTTPServer):
         self.posts: list[tuple[str, dict[str, str]]] = []
         self.events: queue.Queue[tuple[str, object] | None] = queue.Queue()
         self.after_post: dict[str, str] = {}  # what the first page becomes by a POST
+        self.answers: dict[str, str] = {}  # to a POST, instead of the way to the first page
+        self.queries: list[str] = []
         self.faults: list[str] = []
         self.away = False
 
@@ -82,7 +102,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A page, a static file or a stream of events."""
-        path = urlsplit(self.path).path
+        path, query = urlsplit(self.path)[2:4]
+        if query:
+            self.server.queries.append(query)
         if path.endswith("/events"):
             self._stream()
         elif path.startswith(RENDERER.static):
@@ -99,10 +121,13 @@ class Handler(BaseHTTPRequestHandler):
             self._page(503 if self.server.away else 404, "<!doctype html><title>none</title>")
 
     def do_POST(self) -> None:
-        """Note what was sent, and go home."""
+        """Note what was sent, and go home unless there is an answer."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.server.posts.append((self.path, dict(parse_qsl(body, keep_blank_values=True))))
         self.server.pages["/"] = self.server.after_post.get(self.path, self.server.pages["/"])
+        if self.path in self.server.answers:
+            self._page(200, self.server.answers[self.path])
+            return
         self.send_response(303)
         self.send_header("Location", "/")
         self.send_header("Content-Length", "0")
@@ -194,7 +219,10 @@ def home_at(hub: Hub, view: render.HomeView) -> None:
     hub.pages["/"] = RENDERER.home(view)
 
 
-TARGETS = "a.button, a.brand, button, summary, label:has([type=radio]), input:not([type])"
+TARGETS = (
+    "a.button, a.brand, a.tool, button, summary, label:has([type=radio]), input:not([type]), "
+    "[type=number], select"
+)
 TOO_SMALL = """([targets, least]) => [...document.querySelectorAll(targets)]
     .filter(element => element.checkVisibility())
     .map(element => [element.innerText, element.getBoundingClientRect()])
@@ -208,7 +236,8 @@ def test_every_state_is_sound_at_every_width(
     hub: Hub, browser: Browser, axe: str, name: str, scheme: Literal["light", "dark"]
 ) -> None:
     """No complaint about the policy, no sideways scrolling, nothing for axe to object to."""
-    hub.pages["/here"] = hub.pages["/"] = PAGES[name](RENDERER)
+    for path in ("/here", "/", SHARE_PATH):
+        hub.pages[path] = PAGES[name](RENDERER)
     context = browser.new_context(
         color_scheme=scheme, reduced_motion="reduce", locale="en-GB", timezone_id="UTC"
     )
@@ -474,6 +503,323 @@ def test_a_session_that_is_gone_does_not_leave_a_progress_page_behind(hub: Hub, 
         ("progress", {"phase": "stopping", "message": "", "url": "/", "elapsed": 9, "steps": []})
     )
     expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible()
+
+
+def test_a_place_in_line_moves_up_by_itself(hub: Hub, page: Page) -> None:
+    """The place is told as it changes, and turns into the steps when it is one's turn."""
+    hub.pages["/wait"] = RENDERER.starting(QUEUED)
+    page.goto(f"{hub.url}/wait")
+    spot = page.get_by_role("status").filter(has_text="in line")
+    expect(spot).to_contain_text("2nd in line")
+    expect(spot).to_contain_text("waits for a graphics card")
+    expect(page.locator("#steps")).to_be_hidden()
+    steps = [{"title": step.title, "state": step.state, "detail": step.detail} for step in STEPS]
+    news = {"phase": "pending", "message": "", "url": QUEUED.url, "elapsed": 90, "steps": steps}
+    for position, words in [(13, "13th in line"), (3, "3rd in line"), (1, "Next in line")]:
+        place = {"position": position, "waits_for": "a free place"}
+        hub.events.put(("progress", {**news, "place": place}))
+        expect(spot).to_contain_text(words)
+        expect(spot).to_contain_text("waits for a free place")
+    hub.events.put(("progress", {**news, "phase": "starting", "place": None}))
+    expect(page.locator("#steps [data-state=active]")).to_contain_text("Slicer is loading")
+    expect(spot).to_have_count(0)
+    expect(page.get_by_role("heading", name="Starting Slicer · thesis")).to_be_visible()
+    expect(page).to_have_title("Starting Slicer · thesis · 3D Slicer Hub")
+    home_at(hub, EMPTY)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible()
+    assert hub.posts == [(f"/sessions/{QUEUED.id}/stop", {"csrf": "c5rf"})]
+
+
+def test_a_session_about_to_stop_is_kept_in_place(hub: Hub, page: Page) -> None:
+    """The warning is said aloud when it comes; one press keeps the session and it goes."""
+    home_at(hub, replace(HOME, sessions=(replace(UNUSED, warning=None),)))
+    page.goto(hub.url)
+    expect(page.get_by_role("link", name="Open Slicer · atlas")).to_be_visible()
+    home_at(hub, replace(HOME, sessions=(UNUSED, OVERDUE)))
+    hub.events.put(("sessions", {}))
+    expect(page.get_by_text("Stops at 14:10 unless you use it.")).to_be_visible()
+    expect(page.get_by_text("This is the longest it may run.")).to_be_visible()
+    expect(page.get_by_role("button", name="Keep")).to_have_count(1)
+    expect(page.locator("#said")).to_contain_text("It stops soon unless you use it")
+    hub.after_post[f"/sessions/{UNUSED.id}/keep"] = RENDERER.home(HOME)
+    page.evaluate("window.same = true")
+    page.get_by_role("button", name="Keep Slicer · atlas").press("Enter")
+    expect(page.get_by_text("Stops at")).to_have_count(0)
+    assert hub.posts == [(f"/sessions/{UNUSED.id}/keep", {"csrf": "c5rf"})]
+    assert page.evaluate("window.same")
+
+
+def test_somebody_invited_asks_for_control_and_leaves(hub: Hub, page: Page) -> None:
+    """Both are one press on the first page, and it shows what came of them."""
+    home_at(hub, replace(HOME, shared=(SHARED,)))
+    page.goto(hub.url)
+    address = f"/sessions/{SHARED.id}"
+    hub.after_post[f"{address}/ask"] = RENDERER.home(
+        replace(HOME, shared=(replace(SHARED, asked=True),))
+    )
+    hub.after_post[f"{address}/leave"] = RENDERER.home(HOME)
+    page.get_by_role("button", name="Ask for control of Slicer · planning").click()
+    expect(page.get_by_text("you asked for control")).to_be_visible()
+    expect(page.get_by_role("button", name="Ask for control")).to_have_count(0)
+    page.get_by_role("button", name="Leave Slicer · planning").click()
+    expect(page.get_by_role("heading", name="Shared with you")).to_have_count(0)
+    assert [path for path, _ in hub.posts] == [f"{address}/ask", f"{address}/leave"]
+
+
+def test_starting_ahead_is_a_switch(hub: Hub, page: Page) -> None:
+    """The switch says its state, and each press sends the other one."""
+    home_at(hub, replace(HOME, profiles=(AHEAD, LINED)))
+    page.goto(hub.url)
+    switch = page.get_by_role("switch", name="Start this when I log in (Slicer)", exact=True)
+    expect(switch).to_be_checked()
+    off = replace(HOME, profiles=(replace(AHEAD, ahead=False), LINED))
+    hub.after_post["/ahead"] = RENDERER.home(off)
+    switch.press("Space")
+    expect(switch).not_to_be_checked()
+    expect(switch).to_be_focused()
+    switch.press("Space")
+    expect(switch).to_be_focused()
+    page.wait_for_function("performance.getEntriesByName(location.origin + '/ahead').length > 1")
+    fields = {"csrf": "c5rf", "profile": "slicer"}
+    assert hub.posts == [("/ahead", {**fields, "on": ""}), ("/ahead", {**fields, "on": "1"})]
+
+
+def opened_share(hub: Hub, page: Page, view: render.ShareView) -> Locator:
+    """Open the dialog from the first page with the keyboard."""
+    home_at(hub, HOME)
+    hub.pages[SHARE_PATH] = RENDERER.share(view)
+    page.goto(hub.url)
+    page.get_by_role("link", name="Share Slicer · thesis").press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_label("User name")).to_be_focused()
+    return dialog
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_sharing_opens_over_the_first_page(
+    hub: Hub, page: Page, axe: str, scheme: Literal["light", "dark"]
+) -> None:
+    """Where there is room it is a dialog; Escape and Close give the focus back."""
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    link = page.get_by_role("link", name="Share Slicer · thesis")
+    for leave in ("Escape", "Close"):
+        dialog = opened_share(hub, page, replace(SHARED_OUT, fresh=FRESH))
+        expect(dialog.get_by_role("heading", name="Share Slicer · thesis")).to_be_visible()
+        if leave == "Escape":
+            if folder := os.environ.get("SLICERHUB_SCREENSHOTS"):
+                page.screenshot(path=Path(folder) / f"share_dialog-{scheme}.png")
+            page.evaluate(axe)
+            found = page.evaluate("axe.run().then(result => result.violations)")
+            assert [rule["id"] for rule in found] == []
+            page.keyboard.press("Escape")
+        else:
+            dialog.get_by_role("link", name="Close").press("Enter")
+        expect(dialog).to_be_hidden()
+        expect(link).to_be_focused()
+    assert page.url == f"{hub.url}/"
+
+
+def test_on_a_narrow_screen_sharing_is_a_page(hub: Hub, page: Page) -> None:
+    """A telephone gets a page of its own, from which "Close" leads back."""
+    page.set_viewport_size({"width": 360, "height": 740})
+    home_at(hub, HOME)
+    hub.pages[SHARE_PATH] = RENDERER.share(SHARE)
+    page.goto(hub.url)
+    page.get_by_role("link", name="Share Slicer · thesis").click()
+    page.wait_for_url(f"{hub.url}{SHARE_PATH}")
+    page.get_by_role("link", name="Close").click()
+    expect(page.get_by_role("heading", name="Your sessions")).to_be_visible()
+
+
+def test_somebody_is_invited_by_name_without_leaving_the_dialog(hub: Hub, page: Page) -> None:
+    """The person stands in the list, is said aloud, and the field is free for the next."""
+    dialog = opened_share(hub, page, SHARE)
+    expect(dialog.get_by_text("Nobody is invited yet.")).to_be_visible()
+    hub.answers[SHARE_PATH] = hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(BOB,)))
+    page.keyboard.type("bob")
+    dialog.get_by_label("They may").first.select_option("control")
+    dialog.get_by_label("For").first.select_option("one hour")
+    dialog.get_by_label("User name").press("Enter")
+    expect(dialog.get_by_role("button", name="Remove Bob Example")).to_be_visible()
+    expect(dialog.get_by_role("status")).to_have_text("Bob Example: view, connected")
+    expect(dialog.get_by_label("User name")).to_have_value("")
+    expect(dialog.get_by_label("User name")).to_be_focused()
+    fields = {"csrf": "c5rf", "user": "bob", "role": "control", "expires": "3600"}
+    assert hub.posts == [(SHARE_PATH, fields)]
+
+
+def test_a_refused_name_stays_to_be_corrected(hub: Hub, page: Page) -> None:
+    """The sentence and what was typed outlast news, and go with the next that succeeds."""
+    dialog = opened_share(hub, page, SHARE)
+    why = "Nobody of that name may use the hub."
+    hub.answers[SHARE_PATH] = RENDERER.share(replace(SHARE, error=why, typed_user="bbo"))
+    page.keyboard.type("bbo")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_have_text(why)
+    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(DANA,)))
+    hub.events.put(("sessions", {}))
+    expect(dialog.get_by_role("button", name="Take control back")).to_be_visible()
+    expect(dialog.get_by_role("alert")).to_have_text(why)
+    field = dialog.get_by_label("User name")
+    expect(field).to_have_value("bbo")
+    hub.answers[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(BOB, DANA)))
+    field.fill("bob")
+    field.press("Enter")
+    expect(dialog.get_by_role("button", name="Remove Bob Example")).to_be_visible()
+    expect(dialog.get_by_role("alert")).to_have_count(0)
+    expect(field).to_have_value("")
+
+
+def test_a_link_is_made_and_copied(hub: Hub, context: BrowserContext, page: Page) -> None:
+    """Two presses make it; it stays through news, and one more has it on the clipboard."""
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    dialog = opened_share(hub, page, SHARE)
+    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, links=(LINK,)))
+    hub.answers[LINKS_PATH] = RENDERER.share(replace(SHARE, links=(LINK,), fresh=FRESH))
+    dialog.get_by_role("button", name="Make a link").click()
+    address = dialog.get_by_label("Link", exact=True)
+    expect(address).to_have_value(FRESH.url)
+    expect(address).to_be_focused()
+    expect(dialog.get_by_role("img", name="The link as a QR code")).to_be_visible()
+    expect(dialog.get_by_text("used 0 of 1")).to_be_visible()
+    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, links=(replace(LINK, uses=1),)))
+    hub.events.put(("sessions", {}))
+    expect(dialog.get_by_text("used 1 of 1")).to_be_visible()
+    expect(address).to_have_value(FRESH.url)
+    dialog.get_by_role("button", name="Copy the link").click()
+    expect(dialog.get_by_role("status")).to_have_text("The link is copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == FRESH.url
+    hub.answers[f"{LINKS_PATH}/end"] = RENDERER.share(SHARE)
+    dialog.get_by_role("button", name="End this link").click()
+    expect(dialog.get_by_text("Nobody is invited yet.")).to_be_visible()
+    expect(address).to_have_count(0)
+    fields = {"csrf": "c5rf", "role": "view", "expires": "86400", "max_uses": ""}
+    ended = {"csrf": "c5rf", "link": LINK.id}
+    assert hub.posts == [(LINKS_PATH, fields), (f"{LINKS_PATH}/end", ended)]
+
+
+def test_names_are_suggested_from_three_characters_on(hub: Hub, page: Page) -> None:
+    """People whose names begin like that are offered; fewer characters ask nothing."""
+    hub.pages["/api/v1/people"] = json.dumps(
+        {
+            "items": [
+                {"user": "bob", "display_name": HOSTILE},
+                {"user": "bobby", "display_name": "B"},
+            ]
+        }
+    )
+    dialog = opened_share(hub, page, SHARE)
+    offered = dialog.locator("datalist option")
+    page.keyboard.type("bo")
+    page.keyboard.type("b&")
+    expect(offered).to_have_count(2)
+    assert offered.evaluate_all("all => all.map(one => [one.value, one.label])") == [
+        ["bob", HOSTILE],
+        ["bobby", "B"],
+    ]
+    # News must not take the list from under the hand.
+    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(DANA,), can_suggest=True))
+    hub.events.put(("sessions", {}))
+    expect(dialog.get_by_role("button", name="Remove Dana Example")).to_be_visible()
+    expect(offered).to_have_count(2)
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Backspace")
+    expect(offered).to_have_count(0)
+    assert hub.queries
+    assert all(len(dict(parse_qsl(query))["q"]) >= 3 for query in hub.queries)
+
+
+def test_control_is_lent_and_taken_back_with_the_keyboard(hub: Hub, page: Page) -> None:
+    """Whoever asks stands at the top; giving, taking back and removing are one press each."""
+    asks = replace(SHARED_OUT, people=(replace(BOB, asks=True),), links=())
+    dialog = opened_share(hub, page, asks)
+    expect(dialog.get_by_text("Bob Example asks for control.")).to_be_visible()
+    lent = replace(asks, people=(replace(BOB, role=Role.CONTROL),))
+    hub.answers[f"{SHARE_PATH}/change"] = RENDERER.share(lent)
+    dialog.get_by_role("button", name="Give control to Bob Example").first.press("Enter")
+    back = dialog.get_by_role("button", name="Take control back from Bob Example")
+    expect(back).to_be_visible()
+    expect(dialog.get_by_role("status")).to_have_text("Bob Example: control, connected")
+    hub.answers[f"{SHARE_PATH}/change"] = RENDERER.share(replace(asks, people=(BOB,)))
+    back.press("Enter")
+    expect(dialog.get_by_role("button", name="Give control to Bob Example")).to_be_focused()
+    hub.answers[f"{SHARE_PATH}/remove"] = RENDERER.share(SHARE)
+    dialog.get_by_role("button", name="Remove Bob Example").press("Enter")
+    expect(dialog.get_by_text("Nobody is invited yet.")).to_be_visible()
+    assert dialog.evaluate("dialog => dialog.contains(document.activeElement)")
+    bob = {"csrf": "c5rf", "user": "bob"}
+    assert hub.posts == [
+        (f"{SHARE_PATH}/change", {**bob, "role": "control"}),
+        (f"{SHARE_PATH}/change", {**bob, "role": "view"}),
+        (f"{SHARE_PATH}/remove", bob),
+    ]
+
+
+def test_who_is_connected_is_seen_live_on_the_page_itself(hub: Hub, page: Page) -> None:
+    """Somebody joins while the page stands open; a session that ends takes the page along."""
+    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(replace(BOB, connected=False),)))
+    page.goto(f"{hub.url}{SHARE_PATH}")
+    expect(page.get_by_text("Connected now: Alice Example (you)")).to_be_visible()
+    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARED_OUT, people=(BOB,)))
+    hub.events.put(("sessions", {}))
+    expect(page.get_by_text("Connected now: Alice Example (you), Bob Example")).to_be_visible()
+    expect(page.locator("#said")).to_have_text("Bob Example: view, connected")
+    del hub.pages[SHARE_PATH]
+    hub.events.put(("sessions", {}))
+    expect(page).to_have_title("none")
+
+
+def test_a_session_that_ends_closes_its_dialog(hub: Hub, page: Page) -> None:
+    """The first page stands there again, without the session."""
+    dialog = opened_share(hub, page, SHARE)
+    del hub.pages[SHARE_PATH]
+    home_at(hub, EMPTY)
+    hub.events.put(("sessions", {}))
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible()
+
+
+def test_sharing_and_joining_work_without_a_script(hub: Hub, browser: Browser) -> None:
+    """Every form of the new pages is a plain form."""
+    home_at(hub, replace(HOME, sessions=(replace(UNUSED, id=READY.id),), profiles=(AHEAD,)))
+    for path in (SHARE_PATH, f"{SHARE_PATH}/change"):
+        hub.pages[path] = hub.answers[path] = RENDERER.share(
+            replace(SHARED_OUT, people=(BOB,), kickable=False)
+        )
+    hub.answers[LINKS_PATH] = RENDERER.share(replace(SHARE, fresh=FRESH))
+    hub.pages[RESTART_PATH] = RENDERER.confirm_restart(replace(RESTART, id=READY.id))
+    hub.pages["/join/x"] = RENDERER.join(replace(JOIN, code="x"))
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(hub.url)
+    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("switch").click()
+    page.get_by_role("link", name="Share").click()
+    page.get_by_label("User name").fill("bob")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Give control").click()
+    page.get_by_label("How often").fill("2")
+    page.get_by_role("button", name="Make a link").click()
+    expect(page.get_by_label("Link", exact=True)).to_have_value(FRESH.url)
+    expect(page.get_by_role("button", name="Copy")).to_have_count(0)
+    page.goto(f"{hub.url}{SHARE_PATH}")
+    page.get_by_role("link", name="Stop it and start anew").click()
+    page.get_by_role("button", name="Stop it and start anew").click()
+    page.goto(f"{hub.url}/join/x")
+    expect(page.get_by_role("heading")).to_have_text("Carol Example shows you Slicer · planning")
+    page.get_by_role("button", name="Join").click()
+    proof = {"csrf": "c5rf"}
+    assert hub.posts == [
+        (f"/sessions/{READY.id}/keep", proof),
+        ("/ahead", {**proof, "profile": "slicer", "on": ""}),
+        (SHARE_PATH, {**proof, "user": "bob", "role": "view", "expires": ""}),
+        (f"{SHARE_PATH}/change", {**proof, "user": "bob", "role": "control"}),
+        (LINKS_PATH, {**proof, "role": "view", "expires": "86400", "max_uses": "2"}),
+        (RESTART_PATH, proof),
+        ("/join/x", proof),
+    ]
+    context.close()
 
 
 def test_colours_are_chosen_and_remembered(hub: Hub, page: Page) -> None:

@@ -29,7 +29,7 @@ def test_check_confirms_what_works_and_names_what_does_not(engine: DockerClient)
     assert (
         "✗ profile missing, image slicerhub-test/no-such-image: "
         "The image slicerhub-test/no-such-image of the profile missing is not on this server. "
-        "The administrator must build or pull it." in said
+        "It must be built there, or be reachable in its registry." in said
     )
     assert "Traceback" not in said
 

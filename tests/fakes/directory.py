@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from controller.errors import LoginRefused
+from controller.directory import suggest_prefix
+from controller.errors import DirectoryUnavailable, LoginRefused
 from controller.model import Person, UserId, canonical_uid
 
 PEOPLE = {
@@ -17,18 +18,22 @@ PEOPLE = {
 class FakeDirectory:
     """Knows alice, bob and carol; each one's password is the name."""
 
-    can_find = True
-
     def __init__(self) -> None:
-        """``fault``: raised by every call while it is set."""
+        """``fault``: raised by every call while it is set; ``can_find``: see Directory.
+
+        ``people`` may be changed; ``departed`` are not found any more.
+        """
+        self.people = dict(PEOPLE)
+        self.departed: set[UserId] = set()
         self.fault: Exception | None = None
+        self.can_find = True
 
     async def authenticate(self, username: str, password: str) -> Person:
         """See Directory."""
         if self.fault is not None:
             raise self.fault
-        person = PEOPLE.get(canonical_uid(username))
-        if person is None or password != person.uid:
+        person = self.people.get(canonical_uid(username))
+        if person is None or person.uid in self.departed or password != person.uid:
             raise LoginRefused
         return person
 
@@ -36,9 +41,27 @@ class FakeDirectory:
         """See Directory."""
         if self.fault is not None:
             raise self.fault
-        return PEOPLE.get(uid)
+        self._check_can_find()
+        return None if uid in self.departed else self.people.get(uid)
+
+    async def suggest(self, text: str, limit: int) -> list[Person]:
+        """See Directory."""
+        if self.fault is not None:
+            raise self.fault
+        self._check_can_find()
+        prefix = suggest_prefix(text).casefold()
+        found = [
+            one
+            for one in sorted(PEOPLE.values(), key=lambda one: one.display_name)
+            if one.uid.startswith(prefix) or f" {prefix}" in f" {one.display_name.casefold()}"
+        ]
+        return found[: max(limit, 0)] if prefix else []
 
     async def ping(self) -> None:
         """See Directory."""
         if self.fault is not None:
             raise self.fault
+
+    def _check_can_find(self) -> None:
+        if not self.can_find:
+            raise DirectoryUnavailable("This directory cannot look people up.")

@@ -115,8 +115,7 @@ async def test_failure(fresh: World) -> None:
 async def test_stopped_for_idleness(fresh: World) -> None:
     """Who comes back to a stopped session reads why, until they put the notice away."""
     made = await fresh.session("alice", "thesis")
-    fresh.clock.advance(1801)
-    await fresh.sweep()
+    await fresh.spend(1860)
     await fresh.until(made, None)
     browser = await fresh.browser("alice")
     page = await browser.get("/")

@@ -55,7 +55,7 @@ async def test_launch(fresh: World) -> None:
     assert lifetime == timedelta(days=1)
     assert set(made) == {
         *("id", "name", "owner", "profile", "phase", "message", "url", "created_at"),
-        *("last_activity_at", "expires_at", "role"),
+        *("last_activity_at", "expires_at", "role", "place", "stops_at"),
     }
     (listed,) = (await alice.get("/api/v1/sessions")).json()["items"]
     assert listed["id"] == made["id"]
@@ -296,6 +296,7 @@ async def test_changes_of_my_sessions(fresh: World) -> None:
             made = await fresh.session("bob")
             mine = await fresh.session("alice")
             await until_heard(heard, 2)
+            await anyio.wait_all_tasks_blocked()
             count = len(heard)
             bob = await fresh.script("bob")
             await bob.delete(f"/api/v1/sessions/{made}")

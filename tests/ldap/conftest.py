@@ -148,6 +148,10 @@ def _people(rogue_port: int) -> str:
             _person("hidden"),
             _person("twin"),
             _person("twin", rdn="cn=second twin", cn="second twin"),
+            *(
+                _person(f"crowd{number:02}", displayName=f"Crowd Member {number:02}")
+                for number in range(60)
+            ),
             _entry(
                 "cn=slicer-users,ou=groups",
                 "groupOfNames",

@@ -16,6 +16,7 @@ import pytest
 from controller.config import Ldap
 from controller.directory import ANSWER_SECONDS, LdapDirectory
 from controller.errors import DirectoryUnavailable
+from controller.model import UserId
 from tests.ldap.conftest import free_port, read_until_closed, wait_for
 
 if TYPE_CHECKING:
@@ -267,3 +268,53 @@ async def test_ping(slapd: Slapd, open_slapd: Slapd) -> None:
     await LdapDirectory(slapd.by_template()).ping()
     await LdapDirectory(slapd.with_settings(start_tls=True, ca_file=slapd.ca_file)).ping()
     await LdapDirectory(open_slapd.with_settings(bind_dn="", bind_password="")).ping()
+
+
+async def look_up_fails(settings: Ldap, sentence: str) -> None:
+    """Check that finding and suggesting raise, and never answer that nobody is there."""
+    directory = LdapDirectory(settings, answer_seconds=2)
+    with anyio.fail_after(LIMIT), pytest.raises(DirectoryUnavailable, match=sentence):
+        await directory.find(UserId("alice"))
+    with anyio.fail_after(LIMIT), pytest.raises(DirectoryUnavailable, match=sentence):
+        await directory.suggest("alice", 5)
+
+
+@pytest.mark.parametrize(
+    ("behave", "sentence"),
+    [
+        (read_until_closed, "in time"),
+        (answer_the_bind_and_fall_silent, "in time"),
+        (drip, "in time"),
+        (hang_up, "closed|does not answer"),
+        (chatter, "closed|does not answer"),
+    ],
+)
+async def test_nobody_is_taken_for_gone_by_a_server_that_misbehaves(
+    slapd: Slapd, listen: Listen, behave: Behaviour, sentence: str
+) -> None:
+    """People keep their sessions while the directory is away: not to know is not to be gone."""
+    url = listen(behave).url
+    await look_up_fails(slapd.with_settings(url=url), sentence)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"bind_password": "wrong"}, "refuses the account"),
+        ({"bind_password": ""}, "bind_password is missing"),
+        ({"search_base": "ou=moved,dc=example,dc=org"}, "noSuchObject"),
+        ({"group_base": "ou=moved,dc=example,dc=org"}, "noSuchObject"),
+        ({"search_filter": "(uid={username}"}, "search_filter"),
+    ],
+)
+async def test_nobody_is_taken_for_gone_by_a_wrong_setting(
+    slapd: Slapd, changes: dict[str, str], sentence: str
+) -> None:
+    """Nor is anybody gone because a base, the filter or the account's password is wrong."""
+    await look_up_fails(slapd.with_settings(**changes), sentence)
+
+
+async def test_nobody_is_taken_for_gone_by_a_server_that_is_down(slapd: Slapd) -> None:
+    """Nor because nobody listens there."""
+    url = f"ldap://127.0.0.1:{free_port()}"
+    await look_up_fails(slapd.with_settings(url=url), "refuses")

@@ -15,6 +15,7 @@ from controller.config import Ldap
 from controller.directory import (
     DISPLAY_NAME_MAX,
     PASSWORD_MAX,
+    SUGGEST_MIN,
     USERNAME_MAX,
     Entry,
     check_password,
@@ -30,9 +31,12 @@ from controller.directory import (
     person_dn,
     person_of,
     split_dn,
+    suggest_filter,
+    suggest_prefix,
 )
-from controller.errors import LoginRefused
+from controller.errors import DirectoryUnavailable, LoginRefused
 from controller.model import UserId, canonical_uid
+from tests.fakes.directory import FakeDirectory
 
 DN = "uid=alice,ou=people,dc=example,dc=org"
 SETTINGS = Ldap(group_base="ou=groups,dc=example,dc=org", admin_group="Admins")
@@ -125,6 +129,66 @@ def test_filters() -> None:
         == "(|(member=cn=a\\5c2C \\28b\\29,dc=x)(uniqueMember=cn=a\\5c2C \\28b\\29,dc=x)"
         "(memberUid=al\\2ace))"
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "prefix"),
+    [
+        ("ali", "ali"),
+        ("  Alice \t Ång ", "Alice Ång"),
+        ("ａｌｉｃｅ", "alice"),
+        ("O'B", "O'B"),
+        ("a*b", "a*b"),  # a letter like others, once escaped
+        ("al", ""),
+        (" al ", ""),
+        ("a  ", ""),
+        ("", ""),
+        ("***", ""),
+        ("＊＊＊", ""),
+        ("*)(*", ""),
+        ("...", ""),
+        ("ali\0", ""),
+        ("ali\udcff", ""),
+        ("ali\u202e", ""),
+        ("a" * (DISPLAY_NAME_MAX + 1), ""),
+    ],
+)
+def test_what_people_are_suggested_for(typed: str, prefix: str) -> None:
+    """Three characters of a name, one of them a letter or digit, are the least to look for."""
+    assert suggest_prefix(typed) == prefix
+
+
+@given(st.text(max_size=90))
+def test_a_suggestion_filter_keeps_its_shape(typed: str) -> None:
+    """Whatever is typed stands in the filter as letters, never as a part of the filter."""
+    prefix = suggest_prefix(typed)
+    assert not prefix or len(prefix) >= SUGGEST_MIN
+    shape = [one for one in suggest_filter("(uid={username})", "uid", "name", "x") if one in "()*"]
+    found = suggest_filter("(uid={username})", "uid", "name", prefix)
+    assert [one for one in found if one in "()*"] == shape
+    assert "\0" not in found
+
+
+def test_the_suggestion_filter() -> None:
+    """The uid, the name's words, cn for want of a name; and what else a person must be."""
+    assert suggest_filter("(&(a=b)(mail={username}))", "uid", "displayName", "a*)") == (
+        "(&(|(uid=a\\2a\\29*)(displayName=a\\2a\\29*)(displayName=* a\\2a\\29*)"
+        "(&(!(displayName=*))(|(cn=a\\2a\\29*)(cn=* a\\2a\\29*))))(&(a=b)(mail=*)))"
+    )
+
+
+@pytest.mark.anyio
+async def test_the_directory_in_memory_suggests_like_the_real_one() -> None:
+    """The tests' directory knows the same rules: prefixes, words, the limit, being away."""
+    directory = FakeDirectory()
+    for text in ("ALI", "alice", "arch", "Alice A"):
+        assert [one.uid for one in await directory.suggest(text, 5)] == ["alice"]
+    for text in ("", "al", "lice", "***", "nobody"):
+        assert not await directory.suggest(text, 5)
+    assert not await directory.suggest("alice", 0)
+    directory.can_find = False
+    with pytest.raises(DirectoryUnavailable):
+        await directory.suggest("alice", 5)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,26 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller import render
+from controller.model import Role
 from controller.render import Renderer
-from tests.page_views import ALICE, EMPTY, FAILURE, HOME, HOSTILE, LOGIN, NOW, PAGES, READY
+from tests.page_views import (
+    ALICE,
+    EMPTY,
+    FAILURE,
+    FRESH,
+    HOME,
+    HOSTILE,
+    JOIN,
+    LINK,
+    LOGIN,
+    NOW,
+    OVERDUE,
+    PAGES,
+    READY,
+    SHARE,
+    SHARED_OUT,
+    UNUSED,
+)
 
 FORBIDDEN_WORDS = re.compile(r"\b(containers?|pods?|images?|routes?|tokens?)\b", re.IGNORECASE)
 SPOKEN_ATTRIBUTES = {
@@ -236,6 +254,124 @@ def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
+    ("position", "text"),
+    [
+        (1, "next in line"),
+        (2, "2nd in line"),
+        (3, "3rd in line"),
+        (4, "4th in line"),
+        (11, "11th in line"),
+        (12, "12th in line"),
+        (21, "21st in line"),
+        (112, "112th in line"),
+        (122, "122nd in line"),
+    ],
+)
+def test_a_place_in_line_is_said_as_people_say_it(position: int, text: str) -> None:
+    """Whoever waits reads a number with the right ending."""
+    assert render.place_text(position) == text
+    waiting = replace(
+        READY, phase=render.Phase.PENDING, place=render.Place(position, "a free place")
+    )
+    page = Page(RENDERER.home(replace(HOME, sessions=(waiting,))))
+    assert f"{text[0].upper()}{text[1:]} ; waits for a free place" in page.text
+    assert f"/sessions/{READY.id}/stop" in [form["action"] for form in page.all("form")]
+
+
+@pytest.mark.parametrize(
+    ("uses", "most", "text"),
+    [
+        (0, None, "not used yet"),
+        (1, None, "used once"),
+        (7, None, "used 7 times"),
+        (0, 1, "used 0 of 1"),
+        (2, 5, "used 2 of 5"),
+    ],
+)
+def test_how_often_a_link_was_used_is_told(uses: int, most: int | None, text: str) -> None:
+    """The owner sees what became of a link."""
+    view = replace(SHARE, links=(replace(LINK, uses=uses, max_uses=most),))
+    assert text in Page(RENDERER.share(view)).text
+
+
+@given(st.integers(1, 12).flatmap(lambda n: st.lists(st.text("01", min_size=n, max_size=n))))
+def test_a_qr_code_is_drawn_as_it_is(rows: list[str]) -> None:
+    """Each dark module is covered by the drawing once, each light one and the margin never."""
+    drawn: list[tuple[int, int]] = []
+    for x, y, across, back in re.findall(r"M(\d+) (\d+)h(\d+)v1h-(\d+)z", render.qr_path(rows)):
+        assert across == back
+        drawn += [(int(y) - 4, int(x) - 4 + step) for step in range(int(across))]
+    dark = [(y, x) for y, row in enumerate(rows) for x, sign in enumerate(row) if sign == "1"]
+    assert drawn == dark
+
+
+def test_a_fresh_link_is_shown_with_its_code_on_white() -> None:
+    """A telephone reads it in both colour schemes: white ground, the quiet zone, dark modules."""
+    page = Page(RENDERER.share(replace(SHARE, fresh=FRESH)))
+    assert [field["value"] for field in page.all("input") if field.get("id") == "share-url"] == [
+        FRESH.url
+    ]
+    side = len(FRESH.qr) + 8
+    drawing = next(svg for svg in page.all("svg") if svg["class"] == "qr")
+    assert drawing["viewbox"] == f"0 0 {side} {side}"
+    ground, code = [path for path in page.all("path") if "fill" in path][-2:]
+    assert ground == {"d": f"M0 0h{side}v{side}h-{side}z", "fill": "#fff"}
+    assert code == {"d": render.qr_path(FRESH.qr), "fill": "#000"}
+
+
+def test_what_an_invitation_lets_somebody_do_is_said_before_it_is_made() -> None:
+    """The page explains both roles, and what removing somebody does there."""
+    text = Page(RENDERER.share(SHARED_OUT)).text
+    assert "sees everything in this session as it happens, can change nothing" in text
+    assert "your files included" in text
+    assert "shut out at once, also where they have it open" in text
+    stays = Page(RENDERER.share(replace(SHARED_OUT, kickable=False)))
+    assert "What they have open stays open" in stays.text
+    assert f"/sessions/{SHARE.id}/restart" in [link["href"] for link in stays.all("a")]
+
+
+def test_a_link_invites_for_a_day_and_to_view_unless_told_otherwise() -> None:
+    """Whoever presses at once shares little and not for long."""
+    chosen = [o["value"] for o in Page(RENDERER.share(SHARE)).all("option") if "selected" in o]
+    assert chosen == ["view", "", "view", "86400"]
+
+
+def test_names_are_not_looked_up_where_that_is_not_wanted() -> None:
+    """Without suggestions there is a plain field and nothing that asks."""
+    for can in (True, False):
+        page = Page(RENDERER.share(replace(SHARE, can_suggest=can)))
+        assert bool(page.all("datalist")) is can
+        assert [
+            f.get("data-suggest") for f in page.all("input") if f.get("id") == "share-user"
+        ] == ["/api/v1/people" if can else None]
+
+
+def test_joining_says_first_who_shows_what_and_what_one_may_do() -> None:
+    """Nobody joins unasked, and nobody is surprised."""
+    for role, words in ((Role.VIEW, "you can change nothing"), (Role.CONTROL, "files included")):
+        page = Page(RENDERER.join(replace(JOIN, role=role)))
+        assert "Carol Example shows you Slicer · planning" in page.text
+        assert words in page.text
+        assert f"/join/{JOIN.code}" in [form["action"] for form in page.all("form")]
+
+
+def test_the_longest_run_cannot_be_kept_longer() -> None:
+    """A press on Keep helps against idleness only, so it stands only there."""
+    for card, kept in ((UNUSED, True), (OVERDUE, False)):
+        page = Page(RENDERER.home(replace(HOME, sessions=(card,))))
+        actions = [form["action"] for form in page.all("form")]
+        assert (f"/sessions/{card.id}/keep" in actions) is kept
+    assert "Stops at 14:10 UTC . This is the longest it may run. Save your work." in page.text
+
+
+def test_sharing_is_offered_only_where_it_works() -> None:
+    """A session that cannot be shared has no button for it."""
+    for can in (True, False):
+        page = Page(RENDERER.home(replace(HOME, sessions=(replace(READY, can_share=can),))))
+        assert ("data-share" in dict.fromkeys(k for a in page.all("a") for k in a)) is can
+
+
+@pytest.mark.parametrize(
     ("at", "text"),
     [
         (NOW, "14:05 UTC"),
@@ -247,6 +383,7 @@ def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
 def test_times_are_plain_without_a_script(at: datetime, text: str) -> None:
     """Without script a time is said in UTC, with its day if that is not today."""
     assert render.clock_text(at, NOW) == text
+    assert render.clock_text(at, None).startswith(f"{at.astimezone(UTC).day} ")
     assert datetime.fromisoformat(render.iso_text(at)) == at.astimezone(UTC)
 
 

@@ -1,0 +1,70 @@
+"""The line before a full server: who is next. Pure.
+
+A ticket is the session as it will be, and since when it waits. The line is fair between people:
+everyone's first ticket comes before anyone's second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from controller import policy
+from controller.config import Settings
+from controller.model import Place, Session, SessionId
+from controller.policy import Shortage
+from controller.store import Ticket
+
+_EVERYONES = frozenset({Shortage.TOTAL, Shortage.CPUS, Shortage.MEMORY})
+
+
+def in_order(tickets: Sequence[Ticket], running: Sequence[Session]) -> list[Ticket]:
+    """Return the line, the next one first.
+
+    Sessions that a person has already count like tickets before their own: who has nothing goes
+    before who has something; among equals the one who came first.
+    """
+    turn = Counter(one.owner for one in running)
+    ranked: list[tuple[int, float, str, Ticket]] = []
+    for ticket in sorted(tickets, key=lambda one: (one.since, one.session.id)):
+        session = ticket.session
+        ranked.append((turn[session.owner], ticket.since, session.id, ticket))
+        turn[session.owner] += 1
+    return [ticket for *_, ticket in sorted(ranked, key=lambda one: one[:3])]
+
+
+def next_of(
+    tickets: Sequence[Ticket], running: Sequence[Session], settings: Settings
+) -> Ticket | None:
+    """Return whom a place is for now, or None.
+
+    Nobody is passed by somebody who takes what they wait for: room that is everyone's stops the
+    whole line, graphics cards stop all who want some.
+    """
+    cards_awaited = False
+    for ticket in in_order(tickets, running):
+        profile = settings.profile(ticket.session.profile)
+        if profile is None:
+            continue
+        lack = policy.lack_of(ticket.session, running, settings)
+        if lack is None:
+            if not (cards_awaited and profile.gpus):
+                return ticket
+        elif lack.shortage in _EVERYONES:
+            return None
+        else:
+            cards_awaited |= lack.shortage is Shortage.GPUS
+    return None
+
+
+def places(
+    tickets: Sequence[Ticket], running: Sequence[Session], settings: Settings
+) -> dict[SessionId, Place]:
+    """Return where each one stands and what it waits for."""
+    found: dict[SessionId, Place] = {}
+    for number, ticket in enumerate(in_order(tickets, running), start=1):
+        known = settings.profile(ticket.session.profile) is not None
+        lack = policy.lack_of(ticket.session, running, settings) if known else None
+        waits_for = lack.waits_for if lack else "its turn"
+        found[ticket.session.id] = Place(number, waits_for)
+    return found

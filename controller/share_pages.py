@@ -1,0 +1,291 @@
+"""The pages of showing a session to others: the owner's, and the one behind a link."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+import segno
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from controller import render, routing, web
+from controller.errors import InvalidRequest, NoSuchSession, Refused, Unavailable
+from controller.grants import FreshLink
+from controller.model import Observed, Role, canonical_uid
+from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.sharing import Guest
+from controller.store import Link
+from controller.web import Caller, Hub, provide_caller
+
+
+class ShareForm(msgspec.Struct, frozen=True):
+    """What the fields of an invitation by name send; ``expires``: seconds, or empty."""
+
+    csrf: str = ""
+    user: str = ""
+    role: str = ""
+    expires: str = ""
+
+
+class LinkForm(msgspec.Struct, frozen=True):
+    """What the fields of an invitation by link send; ``max_uses`` may be empty."""
+
+    csrf: str = ""
+    role: str = ""
+    expires: str = ""
+    max_uses: str = ""
+    link: str = ""
+
+
+@get("/sessions/{session_id:str}/share")
+async def share(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+) -> Response[str]:
+    """Show to whom a session is shown."""
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
+    await hub.looks.refresh(seen)
+    return page(hub.renderer.share(await _view(hub, caller, seen)))
+
+
+@post("/sessions/{session_id:str}/share", status_code=303)
+async def invite(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[ShareForm, Form],
+) -> Response[str]:
+    """Invite somebody by name."""
+    check_csrf(hub, caller, data.csrf)
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
+    try:
+        seconds = _number(data.expires, "until when") if data.expires else None
+        await hub.sharing.invite(seen, data.user, _role(data.role), seconds=seconds)
+    except (Refused, Unavailable) as error:
+        view = await _view(hub, caller, seen)
+        refused = msgspec.structs.replace(view, error=str(error), typed_user=data.user[:64])
+        return page(hub.renderer.share(refused), error.status, retry_after(error))
+    return _back(seen)
+
+
+@post("/sessions/{session_id:str}/share/change", status_code=303)
+async def change(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[ShareForm, Form],
+) -> Response[str]:
+    """Give control to somebody who is invited, or take it back."""
+    check_csrf(hub, caller, data.csrf)
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
+    await hub.sharing.change(seen, canonical_uid(data.user), _role(data.role))
+    return _back(seen)
+
+
+@post("/sessions/{session_id:str}/share/remove", status_code=303)
+async def remove(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[ShareForm, Form],
+) -> Response[str]:
+    """Take an invitation back."""
+    check_csrf(hub, caller, data.csrf)
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
+    await hub.sharing.withdraw(seen, canonical_uid(data.user))
+    return _back(seen)
+
+
+@post("/sessions/{session_id:str}/links", status_code=200)
+async def make_link(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[LinkForm, Form],
+) -> Response[str]:
+    """Make a link, and show it: this once."""
+    check_csrf(hub, caller, data.csrf)
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
+    try:
+        fresh = await hub.sharing.make_link(
+            seen,
+            _role(data.role),
+            seconds=_number(data.expires, "until when"),
+            max_uses=_number(data.max_uses, "how often") if data.max_uses else None,
+        )
+    except (Refused, Unavailable) as error:
+        view = msgspec.structs.replace(await _view(hub, caller, seen), error=str(error))
+        return page(hub.renderer.share(view), error.status, retry_after(error))
+    view = await _view(hub, caller, seen)
+    return page(hub.renderer.share(msgspec.structs.replace(view, fresh=_fresh(caller, fresh))))
+
+
+@post("/sessions/{session_id:str}/links/end", status_code=303)
+async def end_link(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[LinkForm, Form],
+) -> Response[str]:
+    """End a link."""
+    check_csrf(hub, caller, data.csrf)
+    seen = hub.sessions.find_own(session_id, caller.person.uid)
+    await hub.sharing.end_link(seen, data.link)
+    return _back(seen)
+
+
+@post("/sessions/{session_id:str}/leave", status_code=303)
+async def leave(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """Give an invitation back."""
+    check_csrf(hub, caller, data.csrf)
+    try:
+        seen = hub.sessions.find(session_id, caller.person.uid)
+    except NoSuchSession:
+        return Redirect("/", status_code=303)  # it has ended meanwhile: what was wanted
+    await hub.sharing.leave(seen, caller.person.uid)
+    return Redirect("/", status_code=303)
+
+
+@post("/sessions/{session_id:str}/ask", status_code=303)
+async def ask(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """Tell the owner that a guest would like to control."""
+    check_csrf(hub, caller, data.csrf)
+    seen = hub.sessions.find(session_id, caller.person.uid)
+    await hub.sharing.ask(seen, caller.person)
+    return Redirect("/", status_code=303)
+
+
+@get("/join/{code:str}")
+async def offer(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], code: FromPath[str]
+) -> Response[str]:
+    """Show who shows what, before anything is joined."""
+    found = await hub.sharing.peek(code)
+    owner = found.seen.session.owner
+    if owner == caller.person.uid:
+        return Redirect(routing.session_path(found.seen.session.id), status_code=303)
+    view = render.JoinView(
+        viewer=viewer_of(hub, caller),
+        code=code,
+        owner=owner,
+        title=render.session_title(
+            hub.sessions.profile_of(found.seen).title, found.seen.session.name
+        ),
+        role=found.link.role,
+        until=datetime.fromtimestamp(found.link.expires, UTC),
+        now=datetime.now(UTC),
+    )
+    return page(hub.renderer.join(view))
+
+
+@post("/join/{code:str}", status_code=303)
+async def join(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    code: FromPath[str],
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """Join the session, and open it."""
+    check_csrf(hub, caller, data.csrf)
+    seen = await hub.sharing.join(code, caller.person)
+    return Redirect(f"/starting/{seen.session.id}", status_code=303)
+
+
+def _back(seen: Observed) -> Response[str]:
+    return Redirect(f"/sessions/{seen.session.id}/share", status_code=303)
+
+
+def _role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError as error:
+        raise InvalidRequest('A guest may "view" or "control".') from error
+
+
+def _number(text: str, what: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(2**31)):
+        raise InvalidRequest(f"Say {what} as a number.")
+    return int(text)
+
+
+async def _view(hub: Hub, caller: Caller, seen: Observed) -> render.ShareView:
+    guests = hub.sharing.guests(seen)
+    names = {one.share.uid: one.share.display_name for one in guests}
+    names[caller.person.uid] = caller.person.display_name
+    connected = dict.fromkeys(one.user for one in hub.looks.clients(seen.session.id))
+    return render.ShareView(
+        viewer=viewer_of(hub, caller),
+        now=datetime.now(UTC),
+        id=seen.session.id,
+        profile_title=hub.sessions.profile_of(seen).title,
+        name=seen.session.name,
+        people=tuple(_guest(one) for one in guests),
+        links=tuple(_link(one) for one in await hub.sharing.links(seen)),
+        connected=tuple(names.get(user, user) for user in connected),
+        can_suggest=hub.directory.can_find,
+        kickable=hub.sharing.can_cut(seen),
+        ask=tuple(one.share.uid for one in guests if one.asks),
+    )
+
+
+def _guest(guest: Guest) -> render.Guest:
+    share = guest.share
+    return render.Guest(
+        user=share.uid,
+        display_name=share.display_name,
+        role=share.role,
+        until=None if share.expires is None else datetime.fromtimestamp(share.expires, UTC),
+        connected=guest.connected,
+        asks=guest.asks,
+    )
+
+
+def _link(link: Link) -> render.LinkRow:
+    until = datetime.fromtimestamp(link.expires, UTC)
+    return render.LinkRow(link.id, link.role, until, link.uses, link.max_uses)
+
+
+def _fresh(caller: Caller, fresh: FreshLink) -> render.FreshLink:
+    url = web.join_url(caller, fresh.code)
+    matrix = segno.make(url, error="m", micro=False).matrix
+    return render.FreshLink(
+        url=url,
+        role=fresh.link.role,
+        until=datetime.fromtimestamp(fresh.link.expires, UTC),
+        max_uses=fresh.link.max_uses,
+        qr=tuple("".join("1" if module else "0" for module in row) for row in matrix),
+    )
+
+
+def share_router() -> Router:
+    """Return the routes of these pages."""
+    return Router(
+        "/",
+        route_handlers=[
+            share,
+            invite,
+            change,
+            remove,
+            make_link,
+            end_link,
+            leave,
+            ask,
+            offer,
+            join,
+        ],
+        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        include_in_schema=False,
+    )

@@ -1,0 +1,402 @@
+"""Quotas, the line before a full server, starts ahead, and programs that are fetched first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from msgspec.structs import replace
+
+from controller.config import Limits, Settings
+from controller.gateway import Inside
+from controller.model import Phase, SessionId, UserId
+from controller.orchestrators.memory import Fetch
+from tests.hub import World, eventually, location, problem, running, world
+
+pytestmark = pytest.mark.anyio
+
+
+def configured(*, queue: bool = False, **limits: Any) -> Settings:  # noqa: ANN401 - one setting each
+    """Return settings with these limits, whose one profile has a line or not."""
+    plain = world().settings
+    profile = replace(plain.profiles[0], queue=queue)
+    return replace(plain, profiles=(profile,), limits=replace(Limits(), **limits))
+
+
+async def launch(script: httpx.AsyncClient, name: str) -> httpx.Response:
+    """Ask for a session."""
+    return await script.post("/api/v1/sessions", json={"name": name})
+
+
+async def launch_many(hub: World, number: int) -> list[httpx.Response]:
+    """Let three people launch so many sessions at once."""
+    scripts = [await hub.script(user) for user in ("alice", "bob", "carol")]
+    answers: list[httpx.Response] = []
+
+    async def one(index: int) -> None:
+        answers.append(await launch(scripts[index % 3], f"session {index}"))
+
+    async with anyio.create_task_group() as group:
+        for index in range(number):
+            group.start_soon(one, index)
+    return answers
+
+
+async def test_fifty_at_once() -> None:
+    """Fifty launches against a cap of ten make exactly ten sessions; the rest are told to wait."""
+    hub = World(configured(sessions_per_user=50, sessions_total=10))
+    async with running(hub):
+        answers = await launch_many(hub, 50)
+        assert Counter(one.status_code for one in answers) == {202: 10, 429: 40}
+        assert len(await hub.orchestrator.list()) == 10
+        for one in answers:
+            if one.status_code == 429:
+                assert one.headers["retry-after"] == "60"
+                assert "All places are taken" in problem(one)["detail"]
+
+
+async def test_fifty_in_line() -> None:
+    """With a line the rest waits, fair between people, and is served as places become free."""
+    hub = World(configured(queue=True, sessions_per_user=50, sessions_total=10))
+    hub.gateway.serves_all = True
+    async with running(hub):
+        answers = await launch_many(hub, 50)
+        assert {one.status_code for one in answers} == {202}
+        assert len(await hub.orchestrator.list()) == 10
+        waiting = [one.json() for one in answers if one.json()["place"]]
+        assert len(waiting) == 40
+        assert {one["phase"] for one in waiting} == {"pending"}
+        started: list[SessionId] = [one.session.id for one in hub.app.sessions.all()]
+        for _ in range(4):
+            for session_id in tuple(started[-10:]):
+                owner = next(
+                    one.session.owner
+                    for one in hub.app.sessions.all()
+                    if one.session.id == session_id
+                )
+                script = await hub.script(owner)
+                assert (await script.delete(f"/api/v1/sessions/{session_id}")).status_code == 202
+                await hub.until(session_id, None)
+            await eventually(lambda: len(hub.app.sessions.all()) == 10)
+            started += [one.session.id for one in hub.app.sessions.all()]
+        assert len(set(started)) == 50
+        assert await hub.store.tickets() == []
+
+
+async def test_a_place_in_line() -> None:
+    """Who waits sees their place and what for, on the page and by the API, and can give up."""
+    hub = World(configured(queue=True, sessions_per_user=2, sessions_total=1))
+    hub.gateway.serves_all = True
+    async with running(hub):
+        alice, bob, carol = [await hub.script(user) for user in ("alice", "bob", "carol")]
+        first = (await launch(alice, "a")).json()
+        second = (await launch(bob, "b")).json()
+        third = (await launch(carol, "c")).json()
+        assert second["place"] == {"position": 1, "waits_for": "a free place"}
+        assert third["place"]["position"] == 2
+        assert third["message"] == "2nd in line; it waits for a free place."
+        page = await (await hub.browser("carol")).get("/")
+        assert "2nd in line" in page.text
+        starting = await (await hub.browser("carol")).get(f"/starting/{third['id']}")
+        assert "2nd in line" in starting.text
+        again = await launch(carol, "c")
+        assert again.status_code == 409
+        assert problem(again)["session"] == third["id"]
+        browser = await hub.browser("bob")
+        assert location(await browser.act(f"/sessions/{second['id']}/stop")) == "/"
+        assert (await bob.get(f"/api/v1/sessions/{second['id']}")).status_code == 404
+        assert (await carol.get(f"/api/v1/sessions/{third['id']}")).json()["place"]["position"] == 1
+        await alice.delete(f"/api/v1/sessions/{first['id']}")
+        await hub.until(SessionId(third["id"]), Phase.READY)
+
+
+async def test_the_line_survives_a_restart() -> None:
+    """The line stands after a restart of the controller as it did before."""
+    one = World(configured(queue=True, sessions_total=1))
+    async with running(one):
+        first = (await launch(await one.script("alice"), "a")).json()
+        second = (await launch(await one.script("bob"), "b")).json()
+    other = World(one.settings, clock=one.clock, orchestrator=one.orchestrator, store=one.store)
+    other.gateway.serves_all = True
+    async with running(other):
+        bob = await other.script("bob")
+        found = (await bob.get(f"/api/v1/sessions/{second['id']}")).json()
+        assert found["place"] == {"position": 1, "waits_for": "a free place"}
+        await (await other.script("alice")).delete(f"/api/v1/sessions/{first['id']}")
+        await other.until(SessionId(second["id"]), Phase.READY)
+        assert await other.store.tickets() == []
+
+
+async def test_ones_own_limit_has_no_line() -> None:
+    """Who has as many sessions as one person may have is refused: waiting would not help."""
+    hub = World(configured(queue=True, sessions_per_user=1))
+    async with running(hub):
+        alice = await hub.script("alice")
+        assert (await launch(alice, "a")).status_code == 202
+        answer = await launch(alice, "b")
+        assert answer.status_code == 429
+        assert "You have 1 sessions" in problem(answer)["detail"]
+        page = (await (await hub.browser("alice")).get("/")).text
+        assert "as many as one person may have" in page
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"groups": {"SLICER-USERS": 1}}, "All places of your group are taken."),
+        ({"cpus": 7.0}, "The server is full."),
+        ({"memory_mib": 8193}, "The server is full."),
+    ],
+)
+async def test_sums(limits: dict[str, Any], words: str) -> None:
+    """Groups, cores and memory have their limits, too, each with its sentence."""
+    hub = World(configured(**limits))
+    async with running(hub):
+        assert (await launch(await hub.script("alice"), "a")).status_code == 202
+        answer = await launch(await hub.script("bob"), "b")
+        assert answer.status_code == 429
+        assert words in problem(answer)["detail"]
+
+
+async def test_graphics_cards() -> None:
+    """Cards are leased one by one; who comes too late stands in line for the next."""
+    plain = configured(queue=True, gpus=("0", "1"))
+    hub = World(replace(plain, profiles=(replace(plain.profiles[0], gpus=1),)))
+    hub.gateway.serves_all = True
+    async with running(hub):
+        made = [(await launch(await hub.script("alice"), name)).json() for name in ("a", "b")]
+        leased = {one.session.gpus for one in hub.app.sessions.all()}
+        assert leased == {("0",), ("1",)}
+        third = (await launch(await hub.script("bob"), "c")).json()
+        assert third["place"] == {"position": 1, "waits_for": "a graphics card"}
+        assert "GPU: 0 free" in (await (await hub.browser("bob")).get("/")).text
+        (freed,) = [
+            one.session.gpus for one in hub.app.sessions.all() if one.session.id == made[0]["id"]
+        ]
+        await (await hub.script("alice")).delete(f"/api/v1/sessions/{made[0]['id']}")
+        await hub.until(SessionId(third["id"]), Phase.READY)
+        now = hub.find(SessionId(third["id"]))
+        assert now is not None
+        assert now.session.gpus == freed
+
+
+async def test_fetching() -> None:
+    """A program that is not there is fetched while the page tells how far, as long as it takes."""
+    hub = World(configured())
+    hub.gateway.serves_all = True
+    gate = anyio.Event()
+    hub.orchestrator.missing["slicer"] = Fetch(told=("Fetching: 1 of 2 MB",), hold=gate)
+    async with running(hub):
+        made = (await launch(await hub.script("alice"), "a")).json()
+        assert made["phase"] == "pending"
+        assert made["message"] == "Fetching: 1 of 2 MB"
+        page = await (await hub.browser("alice")).get(f"/starting/{made['id']}")
+        assert "Fetching: 1 of 2 MB" in page.text
+        hub.clock.advance(10_000)
+        await hub.sweep()
+        assert hub.phase(SessionId(made["id"])) is Phase.PENDING
+        gate.set()
+        await hub.until(SessionId(made["id"]), Phase.READY)
+
+
+async def test_fetching_in_vain() -> None:
+    """If it cannot be fetched, the session says so where it stands, and can be tried again."""
+    hub = World(configured())
+    hub.gateway.serves_all = True
+    gate = anyio.Event()
+    hub.orchestrator.missing["slicer"] = Fetch(hold=gate, refusal="unknown")
+    async with running(hub):
+        script = await hub.script("alice")
+        made = (await launch(script, "a")).json()
+        gate.set()
+        await hub.until(SessionId(made["id"]), Phase.FAILED)
+        seen = (await script.get(f"/api/v1/sessions/{made['id']}")).json()
+        assert "not set up as it should be" in seen["message"]
+        await hub.sweep()
+        assert hub.phase(SessionId(made["id"])) is Phase.FAILED
+        hub.orchestrator.missing.clear()
+        again = (await launch(script, "a")).json()
+        await hub.until(SessionId(again["id"]), Phase.READY)
+        assert hub.phase(SessionId(made["id"])) is None
+
+
+async def test_called_off_while_fetching() -> None:
+    """A start can be called off while its program is fetched; nothing of it is left."""
+    hub = World(configured())
+    hub.orchestrator.missing["slicer"] = Fetch(hold=anyio.Event())
+    async with running(hub):
+        script = await hub.script("alice")
+        made = (await launch(script, "a")).json()
+        assert (await script.delete(f"/api/v1/sessions/{made['id']}")).status_code == 202
+        await hub.until(SessionId(made["id"]), None)
+        assert await hub.orchestrator.list() == []
+
+
+def ahead_settings() -> Settings:
+    """Return settings whose profile may be started at log-in."""
+    plain = world().settings
+    return replace(plain, profiles=(replace(plain.profiles[0], start_ahead=True),))
+
+
+async def test_started_ahead() -> None:
+    """Who chose so finds their session running after the log-in; nobody else does."""
+    hub = World(ahead_settings())
+    hub.gateway.serves_all = True
+    async with running(hub):
+        alice = await hub.browser("alice")
+        assert "when you log in" in (await alice.get("/")).text.lower().replace("i log", "you log")
+        assert location(await alice.act("/ahead", profile="slicer", on="1")) == "/"
+        assert hub.app.sessions.all() == []
+        await hub.browser("bob")
+        await hub.browser("alice")
+        await eventually(lambda: len(hub.app.sessions.all()) == 1)
+        (seen,) = hub.app.sessions.all()
+        assert seen.session.owner == "alice"
+        await hub.until(seen.session.id, Phase.READY)
+        assert hub.app.sessions.is_ahead(seen)
+        pressed = await alice.act("/launch", profile="slicer")
+        assert location(pressed) == f"/starting/{seen.session.id}"
+        await hub.verify(seen.session.id, {"Cookie": alice.cookie})
+        assert not hub.app.sessions.is_ahead(seen)
+        await hub.spend(1000)
+        assert hub.phase(seen.session.id) is Phase.READY
+        await hub.browser("alice")
+        assert len(hub.app.sessions.all()) == 1
+        script = await hub.script("alice")
+        path = "/api/v1/profiles/slicer/ahead"
+        assert (await script.put(path, json={"on": False})).status_code == 204
+        assert await hub.store.ahead(UserId("alice")) == frozenset()
+
+
+async def test_ahead_and_never_used() -> None:
+    """What was started ahead and is not opened is stopped after a while, quietly."""
+    hub = World(ahead_settings())
+    hub.gateway.serves_all = True
+    async with running(hub):
+        await hub.store.set_ahead(UserId("alice"), "slicer", on=True)
+        await hub.browser("alice")
+        await eventually(lambda: len(hub.app.sessions.all()) == 1)
+        (seen,) = hub.app.sessions.all()
+        await hub.until(seen.session.id, Phase.READY)
+        hub.gateway.insides[seen.session.id] = Inside(busy=True)
+        await hub.spend(560)
+        assert hub.phase(seen.session.id) is Phase.READY
+        await hub.spend(60)
+        await hub.until(seen.session.id, None)
+        assert await hub.store.notices(UserId("alice")) == []
+
+
+async def test_not_offered_ahead(fresh: World) -> None:
+    """Where the administrator does not offer it, nothing is started ahead."""
+    script = await fresh.script("alice")
+    answer = await script.put("/api/v1/profiles/slicer/ahead", json={"on": True})
+    assert answer.status_code == 403
+    await fresh.store.set_ahead(UserId("alice"), "slicer", on=True)
+    await fresh.browser("alice")
+    await anyio.wait_all_tasks_blocked()
+    assert fresh.app.sessions.all() == []
+
+
+async def test_warned_before_it_stops(fresh: World) -> None:
+    """Before a session is stopped everybody in it and its owner's page are warned; Keep helps."""
+    made = await fresh.session("alice", "thesis")
+    await fresh.spend(1530)
+    (notice,) = fresh.gateway.notices
+    assert notice[0] == made
+    assert "nobody is using it" in notice[1]
+    assert notice[2] is not None
+    browser = await fresh.browser("alice")
+    page = (await browser.get("/")).text
+    assert f"/sessions/{made}/keep" in page
+    script = await fresh.script("alice")
+    seen = (await script.get(f"/api/v1/sessions/{made}")).json()
+    assert seen["stops_at"] is not None
+    assert location(await browser.act(f"/sessions/{made}/keep")) == "/"
+    assert fresh.gateway.notices[-1] == (made, "", None)
+    assert f"/sessions/{made}/keep" not in (await browser.get("/")).text
+    await fresh.spend(1500)
+    assert fresh.phase(made) is Phase.READY
+    assert (await script.post(f"/api/v1/sessions/{made}/keep")).json()["stops_at"] is None
+
+
+async def test_input_is_activity(fresh: World) -> None:
+    """Input that only the session sees keeps it; an open page where nothing happens does not."""
+    used, open_only = await fresh.session(), await fresh.session()
+    fresh.gateway.insides[open_only] = Inside(last_input_at="2026-01-01T00:00:00+00:00")
+    for minute in range(0, 60, 5):
+        fresh.gateway.insides[used] = Inside(last_input_at=f"2026-01-01T00:{minute:02}:00+00:00")
+        await fresh.spend(300, every=60)
+    await fresh.until(open_only, None)
+    assert fresh.phase(used) is Phase.READY
+
+
+async def test_a_session_that_does_not_answer(fresh: World) -> None:
+    """A session that does not say whether it is used is not stopped for being idle."""
+    made = await fresh.session()
+    fresh.gateway.insides[made] = None
+    await fresh.spend(7200, every=60)
+    assert fresh.phase(made) is Phase.READY
+
+
+async def test_departed(fresh: World) -> None:
+    """Who may no longer use the hub is out at once; what they run stops after a grace."""
+    own = await fresh.session("bob")
+    shown = await fresh.session("alice")
+    alice = await fresh.script("alice")
+    await alice.put(f"/api/v1/sessions/{shown}/shares/bob", json={"role": "view"})
+    bob = await fresh.script("bob")
+    await bob.put(f"/api/v1/sessions/{own}/shares/carol", json={"role": "view"})
+    fresh.directory.departed.add(UserId("bob"))
+    await fresh.app.housekeeping.call_the_roll()
+    assert (await bob.get("/api/v1/me")).status_code == 401
+    assert set(fresh.gateway.kicked) >= {(own, "bob"), (shown, "bob")}
+    assert fresh.app.grants.of_session(shown) == []
+    assert fresh.app.grants.of_session(own) == []
+    assert (await alice.get("/api/v1/me")).status_code == 200
+    fresh.app.sessions.touch(own)
+    fresh.clock.advance(3599)
+    await fresh.app.housekeeping.call_the_roll()
+    assert fresh.phase(own) is Phase.READY
+    fresh.clock.advance(1)
+    await fresh.app.housekeeping.call_the_roll()
+    await fresh.until(own, None)
+    assert fresh.phase(shown) is Phase.READY
+
+
+async def test_back_in_time(fresh: World) -> None:
+    """Who is back before the grace is over keeps their session."""
+    own = await fresh.session("bob")
+    fresh.directory.departed.add(UserId("bob"))
+    await fresh.app.housekeeping.call_the_roll()
+    fresh.directory.departed.clear()
+    fresh.clock.advance(3500)
+    await fresh.app.housekeeping.call_the_roll()
+    fresh.directory.departed.add(UserId("bob"))
+    fresh.clock.advance(200)
+    await fresh.app.housekeeping.call_the_roll()
+    assert fresh.phase(own) is Phase.READY
+
+
+async def test_a_directory_that_is_away_judges_nobody(fresh: World) -> None:
+    """While the directory does not answer nobody is logged out."""
+    from controller.errors import DirectoryUnavailable
+
+    await fresh.session("bob")
+    bob = await fresh.script("bob")
+    fresh.directory.fault = DirectoryUnavailable("The directory does not answer.")
+    await fresh.app.housekeeping.call_the_roll()
+    assert (await bob.get("/api/v1/me")).status_code == 200
+
+
+async def test_changed_groups(fresh: World) -> None:
+    """Who is no administrator any more is none to the hub, without logging in again."""
+    carol = await fresh.script("carol")
+    assert (await carol.get("/api/v1/me")).json()["admin"] is True
+    fresh.directory.people["carol"] = replace(
+        fresh.directory.people["carol"], groups=frozenset({"slicer-users"}), admin=False
+    )
+    await fresh.app.housekeeping.call_the_roll()
+    assert (await carol.get("/api/v1/me")).json()["admin"] is False
