@@ -10,6 +10,7 @@ import hashlib
 import secrets
 from collections.abc import Callable, Collection
 
+import anyio
 import msgspec
 
 from controller.errors import LinkOver
@@ -43,6 +44,8 @@ class Grants:
         self._wall = wall
         self._new_code = new_code
         self._shares: dict[SessionId, dict[UserId, Share]] = {}
+        # An act that waits for the store must not bring back what another took back meanwhile.
+        self._turn = anyio.Lock()
 
     async def load(self) -> None:
         """Read the store; before that nobody is invited. Raises StoreUnavailable."""
@@ -79,34 +82,39 @@ class Grants:
         self, session_id: SessionId, person: Person, role: Role, *, seconds: float | None
     ) -> Share:
         """Let somebody in, or change what they may; ``seconds`` None: while the session runs."""
-        now = self._wall()
-        before = self._shares.get(session_id, {}).get(person.uid)
-        share = Share(
-            session=session_id,
-            uid=person.uid,
-            role=role,
-            display_name=person.display_name,
-            created=before.created if before else now,
-            expires=None if seconds is None else now + seconds,
-        )
-        await self._keep(share)
+        async with self._turn:
+            now = self._wall()
+            before = self._shares.get(session_id, {}).get(person.uid)
+            share = Share(
+                session=session_id,
+                uid=person.uid,
+                role=role,
+                display_name=person.display_name,
+                created=before.created if before else now,
+                expires=None if seconds is None else now + seconds,
+            )
+            await self._keep(share)
         return share
 
-    async def change(self, share: Share, role: Role) -> Share:
-        """Give an invitation another role; until when it stands stays."""
-        changed = msgspec.structs.replace(share, role=role)
-        await self._keep(changed)
+    async def change(self, session_id: SessionId, uid: UserId, role: Role) -> Share | None:
+        """Give an invitation another role, until when it stands stays; None: there is none."""
+        async with self._turn:
+            share = self._shares.get(session_id, {}).get(uid)
+            if share is None or not self._stands(share):
+                return None
+            changed = msgspec.structs.replace(share, role=role)
+            await self._keep(changed)
         return changed
 
     async def _keep(self, share: Share) -> None:
         await self._store.add_share(share)
         self._shares.setdefault(share.session, {})[share.uid] = share
 
-    async def withdraw(self, session_id: SessionId, uid: UserId) -> bool:
-        """Take an invitation back, here at once and in the store; False: there was none."""
-        share = self._shares.get(session_id, {}).pop(uid, None)
-        await self._store.remove_share(session_id, uid)
-        return share is not None
+    async def withdraw(self, session_id: SessionId, uid: UserId) -> None:
+        """Take an invitation back, here at once and in the store; no open link brings it back."""
+        async with self._turn:
+            self._shares.get(session_id, {}).pop(uid, None)
+            await self._store.remove_share(session_id, uid, bar=True)
 
     async def withdraw_session(self, session_id: SessionId) -> None:
         """Take back every invitation to a session, its links included."""
@@ -117,9 +125,10 @@ class Grants:
 
     async def withdraw_person(self, uid: UserId) -> None:
         """Take back every invitation of a person."""
-        for theirs in self._shares.values():
-            theirs.pop(uid, None)
-        await self._store.remove_person(uid)
+        async with self._turn:
+            for theirs in self._shares.values():
+                theirs.pop(uid, None)
+            await self._store.remove_person(uid)
 
     async def make_link(
         self, session_id: SessionId, role: Role, *, seconds: float, max_uses: int | None
@@ -157,30 +166,31 @@ class Grants:
     async def redeem(self, code: str, person: Person) -> Share:
         """Let a person in by a link. Raises LinkOver.
 
-        Who may do as much already uses none of it up and keeps what they have.
+        Who may do as much already uses none of it up and keeps what they have; else the link's
+        role and end take the place of it.
         """
-        now = self._wall()
-        digest = _digest(code)
-        link = await self._store.find_link(digest)
-        if link is None or now >= link.expires:
-            raise LinkOver
-        before = self._shares.get(link.session, {}).get(person.uid)
-        if before is not None and self._stands(before):
-            if before.role in {Role.CONTROL, link.role}:
+        async with self._turn:
+            now = self._wall()
+            digest = _digest(code)
+            link = await self._store.find_link(digest)
+            if link is None or now >= link.expires:
+                raise LinkOver
+            before = self._shares.get(link.session, {}).get(person.uid)
+            if before is not None and not self._stands(before):
+                before = None
+            if before is not None and before.role in {Role.CONTROL, link.role}:
                 return before
-        else:
-            before = None
-        if await self._store.use_link(digest, person.uid, now) is None:
-            raise LinkOver
-        share = Share(
-            session=link.session,
-            uid=person.uid,
-            role=link.role,
-            display_name=person.display_name,
-            created=before.created if before else now,
-            expires=link.expires,
-        )
-        await self._keep(share)
+            if await self._store.use_link(digest, person.uid, now) is None:
+                raise LinkOver
+            share = Share(
+                session=link.session,
+                uid=person.uid,
+                role=link.role,
+                display_name=person.display_name,
+                created=before.created if before else now,
+                expires=link.expires,
+            )
+            await self._keep(share)
         return share
 
     async def sweep(self, live: Collection[SessionId]) -> list[Share]:
@@ -190,16 +200,18 @@ class Grants:
         """
         now = self._wall()
         over: list[Share] = []
-        for session_id in tuple(self._shares):
-            theirs = self._shares[session_id]
-            ended = [share for share in theirs.values() if not self._stands(share)]
-            for share in ended:
-                await self.withdraw(session_id, share.uid)
-            if session_id in live:
-                over += ended
-            elif all(share.created < now - _SETTLE_SECONDS for share in theirs.values()):
-                del self._shares[session_id]
-        await self._store.remove_grants(live, now - _SETTLE_SECONDS)
+        async with self._turn:
+            for session_id in tuple(self._shares):
+                theirs = self._shares[session_id]
+                ended = [share for share in theirs.values() if not self._stands(share)]
+                for share in ended:
+                    del theirs[share.uid]
+                    await self._store.remove_share(session_id, share.uid, bar=False)
+                if session_id in live:
+                    over += ended
+                elif all(share.created < now - _SETTLE_SECONDS for share in theirs.values()):
+                    del self._shares[session_id]
+            await self._store.remove_grants(live, now - _SETTLE_SECONDS)
         return over
 
 

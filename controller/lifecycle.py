@@ -180,7 +180,9 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
         if ending is not None:
             return ending
     elif limits.lifetime and activity.age(now) >= limits.lifetime:
-        return Remove(Reason.LIFETIME)
+        # Nobody is in it to be warned; but who was told of a later stop has until then.
+        if activity.warned is None or now >= activity.warned.stop:
+            return Remove(Reason.LIFETIME)
     whole = seen.running and seen.complete
     launching = not seen.served and activity.age(now) < LAUNCH_GRACE
     if whole or launching:
@@ -203,6 +205,8 @@ def _ending(activity: Activity, now: float, limits: Limits) -> Remove | Warn | C
     if due is None:
         return Calm() if warned is not None else None
     told = warned if warned is not None and warned.reason is due.reason else None
+    if told is not None and due.reason is Reason.IDLE and activity.last_active > told.at:
+        told = None  # somebody was there in between: that warning is used up
     if told is not None and now < told.stop:
         return None
     if due.reason is Reason.IDLE and now - activity.looked > LOOK_FRESH:

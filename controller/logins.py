@@ -140,7 +140,8 @@ class Logins:
             return
         await self._store.set_person(person)
         for login in stale:
-            self._live[login.sid] = msgspec.structs.replace(login, person=person)
+            if login.sid in self._live:  # else it was ended meanwhile
+                self._live[login.sid] = msgspec.structs.replace(login, person=person)
 
     def people(self) -> frozenset[UserId]:
         """Return who is logged in."""

@@ -19,6 +19,7 @@ from controller.model import NAME_MAX, Mount, Person, Profile, Role, Session, Us
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _NEXT_MAX = 2048  # characters
+_ROUNDING = 1e-6  # cores: three times 1.1 are 3.3, whatever floats make of it
 
 
 def role_in(session: Session, uid: UserId, granted: Role | None) -> Role | None:
@@ -134,8 +135,17 @@ class Lack(msgspec.Struct, frozen=True):
                 return "a free place"
 
 
-def lack_of(wanted: Session, running: Sequence[Session], settings: Settings) -> Lack | None:
-    """Return what there is not enough of to start ``wanted`` now, the person's own limit first."""
+def lack_of(
+    wanted: Session,
+    running: Sequence[Session],
+    settings: Settings,
+    *,
+    kept: Sequence[Session] = (),
+) -> Lack | None:
+    """Return what there is not enough of to start ``wanted`` now, the person's own limit first.
+
+    ``kept``: sessions for which places of profiles and groups, and graphics cards, are kept free.
+    """
     limits = settings.limits
     profiles = {one.id: one for one in settings.profiles}
     profile = profiles[wanted.profile]
@@ -144,20 +154,22 @@ def lack_of(wanted: Session, running: Sequence[Session], settings: Settings) -> 
         return Lack(Shortage.OWN, str(own))
     if len(running) >= limits.sessions_total:
         return Lack(Shortage.TOTAL)
-    same = sum(1 for one in running if one.profile == wanted.profile)
+    taken_or_kept = (*running, *kept)
+    same = sum(1 for one in taken_or_kept if one.profile == wanted.profile)
     if profile.max_sessions and same >= profile.max_sessions:
         return Lack(Shortage.PROFILE, profile.id)
     for group in wanted.groups:
-        theirs = sum(1 for one in running if group in one.groups)
+        theirs = sum(1 for one in taken_or_kept if group in one.groups)
         if theirs >= limits.groups.get(group, theirs + 1):
             return Lack(Shortage.GROUP, group)
     taken = [profiles[one.profile] for one in running if one.profile in profiles]
-    if limits.cpus and sum(one.cpus for one in taken) + profile.cpus > limits.cpus:
+    cpus = sum(one.cpus for one in taken) + profile.cpus
+    if limits.cpus and cpus > limits.cpus + _ROUNDING:
         return Lack(Shortage.CPUS)
     memory = sum(one.memory_mib for one in taken) + profile.memory_mib
     if limits.memory_mib and memory > limits.memory_mib:
         return Lack(Shortage.MEMORY)
-    if limits.gpus and len(free_gpus(limits.gpus, running)) < profile.gpus:
+    if limits.gpus and len(free_gpus(limits.gpus, taken_or_kept)) < profile.gpus:
         return Lack(Shortage.GPUS)
     return None
 

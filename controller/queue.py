@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from controller import policy
 from controller.config import Settings
 from controller.model import Place, Session, SessionId
@@ -38,22 +40,23 @@ def next_of(
 ) -> Ticket | None:
     """Return whom a place is for now, or None.
 
-    Nobody is passed by somebody who takes what they wait for: room that is everyone's stops the
-    whole line, graphics cards stop all who want some.
+    Nobody is passed by somebody who takes what they wait for: a lack of what everyone needs stops
+    the whole line; of what only some need, all that the earlier one needs is kept for them.
     """
-    cards_awaited = False
+    kept: list[Session] = []
     for ticket in in_order(tickets, running):
-        profile = settings.profile(ticket.session.profile)
+        session = ticket.session
+        profile = settings.profile(session.profile)
         if profile is None:
             continue
-        lack = policy.lack_of(ticket.session, running, settings)
+        lack = policy.lack_of(session, running, settings, kept=kept)
         if lack is None:
-            if not (cards_awaited and profile.gpus):
-                return ticket
-        elif lack.shortage in _EVERYONES:
+            return ticket
+        if lack.shortage in _EVERYONES:
             return None
-        else:
-            cards_awaited |= lack.shortage is Shortage.GPUS
+        if lack.shortage is not Shortage.OWN:
+            free = policy.free_gpus(settings.limits.gpus, (*running, *kept))
+            kept.append(msgspec.structs.replace(session, gpus=free[: profile.gpus]))
     return None
 
 

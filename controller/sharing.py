@@ -14,6 +14,7 @@ import anyio
 import msgspec
 import structlog
 
+from controller.audit import CONTROLLER, Act, Actor, Audit
 from controller.config import Settings
 from controller.directory import Directory, clean_username
 from controller.errors import InvalidRequest, LinkOver, LoginRefused, NotAllowed, TooManyQuestions
@@ -73,6 +74,7 @@ class Sharing:
         *,
         gateway: Gateway,
         directory: Directory,
+        audit: Audit,
         clock: Callable[[], float],
     ) -> None:
         """``clock``: monotonic seconds."""
@@ -82,6 +84,7 @@ class Sharing:
         self._looks = looks
         self._gateway = gateway
         self._directory = directory
+        self._audit = audit
         self._clock = clock
         self._asking: dict[SessionId, set[UserId]] = {}
         self._questions: dict[UserId, deque[float]] = {}
@@ -122,7 +125,7 @@ class Sharing:
     # -- the owner's acts: each raises StoreUnavailable ------------------------------------
 
     async def invite(
-        self, seen: Observed, typed: str, role: Role, *, seconds: float | None
+        self, seen: Observed, typed: str, role: Role, *, seconds: float | None, by: Actor
     ) -> Share:
         """Invite somebody by user name, or change what they may; ``seconds`` None: no end.
 
@@ -136,39 +139,43 @@ class Sharing:
             raise InvalidRequest("The session is yours already. Name somebody else.")
         before = self._grants.role_of(seen.session.id, person.uid)
         share = await self._grants.invite(seen.session.id, person, role, seconds=seconds)
+        act = Act.SHARE if before in {None, role} else Act.ROLE_CHANGED
+        self._record(act, seen, by, guest=person.uid, role=role)
         await self._changed(seen, person.uid, before, role)
         return share
 
-    async def change(self, seen: Observed, uid: UserId, role: Role) -> Share:
+    async def change(self, seen: Observed, uid: UserId, role: Role, *, by: Actor) -> Share:
         """Give somebody who is invited another role. Raises InvalidRequest if they are not."""
         _check_role(role)
-        share = next(
-            (one for one in self._grants.of_session(seen.session.id) if one.uid == uid), None
-        )
-        if share is None:
+        before = self._grants.role_of(seen.session.id, uid)
+        changed = await self._grants.change(seen.session.id, uid, role)
+        if changed is None:
             raise InvalidRequest("This person is not invited any more.")
-        changed = await self._grants.change(share, role)
-        await self._changed(seen, uid, share.role, role)
+        if before is not role:
+            self._record(Act.ROLE_CHANGED, seen, by, guest=uid, role=role)
+        await self._changed(seen, uid, before, role)
         return changed
 
     async def _changed(self, seen: Observed, uid: UserId, before: Role | None, role: Role) -> None:
         self._asking.get(seen.session.id, set()).discard(uid)
-        _log.info("session_shared", session=seen.session.id, guest=uid, role=role.value)
         self._sessions.announce()
         if before is not None and before is not role:
             # They come back by themselves, with what they may now.
             await self.cut(seen, uid)
 
-    async def withdraw(self, seen: Observed, uid: UserId) -> bool:
+    async def withdraw(self, seen: Observed, uid: UserId, *, by: Actor) -> bool:
         """Take an invitation back for good; False: what is open stays so until a restart."""
+        invited = self._grants.role_of(seen.session.id, uid)
         await self._grants.withdraw(seen.session.id, uid)
+        if invited is not None:
+            reason = "left" if by.who == uid else "taken_back"
+            self._revoked(seen, uid, by, reason)
         self._asking.get(seen.session.id, set()).discard(uid)
-        _log.info("session_unshared", session=seen.session.id, guest=uid)
         self._sessions.announce()
         return await self.cut(seen, uid)
 
     async def make_link(
-        self, seen: Observed, role: Role, *, seconds: int, max_uses: int | None
+        self, seen: Observed, role: Role, *, seconds: int, max_uses: int | None, by: Actor
     ) -> FreshLink:
         """Make a link that invites whoever has it. Raises InvalidRequest for odd bounds."""
         _check_role(role)
@@ -179,7 +186,15 @@ class Sharing:
         fresh = await self._grants.make_link(
             seen.session.id, role, seconds=seconds, max_uses=max_uses
         )
-        _log.info("link_made", session=seen.session.id, link=fresh.link.id, role=role.value)
+        self._record(
+            Act.LINK_MADE,
+            seen,
+            by,
+            link=fresh.link.id,
+            role=role,
+            seconds=seconds,
+            max_uses=max_uses,
+        )
         self._sessions.announce()
         return fresh
 
@@ -187,10 +202,12 @@ class Sharing:
         """Return the links that still let somebody in."""
         return await self._grants.links(seen.session.id)
 
-    async def end_link(self, seen: Observed, link_id: str) -> None:
+    async def end_link(self, seen: Observed, link_id: str, *, by: Actor) -> None:
         """End a link; who came by it stays invited."""
+        open_ones = {link.id for link in await self._grants.links(seen.session.id)}
         await self._grants.end_link(seen.session.id, link_id)
-        _log.info("link_ended", session=seen.session.id, link=link_id)
+        if link_id in open_ones:  # what else was typed is no act, and may be anything
+            self._record(Act.LINK_ENDED, seen, by, link=link_id)
         self._sessions.announce()
 
     # -- the guests' acts ------------------------------------------------------------------
@@ -200,7 +217,7 @@ class Sharing:
         link = await self._grants.peek(code)
         return Invitation(link, self._sessions.find(link.session, self._owner_of(link.session)))
 
-    async def join(self, code: str, person: Person) -> Observed:
+    async def join(self, code: str, person: Person, by: Actor) -> Observed:
         """Let somebody in by a link, and return the session. Raises LinkOver.
 
         The owner's own link leads them to their session and is not used up.
@@ -210,8 +227,8 @@ class Sharing:
         if person.uid != owner:
             before = self._grants.role_of(link.session, person.uid)
             share = await self._grants.redeem(code, person)
-            _log.info("session_joined", session=link.session, guest=person.uid, link=link.id)
             seen = self._sessions.find(link.session, person.uid)
+            self._record(Act.JOIN, seen, by, link=link.id, role=share.role)
             await self._changed(seen, person.uid, before, share.role)
         return self._sessions.find(link.session, person.uid)
 
@@ -221,11 +238,11 @@ class Sharing:
             raise LinkOver
         return owner
 
-    async def leave(self, seen: Observed, uid: UserId) -> bool:
+    async def leave(self, seen: Observed, uid: UserId, *, by: Actor) -> bool:
         """Give an invitation back; False: what is open stays so until a restart."""
         if seen.session.owner == uid:
             raise NotAllowed("This is your own session. Stop it instead.")
-        return await self.withdraw(seen, uid)
+        return await self.withdraw(seen, uid, by=by)
 
     async def ask(self, seen: Observed, person: Person) -> None:
         """Tell the owner that a guest would like to control."""
@@ -235,6 +252,14 @@ class Sharing:
         if person.uid not in asking:
             asking.add(person.uid)
             self._sessions.announce()
+
+    def _record(self, act: Act, seen: Observed, by: Actor, **details: Detail) -> None:
+        session = seen.session
+        self._audit.record(act, by, whose=session.owner, session=session.id, **details)
+
+    def _revoked(self, seen: Observed, uid: UserId, by: Actor, reason: str) -> None:
+        self._sessions.forget_guest(seen.session.id, uid)
+        self._record(Act.REVOKE, seen, by, guest=uid, reason=reason)
 
     # -- what is open ----------------------------------------------------------------------
 
@@ -273,6 +298,7 @@ class Sharing:
             if asked and now - asked[-1] < _MINUTE
         }
         for share in await self._grants.sweep(living.keys()):
+            self._revoked(living[share.session], share.uid, CONTROLLER, "expired")
             await self.cut(living[share.session], share.uid)
             self._sessions.announce()
 

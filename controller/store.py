@@ -189,10 +189,10 @@ class Store(Protocol):
         """Keep an invitation; one of the same person to the same session is replaced."""
         ...
 
-    async def remove_share(self, session: SessionId, uid: UserId) -> None:
+    async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
         """Forget an invitation; a missing one is success.
 
-        The session's present links do not let this person in any more either.
+        ``bar``: the session's present links do not let this person in any more either.
         """
         ...
 
@@ -265,39 +265,45 @@ class Store(Protocol):
 
 
 class SqliteStore:
-    """Store in one SQLite file. Calls go to a thread and take turns there."""
+    """Store in one SQLite file. Calls go to a thread and take turns there.
+
+    The file is opened at the first call, and again at each one as long as it cannot be: a hub
+    whose records are damaged says so and denies, and goes on once somebody has seen to them.
+    """
 
     def __init__(self, path: Path | str) -> None:
-        """Open or make the file and bring it to this version's form.
-
-        Raises StoreUnavailable if it cannot be opened, is damaged, or was written by a newer hub.
-        """
+        """Nothing is opened yet."""
+        self._path = path
         self._lock = threading.Lock()
-        with _mapped():
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._db.execute("PRAGMA busy_timeout = 2000")  # milliseconds
-            self._migrate()
+        self._db: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file; a later call opens it again."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
 
-    def _migrate(self) -> None:
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
-            raise StoreUnavailable(
-                f"The store is of a newer hub (version {version}, this one knows "
-                f"{len(_MIGRATIONS)}). Start that hub again, or move the file away."
-            )
-        for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-            self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+    def _opened(self) -> sqlite3.Connection:
+        """Return the file, in this version's form."""
+        if self._db is not None:
+            return self._db
+        db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA busy_timeout = 2000")  # milliseconds
+            _migrate(db)
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+        return db
 
     async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         def locked() -> _T:
             with self._lock, _mapped():
-                return work(self._db)
+                return work(self._opened())
 
         return await anyio.to_thread.run_sync(locked)
 
@@ -422,16 +428,17 @@ class SqliteStore:
             share.expires,
         )
 
-    async def remove_share(self, session: SessionId, uid: UserId) -> None:
+    async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
         """See Store."""
 
         def work(db: sqlite3.Connection) -> None:
             with _transaction(db):
                 db.execute("DELETE FROM share WHERE session = ? AND uid = ?", (session, uid))
-                db.execute(
-                    "INSERT OR IGNORE INTO redeemed SELECT id, ? FROM link WHERE session = ?",
-                    (uid, session),
-                )
+                if bar:
+                    db.execute(
+                        "INSERT OR IGNORE INTO redeemed SELECT id, ? FROM link WHERE session = ?",
+                        (uid, session),
+                    )
 
         await self._run(work)
 
@@ -568,6 +575,17 @@ class SqliteStore:
     async def ping(self) -> None:
         """See Store."""
         await self._run(lambda db: db.execute("SELECT count(*) FROM login").fetchone())
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version > len(_MIGRATIONS):
+        raise StoreUnavailable(
+            f"The store is of a newer hub (version {version}, this one knows "
+            f"{len(_MIGRATIONS)}). Start that hub again, or move the file away."
+        )
+    for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+        db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
 
 
 def _links(db: sqlite3.Connection, where: str, *values: object) -> list[Link]:

@@ -6,18 +6,24 @@ import sqlite3
 from collections.abc import Generator
 from pathlib import Path
 
+import anyio
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from controller.errors import StoreUnavailable
-from controller.model import UserId
-from controller.store import Login, SqliteStore
+from controller.model import Mount, Person, Role, UserId
+from controller.store import Link, Login, Memo, Share, SqliteStore, Ticket
 from tests.fakes.directory import PEOPLE
+from tests.samples import session, session_id
 
 pytestmark = pytest.mark.anyio
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 LOGIN = Login("sid-1", PEOPLE["carol"], created=100.0, expires=200.0)
+ONE, TWO = session_id(1), session_id(2)
+SHARE = Share(ONE, BOB, Role.VIEW, "Bob Baker", created=100.0)
+LINK = Link("link-1", ONE, Role.CONTROL, created=100.0, expires=200.0, max_uses=2)
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -86,6 +92,183 @@ async def test_starts(store: SqliteStore) -> None:
     assert await store.starts("none") == []
 
 
+def by_place(shares: list[Share]) -> list[Share]:
+    """Return invitations in an order that does not depend on the store."""
+    return sorted(shares, key=lambda one: (one.session, one.uid))
+
+
+async def test_people_change(store: SqliteStore) -> None:
+    """What the directory says anew of somebody stands in all their log-ins and in no other's."""
+    second = replace(LOGIN, sid="sid-2", expires=300.0)
+    bobs = replace(LOGIN, sid="sid-3", person=PEOPLE["bob"])
+    for login in (LOGIN, second, bobs):
+        await store.add_login(login)
+    demoted = Person(PEOPLE["carol"].uid, "Carol Clarke", frozenset({"slicer-users"}))
+    await store.set_person(demoted)
+    await store.set_person(Person(UserId("nobody"), "Nobody"))
+    found = sorted(await store.logins(150), key=lambda one: one.sid)
+    assert found == [replace(LOGIN, person=demoted), replace(second, person=demoted), bobs]
+
+
+async def test_shares(store: SqliteStore) -> None:
+    """Invitations are kept whole, one of a person to a session, until they are taken back."""
+    others = replace(SHARE, uid=ALICE, role=Role.CONTROL, expires=300.0)
+    elsewhere = replace(SHARE, session=TWO)
+    for share in (SHARE, others, elsewhere):
+        await store.add_share(share)
+    assert by_place(await store.shares()) == by_place([SHARE, others, elsewhere])
+    changed = replace(SHARE, role=Role.CONTROL, display_name="Bob B.", expires=400.0)
+    await store.add_share(changed)
+    assert by_place(await store.shares()) == by_place([changed, others, elsewhere])
+    await store.remove_share(ONE, BOB, bar=True)
+    await store.remove_share(ONE, BOB, bar=True)
+    assert by_place(await store.shares()) == by_place([others, elsewhere])
+    await store.add_share(SHARE)
+    await store.remove_person(BOB)
+    await store.remove_person(BOB)
+    assert await store.shares() == [others]
+
+
+async def test_links(store: SqliteStore) -> None:
+    """Links are kept whole and found by the hash of their code until they are ended."""
+    endless = Link("link-2", ONE, Role.VIEW, created=50.0, expires=300.0)
+    elsewhere = replace(LINK, id="link-3", session=TWO)
+    for number, link in enumerate((LINK, endless, elsewhere)):
+        await store.add_link(link, f"digest-{number}")
+    assert await store.links(ONE) == [endless, LINK]
+    assert await store.find_link("digest-0") == LINK
+    assert await store.find_link("digest-1") == endless
+    assert await store.find_link("digest-9") is None
+    await store.remove_link(TWO, "link-1")
+    assert await store.links(ONE) == [endless, LINK]
+    await store.remove_link(ONE, "link-1")
+    await store.remove_link(ONE, "link-1")
+    assert await store.links(ONE) == [endless]
+    assert await store.find_link("digest-0") is None
+    with pytest.raises(StoreUnavailable):
+        await store.add_link(replace(LINK, id="link-4"), "digest-1")
+
+
+async def test_uses_of_a_link(store: SqliteStore) -> None:
+    """A link lets each person in once, as many as it says, and not after its end."""
+    await store.add_link(LINK, "digest")
+    assert await store.use_link("other", BOB, 150) is None
+    assert await store.use_link("digest", BOB, 200) is None
+    used = await store.use_link("digest", BOB, 199.9)
+    assert used is not None
+    assert (used.id, used.session, used.role) == (LINK.id, ONE, Role.CONTROL)
+    assert await store.use_link("digest", BOB, 150) is None
+    assert [one.uses for one in await store.links(ONE)] == [1]
+    assert await store.use_link("digest", ALICE, 150) is not None
+    assert await store.use_link("digest", UserId("carol"), 150) is None
+    assert [one.uses for one in await store.links(ONE)] == [2]
+
+
+async def test_a_link_without_number(store: SqliteStore) -> None:
+    """A link without a number of uses lets in anybody until its end."""
+    await store.add_link(replace(LINK, max_uses=None), "digest")
+    for number in range(50):
+        assert await store.use_link("digest", UserId(f"person-{number}"), 150) is not None
+    assert [one.uses for one in await store.links(ONE)] == [50]
+
+
+async def test_the_last_use(tmp_path: Path) -> None:
+    """Of many who come at once for the last use, by two controllers, one gets it."""
+    path = tmp_path / "store.sqlite"
+    stores = [SqliteStore(path), SqliteStore(path)]
+    await stores[0].add_link(replace(LINK, max_uses=1), "digest")
+    found: list[Link | None] = []
+
+    async def come(number: int) -> None:
+        uid = UserId(f"person-{number}")
+        found.append(await stores[number % 2].use_link("digest", uid, 150))
+
+    async with anyio.create_task_group() as group:
+        for number in range(20):
+            group.start_soon(come, number)
+    assert len(found) == 20
+    assert len([one for one in found if one is not None]) == 1
+    assert [one.uses for one in await stores[1].links(ONE)] == [1]
+    for store in stores:
+        store.close()
+
+
+async def test_shut_out(store: SqliteStore) -> None:
+    """Who was uninvited does not come back by a link that was there; by a later one they do."""
+    await store.add_link(LINK, "old")
+    await store.add_link(replace(LINK, id="link-2", session=TWO), "elsewhere")
+    await store.add_share(SHARE)
+    await store.remove_share(ONE, BOB, bar=True)
+    assert await store.use_link("old", BOB, 150) is None
+    assert [one.uses for one in await store.links(ONE)] == [0]
+    assert await store.use_link("old", ALICE, 150) is not None
+    assert await store.use_link("elsewhere", BOB, 150) is not None
+    await store.add_link(replace(LINK, id="link-3"), "new")
+    assert await store.use_link("new", BOB, 150) is not None
+
+
+async def test_grants_go_with_their_session(store: SqliteStore) -> None:
+    """What belonged to sessions that are gone is forgotten, unless it is just being made."""
+    late = replace(SHARE, session=session_id(3), created=180.0)
+    for share in (SHARE, replace(SHARE, session=TWO), late):
+        await store.add_share(share)
+    await store.add_link(LINK, "one")
+    await store.add_link(replace(LINK, id="link-2", session=TWO), "two")
+    await store.use_link("two", ALICE, 150)
+    await store.add_link(replace(LINK, id="link-3", session=late.session, created=180.0), "three")
+    await store.remove_grants({ONE}, 180.0)
+    assert by_place(await store.shares()) == by_place([SHARE, late])
+    assert await store.find_link("one") is not None
+    assert await store.find_link("two") is None
+    assert await store.find_link("three") is not None
+    await store.remove_grants(set(), 180.1)
+    assert await store.shares() == []
+    assert await store.links(ONE) == []
+
+
+async def test_memos(store: SqliteStore) -> None:
+    """What one controller writes down for the next replaces everything that it wrote before."""
+    assert await store.memos() == {}
+    first = Memo(age=10.5, idle=1.25, served=True, ahead=True, input="2026-03-05T14:05:00Z")
+    await store.put_memos({ONE: first, TWO: Memo(1.0, 0.0, served=False)})
+    assert await store.memos() == {ONE: first, TWO: Memo(1.0, 0.0, served=False)}
+    await store.put_memos({ONE: replace(first, age=20.5)})
+    assert await store.memos() == {ONE: replace(first, age=20.5)}
+    await store.put_memos({})
+    assert await store.memos() == {}
+
+
+async def test_tickets(store: SqliteStore) -> None:
+    """The line is kept in its order, with everything that the sessions will be."""
+    whole = replace(
+        session(3, name="thèse 🧠"), volumes=(Mount("atlas", writable=True),), groups=("gpu",)
+    )
+    tickets = [Ticket(session(2), 5.0), Ticket(session(1), 6.0), Ticket(whole, 7.5)]
+    for ticket in tickets:
+        await store.add_ticket(ticket)
+    assert tickets == await store.tickets()
+    with pytest.raises(StoreUnavailable):
+        await store.add_ticket(tickets[0])
+    await store.remove_ticket(session_id(2))
+    await store.remove_ticket(session_id(2))
+    await store.add_ticket(Ticket(session(2), 8.0))
+    assert await store.tickets() == [*tickets[1:], Ticket(session(2), 8.0)]
+
+
+async def test_started_ahead(store: SqliteStore) -> None:
+    """Each person's choice of what is started when they log in is kept until they change it."""
+    for _ in range(2):
+        await store.set_ahead(ALICE, "slicer", on=True)
+    await store.set_ahead(ALICE, "gpu", on=True)
+    await store.set_ahead(BOB, "gpu", on=True)
+    assert await store.ahead(ALICE) == {"slicer", "gpu"}
+    for _ in range(2):
+        await store.set_ahead(ALICE, "gpu", on=False)
+    assert await store.ahead(ALICE) == {"slicer"}
+    assert await store.ahead(BOB) == {"gpu"}
+    assert await store.ahead(UserId("carol")) == frozenset()
+
+
 async def test_hostile_text(store: SqliteStore) -> None:
     """What people type is data and never SQL."""
     name = "'); DROP TABLE login; --\x00"
@@ -100,8 +283,18 @@ async def test_reopened(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     killed = SqliteStore(path)
     await killed.add_login(LOGIN)
+    await killed.add_share(SHARE)
+    await killed.add_link(LINK, "digest")
+    await killed.use_link("digest", BOB, 150)
+    await killed.put_memos({ONE: Memo(1.0, 2.0, served=True)})
+    await killed.add_ticket(Ticket(session(2), 5.0))
     again = SqliteStore(path)
     assert await again.logins(150) == [LOGIN]
+    assert await again.shares() == [SHARE]
+    assert await again.links(ONE) == [replace(LINK, uses=1)]
+    assert await again.use_link("digest", BOB, 150) is None
+    assert await again.memos() == {ONE: Memo(1.0, 2.0, served=True)}
+    assert await again.tickets() == [Ticket(session(2), 5.0)]
     await again.ping()
     again.close()
     killed.close()
@@ -119,24 +312,90 @@ async def test_lost_file(tmp_path: Path) -> None:
     again.close()
 
 
-def test_newer_hub(tmp_path: Path) -> None:
+FIRST_VERSION = """
+    CREATE TABLE login (
+        sid TEXT PRIMARY KEY, uid TEXT NOT NULL, person BLOB NOT NULL,
+        created REAL NOT NULL, expires REAL NOT NULL
+    ) STRICT;
+    CREATE TABLE failure (who TEXT NOT NULL, at REAL NOT NULL) STRICT;
+    CREATE INDEX failure_who ON failure (who, at);
+    CREATE TABLE notice (
+        number INTEGER PRIMARY KEY, uid TEXT NOT NULL, at REAL NOT NULL,
+        text TEXT NOT NULL, more TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX notice_uid ON notice (uid, at);
+    CREATE TABLE start (profile TEXT NOT NULL, at REAL NOT NULL, seconds REAL NOT NULL) STRICT;
+    CREATE INDEX start_profile ON start (profile, at);
+    PRAGMA user_version = 1;
+"""
+
+
+async def test_older_hub(tmp_path: Path) -> None:
+    """The file of the first version keeps its log-ins and can do what the present one can."""
+    path = tmp_path / "store.sqlite"
+    db = sqlite3.connect(path, isolation_level=None)
+    db.executescript(FIRST_VERSION)
+    db.execute(
+        "INSERT INTO login VALUES (?, ?, ?, ?, ?)",
+        (
+            "sid-1",
+            "carol",
+            msgspec.json.encode(
+                {
+                    "uid": "carol",
+                    "display_name": "Carol Clark",
+                    "groups": ["slicer-users", "slicer-admins"],
+                    "admin": True,
+                }
+            ),
+            100.0,
+            200.0,
+        ),
+    )
+    db.execute("INSERT INTO notice (uid, at, text, more) VALUES ('alice', 1.0, 'a', 'b')")
+    db.close()
+    store = SqliteStore(path)
+    assert await store.logins(150) == [LOGIN]
+    assert [one.text for one in await store.notices(ALICE)] == ["a"]
+    assert await store.shares() == []
+    await store.add_share(SHARE)
+    await store.add_link(LINK, "digest")
+    await store.remove_share(ONE, BOB, bar=True)
+    assert await store.use_link("digest", BOB, 150) is None
+    assert await store.memos() == {}
+    assert await store.tickets() == []
+    assert await store.ahead(ALICE) == frozenset()
+    store.close()
+    again = SqliteStore(path)
+    assert await again.links(ONE) == [LINK]
+    again.close()
+
+
+async def used(path: Path) -> None:
+    """Let a hub make the file and end."""
+    store = SqliteStore(path)
+    await store.ping()
+    store.close()
+
+
+async def test_newer_hub(tmp_path: Path) -> None:
     """A file of a newer hub is not touched; the message says what to do."""
     path = tmp_path / "store.sqlite"
-    SqliteStore(path).close()
+    await used(path)
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
     before = path.read_bytes()
     with pytest.raises(StoreUnavailable, match=r"newer hub \(version 99"):
-        SqliteStore(path)
+        await SqliteStore(path).ping()
     assert before == path.read_bytes()
 
 
-def test_interrupted_migration(tmp_path: Path) -> None:
+async def test_interrupted_migration(tmp_path: Path) -> None:
     """A file that was begun and not finished is brought to its form at the next start."""
     path = tmp_path / "store.sqlite"
     path.write_bytes(b"")
-    SqliteStore(path).close()
+    await used(path)
     db = sqlite3.connect(path)
     version = db.execute("PRAGMA user_version").fetchone()[0]
     db.close()
@@ -144,19 +403,25 @@ def test_interrupted_migration(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough to look at" * 50])
-def test_damaged_file(tmp_path: Path, content: bytes) -> None:
-    """A damaged file is not written over: the hub says that it cannot use its records."""
+async def test_damaged_file(tmp_path: Path, content: bytes) -> None:
+    """A damaged file is not written over: the hub says so, until somebody has seen to it."""
     path = tmp_path / "store.sqlite"
     path.write_bytes(content)
-    with pytest.raises(StoreUnavailable, match="the administrator must see to the data folder"):
-        SqliteStore(path)
+    store = SqliteStore(path)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="must see to the data folder"):
+            await store.ping()
     assert content == path.read_bytes()
+    path.rename(tmp_path / "damaged.sqlite")
+    await store.add_login(LOGIN)
+    assert await store.logins(150) == [LOGIN]
+    store.close()
 
 
-def test_no_folder(tmp_path: Path) -> None:
+async def test_no_folder(tmp_path: Path) -> None:
     """A data folder that is not there is named as the cause."""
     with pytest.raises(StoreUnavailable, match="unable to open"):
-        SqliteStore(tmp_path / "none" / "store.sqlite")
+        await SqliteStore(tmp_path / "none" / "store.sqlite").ping()
 
 
 async def test_lost_table(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import anyio
 import pytest
@@ -12,6 +13,7 @@ from controller.errors import DirectoryUnavailable, EngineUnavailable, GatewayUn
 from controller.gateway import TraefikGateway
 from controller.model import Observed, Phase, Profile, Session, SessionId, Usage
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.store import SqliteStore
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world
 from tests.samples import session, session_id, settings
 
@@ -150,10 +152,6 @@ class Damaged(MemoryOrchestrator):
         await super().usage(session_id)
         return Usage(100.0 if session_id in self.busy else 1.0, 0)
 
-    def adopt(self, observed: Observed) -> None:
-        """Let a session appear that somebody else made."""
-        self._put(observed)
-
 
 def hub_over(engine: Damaged) -> World:
     """Return a hub over this engine, an hour after the sessions of the samples were made."""
@@ -253,6 +251,32 @@ async def test_not_ready(fresh: World) -> None:
         assert (await monitoring.get("/healthz")).status_code == 200
         fresh.directory.fault = None
         assert (await monitoring.get("/readyz")).status_code == 200
+
+
+async def test_a_damaged_store(tmp_path: Path) -> None:
+    """With damaged records nobody gets in and the hub says why; seen to, it goes on by itself."""
+    path = tmp_path / "store.sqlite"
+    path.write_bytes(b"no records at all" * 100)
+    hub = World(world().settings, store=SqliteStore(path))
+    hub.orchestrator.adopt(Observed(session(), running=True))
+    hub.gateway.serves_all = True
+    async with anyio.create_task_group() as group:
+        group.start_soon(hub.app.run)
+        async with hub.private() as monitoring, hub.client() as visitor:
+            answer = await monitoring.get("/readyz")
+            assert answer.status_code == 503
+            assert "records cannot be used" in answer.json()["parts"]["store"]
+            refused = await visitor.post(
+                "/api/v1/login", json={"username": "alice", "password": "alice"}
+            )
+            assert refused.status_code == 503
+            path.unlink()
+            await eventually(lambda: hub.app.sessions.ready)
+            assert (await monitoring.get("/readyz")).status_code == 200
+        alice = await hub.script("alice")
+        (found,) = (await alice.get("/api/v1/sessions")).json()["items"]
+        assert found["id"] == session().id
+        group.cancel_scope.cancel()
 
 
 async def test_not_ready_before_the_sessions_are_read() -> None:

@@ -103,6 +103,37 @@ def test_file() -> None:
     assert settings.profile("none") is None
 
 
+def test_limits() -> None:
+    """How many sessions there may be, of whom and of what, is read as it stands there."""
+    text = """
+    warning_seconds = 60
+    [limits]
+    cpus = 64
+    memory_mib = 262144
+    gpus = ["0", "GPU-8c1a"]
+    groups = { students = 5, "Radiology staff" = 20 }
+    [profiles.a]
+    image = "x"
+    max_sessions = 4
+    queue = true
+    start_ahead = true
+    gpus = 2
+    """
+    settings, _ = read(LDAP | {"SLICERHUB_CONFIG": "hub"}, hub=text)
+    assert settings.warning_seconds == 60
+    assert settings.limits.cpus == 64
+    assert settings.limits.memory_mib == 262_144
+    assert settings.limits.gpus == ("0", "GPU-8c1a")
+    assert settings.limits.groups == {"students": 5, "Radiology staff": 20}
+    (profile,) = settings.profiles
+    assert (profile.max_sessions, profile.gpus) == (4, 2)
+    assert profile.queue
+    assert profile.start_ahead
+    settings, _ = read(LDAP | {"SLICERHUB_LIMITS_GPUS": "0, 1", "SLICERHUB_LIMITS_CPUS": "64"})
+    assert settings.limits.gpus == ("0", "1")
+    assert settings.limits.cpus == 64
+
+
 def test_variables_win() -> None:
     """A variable overrides the file; lists are split at commas."""
     settings, _ = read(
@@ -255,6 +286,32 @@ def test_every_fault_at_once() -> None:
         ("public_port = 0", "public_port: "),
         ("private_port = 70000", "private_port: "),
         ("[limits]\nsessions_per_user = 0", "limits.sessions_per_user: must be more than 0"),
+        ("[limits]\ncpus = -1", "limits.cpus: must be 0 or more"),
+        ("[limits]\nmemory_mib = -1", "limits.memory_mib: must be 0 or more"),
+        ("[limits]\ngroups = {a = 0}", "limits.groups.a: must be more than 0"),
+        ("[limits]\ngroups = {a = 'x'}", "limits.groups (SLICERHUB_LIMITS_GROUPS): "),
+        ("[limits]\ngroups = {'a,b' = 1}", "limits.groups: 'a,b' cannot be counted"),
+        ("[limits]\ngroups = {'' = 1}", "limits.groups: '' cannot be counted"),
+        ("[limits]\ngpus = ['0', '0']", "limits.gpus: a device stands there twice"),
+        ("[limits]\ngpus = ['a b']", "limits.gpus: 'a b' is no device"),
+        ("warning_seconds = -1", "warning_seconds: must be 0 or more"),
+        ("ahead_seconds = -1", "ahead_seconds: must be 0 or more"),
+        ("departed_seconds = -1", "departed_seconds: must be 0 or more"),
+        ("directory_seconds = 0", "directory_seconds: must be more than 0"),
+        ("[profiles.a]\nimage = 'x'\nmax_sessions = -1", "profiles.a.max_sessions: must be 0"),
+        ("[profiles.a]\nimage = 'x'\ngpus = -1", "profiles.a.gpus: must be 0 or more"),
+        ("[profiles.a]\nimage = 'x'\nqueue = 'yes'", "profiles.a.queue: "),
+        ("[profiles.a]\nimage = 'x'\nstart_ahead = 1", "profiles.a.start_ahead: "),
+        (
+            "[limits]\ngpus = ['0']\n[profiles.a]\nimage = 'x'\ngpus = 2",
+            "profiles.a.gpus: 2 are more than the 1 of limits.gpus",
+        ),
+        # What could never start would hold up everybody who waits behind it.
+        ("[limits]\ncpus = 4\n[profiles.a]\nimage = 'x'\ncpus = 5", "profiles.a.cpus: "),
+        (
+            "[limits]\nmemory_mib = 4096\n[profiles.a]\nimage = 'x'\nmemory_mib = 4097",
+            "profiles.a.memory_mib: ",
+        ),
         ("[login]\nhours = 0", "login.hours: must be more than 0"),
         ("[login]\nattempts_per_user = 0", "login.attempts_per_user: must be more than 0"),
         ("[login]\nattempts_per_address = 0", "login.attempts_per_address: must be more than 0"),

@@ -1,12 +1,22 @@
-"""The log-in's cookie among others that anybody may have set."""
+"""Who is logged in, and the log-in's cookie among others that anybody may have set."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from controller.logins import bearer_of, cookie_of, without_cookie
+from controller.logins import Logins, bearer_of, cookie_of, without_cookie
+from controller.model import Person, UserId
+from controller.store import SqliteStore
+from controller.tokens import Audience
+from tests.fakes.directory import PEOPLE, FakeDirectory
+from tests.hub import RING, Clock
+from tests.samples import settings
 
 NAME = "hub-login"
 headers = st.text() | st.lists(
@@ -92,3 +102,111 @@ def test_nothing_of_theirs_is_lost(header: str) -> None:
 def test_bearer(header: str, token: str) -> None:
     """Only a bearer token is taken for one."""
     assert token == bearer_of(header)
+
+
+ALICE, BOB = UserId("alice"), UserId("bob")
+
+
+class Desk:
+    """Log-ins over a real store, and the clock that they go by."""
+
+    def __init__(self) -> None:
+        """Begin with nobody."""
+        self.clock = Clock()
+        self.store = SqliteStore(":memory:")
+        self.logins = self.another()
+
+    def another(self) -> Logins:
+        """Return the log-ins of another controller over the same store."""
+        return Logins(settings(), FakeDirectory(), self.store, RING, wall=self.clock.wall)
+
+    async def restart(self) -> Logins:
+        """Return what a controller knows that has just started."""
+        again = self.another()
+        await again.load()
+        return again
+
+    async def enter(self, name: str) -> str:
+        """Log somebody in as a script does; return the Authorization header."""
+        entry = await self.logins.enter(name, name, address="10.0.0.1", audience=Audience.API)
+        return f"Bearer {entry.token}"
+
+
+@pytest.fixture
+async def desk() -> AsyncGenerator[Desk, None]:
+    """Give log-ins without any."""
+    made = Desk()
+    yield made
+    made.store.close()
+
+
+@pytest.mark.anyio
+async def test_revoked(desk: Desk) -> None:
+    """Whose log-ins are revoked is out everywhere at once and for good; others stay."""
+    first, second, bobs = [await desk.enter(one) for one in ("alice", "alice", "bob")]
+    assert await desk.logins.revoke(ALICE) == 2
+    assert await desk.logins.revoke(ALICE) == 0
+    assert await desk.logins.revoke(UserId("nobody")) == 0
+    for logins in (desk.logins, await desk.restart()):
+        assert logins.by_bearer(first) is None
+        assert logins.by_bearer(second) is None
+        assert logins.by_bearer(bobs) is not None
+        assert logins.people() == {BOB}
+
+
+@pytest.mark.anyio
+async def test_refreshed(desk: Desk) -> None:
+    """What the directory says anew of somebody counts at once, and after a restart."""
+    first, second, bobs = [await desk.enter(one) for one in ("alice", "alice", "bob")]
+    promoted = Person(ALICE, "Alice Archer-Ames", frozenset({"slicer-admins"}), admin=True)
+    await desk.logins.refresh(promoted)
+    await desk.logins.refresh(Person(UserId("nobody"), "Nobody"))
+    for logins in (desk.logins, await desk.restart()):
+        for header, person in ((first, promoted), (second, promoted), (bobs, PEOPLE["bob"])):
+            login = logins.by_bearer(header)
+            assert login is not None
+            assert login.person == person
+    assert {one.person for one in await desk.store.logins(0)} == {promoted, PEOPLE["bob"]}
+
+
+@pytest.mark.anyio
+async def test_refreshed_while_leaving(desk: Desk) -> None:
+    """Who logs out while they are being looked up again is out."""
+    header = await desk.enter("alice")
+    login = desk.logins.by_bearer(header)
+    assert login is not None
+    changed = replace(PEOPLE["alice"], display_name="Alice Ames")
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.logins.refresh, changed)
+        group.start_soon(desk.logins.leave, login)
+    assert (await desk.restart()).by_bearer(header) is None
+    assert desk.logins.by_bearer(header) is None
+    assert desk.logins.people() == frozenset()
+
+
+@pytest.mark.anyio
+async def test_people(desk: Desk) -> None:
+    """The people who are logged in are told each once, and only as long as they are."""
+    assert desk.logins.people() == frozenset()
+    for one in ("alice", "alice", "bob"):
+        await desk.enter(one)
+    assert desk.logins.people() == {ALICE, BOB}
+    desk.clock.advance(12 * 3600 - 1)
+    assert desk.logins.people() == {ALICE, BOB}
+    await desk.enter("carol")
+    desk.clock.advance(1)
+    assert desk.logins.people() == {UserId("carol")}
+    assert (await desk.restart()).people() == {UserId("carol")}
+    await desk.logins.sweep()
+    assert [one.person for one in await desk.store.logins(0)] == [PEOPLE["carol"]]
+
+
+@pytest.mark.anyio
+async def test_nobody_before_the_store_is_read(desk: Desk) -> None:
+    """A controller that has not read its records yet takes nobody for logged in."""
+    header = await desk.enter("alice")
+    again = desk.another()
+    assert again.people() == frozenset()
+    assert again.by_bearer(header) is None
+    await again.load()
+    assert again.by_bearer(header) is not None

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller import policy
-from controller.config import SLICER, Limits
-from controller.errors import InvalidRequest, NotAllowed, QuotaReached
-from controller.model import NAME_MAX, Person, Role, UserId
+from controller.config import SLICER, Limits, Settings
+from controller.errors import InvalidRequest, NotAllowed
+from controller.model import NAME_MAX, Person, Role, Session, UserId
+from controller.policy import Lack, Shortage
 from tests.fakes.directory import PEOPLE
 from tests.samples import session, settings
 
@@ -187,17 +188,131 @@ def test_names_are_stable(typed: str) -> None:
     assert len(kept.splitlines()) <= 1
 
 
-def test_quota() -> None:
-    """Nobody has more than their share, and all together not more than there is."""
-    limits = Limits(sessions_per_user=2, sessions_total=3)
-    one, two = session(1), session(2, name="b")
-    foreign = [session(3, owner="bob"), session(4, owner="carol")]
-    policy.check_quota(UserId("alice"), [one], limits)
-    policy.check_quota(UserId("alice"), [one, foreign[0]], limits)
-    with pytest.raises(QuotaReached, match="You have 2 sessions"):
-        policy.check_quota(UserId("alice"), [one, two], limits)
-    with pytest.raises(QuotaReached, match="All places are taken"):
-        policy.check_quota(UserId("alice"), [one, *foreign], limits)
+SMALL = replace(SLICER, id="small", default=True, cpus=2.0, memory_mib=4096)
+BIG = replace(SLICER, id="big", default=False, cpus=6.0, memory_mib=16_384, max_sessions=2)
+GPU = replace(SLICER, id="gpu", default=False, cpus=1.0, memory_mib=1024, gpus=1)
+GPUS = replace(GPU, id="gpus", gpus=2)
+
+
+def bounded(**limits: object) -> Settings:
+    """Return settings with these limits and no others."""
+    wide = Limits(sessions_per_user=99, sessions_total=99)
+    return replace(HUB, profiles=(SMALL, BIG, GPU, GPUS), limits=replace(wide, **limits))
+
+
+def of(
+    number: int, profile: str = "small", owner: str = "", *, groups: str = "", gpus: str = ""
+) -> Session:
+    """Return a session, of a person of its own unless one is named."""
+    made = session(number, owner=owner or f"person-{number}", profile=profile, name=str(number))
+    return replace(made, groups=tuple(groups.split()), gpus=tuple(gpus.split()))
+
+
+ALICES = [of(1, owner="alice"), of(2, "big", owner="alice")]
+NEXT = of(9, owner="alice")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "running", "limits", "lack"),
+    [
+        (NEXT, [], {}, None),
+        (NEXT, ALICES, {}, None),
+        # One's own.
+        (NEXT, ALICES, {"sessions_per_user": 3}, None),
+        (NEXT, ALICES, {"sessions_per_user": 2}, Lack(Shortage.OWN, "2")),
+        (of(9, owner="bob"), ALICES, {"sessions_per_user": 1}, None),
+        (NEXT, ALICES, {"sessions_per_user": 1, "sessions_total": 1}, Lack(Shortage.OWN, "2")),
+        # All people's.
+        (NEXT, [of(1), of(2)], {"sessions_total": 3}, None),
+        (NEXT, [of(1), of(2), of(3)], {"sessions_total": 3}, Lack(Shortage.TOTAL)),
+        (of(9, "big"), [of(1, "big"), of(2, "big")], {"sessions_total": 2}, Lack(Shortage.TOTAL)),
+        # The profile's.
+        (of(9, "big"), [of(1, "big"), of(2), of(3)], {}, None),
+        (of(9, "big"), [of(1, "big"), of(2, "big")], {}, Lack(Shortage.PROFILE, "big")),
+        (of(9, "small"), [of(1, "big"), of(2, "big")], {}, None),
+        # A group's.
+        (of(9, groups="a"), [of(1, groups="a")], {"groups": {"a": 2}}, None),
+        (of(9, groups="a"), [of(1, groups="a")], {"groups": {"a": 1}}, Lack(Shortage.GROUP, "a")),
+        (of(9, groups="b"), [of(1, groups="a")], {"groups": {"a": 1, "b": 1}}, None),
+        (
+            of(9, groups="a b"),
+            [of(1, groups="b")],
+            {"groups": {"a": 1, "b": 1}},
+            Lack(Shortage.GROUP, "b"),
+        ),
+        (of(9, groups="a"), [of(1, groups="a")], {"groups": {}}, None),
+        (of(9), [of(1, groups="a")], {"groups": {"a": 1}}, None),
+        # Cores and memory of all together; 0 is no limit, and exactly full is not too much.
+        (of(9), [of(1), of(2, "big")], {"cpus": 10.0}, None),
+        (of(9), [of(1), of(2, "big")], {"cpus": 9.9}, Lack(Shortage.CPUS)),
+        (of(9), [of(1), of(2, "big")], {"memory_mib": 24_576}, None),
+        (of(9), [of(1), of(2, "big")], {"memory_mib": 24_575}, Lack(Shortage.MEMORY)),
+        (of(9), [of(1, "gone"), of(2, "gone")], {"cpus": 2.0, "memory_mib": 4096}, None),
+        # Graphics cards.
+        (of(9, "gpu"), [], {"gpus": ("0", "1")}, None),
+        (of(9, "gpu"), [of(1, "gpu", gpus="1")], {"gpus": ("0", "1")}, None),
+        (of(9, "gpus"), [of(1, "gpu", gpus="1")], {"gpus": ("0", "1")}, Lack(Shortage.GPUS)),
+        (of(9, "gpu"), [of(1, "gpus", gpus="1 0")], {"gpus": ("0", "1")}, Lack(Shortage.GPUS)),
+        (of(9, "small"), [of(1, "gpus", gpus="1 0")], {"gpus": ("0", "1")}, None),
+        (of(9, "gpu"), [of(1, "gpu", gpus="7")], {"gpus": ("0",)}, None),
+        (of(9, "gpus"), [of(1, "gpus")], {"gpus": ()}, None),
+    ],
+)
+def test_what_is_lacking(
+    wanted: Session, running: list[Session], limits: dict[str, object], lack: Lack | None
+) -> None:
+    """Nobody has more than their share, nothing more than there is; one's own limit is told first.
+
+    What a profile or group may have does not hinder others.
+    """
+    assert lack == policy.lack_of(wanted, running, bounded(**limits))
+
+
+@pytest.mark.parametrize("shortage", list(Shortage))
+def test_words_for_what_is_lacking(shortage: Shortage) -> None:
+    """Whatever is lacking, people read a sentence that says what helps, in plain words."""
+    lack = Lack(shortage, "3")
+    assert lack.sentence.endswith(".")
+    assert lack.waits_for
+    assert not lack.waits_for.endswith(".")
+    words = set(re.findall(r"[a-z]+", f"{lack.sentence} {lack.waits_for}".lower()))
+    assert words.isdisjoint({"container", "pod", "image", "route", "token"})
+    assert ("3" in lack.sentence) is (shortage is Shortage.OWN)
+
+
+@pytest.mark.parametrize(
+    ("groups", "limited"),
+    [
+        (set[str](), ()),
+        ({"students"}, ("Students",)),
+        ({"STUDENTS", "gpu"}, ("Students", "gpu")),
+        ({"Gpu", "staff"}, ("gpu",)),
+        ({"student", "gpus"}, ()),
+    ],
+)
+def test_limited_groups(groups: set[str], limited: tuple[str, ...]) -> None:
+    """A session counts for those of its owner's groups that have a limit, however they are typed.
+
+    They are named as in the configuration, so that all members count together.
+    """
+    person = Person(UserId("olga"), "Olga", frozenset(groups))
+    assert limited == policy.limited_groups(person, Limits(groups={"gpu": 1, "Students": 3}))
+
+
+@pytest.mark.parametrize(
+    ("configured", "held", "free"),
+    [
+        ("", "", ""),
+        ("0 1 2", "", "0 1 2"),
+        ("2 0 1", "0", "2 1"),
+        ("0 1", "1 0", ""),
+        ("0", "9", "0"),
+    ],
+)
+def test_free_gpus(configured: str, held: str, free: str) -> None:
+    """A card that a session holds is nobody else's; the others come in their order."""
+    running = [of(number, "gpu", gpus=gpu) for number, gpu in enumerate(held.split())]
+    assert policy.free_gpus(configured.split(), running) == tuple(free.split())
 
 
 def test_profiles_by_groups() -> None:
@@ -223,9 +338,18 @@ def test_no_profile_at_all() -> None:
         policy.choose_profile(hub, OUTSIDER, "")
 
 
-def test_roles() -> None:
-    """A session is its owner's and nobody else's, administrators included."""
-    assert policy.role_in(session(), UserId("alice")) is Role.OWNER
-    assert policy.role_in(session(), UserId("bob")) is None
-    assert policy.role_in(session(), UserId("carol")) is None
-    assert policy.role_in(session(), UserId("")) is None
+@pytest.mark.parametrize(
+    ("uid", "granted", "role"),
+    [
+        ("alice", None, Role.OWNER),
+        ("alice", Role.VIEW, Role.OWNER),
+        ("bob", None, None),
+        ("bob", Role.VIEW, Role.VIEW),
+        ("bob", Role.CONTROL, Role.CONTROL),
+        ("carol", None, None),
+        ("", None, None),
+    ],
+)
+def test_roles(uid: str, granted: Role | None, role: Role | None) -> None:
+    """A session is its owner's and of those invited, nobody else's, administrators included."""
+    assert role is policy.role_in(session(), UserId(uid), granted)
