@@ -66,6 +66,20 @@ class ProfilesOut(msgspec.Struct, frozen=True):
     items: list[ProfileOut]
 
 
+class CompanionOut(msgspec.Struct, frozen=True):
+    """Another service of the site that you may use with the hub's log-in."""
+
+    name: str
+    title: str
+    url: str
+
+
+class CompanionsOut(msgspec.Struct, frozen=True):
+    """All that you may use."""
+
+    items: list[CompanionOut]
+
+
 class LaunchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Launch ``profile`` ("" is the default one), named so that you can have several."""
 
@@ -294,7 +308,7 @@ async def join(
     hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: JSONBody[JoinIn]
 ) -> SessionOut:
     """Join the session that a link invites to."""
-    return session_out(hub, caller, await hub.sharing.join(data.code, caller.person))
+    return session_out(hub, caller, await hub.sharing.join(data.code, caller.person, caller.actor))
 
 
 @put("/profiles/{profile_id:str}/ahead", status_code=204, summary="Start it when I log in")
@@ -330,9 +344,18 @@ async def profiles(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -
     )
 
 
+@get("/apps", summary="What else may I use")
+async def apps(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> CompanionsOut:
+    """Return the other services of the site that are open to you."""
+    found = hub.companions.open_to(caller.person)
+    return CompanionsOut(
+        [CompanionOut(one.app, one.title, caller.public_url + one.path) for one in found]
+    )
+
+
 @get("/events", summary="Changes of my sessions")
 async def events(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> ServerSentEvent:
-    """Send an event ``sessions`` whenever a session of yours changes."""
+    """Send an event ``sessions`` whenever a session of yours changes, or what else you may use."""
     return ServerSentEvent(_session_events(hub, caller))
 
 
@@ -357,7 +380,7 @@ class SessionsController(Controller):
     ) -> Response[SessionOut]:
         """Launch a session; follow its events until it is ready."""
         profile = policy.choose_profile(hub.settings, caller.person, data.profile)
-        seen = await hub.sessions.launch(caller.person, profile, data.name)
+        seen = await hub.sessions.launch(caller.person, profile, data.name, by=caller.actor)
         out = session_out(hub, caller, seen)
         return Response(out, headers={"Location": f"/api/v1/sessions/{out.id}"})
 
@@ -375,7 +398,7 @@ class SessionsController(Controller):
         """Stop a session; its files stay. It answers 404 once it is gone."""
         seen = hub.sessions.find_own(session_id, caller.person.uid)
         out = session_out(hub, caller, seen)
-        await hub.sessions.stop(seen.session.id, Reason.STOPPED)
+        await hub.sessions.stop(seen.session.id, Reason.STOPPED, by=caller.actor)
         return msgspec.structs.replace(
             out, phase=Phase.STOPPING, message="It is stopping; the files stay."
         )
@@ -389,7 +412,7 @@ class SessionsController(Controller):
         The new one has an id of its own, and nobody is invited to it.
         """
         seen = hub.sessions.find_own(session_id, caller.person.uid)
-        await hub.sessions.restart(seen, caller.person)
+        await hub.sessions.restart(seen, caller.person, by=caller.actor)
 
     @post("/{session_id:str}/keep", status_code=200, summary="I still need it")
     async def keep(
@@ -420,7 +443,9 @@ class SessionsController(Controller):
     ) -> ShareOut:
         """Invite somebody to a session of yours, or change what they may do."""
         seen = hub.sessions.find_own(session_id, caller.person.uid)
-        share = await hub.sharing.invite(seen, user, Role(data.role), seconds=data.expires_in)
+        share = await hub.sharing.invite(
+            seen, user, Role(data.role), seconds=data.expires_in, by=caller.actor
+        )
         return share_out(Guest(share, connected=False, asks=False))
 
     @delete("/{session_id:str}/shares/{user:str}", status_code=200, summary="Take it back")
@@ -435,9 +460,9 @@ class SessionsController(Controller):
         uid = canonical_uid(user)
         if uid == caller.person.uid:
             seen = hub.sessions.find(session_id, uid)
-            return UnsharedOut(cut=await hub.sharing.leave(seen, uid))
+            return UnsharedOut(cut=await hub.sharing.leave(seen, uid, by=caller.actor))
         seen = hub.sessions.find_own(session_id, caller.person.uid)
-        return UnsharedOut(cut=await hub.sharing.withdraw(seen, uid))
+        return UnsharedOut(cut=await hub.sharing.withdraw(seen, uid, by=caller.actor))
 
     @post("/{session_id:str}/ask", status_code=204, summary="Ask for control")
     async def ask(
@@ -466,7 +491,11 @@ class SessionsController(Controller):
         """Make a link; its address is in this answer and nowhere else."""
         seen = hub.sessions.find_own(session_id, caller.person.uid)
         fresh = await hub.sharing.make_link(
-            seen, Role(data.role), seconds=data.expires_in, max_uses=data.max_uses
+            seen,
+            Role(data.role),
+            seconds=data.expires_in,
+            max_uses=data.max_uses,
+            by=caller.actor,
         )
         return link_out(fresh.link, web.join_url(caller, fresh.code))
 
@@ -480,7 +509,7 @@ class SessionsController(Controller):
     ) -> None:
         """End a link; who came by it stays invited."""
         seen = hub.sessions.find_own(session_id, caller.person.uid)
-        await hub.sharing.end_link(seen, link)
+        await hub.sharing.end_link(seen, link, by=caller.actor)
 
     @get("/{session_id:str}/events", summary="Progress of a start")
     async def progress(
@@ -541,7 +570,7 @@ def _facts(hub: Hub, caller: Caller) -> list[object]:
     shared = [
         (seen.session.id, sessions.phase(seen), one) for seen, one in sessions.shared_with(uid)
     ]
-    return [*own, *shared]
+    return [*own, *shared, *hub.companions.open_to(caller.person)]
 
 
 def api_router() -> Router:
@@ -553,6 +582,7 @@ def api_router() -> Router:
             log_out,
             me,
             profiles,
+            apps,
             set_ahead,
             people,
             join,

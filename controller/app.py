@@ -6,6 +6,7 @@ metrics. Both listen in one process and one event loop.
 
 from __future__ import annotations
 
+import platform
 import signal
 import time
 from collections.abc import Callable, Generator
@@ -37,9 +38,12 @@ from litestar.types import ASGIApp
 
 from controller import __version__
 from controller.api import api_router
+from controller.audit import Audit
+from controller.companions import Companions
 from controller.config import Settings
 from controller.directory import Directory, LdapDirectory
-from controller.errors import HubError, NotLoggedIn
+from controller.election import Alone, Election
+from controller.errors import HubError, NotLoggedIn, StoreUnavailable
 from controller.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.grants import Grants
 from controller.health import Health, Report
@@ -60,6 +64,7 @@ from controller.tokens import KeyRing, load_key_ring
 from controller.verify import Verify
 from controller.waiting import Waiting
 from controller.web import (
+    JOIN_PATH,
     NO_STORE,
     PROBLEM,
     SECURITY_HEADERS,
@@ -72,6 +77,7 @@ from controller.web import (
 )
 
 _BODY_MAX = 64 * 1024  # bytes of a form or an API request
+_STORE_AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
 _SHUTDOWN_SECONDS = 3  # for open event streams; sessions run on
 
 _log = structlog.get_logger("app")
@@ -89,12 +95,21 @@ class Application:
         directory: Directory,
         store: Store,
         ring: KeyRing,
+        election: Election | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins."""
+        """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins.
+
+        Without an ``election`` this is the only controller.
+        """
         self.settings = settings
+        self.election = election = election or Alone()
         self.metrics = Metrics()
+        self.audit = Audit(settings.audit, self.metrics, wall=wall)
+        orchestrator = self.metrics.measured("engine", orchestrator)
+        directory = self.metrics.measured("directory", directory)
+        store = self.metrics.measured("store", store)
         self.grants = Grants(store, wall=wall)
         self.sessions = Sessions(
             settings,
@@ -102,9 +117,11 @@ class Application:
             gateway,
             store,
             grants=self.grants,
+            audit=self.audit,
             metrics=self.metrics,
             clock=clock,
             wall=lambda: datetime.fromtimestamp(wall(), UTC),
+            leads=lambda: election.leading,
         )
         self.looks = Looks(self.sessions, orchestrator, gateway)
         self.sharing = Sharing(
@@ -114,9 +131,13 @@ class Application:
             self.looks,
             gateway=gateway,
             directory=directory,
+            audit=self.audit,
             clock=clock,
         )
-        self.logins = Logins(settings, directory, store, ring, wall=wall)
+        self.logins = Logins(
+            settings, directory, store, ring, audit=self.audit, metrics=self.metrics, wall=wall
+        )
+        self.companions = Companions(settings, orchestrator, changed=self.sessions.announce)
         renderer = Renderer()
         self.hub = Hub(
             settings=settings,
@@ -127,7 +148,9 @@ class Application:
             store=store,
             sharing=self.sharing,
             looks=self.looks,
+            companions=self.companions,
             renderer=renderer,
+            audit=self.audit,
         )
         self.housekeeping = Housekeeping(
             settings,
@@ -145,29 +168,120 @@ class Application:
                 clock=clock,
             ),
             metrics=self.metrics,
+            leads=lambda: election.leading,
         )
         self.public: ASGIApp = secured(public_app(self.hub))
-        verify = Verify(settings, self.sessions, self.logins, renderer, self.metrics)
-        self.private: ASGIApp = private_app(verify, Health(self.hub), self.metrics)
+        verify = Verify(
+            settings,
+            self.sessions,
+            self.logins,
+            self.companions,
+            renderer=renderer,
+            metrics=self.metrics,
+        )
+        self.private: ASGIApp = private_app(verify, Health(self.hub), self.metrics, self.companions)
+        watch_hub(self.metrics, self.hub)
+
+    async def _read_store(self) -> None:
+        """Learn who is logged in and invited; until the store can be read nobody is."""
+        while True:
+            try:
+                await self.logins.load()
+                await self.grants.load()
+            except StoreUnavailable as error:
+                _log.error(
+                    "store_unavailable", error=str(error), notes=getattr(error, "__notes__", [])
+                )
+                await anyio.sleep(_STORE_AGAIN_SECONDS)
+            else:
+                return
+
+    async def _follow_store(self) -> None:
+        """Let what other controllers write down count here, too."""
+        async for _ in self.hub.store.changes():
+            try:
+                await self.logins.load()
+                await self.grants.load()
+                await self.sessions.load_line()
+            except StoreUnavailable as error:
+                # What is known holds on; the store tells when it can be read again.
+                _log.warning("store_not_followed", notes=getattr(error, "__notes__", []))
 
     async def run(self) -> None:
         """Follow the engine and keep house until cancelled."""
-        await self.logins.load()
-        await self.grants.load()
+        self.audit.start()
+        await self._read_store()
         self.housekeeping.start()
         try:
-            await self.sessions.run()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.companions.run)
+                group.start_soon(self._follow_store)
+                group.start_soon(self.election.run)
+                await self.sessions.run()
         finally:
             self.housekeeping.stop()
+            with anyio.CancelScope(shield=True):
+                await self.hub.orchestrator.aclose()
+            await self.audit.stop()
 
 
-def build(settings: Settings) -> Application:
+def watch_hub(metrics: Metrics, hub: Hub) -> None:
+    """Let each scrape ask how full the hub is. No names: only numbers."""
+    sessions, limits = hub.sessions, hub.settings.limits
+    queues = [one.id for one in hub.settings.profiles if one.queue]
+
+    def guests() -> list[tuple[tuple[str], float]]:
+        invited = {one.share.uid for seen in sessions.all() for one in hub.sharing.guests(seen)}
+        connected = {
+            one.user
+            for seen in sessions.all()
+            for one in hub.looks.clients(seen.session.id)
+            if one.user != seen.session.owner
+        }
+        return [(("invited",), len(invited)), (("connected",), len(connected))]
+
+    metrics.watch(
+        "slicerhub_people_logged_in",
+        "People who are logged in",
+        (),
+        lambda: [((), len(hub.logins.people()))],
+    )
+    metrics.watch(
+        "slicerhub_guests", "People in sessions of others, at the last look", ("state",), guests
+    )
+    metrics.watch(
+        "slicerhub_queue_length",
+        "Sessions that wait in line for a place, by profile",
+        ("profile",),
+        lambda: [((one,), sessions.waiting_for(one)) for one in queues],
+    )
+    metrics.watch(
+        "slicerhub_sessions_limit",
+        "Sessions that there may be",
+        (),
+        lambda: [((), limits.sessions_total)],
+    )
+    metrics.watch(
+        "slicerhub_gpus",
+        "Graphics cards that the hub leases",
+        (),
+        lambda: [((), len(limits.gpus))],
+    )
+    metrics.watch(
+        "slicerhub_gpus_leased",
+        "Graphics cards that sessions have",
+        (),
+        lambda: [((), len(limits.gpus) - (sessions.free_gpus() or 0))],
+    )
+
+
+async def build(settings: Settings) -> Application:
     """Make the real parts that the settings name.
 
-    Raises ConfigError for an unusable key ring, StoreUnavailable for an unusable store.
+    Raises ConfigError for an unusable key ring, StoreUnavailable where that is in the cluster and
+    cannot be read.
     """
-    data = Path(settings.data_dir)
-    ring = load_key_ring(data / "keys.json")
+    store, ring = await open_store(settings)
     orchestrator = make_orchestrator(settings)
     gateway: Gateway = (
         OpenGateway()
@@ -179,15 +293,39 @@ def build(settings: Settings) -> Application:
         orchestrator=orchestrator,
         gateway=gateway,
         directory=LdapDirectory(settings.ldap),
-        store=SqliteStore(data / "store.sqlite"),
+        store=store,
         ring=ring,
+        election=_make_election(settings),
     )
+
+
+async def open_store(settings: Settings) -> tuple[Store, KeyRing]:
+    """Return the store that the settings name, and the key ring. Raises as ``build``."""
+    if settings.store == "kubernetes":
+        from controller.store_kubernetes import KubernetesStore
+
+        store = KubernetesStore(settings, identity=platform.node(), wall=time.time)
+        return store, await store.key_ring()
+    data = Path(settings.data_dir)
+    return SqliteStore(data / "store.sqlite"), load_key_ring(data / "keys.json")
+
+
+def _make_election(settings: Settings) -> Election:
+    if settings.store == "sqlite":
+        return Alone()
+    from controller.lease import LeaseElection
+
+    return LeaseElection(settings, identity=platform.node(), clock=time.monotonic, wall=time.time)
 
 
 def make_orchestrator(settings: Settings) -> Orchestrator:
     """Return the engine that the settings name; its client is imported only if it is used."""
     if settings.orchestrator == "memory":
         return MemoryOrchestrator(settings)
+    if settings.orchestrator == "kubernetes":
+        from controller.orchestrators.kubernetes import KubernetesOrchestrator
+
+        return KubernetesOrchestrator(settings)
     from controller.orchestrators.docker import DockerOrchestrator
 
     return DockerOrchestrator(settings)
@@ -210,14 +348,14 @@ def _pages_and_api(hub: Hub) -> Litestar:
     def on_hub_error(request: AnyRequest, error: HubError) -> Response[Any]:
         if error.status >= HTTP_500_INTERNAL_SERVER_ERROR:
             notes: list[str] = getattr(error, "__notes__", [])
-            _log.warning("unavailable", path=request.url.path, why=str(error), notes=notes)
+            _log.warning("unavailable", path=_logged(request), why=str(error), notes=notes)
         return _error_response(hub, request, error)
 
     def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
         return _error_response(hub, request, HttpError(error.status_code, _detail(error)))
 
     def on_fault(request: AnyRequest, error: Exception) -> Response[Any]:
-        _log.error("fault", path=request.url.path, exc_info=error)
+        _log.error("fault", path=_logged(request), exc_info=error)
         return _error_response(hub, request, HttpError(500))
 
     return Litestar(
@@ -257,6 +395,12 @@ def _pages_and_api(hub: Hub) -> Litestar:
         ),
         logging_config=None,
     )
+
+
+def _logged(request: AnyRequest) -> str:
+    """Return the path of a request as it may stand in a log: a link's code is a secret."""
+    path = request.url.path
+    return f"{JOIN_PATH}***" if path.startswith(JOIN_PATH) else path
 
 
 def _not_found(response: Response[Any]) -> Response[Any]:
@@ -317,7 +461,9 @@ def _error_response(hub: Hub, request: AnyRequest, error: HubError) -> Response[
     )
 
 
-def private_app(verify: Verify, health: Health, metrics: Metrics) -> ASGIApp:
+def private_app(
+    verify: Verify, health: Health, metrics: Metrics, companions: Companions
+) -> ASGIApp:
     """Return what only Traefik and the site's monitoring may ask."""
 
     @get("/healthz", sync_to_thread=False)
@@ -333,7 +479,15 @@ def private_app(verify: Verify, health: Health, metrics: Metrics) -> ASGIApp:
     def numbers() -> Response[bytes]:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
-    rest = Litestar([healthz, readyz, numbers], openapi_config=None, logging_config=None)
+    @get("/traefik", sync_to_thread=False)
+    def traefik() -> Response[Any]:
+        # Traefik keeps what it was told before, rather than believe that there is nothing.
+        ready = companions.ready
+        return Response(
+            companions.configuration() if ready else None, status_code=200 if ready else 503
+        )
+
+    rest = Litestar([healthz, readyz, numbers, traefik], openapi_config=None, logging_config=None)
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         # Before Litestar: its routing costs three times what the whole verdict does.
@@ -389,7 +543,7 @@ def _server(app: ASGIApp, settings: Settings, port: int) -> _Server:
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Sessions go on without the controller."""
-    application = build(settings)
+    application = await build(settings)
     servers = (
         _server(application.public, settings, settings.public_port),
         _server(application.private, settings, settings.private_port),
@@ -412,3 +566,4 @@ async def serve(settings: Settings) -> None:
                 for server in servers:
                     server.should_exit = True
             work.cancel_scope.cancel()
+    await application.hub.store.aclose()

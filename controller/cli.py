@@ -6,9 +6,10 @@ import json
 import os
 import sys
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -16,16 +17,14 @@ import msgspec
 import uvloop
 
 from controller import __version__, log
-from controller.app import make_orchestrator, serve
+from controller.app import make_orchestrator, open_store, serve
 from controller.config import Settings, load, read_text
 from controller.directory import LdapDirectory
 from controller.errors import ConfigError, HubError, ImageRefused
 from controller.gateway import TraefikGateway
-from controller.manifests import docker as manifests
+from controller.manifests import docker, kubernetes
 from controller.model import Profile, Session, UserId, new_session_id, parse_session_id, volume_name
 from controller.sessions import STOP_GRACE
-from controller.store import SqliteStore
-from controller.tokens import load_key_ring
 
 _Work = Callable[[Settings], Coroutine[Any, Any, None]]
 
@@ -101,28 +100,28 @@ async def _check(settings: Settings) -> None:
         else:
             click.echo(f"✓ {title}")
 
-    data = Path(settings.data_dir)
-    engine = make_orchestrator(settings)
+    on_cluster = settings.store == "kubernetes"
+    kept = "log-ins and keys in the cluster" if on_cluster else f"data folder {settings.data_dir}"
 
     async def keys_and_store() -> None:
-        ring = load_key_ring(data / "keys.json")
-        store = SqliteStore(data / "store.sqlite")
-        await store.ping()
-        store.close()
+        store, ring = await open_store(settings)
+        async with aclosing(store):
+            await store.ping()
         gateway = TraefikGateway(settings, ring, time.time)
         await step(f"Traefik at {settings.gateway_url}", gateway.ping)
         await gateway.close()
 
     click.echo(f"✓ configuration of {settings.instance}, public address {settings.public_url}")
-    await step(f"data folder {data}", keys_and_store)
+    await step(kept, keys_and_store)
     if settings.ldap.url:
         await step(f"directory {settings.ldap.url}", LdapDirectory(settings.ldap).ping)
-    await step(f"engine ({settings.orchestrator})", engine.ping)
-    for profile in settings.profiles:
-        await step(
-            f"profile {profile.id}, image {profile.image}",
-            lambda one=profile.id: engine.check(one),
-        )
+    async with aclosing(make_orchestrator(settings)) as engine:
+        await step(f"engine ({settings.orchestrator})", engine.ping)
+        for profile in settings.profiles:
+            await step(
+                f"profile {profile.id}, image {profile.image}",
+                lambda one=profile.id: engine.check(one),
+            )
     if faults:
         raise ConfigError(faults)
 
@@ -138,7 +137,8 @@ def list_command(*, as_json: bool) -> None:
     """List all sessions of this instance."""
 
     async def work(settings: Settings) -> None:
-        found = await make_orchestrator(settings).list()
+        async with aclosing(make_orchestrator(settings)) as engine:
+            found = await engine.list()
         if as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
             return
@@ -158,13 +158,13 @@ def stop_command(session_ids: tuple[str, ...]) -> None:
     """Stop sessions by their ids. Their files stay."""
 
     async def work(settings: Settings) -> None:
-        engine = make_orchestrator(settings)
-        for text in session_ids:
-            session_id = parse_session_id(text)
-            if session_id is None or await engine.get(session_id) is None:
-                raise ConfigError([f"{text}: there is no such session."])
-            await engine.remove(session_id, grace=STOP_GRACE)
-            click.echo(f"stopped {session_id}")
+        async with aclosing(make_orchestrator(settings)) as engine:
+            for text in session_ids:
+                session_id = parse_session_id(text)
+                if session_id is None or await engine.get(session_id) is None:
+                    raise ConfigError([f"{text}: there is no such session."])
+                await engine.remove(session_id, grace=STOP_GRACE)
+                click.echo(f"stopped {session_id}")
 
     _run(work)
 
@@ -182,19 +182,33 @@ def render(profile: str) -> None:
         session = Session(
             new_session_id(), UserId("somebody"), chosen.id, "example", datetime.now(UTC)
         )
-        volume = volume_name(settings.instance, session.owner)
-        subnet = next(
-            manifests.free_subnets(settings.docker.network_pool, settings.docker.network_prefix, ())
-        )
-        parts = {
-            "volume": manifests.volume(volume, session.owner, settings),
-            "network": manifests.network(session, chosen, settings, subnet=subnet),
-            "container": manifests.container(session, chosen, settings, volume=volume),
-        }
+        on_kubernetes = settings.orchestrator == "kubernetes"
+        parts = (_on_kubernetes if on_kubernetes else _on_docker)(session, chosen, settings)
         json.dump(parts, sys.stdout, indent=2, ensure_ascii=False)
         click.echo()
 
     _run(work)
+
+
+def _on_docker(session: Session, profile: Profile, settings: Settings) -> dict[str, Any]:
+    volume = volume_name(settings.instance, session.owner)
+    pool, prefix = settings.docker.network_pool, settings.docker.network_prefix
+    subnet = next(docker.free_subnets(pool, prefix, ()))
+    return {
+        "volume": docker.volume(volume, session.owner, settings),
+        "network": docker.network(session, profile, settings, subnet=subnet),
+        "container": docker.container(session, profile, settings, volume=volume),
+    }
+
+
+def _on_kubernetes(session: Session, profile: Profile, settings: Settings) -> dict[str, Any]:
+    """Return all of a session as kubectl takes it; the Pod's uid is not known before it is made."""
+    items = [
+        kubernetes.claim(session.owner, settings),
+        kubernetes.pod(session, profile, settings),
+        *kubernetes.children(session, profile, settings, uid=str(uuid.UUID(int=0))),
+    ]
+    return {"apiVersion": "v1", "kind": "List", "items": items}
 
 
 def _default(settings: Settings) -> Profile:

@@ -90,6 +90,8 @@ class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The cluster, and how sessions stand in it."""
 
     namespace: str = "slicerhub-sessions"  # of the sessions, and of nothing else
+    apps_namespace: str = ""  # of companions' IngressRoutes; empty: there are none
+    hub_namespace: str = ""  # of the hub's own objects; empty: the controller's
     kubeconfig: str = ""  # path; empty: the controller runs in the cluster itself
     context: str = ""  # of the kubeconfig; empty: its current one
     timeout_seconds: int = 15
@@ -140,6 +142,14 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts_seconds: int = 300  # for which failures count
 
 
+class AuditLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file for the record of acts, besides standard output."""
+
+    file: str = ""  # path; empty: none
+    max_mib: int = 64  # a full one is put aside as <file>.1, the one before as <file>.2, ...
+    keep: int = 10  # files put aside; the oldest is removed
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be configured."""
 
@@ -147,7 +157,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_url: str = "http://localhost:8080"  # what people type
     extra_urls: tuple[str, ...] = ()  # further addresses of the same entry point
     orchestrator: Literal["docker", "kubernetes", "memory"] = "docker"
-    data_dir: str = "/data"  # keys and store
+    # Where log-ins and invitations are kept. On Kubernetes several controllers may share them.
+    store: Literal["sqlite", "kubernetes"] = "sqlite"
+    data_dir: str = "/data"  # keys and store, if that is a file
     gateway_url: str = "http://traefik:8080"  # Traefik as the controller reaches it
     organisation: str = ""  # stands on the log-in page
     help_line: str = ""  # whom to ask
@@ -169,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kubernetes: Kubernetes = Kubernetes()
     limits: Limits = Limits()
     login: Login = Login()
+    audit: AuditLog = AuditLog()
     profiles: tuple[Profile, ...] = ()
     volumes: tuple[GroupVolume, ...] = ()
 
@@ -388,6 +401,7 @@ def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) ->
         ("kubernetes", Kubernetes),
         ("limits", Limits),
         ("login", Login),
+        ("audit", AuditLog),
     ):
         inner = {
             place.partition(".")[2]: value
@@ -479,6 +493,16 @@ def _build_volume(name: str, table: dict[str, Any], faults: list[str]) -> list[G
 
 def _cross_check(settings: Settings, ldap_configured: bool) -> list[str]:
     faults = [*_check_addresses(settings), *_check_numbers(settings), *_check_names(settings)]
+    if settings.store == "kubernetes" and settings.orchestrator != "kubernetes":
+        faults.append(
+            "store (SLICERHUB_STORE): kubernetes needs orchestrator = kubernetes. Say sqlite."
+        )
+    cluster = settings.kubernetes
+    if settings.store == "kubernetes" and cluster.kubeconfig and not cluster.hub_namespace:
+        faults.append(
+            "kubernetes.hub_namespace (SLICERHUB_KUBERNETES_HUB_NAMESPACE): outside the cluster "
+            "it must be named."
+        )
     faults += _check_kubernetes(settings)
     for one in settings.profiles:
         faults += _check_on_kubernetes(one)
@@ -489,6 +513,13 @@ def _cross_check(settings: Settings, ldap_configured: bool) -> list[str]:
         for group in settings.limits.groups
         if not group or "," in group
     ]
+    for name, most in (("cpus", settings.limits.cpus), ("memory_mib", settings.limits.memory_mib)):
+        faults += [
+            f"profiles.{one.id}.{name}: more than limits.{name} allows for all together; lower it, "
+            "or raise the limit."
+            for one in settings.profiles
+            if 0 < most < getattr(one, name)
+        ]
     defaults = [one.id for one in settings.profiles if one.default]
     if len(defaults) > 1:
         faults.append(f"profiles: only one may be the default, not {', '.join(defaults)}.")
@@ -539,6 +570,8 @@ def _check_numbers(settings: Settings) -> list[str]:
         "ldap.connect_seconds": settings.ldap.connect_seconds,
         "ldap.receive_seconds": settings.ldap.receive_seconds,
         "ldap.max_connections": settings.ldap.max_connections,
+        "audit.max_mib": settings.audit.max_mib,
+        "audit.keep": settings.audit.keep,
     }
     positive |= {f"limits.groups.{name}": most for name, most in settings.limits.groups.items()}
     not_negative: dict[str, float] = {
@@ -628,6 +661,8 @@ def _check_kubernetes(settings: Settings) -> list[str]:
         "traefik_namespace": (ours.traefik_namespace,),
         "image_pull_secrets": ours.image_pull_secrets,
         "claims": tuple(ours.claims.values()),
+        "apps_namespace": (ours.apps_namespace,) if ours.apps_namespace else (),
+        "hub_namespace": (ours.hub_namespace,) if ours.hub_namespace else (),
         "ingress_class": (ours.ingress_class,) if ours.ingress_class else (),
         "storage_class": (ours.storage_class,) if ours.storage_class else (),
     }
@@ -667,7 +702,7 @@ def _check_on_kubernetes(profile: Profile) -> list[str]:
     faults = _check_labels(f"{place}.node_selector", profile.node_selector)
     if not 0 < profile.cpus_reserved < math.inf:
         faults.append(f"{place}.cpus_reserved: must be more than 0.")
-    if not 0 <= profile.memory_reserved_mib <= profile.memory_mib:
+    if not 0 <= profile.memory_reserved_mib <= max(profile.memory_mib, 0):
         faults.append(f"{place}.memory_reserved_mib: must be 0, or memory_mib at most.")
     faults += [
         f"{place}.tolerations: {taint!r} must be like gpu=true:NoSchedule or gpu:NoSchedule."

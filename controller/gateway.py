@@ -21,6 +21,7 @@ from controller.model import Profile, Role, SessionId, UserId
 from controller.tokens import Audience, Claims, KeyRing
 
 _TIMEOUT = 5.0  # seconds; a session that computes may be slow to answer
+_SAVE_SECONDS = 60.0  # a large scene takes longer than the engine's own grace
 _ANSWER_MAX = 64 * 1024  # bytes of a session's answer: it is a stranger's program
 _TOKEN_SECONDS = 60.0
 SUBJECT = "controller"
@@ -42,6 +43,10 @@ class Inside(msgspec.Struct, frozen=True):
     clients: tuple[Client, ...] = ()
 
 
+class _Saved(msgspec.Struct, frozen=True):
+    saved: str | None = None
+
+
 class Gateway(Protocol):
     """How the controller sees sessions from outside."""
 
@@ -59,6 +64,10 @@ class Gateway(Protocol):
 
     async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
         """Show everyone connected a banner, "" takes it away; False: it did not answer."""
+        ...
+
+    async def save(self, session_id: SessionId) -> bool:
+        """Let the session save what is in it; True: it is there at the next start."""
         ...
 
     async def ping(self) -> None:
@@ -122,17 +131,29 @@ class TraefikGateway:
         body = {"text": text, "until": until.isoformat() if until else None}
         return await self._ask(session_id, "POST", "notice", body) is not None
 
+    async def save(self, session_id: SessionId) -> bool:
+        """See Gateway."""
+        content = await self._ask(session_id, "POST", "save", timeout=_SAVE_SECONDS)
+        try:
+            return content is not None and bool(msgspec.json.decode(content, type=_Saved).saved)
+        except msgspec.DecodeError:
+            return False
+
     async def _ask(
         self,
         session_id: SessionId,
         method: str,
         endpoint: str,
-        body: Any = None,  # noqa: ANN401
+        body: Any = None,  # noqa: ANN401 - whatever JSON can hold
+        *,
+        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - httpx's own
     ) -> bytes | None:
         path = f"{routing.session_path(session_id)}-/{endpoint}"
         headers = self._authorization(session_id)
         try:
-            async with self._client.stream(method, path, headers=headers, json=body) as response:
+            async with self._client.stream(
+                method, path, headers=headers, json=body, timeout=timeout
+            ) as response:
                 content = b""
                 async for chunk in response.aiter_bytes():
                     content += chunk
@@ -185,6 +206,11 @@ class OpenGateway:
         """See Gateway."""
         del session_id, text, until
         return True
+
+    async def save(self, session_id: SessionId) -> bool:
+        """See Gateway."""
+        del session_id
+        return False
 
     async def ping(self) -> None:
         """See Gateway."""

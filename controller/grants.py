@@ -49,9 +49,11 @@ class Grants:
 
     async def load(self) -> None:
         """Read the store; before that nobody is invited. Raises StoreUnavailable."""
-        self._shares = {}
-        for share in await self._store.shares():
-            self._shares.setdefault(share.session, {})[share.uid] = share
+        async with self._turn:
+            found: dict[SessionId, dict[UserId, Share]] = {}
+            for share in await self._store.shares():
+                found.setdefault(share.session, {})[share.uid] = share
+            self._shares = found
 
     # -- questions -------------------------------------------------------------------------
 

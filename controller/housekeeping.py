@@ -6,6 +6,8 @@ not keep the others from their turn.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTypeStubs]
     AsyncIOScheduler,
@@ -41,8 +43,13 @@ class Housekeeping:
         sharing: Sharing,
         rollcall: RollCall,
         metrics: Metrics,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Nothing runs before ``start``."""
+        """Nothing runs before ``start``.
+
+        ``leads`` tells whether this controller is the one that acts; the others look on.
+        """
+        self._leads = leads
         self._sessions = sessions
         self._logins = logins
         self._looks = looks
@@ -73,16 +80,32 @@ class Housekeeping:
         """Do one round over all sessions."""
         if not self._sessions.ready:
             return
-        for seen, decision in self._sessions.decisions():
+        with self._metrics.round("sweep"):
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        try:
+            await self._sessions.hear_others()
+        except HubError as error:
+            # Somebody may use what seems idle: nothing is decided without knowing.
+            self._metrics.not_done("sweep")
+            _log.warning("others_not_heard", error=str(error))
+            return
+        for seen, decision in self._sessions.decisions() if self._leads() else ():
+            if not self._leads():
+                break  # another may have begun meanwhile
             try:
                 await self._carry_out(seen, decision)
             except HubError as error:
+                self._metrics.not_done("sweep")
                 _log.warning("not_done", session=seen.session.id, error=str(error))
         self._sessions.serve_line()
         try:
-            await self._sharing.sweep()
+            if self._leads():
+                await self._sharing.sweep()
             await self._sessions.keep_memos()
         except HubError as error:
+            self._metrics.not_done("sweep")
             _log.warning("not_written_down", error=str(error))
 
     async def _carry_out(self, seen: Observed, decision: Decision) -> None:
@@ -107,20 +130,27 @@ class Housekeeping:
 
     async def look(self) -> None:
         """Look into every session that runs."""
-        await self._looks.all()
+        with self._metrics.round("look"):
+            await self._looks.all()
 
     async def call_the_roll(self) -> None:
         """Look up everybody again who is here."""
-        try:
-            await self._rollcall.call()
-        except HubError as error:
-            _log.warning("roll_not_called", error=str(error))
+        if not self._leads():
+            return
+        with self._metrics.round("roll_call"):
+            try:
+                await self._rollcall.call()
+            except HubError as error:
+                self._metrics.not_done("roll_call")
+                _log.warning("roll_not_called", error=str(error))
 
-    async def _sweep_logins(self) -> None:
-        try:
-            await self._logins.sweep()
-        except HubError as error:
-            _log.warning("logins_not_swept", error=str(error))
+    async def _sweep_logins(self) -> None:  # of its own memory, too: so each controller does
+        with self._metrics.round("logins"):
+            try:
+                await self._logins.sweep()
+            except HubError as error:
+                self._metrics.not_done("logins")
+                _log.warning("logins_not_swept", error=str(error))
 
 
 def _name_of(decision: Decision) -> str:

@@ -3,6 +3,8 @@
 They are the session's only record. A label holds what the hub made (ids, times) or what a
 person typed (``name``); nothing typed ever goes into a ``traefik.*`` label, a rule, an object's
 name or a path.
+
+Those of companions are written by whoever runs them; ``orchestrators`` reads them.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ GPUS = "slicerhub.gpus"  # leased devices: "0,1"; absent: none
 SCHEMA = "slicerhub.schema"
 COMPONENT = "slicerhub.component"  # of the hub's own parts: "traefik"; never on a session
 VOLUME = "slicerhub.volume"  # on a group's volume and what prepares it: its name
+APP = "slicerhub.app"  # of a companion: its name
+TITLE = "slicerhub.title"  # of a companion: what people read; GROUPS: who may use it
 
 SCHEMA_VERSION = "1"
 

@@ -179,11 +179,15 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
         ending = _ending(activity, now, limits)
         if ending is not None:
             return ending
-    elif limits.lifetime and activity.age(now) >= limits.lifetime:
+    elif (
+        limits.lifetime
+        and activity.age(now) >= limits.lifetime
         # Nobody is in it to be warned; but who was told of a later stop has until then.
-        if activity.warned is None or now >= activity.warned.stop:
-            return Remove(Reason.LIFETIME)
-    whole = seen.running and seen.complete
+        and (activity.warned is None or now >= activity.warned.stop)
+    ):
+        return Remove(Reason.LIFETIME)
+    # An engine that says what a start waits for is at it by itself.
+    whole = seen.complete and (seen.running or bool(seen.progress))
     launching = not seen.served and activity.age(now) < LAUNCH_GRACE
     if whole or launching:
         return Keep()
@@ -231,6 +235,8 @@ def failure_of(seen: Observed, limits: Limits) -> str:
     """Say in a sentence why a failed session failed."""
     if seen.refused:
         return seen.refused
+    if seen.progress:
+        return seen.progress  # the engine knows better than an exit code tells
     match seen.exit_code:
         case None:
             return f"It did not get ready within {limits.start:.0f} seconds."
@@ -261,16 +267,21 @@ def message_of(phase: Phase, seen: Observed, limits: Limits, *, place: Place | N
             return failure_of(seen, limits)
 
 
-def farewell_of(reason: Reason, limits: Limits) -> str:
+def farewell_of(reason: Reason, limits: Limits, *, saved: bool = False) -> str:
     """Say why a session was stopped, as it goes on after "… was stopped at 14:02".
 
-    "" if its owner did it, or knows already.
+    "" if its owner did it, or knows already. ``saved``: what was in it is offered again.
     """
+    left = (
+        "Your scene was saved; it is offered when you start again."
+        if saved
+        else "Your files are there."
+    )
     match reason:
         case Reason.IDLE:
-            return f"after {_span(limits.idle)} unused. Your files are there."
+            return f"after {_span(limits.idle)} unused. {left}"
         case Reason.LIFETIME:
-            return f"after {_span(limits.lifetime)}, the longest it may run. Your files are there."
+            return f"after {_span(limits.lifetime)}, the longest it may run. {left}"
         case Reason.DEPARTED:
             return "because this account may no longer use the hub. Your files are kept."
         case Reason.FAILED | Reason.STOPPED | Reason.UNUSED:

@@ -14,9 +14,11 @@ import anyio
 import msgspec
 import structlog
 
+from controller.audit import CONTROLLER, Act, Actor, Audit
 from controller.config import Settings
-from controller.directory import Directory
-from controller.errors import LoginRefused, TooManyAttempts
+from controller.directory import Directory, clean_username
+from controller.errors import HubError, LoginRefused, TooManyAttempts, Unavailable
+from controller.metrics import Metrics
 from controller.model import Person, UserId
 from controller.routing import login_cookie
 from controller.store import Login, Store
@@ -25,7 +27,8 @@ from controller.tokens import Audience, Claims, KeyRing, TokenRefused, VerifiedT
 _REFUSAL_SECONDS = 1.0
 """No refusal is answered earlier, so that its time tells nothing of the cause."""
 
-_NAME_LOGGED = 64  # characters of a user name that stand in the log
+_NAME_COUNTED = 64  # characters of a user name by which its failures are counted
+_NO_NAME = "(not a user name)"  # in logs: who types into the wrong field types a password
 _COOKIE_MAX = 16_384  # bytes of a Cookie header that are looked at
 
 _log = structlog.get_logger("logins")
@@ -48,6 +51,8 @@ class Logins:
         store: Store,
         ring: KeyRing,
         *,
+        audit: Audit,
+        metrics: Metrics,
         wall: Callable[[], float],
         new_sid: Callable[[], str] = lambda: secrets.token_urlsafe(24),
     ) -> None:
@@ -56,15 +61,25 @@ class Logins:
         self._directory = directory
         self._store = store
         self._ring = ring
+        self._audit = audit
+        self._metrics = metrics
         self._tokens = VerifiedTokens(ring, wall)
         self._wall = wall
         self._new_sid = new_sid
         self._live: dict[str, Login] = {}
+        self._ended: dict[str, float] = {}  # until when each would have lasted
+        # What is read from the store must not undo what is being written there meanwhile.
+        self._turn = anyio.Lock()
         self.cookie = login_cookie(settings.instance, secure=settings.secure)
 
     async def load(self) -> None:
-        """Read the store; before that nobody counts as logged in. Raises StoreUnavailable."""
-        self._live = {login.sid: login for login in await self._store.logins(self._wall())}
+        """Read the store; before that nobody counts as logged in. Raises StoreUnavailable.
+
+        A log-in that was ended here does not come back, whatever the store says yet.
+        """
+        async with self._turn:
+            found = await self._store.logins(self._wall())
+            self._live = {login.sid: login for login in found if login.sid not in self._ended}
 
     async def enter(
         self, username: str, password: str, *, address: str, audience: Audience
@@ -75,24 +90,30 @@ class Logins:
         two after the same time, whatever the cause.
         """
         earliest = anyio.current_time() + _REFUSAL_SECONDS
-        keys = (f"user:{username[:_NAME_LOGGED].casefold()}@{address}", f"address:{address}")
+        keys = (f"user:{username[:_NAME_COUNTED].casefold()}@{address}", f"address:{address}")
         try:
             await self._check_throttle(keys)
             person = await self._directory.authenticate(username, password)
+        except Unavailable as error:
+            self._note_failure(error, username, address, "unavailable")
+            raise
         except (LoginRefused, TooManyAttempts) as error:
-            _log.info(
-                "login_refused",
-                user=username[:_NAME_LOGGED],
-                address=address,
-                why=getattr(error, "__notes__", [type(error).__name__]),
-            )
-            if isinstance(error, LoginRefused):
+            refused = isinstance(error, LoginRefused)
+            self._note_failure(error, username, address, "refused" if refused else "throttled")
+            if refused:
                 for key in keys:
                     await self._store.add_failure(key, self._wall())
             await anyio.sleep_until(earliest)
             raise
         await self._store.clear_failures(keys[0])
         return await self._admit(person, address, audience)
+
+    def _note_failure(self, error: HubError, username: str, address: str, result: str) -> None:
+        name = _name_of(username)
+        why = getattr(error, "__notes__", [type(error).__name__])
+        _log.info("login_refused", user=name, address=address, why=why)
+        self._audit.record(Act.LOGIN_FAILED, Actor(name, address), reason=result)
+        self._metrics.login(result)
 
     async def _check_throttle(self, keys: tuple[str, str]) -> None:
         window = self._settings.login.attempts_seconds
@@ -110,23 +131,28 @@ class Logins:
         now = self._wall()
         expires = now + self._settings.login.hours * 3600
         login = Login(sid=self._new_sid(), person=person, created=now, expires=expires)
-        await self._store.add_login(login)
-        self._live[login.sid] = login
-        _log.info("login", user=person.uid, address=address, kind=audience.value)
+        async with self._turn:
+            await self._store.add_login(login)
+            self._live[login.sid] = login
+        by = Actor(person.uid, address)
+        self._audit.record(Act.LOGIN, by, whose=person.uid, kind=audience.value)
+        self._metrics.login("ok")
         claims = Claims(sub=person.uid, sid=login.sid, aud=audience, iat=now, exp=expires)
         return Entry(login, self._ring.issue(claims))
 
-    async def leave(self, login: Login) -> None:
+    async def leave(self, login: Login, *, by: Actor, reason: str) -> None:
         """End a log-in, here at once and in the store for good."""
-        self._live.pop(login.sid, None)
-        await self._store.remove_login(login.sid)
-        _log.info("logout", user=login.person.uid)
+        if self._live.pop(login.sid, None) is not None:
+            self._audit.record(Act.LOGOUT, by, whose=login.person.uid, reason=reason)
+        self._ended[login.sid] = login.expires
+        async with self._turn:
+            await self._store.remove_login(login.sid)
 
-    async def revoke(self, uid: UserId) -> int:
+    async def revoke(self, uid: UserId, *, by: Actor = CONTROLLER, reason: str = "departed") -> int:
         """End every log-in of a person; return how many there were."""
         theirs = [one for one in self._live.values() if one.person.uid == uid]
         for login in theirs:
-            await self.leave(login)
+            await self.leave(login, by=by, reason=reason)
         return len(theirs)
 
     async def refresh(self, person: Person) -> None:
@@ -138,10 +164,11 @@ class Logins:
         ]
         if not stale:
             return
-        await self._store.set_person(person)
-        for login in stale:
-            if login.sid in self._live:  # else it was ended meanwhile
-                self._live[login.sid] = msgspec.structs.replace(login, person=person)
+        async with self._turn:
+            await self._store.set_person(person)
+            for login in stale:
+                if login.sid in self._live:  # else it was ended meanwhile
+                    self._live[login.sid] = msgspec.structs.replace(login, person=person)
 
     def people(self) -> frozenset[UserId]:
         """Return who is logged in."""
@@ -191,6 +218,15 @@ class Logins:
         await self._store.logins(self._wall())
         now = self._wall()
         self._live = {sid: one for sid, one in self._live.items() if one.expires > now}
+        self._ended = {sid: expires for sid, expires in self._ended.items() if expires > now}
+
+
+def _name_of(typed: str) -> str:
+    """Return what was typed as a user name, as it may stand in a log: one short line or none."""
+    try:
+        return clean_username(typed)
+    except LoginRefused:
+        return _NO_NAME
 
 
 def bearer_of(header: str) -> str:

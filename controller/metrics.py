@@ -1,19 +1,54 @@
-"""Numbers for the site's own monitoring, in Prometheus' format, on the private listener."""
+"""Numbers for the site's own monitoring, in Prometheus' format, on the private listener.
+
+Names end in their unit, as Prometheus' conventions want it. No label carries a person's name, an
+address or a session's id: each has a few values that are known beforehand.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import time
+from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
+from controller import __version__
+from controller.errors import Unavailable
 from controller.model import Phase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+LOGIN_RESULTS = ("ok", "refused", "throttled", "unavailable")
+
 Counted = Iterable[tuple[Phase, str]]  # phase and profile of each session
+Values = Iterable[tuple[tuple[str, ...], float]]  # a number for each set of labels
+
+# Upper bounds in seconds. A verdict takes microseconds, a call to another part milliseconds, a
+# start seconds.
+_VERIFY_BOUNDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1)
+_CALL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_START_BOUNDS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 180)
+_STEP_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 180, 600)
+
+_Part = TypeVar("_Part")
 
 
 class Metrics:
@@ -21,60 +56,236 @@ class Metrics:
 
     def __init__(self) -> None:
         """Begin at zero."""
-        self._registry = CollectorRegistry(auto_describe=True)
-        self._verified = Counter(
-            "slicerhub_verify_answers",
-            "Answers to Traefik, by status",
-            ["status"],
-            registry=self._registry,
-        )
-        self._by_status: dict[int, Counter] = {}  # looking a label up costs more than counting
+        registry = self._registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=registry)
+        self.watch("slicerhub_build_info", "What runs", ("version",), lambda: [((__version__,), 1)])
+        self._verdicts = _Verdicts()
+        registry.register(self._verdicts)
         self._decided = Counter(
             "slicerhub_housekeeping_decisions",
             "What housekeeping did about sessions",
             ["decision"],
-            registry=self._registry,
+            registry=registry,
+        )
+        self._rounds = Histogram(
+            "slicerhub_housekeeping_round_seconds",
+            "How long a round took",
+            ["round"],
+            buckets=_CALL_BOUNDS,
+            registry=registry,
+        )
+        self._undone = Counter(
+            "slicerhub_housekeeping_failures",
+            "What a round could not do; the next one tries again",
+            ["round"],
+            registry=registry,
         )
         self._starts = Histogram(
             "slicerhub_start_seconds",
-            "From launch until a browser gets the page",
+            "From launch until a browser gets the page, without fetching the program",
             ["profile"],
-            buckets=(1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 180),
-            registry=self._registry,
+            buckets=_START_BOUNDS,
+            registry=registry,
         )
+        self._steps = Histogram(
+            "slicerhub_start_step_seconds",
+            "Steps of a start: fetch the program, engine accepts, load until a browser gets it",
+            ["profile", "step"],
+            buckets=_STEP_BOUNDS,
+            registry=registry,
+        )
+        self._logins = Counter(
+            "slicerhub_logins", "Attempts to log in", ["result"], registry=registry
+        )
+        for result in LOGIN_RESULTS:
+            self._logins.labels(result)
+        self._acts = Counter(
+            "slicerhub_audit_acts", "Acts that were recorded", ["act"], registry=registry
+        )
+        self._lost = Counter(
+            "slicerhub_audit_lines_lost",
+            "Lines that could not be written to the audit file",
+            registry=registry,
+        )
+        self._calls = {part: _Calls(part, words, registry) for part, words in _PARTS.items()}
 
-    def verified(self, status: int) -> None:
-        """Count an answer of verify."""
-        counter = self._by_status.get(status)
-        if counter is None:
-            counter = self._by_status[status] = self._verified.labels(status)
-        counter.inc()
+    # -- what happens ------------------------------------------------------------------------
+
+    def verified(self, status: int, seconds: float) -> None:
+        """Count an answer of verify, and how long it took to make it."""
+        self._verdicts.add(status, seconds)
 
     def decided(self, decision: str) -> None:
         """Count an act of housekeeping."""
         self._decided.labels(decision).inc()
 
-    def started(self, profile: str, seconds: float) -> None:
-        """Note how long a start took."""
+    @contextmanager
+    def round(self, name: str) -> Generator[None]:
+        """Measure a round of housekeeping."""
+        self._undone.labels(name)
+        with self._rounds.labels(name).time():
+            yield
+
+    def not_done(self, name: str) -> None:
+        """Count what a round of housekeeping could not do."""
+        self._undone.labels(name).inc()
+
+    def started(self, profile: str, seconds: float, steps: Mapping[str, float]) -> None:
+        """Note how long a start took, and each of its steps."""
         self._starts.labels(profile).observe(seconds)
+        for step, taken in steps.items():
+            self._steps.labels(profile, step).observe(taken)
+
+    def login(self, result: str) -> None:
+        """Count an attempt to log in; ``result`` is one of LOGIN_RESULTS."""
+        self._logins.labels(result).inc()
+
+    def acted(self, act: str) -> None:
+        """Count an act that was recorded."""
+        self._acts.labels(act).inc()
+
+    def audit_line_lost(self) -> None:
+        """Count a line that the audit file did not take. May be called from any thread."""
+        self._lost.inc()
+
+    def measured(self, part: str, made: _Part) -> _Part:
+        """Return ``made`` with each call that is awaited measured as one to this part.
+
+        ``part``: directory, store or engine. Streams and plain attributes pass as they are.
+        """
+        return cast("_Part", _Measured(made, self._calls[part]))
+
+    # -- what is asked at each scrape ----------------------------------------------------------
+
+    def watch(
+        self, name: str, words: str, labels: tuple[str, ...], read: Callable[[], Values]
+    ) -> None:
+        """Ask ``read`` at each scrape for the present numbers."""
+        self._registry.register(_Gauge(name, words, labels, read))
 
     def watch_sessions(self, sessions: Callable[[], Counted]) -> None:
         """Ask ``sessions`` at each scrape for the phase and profile of every session."""
-        self._registry.register(_Sessions(sessions))
+        self.watch(
+            "slicerhub_sessions",
+            "Sessions, by phase and profile",
+            ("phase", "profile"),
+            lambda: [
+                ((phase.value, profile), number)
+                for (phase, profile), number in Tally(sessions()).items()
+            ],
+        )
 
     def text(self) -> bytes:
         """Return everything as Prometheus reads it."""
         return generate_latest(self._registry)
 
 
-class _Sessions(Collector):
-    def __init__(self, sessions: Callable[[], Counted]) -> None:
-        self._sessions = sessions
+class _Verdicts(Collector):
+    """Answers of verify and their times.
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        family = GaugeMetricFamily(
-            "slicerhub_sessions", "Sessions, by phase and profile", labels=["phase", "profile"]
+    Plain numbers, since all of it happens in the event loop's thread: the client's own counter and
+    histogram take a lock for each step, which would cost more than a tenth of a whole verdict.
+    """
+
+    def __init__(self) -> None:
+        self._statuses: dict[int, int] = {}
+        self._buckets = [0] * (len(_VERIFY_BOUNDS) + 1)
+        self._sum = 0.0
+
+    def add(self, status: int, seconds: float) -> None:
+        self._statuses[status] = self._statuses.get(status, 0) + 1
+        self._buckets[bisect_left(_VERIFY_BOUNDS, seconds)] += 1
+        self._sum += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        answers = CounterMetricFamily(
+            "slicerhub_verify_answers", "Answers to Traefik, by status", labels=["status"]
         )
-        for (phase, profile), number in Tally(self._sessions()).items():
-            family.add_metric([phase.value, profile], number)
+        for status, number in self._statuses.items():
+            answers.add_metric([str(status)], number)
+        yield answers
+        bounds = [*map(str, _VERIFY_BOUNDS), "+Inf"]
+        below = 0
+        buckets: list[tuple[str, float]] = []
+        for bound, number in zip(bounds, self._buckets, strict=True):
+            below += number
+            buckets.append((bound, below))
+        yield HistogramMetricFamily(
+            "slicerhub_verify_seconds",
+            "Time to answer Traefik, without the wait for its turn",
+            buckets=buckets,
+            sum_value=self._sum,
+        )
+
+
+class _Gauge(Collector):
+    def __init__(
+        self, name: str, words: str, labels: tuple[str, ...], read: Callable[[], Values]
+    ) -> None:
+        self._name, self._words, self._labels, self._read = name, words, labels, read
+
+    def describe(self) -> Iterable[Metric]:
+        return [GaugeMetricFamily(self._name, self._words, labels=self._labels)]
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self._name, self._words, labels=self._labels)
+        for values, number in self._read():
+            family.add_metric(values, number)
         yield family
+
+
+_PARTS = {
+    "directory": "Questions to the directory of people",
+    "store": "Reads and writes of the hub's own records",
+    "engine": "Calls to the engine that runs sessions",
+}
+
+
+class _Calls:
+    def __init__(self, part: str, words: str, registry: CollectorRegistry) -> None:
+        self._seconds = Histogram(
+            f"slicerhub_{part}_call_seconds",
+            f"{words}: how long they took",
+            ["call"],
+            buckets=_CALL_BOUNDS,
+            registry=registry,
+        )
+        self._failures = Counter(
+            f"slicerhub_{part}_failures",
+            f"{words}: those without a usable answer",
+            ["call"],
+            registry=registry,
+        )
+
+    @contextmanager
+    def call(self, name: str) -> Generator[None]:
+        failures = self._failures.labels(name)
+        begun = time.perf_counter()
+        try:
+            yield
+        except Unavailable:
+            failures.inc()
+            raise
+        finally:
+            self._seconds.labels(name).observe(time.perf_counter() - begun)
+
+
+class _Measured:
+    """Stands before a part of the hub. A refusal is an answer; only Unavailable is a failure."""
+
+    def __init__(self, made: object, calls: _Calls) -> None:
+        self._made = made
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the part has
+        found = getattr(self._made, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+        work = cast("Callable[..., Awaitable[object]]", found)
+
+        @functools.wraps(work)
+        async def measured(*values: object, **named: object) -> object:
+            with self._calls.call(name):
+                return await work(*values, **named)
+
+        return measured

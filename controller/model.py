@@ -147,6 +147,29 @@ class Place(msgspec.Struct, frozen=True):
     waits_for: str  # "a free place", "a graphics card"
 
 
+class Route(msgspec.Struct, frozen=True):
+    """One of the ways by which Traefik is told to reach a companion."""
+
+    rule: str
+    guarded: bool  # the hub is asked before anything else happens to a request
+    priority: int | None = None  # None: Traefik's own, by the rule's length
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A service that wants the hub's log-in, as its owner labelled it. Facts, believed by nobody.
+
+    Whether it becomes a companion is decided in ``companions``.
+    """
+
+    where: str  # the engine's name for the service, for the log; replicas share one
+    app: str
+    title: str = ""
+    groups: str = ""  # comma separated
+    routes: tuple[Route, ...] = ()
+    names: frozenset[str] = frozenset()  # all that it defines for Traefik, or leads people to
+    claims: tuple[str, ...] = ()  # labels that only the hub's own objects carry
+
+
 class Usage(msgspec.Struct, frozen=True):
     """What a session takes at the moment."""
 

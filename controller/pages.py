@@ -16,6 +16,7 @@ from litestar.params import Body, FromPath
 from litestar.response import Redirect
 
 from controller import policy, render, routing, web
+from controller.audit import Actor
 from controller.errors import (
     Forged,
     HubError,
@@ -151,23 +152,29 @@ async def log_in(
     # A log-in that this browser had before is over: its id must not outlive a new one.
     before = hub.logins.by_cookie(request.headers.get("cookie", ""))
     if before is not None:
-        await hub.logins.leave(before)
+        by = Actor(before.person.uid, client_address(request))
+        await hub.logins.leave(before, by=by, reason="replaced")
     return Redirect(
         target,
         status_code=303,
         cookies=[_cookie(hub, entry.token)],
         headers=NO_STORE,
-        background=BackgroundTask(_start_ahead, hub, entry.login.person),
+        background=BackgroundTask(
+            _start_ahead,
+            hub,
+            entry.login.person,
+            Actor(entry.login.person.uid, client_address(request)),
+        ),
     )
 
 
-async def _start_ahead(hub: Hub, person: Person) -> None:
+async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:
     """Start what this person wants to find running; their log-in never waits for it."""
     try:
         wanted = await hub.store.ahead(person.uid)
         for profile in hub.settings.profiles:
             if profile.id in wanted and profile.start_ahead and policy.may_launch(person, profile):
-                await hub.sessions.launch(person, profile, "", ahead=True)
+                await hub.sessions.launch(person, profile, "", by=by, ahead=True)
     except SessionExists:
         return  # it runs already: what was wanted
     except HubError as error:
@@ -224,6 +231,10 @@ async def _home_view(
         sessions=tuple([await _card(hub, seen) for seen in own]),
         shared=tuple(
             _shared(hub, caller, seen, one) for seen, one in hub.sessions.shared_with(uid)
+        ),
+        companions=tuple(
+            render.CompanionLink(one.app, one.title, one.path)
+            for one in hub.companions.open_to(caller.person)
         ),
         notices=tuple(_notice(one) for one in notices),
         blocked=_blocked(hub, caller),
@@ -362,7 +373,7 @@ async def launch(
     check_csrf(hub, caller, data.csrf)
     try:
         profile = policy.choose_profile(hub.settings, caller.person, data.profile)
-        seen = await hub.sessions.launch(caller.person, profile, data.name)
+        seen = await hub.sessions.launch(caller.person, profile, data.name, by=caller.actor)
     except SessionExists as error:
         return Redirect(f"/starting/{error.session_id}", status_code=303)
     except (Refused, Unavailable) as error:
@@ -438,7 +449,7 @@ async def stop(
         seen = hub.sessions.find_own(session_id, caller.person.uid)
     except NoSuchSession:
         return Redirect("/", status_code=303)  # it has stopped meanwhile: what was wanted
-    await hub.sessions.stop(seen.session.id, Reason.STOPPED)
+    await hub.sessions.stop(seen.session.id, Reason.STOPPED, by=caller.actor)
     return Redirect("/", status_code=303)
 
 
@@ -467,7 +478,7 @@ async def restart(
     """Stop a session and start it anew: whatever was open on it is closed."""
     check_csrf(hub, caller, data.csrf)
     seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sessions.restart(seen, caller.person)
+    await hub.sessions.restart(seen, caller.person, by=caller.actor)
     return Redirect("/", status_code=303)
 
 
@@ -516,7 +527,7 @@ def error_page(hub: Hub, request: AnyRequest, error: HubError) -> Response[str]:
     viewer = None
     login = hub.logins.by_cookie(request.headers.get("cookie", ""))
     if login is not None:
-        viewer = viewer_of(hub, Caller(login, hub.settings.public_url))
+        viewer = viewer_of(hub, Caller(login, hub.settings.public_url, client_address(request)))
     view = render.error_view(error, viewer, again=request.method == "GET")
     return page(hub.renderer.error(view), error.status, retry_after(error))
 

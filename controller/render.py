@@ -170,6 +170,14 @@ class ProfileChoice(msgspec.Struct, frozen=True):
     gpus: str = ""  # such as "GPU: 1 free"
 
 
+class CompanionLink(msgspec.Struct, frozen=True):
+    """Something else of the site that the viewer may open."""
+
+    app: str
+    title: str
+    url: str
+
+
 class NoticeKind(StrEnum):
     """How a notice looks."""
 
@@ -200,6 +208,7 @@ class HomeView(msgspec.Struct, frozen=True):
     profiles: tuple[ProfileChoice, ...]
     sessions: tuple[SessionCard, ...] = ()
     shared: tuple[SharedCard, ...] = ()
+    companions: tuple[CompanionLink, ...] = ()
     notices: tuple[Notice, ...] = ()
     blocked: str = ""  # a sentence: why nothing can be started now, and what would help
     launch_name: str = ""  # as typed before, if the launch was refused
@@ -343,18 +352,20 @@ class ErrorView(msgspec.Struct, frozen=True):
     retry_after: int | None = None  # seconds; the page tries again by itself. Only after a GET.
 
 
-class RefusalView(msgspec.Struct, frozen=True):
-    """The small page for somebody who was not invited: an answer to Traefik's question."""
-
-    stylesheet: str  # absolute path or URL
-    home: str = "/"
-
-
 FORBIDDEN_TITLE = "This session is not open to you"
 FORBIDDEN_SENTENCE = (
     "It belongs to somebody else, has ended, or never was. If a colleague meant to show it to "
     "you, ask for an invitation."
 )
+
+
+class RefusalView(msgspec.Struct, frozen=True):
+    """The small page for somebody who may not enter: an answer to Traefik's question."""
+
+    stylesheet: str  # absolute path or URL
+    home: str = "/"
+    title: str = FORBIDDEN_TITLE
+    sentence: str = FORBIDDEN_SENTENCE
 
 
 def error_view(error: HubError, viewer: Viewer | None = None, *, again: bool = False) -> ErrorView:
@@ -529,9 +540,7 @@ class Renderer:
 
     def refusal(self, view: RefusalView) -> str:
         """The small page for somebody who was not invited; less than 900 bytes."""
-        return self._templates["refusal.html"].render(
-            view=view, title=FORBIDDEN_TITLE, sentence=FORBIDDEN_SENTENCE
-        )
+        return self._templates["refusal.html"].render(view=view)
 
     def docs(self, document: Mapping[str, object]) -> str:
         """The API's own page, from its OpenAPI document; here its own words may stand."""

@@ -76,8 +76,12 @@ class RollCall:
         if revoked:
             _log.warning("person_departed", user=uid, logins=revoked, sessions=len(own))
         await self._sharing.cut_person(uid)
+        invitations = self._grants.of_person(uid)
         await self._grants.withdraw_person(uid)
+        self._sharing.note_revoked(invitations, "departed")
         for seen in own:
+            invitations = self._grants.of_session(seen.session.id)
             await self._grants.withdraw_session(seen.session.id)
+            self._sharing.note_revoked(invitations, "departed")
             if self._clock() - since >= self._settings.departed_seconds:
                 await self._sessions.stop(seen.session.id, Reason.DEPARTED)

@@ -18,6 +18,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from controller import lifecycle, policy, queue
+from controller.audit import CONTROLLER, Act, Actor, Audit, Detail
 from controller.config import Settings
 from controller.errors import (
     EngineUnavailable,
@@ -74,11 +75,28 @@ class Access(msgspec.Struct, frozen=True):
 class _Start:
     """A start under way: whoever launched may wait for its outcome, and it can be called off."""
 
-    def __init__(self) -> None:
+    def __init__(self, by: Actor) -> None:
+        self.by = by
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()
         self.awaited = True
         self.error: HubError | None = None
+
+
+class _Clocked:
+    """When the steps of a start began; monotonic. A start of an earlier controller has none."""
+
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        self.fetched = begun
+        self.accepted = begun
+
+    def steps(self, ready: float) -> dict[str, float]:
+        return {
+            "fetch": self.fetched - self.begun,
+            "engine": self.accepted - self.fetched,
+            "load": ready - self.accepted,
+        }
 
 
 class Sessions:
@@ -92,26 +110,35 @@ class Sessions:
         store: Store,
         *,
         grants: Grants,
+        audit: Audit,
         metrics: Metrics,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
+        leads: Callable[[], bool] = lambda: True,
         new_id: Callable[[], SessionId] = new_session_id,
     ) -> None:
-        """``clock``: monotonic seconds; ``wall``: UTC now; ``new_id`` makes session ids."""
+        """``clock``: monotonic seconds; ``wall``: UTC now; ``new_id`` makes session ids.
+
+        ``leads`` tells whether this controller is the one that serves the line.
+        """
         self._settings = settings
         self._orchestrator = orchestrator
         self._gateway = gateway
         self._store = store
         self._grants = grants
+        self._audit = audit
         self._metrics = metrics
         self._clock = clock
         self._wall = wall
+        self._leads = leads
         self._new_id = new_id
         self._observed: dict[SessionId, Observed] = {}
         self._activity: dict[SessionId, Activity] = {}
         self._memos: dict[SessionId, Memo] = {}  # of the controller before this one
         self._line: dict[SessionId, Ticket] = {}
         self._starts: dict[SessionId, _Start] = {}  # not accepted by the engine yet
+        self._clocked: dict[SessionId, _Clocked | None] = {}  # have not been ready yet
+        self._inside: dict[SessionId, dict[str, UserId]] = {}  # who has entered, by their log-in
         self._launched: dict[SessionId, float] = {}  # when: not in every snapshot yet
         self._stopping: set[SessionId] = set()
         self._gone: dict[SessionId, float] = {}  # when: may still be in a late snapshot
@@ -130,10 +157,14 @@ class Sessions:
 
     async def run(self) -> None:
         """Follow the engine until cancelled."""
-        for profile in self._settings.profiles:
-            await self._learn_usual(profile.id)
-        self._memos = await self._store.memos()
-        self._line = {one.session.id: one for one in await self._store.tickets()}
+        try:
+            for profile in self._settings.profiles:
+                await self._learn_usual(profile.id)
+            self._memos = await self._store.memos()
+            self._line = {one.session.id: one for one in await self._store.tickets()}
+        except HubError as error:
+            # Everybody has their whole time again, and who waited in line asks once more.
+            _log.warning("nothing_remembered", error=str(error))
         async with anyio.create_task_group() as group:
             self._tasks = group
             async for snapshot in self._orchestrator.watch():
@@ -144,20 +175,24 @@ class Sessions:
         now = self._clock()
         self._gone = {one: at for one, at in self._gone.items() if now - at < _SETTLE_SECONDS}
         known = {one.session.id: one for one in snapshot if one.session.id not in self._gone}
+        # A snapshot may show the parts of a session that is being made, and not the session yet.
+        whole = {session_id for session_id, seen in known.items() if not seen.orphan}
         for session_id, at in tuple(self._launched.items()):
-            if session_id in known or now - at >= _SETTLE_SECONDS:
+            if session_id in whole or now - at >= _SETTLE_SECONDS:
                 del self._launched[session_id]
             elif session_id in self._observed:
                 known[session_id] = self._observed[session_id]
         for session_id, seen in self._observed.items():
             # What the engine has not accepted yet, or has refused, is known here only.
-            if session_id in self._starts or seen.refused:
-                known.setdefault(session_id, seen)
+            if session_id not in whole and (session_id in self._starts or seen.refused):
+                known[session_id] = seen
         first = not self.ready
         self._observed = {}
         for observed in known.values():
             self._put(observed, adopted=first)
         self._activity = {one: self._activity[one] for one in known}
+        self._clocked = {one: when for one, when in self._clocked.items() if one in known}
+        self._inside = {one: who for one, who in self._inside.items() if one in known}
         self._served &= known.keys()
         # A controller before this one had started it, and did not come to say so.
         self._line = {one: ticket for one, ticket in self._line.items() if one not in known}
@@ -185,6 +220,8 @@ class Sessions:
         if memo is not None:
             if memo.served:
                 self._served.add(session.id)
+            else:
+                self._clocked[session.id] = None
             return Activity(
                 first_seen=now,
                 last_active=now - memo.idle,
@@ -197,6 +234,8 @@ class Sessions:
         # Nothing is remembered: one that outlived its start limit before was ready, most likely.
         if adopted and age > self._limits(session).start:
             self._served.add(session.id)
+        else:
+            self._clocked[session.id] = None
         return Activity(first_seen=now, last_active=now, age_then=age, looked=now)
 
     def announce(self) -> None:
@@ -234,11 +273,18 @@ class Sessions:
         self._served.add(session_id)
         self._put(seen)
         self.announce()
+        if session_id not in self._clocked:
+            return  # it was ready before, and the engine has started it anew
         activity = self._activity[session_id]
-        if activity.age_then < 1.0:  # started by this controller: its whole start was seen
-            seconds = self._clock() - activity.first_seen
-            _log.info("session_ready", session=session_id, seconds=round(seconds, 2))
-            self._metrics.started(seen.session.profile, seconds)
+        clocked = self._clocked.pop(session_id)
+        if not self._leads():
+            return  # each controller sees it; one writes it down
+        age = round(activity.age(self._clock()), 2)
+        self._record(Act.READY, seen.session, CONTROLLER, seconds=age)
+        if clocked is not None:  # its whole start was seen
+            now = self._clock()
+            seconds = now - activity.first_seen
+            self._metrics.started(seen.session.profile, seconds, clocked.steps(now))
             try:
                 await self._store.add_start(seen.session.profile, seconds, self._wall().timestamp())
                 await self._learn_usual(seen.session.profile)
@@ -323,6 +369,27 @@ class Sessions:
             self._activity[session_id] = msgspec.structs.replace(
                 activity, last_active=self._clock(), ahead=False
             )
+
+    def is_inside(self, session_id: SessionId, sid: str) -> bool:
+        """Tell whether somebody has entered by this log-in; verify asks at each page."""
+        return sid in self._inside.get(session_id, ())
+
+    def enter(self, session_id: SessionId, sid: str, role: Role, by: Actor) -> None:
+        """Put on record that somebody has opened the session, by the log-in ``sid``."""
+        seen = self._observed.get(session_id)
+        if seen is not None:
+            self._inside.setdefault(session_id, {})[sid] = UserId(by.who)
+            self._record(Act.OPEN, seen.session, by, role=role)
+
+    def forget_guest(self, session_id: SessionId, uid: UserId) -> None:
+        """Count somebody as not having entered: their invitation is over."""
+        inside = self._inside.get(session_id, {})
+        self._inside[session_id] = {sid: one for sid, one in inside.items() if one != uid}
+
+    def _record(self, act: Act, session: Session, by: Actor, **details: Detail) -> None:
+        self._audit.record(
+            act, by, whose=session.owner, session=session.id, profile=session.profile, **details
+        )
 
     def profile_of(self, seen: Observed) -> Profile:
         """Return the session's profile, or a nameless one if it is no longer configured."""
@@ -432,7 +499,7 @@ class Sessions:
     # -- acts ------------------------------------------------------------------------------
 
     async def launch(
-        self, person: Person, profile: Profile, name: str, *, ahead: bool = False
+        self, person: Person, profile: Profile, name: str, *, by: Actor, ahead: bool = False
     ) -> Observed:
         """Start a session, or wait in line for it where the profile has one.
 
@@ -447,14 +514,14 @@ class Sessions:
         name = policy.clean_name(name)
         key = (person.uid, name.casefold())
         async with self._turn(key):
-            await self._make_way(key)
+            await self._make_way(key, by)
             session = self._session(person, profile, name)
             lack = self._lack_of(session)
             if lack is not None:
                 if not profile.queue or lack.shortage is Shortage.OWN or ahead:
                     raise QuotaReached(lack.sentence)
-                return await self._line_up(session)
-            start = self._begin(session, ahead=ahead)
+                return await self._line_up(session, by)
+            start = self._begin(session, by, ahead=ahead)
             with anyio.move_on_after(_ANSWER_SECONDS):
                 await start.done.wait()
             start.awaited = False
@@ -490,31 +557,31 @@ class Sessions:
         wanted = self._settings.profile(session.profile)
         return Lack(Shortage.GPUS if wanted and wanted.gpus else Shortage.TOTAL)
 
-    async def _line_up(self, session: Session) -> Observed:
+    async def _line_up(self, session: Session, by: Actor) -> Observed:
         ticket = Ticket(session, self._wall().timestamp())
         await self._store.add_ticket(ticket)
         self._line[session.id] = ticket
-        _log.info("session_waits", session=session.id, owner=session.owner, profile=session.profile)
+        self._record(Act.QUEUE, session, by)
         self.announce()
         return _waiting(ticket)
 
     def _serve_line(self) -> None:
         """Begin what there is room for; called whenever there may be more of it."""
-        while self._line and self._tasks is not None:
+        while self._line and self._tasks is not None and self._leads():
             line = tuple(self._line.values())
             ticket = queue.next_of(line, self._running(), self._settings)
             if ticket is None:
                 return
             del self._line[ticket.session.id]
             now = msgspec.structs.replace(ticket.session, created_at=self._wall().astimezone(UTC))
-            self._begin(now).awaited = False
+            self._begin(now, CONTROLLER).awaited = False
 
     def serve_line(self) -> None:
         """See whether the next in line can begin; for housekeeping."""
         if self.ready:
             self._serve_line()
 
-    def _begin(self, session: Session, *, ahead: bool = False) -> _Start:
+    def _begin(self, session: Session, by: Actor, *, ahead: bool = False) -> _Start:
         """Count the session as there, and ask the engine for it; the first happens at once."""
         if self._tasks is None:
             raise NotReadyYet
@@ -522,8 +589,9 @@ class Sessions:
         if profile is not None and profile.gpus and self._settings.limits.gpus:
             free = policy.free_gpus(self._settings.limits.gpus, self._running())
             session = msgspec.structs.replace(session, gpus=free[: profile.gpus])
-        start = self._starts[session.id] = _Start()
+        start = self._starts[session.id] = _Start(by)
         now = self._clock()
+        self._clocked[session.id] = _Clocked(now)
         self._activity[session.id] = Activity(
             first_seen=now, last_active=now, looked=now, ahead=ahead
         )
@@ -535,11 +603,12 @@ class Sessions:
     async def _start(self, session: Session, start: _Start) -> None:
         try:
             with start.scope:
-                await self._ask_engine(session)
+                await self._ask_engine(session, start.by)
         except HubError as error:
             why = error.cause if isinstance(error, ImageRefused) else str(error)
             _log.warning("launch_refused", owner=session.owner, profile=session.profile, why=why)
             start.error = error
+            self._record(Act.START_FAILED, session, start.by, reason=error.title)
         finally:
             # Known to the engine, or to nobody any more: `launched` bridges the time until the
             # next snapshot.
@@ -552,11 +621,14 @@ class Sessions:
             self.announce()
         await self._leave_line(session.id)
 
-    async def _ask_engine(self, session: Session) -> None:
+    async def _ask_engine(self, session: Session, by: Actor) -> None:
         await self._orchestrator.fetch(
             session.profile, lambda words: self._note_progress(session.id, words)
         )
         now = self._clock()
+        clocked = self._clocked.get(session.id)
+        if clocked is not None:
+            clocked.fetched = now
         activity = self._activity[session.id]
         self._activity[session.id] = msgspec.structs.replace(
             activity, first_seen=now, last_active=now, looked=now
@@ -564,10 +636,10 @@ class Sessions:
         await self._orchestrator.ensure(session)
         self._launched[session.id] = self._clock()
         # The engine has accepted it; the next snapshot says the same and more.
+        if clocked is not None:
+            clocked.accepted = self._launched[session.id]
         self._put(Observed(session=session, running=True))
-        _log.info(
-            "session_launched", session=session.id, owner=session.owner, profile=session.profile
-        )
+        self._record(Act.START, session, by, ahead=activity.ahead or None)
 
     def _note_progress(self, session_id: SessionId, words: str) -> None:
         seen = self._observed.get(session_id)
@@ -593,7 +665,7 @@ class Sessions:
             if not lock.locked() and not lock.statistics().tasks_waiting:
                 self._names.pop(key, None)
 
-    async def _make_way(self, key: tuple[UserId, str]) -> None:
+    async def _make_way(self, key: tuple[UserId, str], by: Actor) -> None:
         for one in self.owned_by(key[0]):
             if (one.session.owner, one.session.name.casefold()) != key:
                 continue
@@ -602,53 +674,62 @@ class Sessions:
                     raise SessionStopping
                 case Phase.FAILED:
                     await self._orchestrator.remove(one.session.id, grace=timedelta(0))
+                    self._record(Act.STOP, one.session, by, reason=Reason.FAILED)
                     self._forget(one.session.id)
                 case _:
                     raise SessionExists(one.session.id)
 
-    async def stop(self, session_id: SessionId, reason: Reason) -> None:
+    async def stop(self, session_id: SessionId, reason: Reason, *, by: Actor = CONTROLLER) -> None:
         """Begin to stop a session; returns at once, the rest goes on by itself.
 
         One that waits in line leaves it. Raises StoreUnavailable if that cannot be kept.
         """
         if session_id in self._line:
             await self._store.remove_ticket(session_id)
-            self._line.pop(session_id, None)
+            ticket = self._line.pop(session_id, None)
+            if ticket is not None:
+                self._record(Act.STOP, ticket.session, by, reason=reason, waiting=True)
             self.announce()
             return
         seen = self._observed.get(session_id)
         if seen is None or session_id in self._stopping or self._tasks is None:
             return
-        _log.info(
-            "session_stopping", session=session_id, owner=seen.session.owner, reason=reason.value
-        )
+        if not seen.deleting and not seen.orphan:
+            # Else it was never whole, or an earlier controller has begun to stop it, and said so.
+            self._record(Act.STOP, seen.session, by, reason=reason)
+        runs = self.phase(seen) is Phase.READY
         self._stopping.add(session_id)
         start = self._starts.get(session_id)
         if start is not None:
             start.scope.cancel()
         self._put(seen)
         self.announce()
-        self._tasks.start_soon(self._remove, seen.session, reason)
+        self._tasks.start_soon(self._remove, seen, reason, runs)
 
-    async def _remove(self, session: Session, reason: Reason) -> None:
+    async def _remove(self, seen: Observed, reason: Reason, runs: bool) -> None:
+        session = seen.session
         try:
             start = self._starts.get(session.id)
             if start is not None:
                 await start.done.wait()
+            # Before the engine's grace begins, which is too short for a large scene.
+            saves = runs and self.profile_of(seen).endpoints
+            saved = await self._gateway.save(session.id) if saves else False
             await self._orchestrator.remove(session.id, grace=STOP_GRACE)
         except EngineUnavailable as error:
             # Housekeeping tries again: the engine's object says that it is being stopped.
             _log.warning("stop_interrupted", session=session.id, error=str(error))
         else:
+            # First why, then that it is gone: the owner's page looks once.
+            await self._tell(session, reason, saved=saved)
             self._forget(session.id)
-            _log.info("session_stopped", session=session.id, reason=reason.value)
-            await self._tell(session, reason)
+            _log.info("session_stopped", session=session.id, reason=reason.value, saved=saved)
         finally:
             self._stopping.discard(session.id)
 
-    async def _tell(self, session: Session, reason: Reason) -> None:
+    async def _tell(self, session: Session, reason: Reason, *, saved: bool) -> None:
         """Leave a notice for the owner, if it was not them who stopped it."""
-        more = lifecycle.farewell_of(reason, self._limits(session))
+        more = lifecycle.farewell_of(reason, self._limits(session), saved=saved)
         if not more:
             return
         profile = self._settings.profile(session.profile)
@@ -660,22 +741,22 @@ class Sessions:
         except HubError as error:
             _log.warning("notice_lost", session=session.id, error=str(error))
 
-    async def restart(self, seen: Observed, person: Person) -> None:
+    async def restart(self, seen: Observed, person: Person, *, by: Actor) -> None:
         """Stop a session and launch it anew; returns at once, the rest goes on by itself.
 
         Raises NotAllowed if its profile is not open to the person any more.
         """
         profile = policy.choose_profile(self._settings, person, seen.session.profile)
         if self._tasks is not None and seen.session.id not in self._stopping:
-            self._tasks.start_soon(self._restart, seen.session, person, profile)
+            self._tasks.start_soon(self._restart, seen.session, person, profile, by)
 
-    async def _restart(self, session: Session, person: Person, profile: Profile) -> None:
-        await self.stop(session.id, Reason.STOPPED)
+    async def _restart(self, session: Session, person: Person, profile: Profile, by: Actor) -> None:
+        await self.stop(session.id, Reason.STOPPED, by=by)
         async for _ in self.changes(at_least_every=1.0):
             if session.id not in self._observed:
                 break
         try:
-            await self.launch(person, profile, session.name)
+            await self.launch(person, profile, session.name, by=by)
         except HubError as error:
             _log.warning("not_restarted", session=session.id, error=str(error))
 
@@ -690,8 +771,35 @@ class Sessions:
         self._observed.pop(session_id, None)
         self._activity.pop(session_id, None)
         self._served.discard(session_id)
+        self._clocked.pop(session_id, None)
+        self._inside.pop(session_id, None)
         self._serve_line()
         self.announce()
+
+    # -- what other controllers did --------------------------------------------------------
+
+    async def load_line(self) -> None:
+        """Read the line again: another controller may have changed it. Raises StoreUnavailable."""
+        found = await self._store.tickets()
+        # What begins here, or has ended, leaves the store's line a moment later.
+        left = {*self._observed, *self._starts, *self._gone}
+        self._line = {one.session.id: one for one in found if one.session.id not in left}
+        self.announce()
+
+    async def hear_others(self) -> None:
+        """Count sessions as used that were used by way of other controllers.
+
+        Raises StoreUnavailable.
+        """
+        now = self._clock()
+        for session_id, memo in (await self._store.others_memos()).items():
+            activity = self._activity.get(session_id)
+            if activity is not None and now - memo.idle > activity.last_active:
+                self._activity[session_id] = msgspec.structs.replace(
+                    activity,
+                    last_active=now - memo.idle,
+                    ahead=activity.ahead and memo.ahead,
+                )
 
     # -- for housekeeping ------------------------------------------------------------------
 
@@ -746,6 +854,7 @@ class Sessions:
             activity,
             looked=now,
             last_active=now if active else activity.last_active,
+            ahead=activity.ahead and not touched,
             input=last_input or activity.input,
         )
 

@@ -63,7 +63,9 @@ async def invite(
     seen = hub.sessions.find_own(session_id, caller.person.uid)
     try:
         seconds = _number(data.expires, "until when") if data.expires else None
-        await hub.sharing.invite(seen, data.user, _role(data.role), seconds=seconds)
+        await hub.sharing.invite(
+            seen, data.user, _role(data.role), seconds=seconds, by=caller.actor
+        )
     except (Refused, Unavailable) as error:
         view = await _view(hub, caller, seen)
         refused = msgspec.structs.replace(view, error=str(error), typed_user=data.user[:64])
@@ -81,7 +83,7 @@ async def change(
     """Give control to somebody who is invited, or take it back."""
     check_csrf(hub, caller, data.csrf)
     seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sharing.change(seen, canonical_uid(data.user), _role(data.role))
+    await hub.sharing.change(seen, canonical_uid(data.user), _role(data.role), by=caller.actor)
     return _back(seen)
 
 
@@ -95,7 +97,7 @@ async def remove(
     """Take an invitation back."""
     check_csrf(hub, caller, data.csrf)
     seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sharing.withdraw(seen, canonical_uid(data.user))
+    await hub.sharing.withdraw(seen, canonical_uid(data.user), by=caller.actor)
     return _back(seen)
 
 
@@ -115,6 +117,7 @@ async def make_link(
             _role(data.role),
             seconds=_number(data.expires, "until when"),
             max_uses=_number(data.max_uses, "how often") if data.max_uses else None,
+            by=caller.actor,
         )
     except (Refused, Unavailable) as error:
         view = msgspec.structs.replace(await _view(hub, caller, seen), error=str(error))
@@ -133,7 +136,7 @@ async def end_link(
     """End a link."""
     check_csrf(hub, caller, data.csrf)
     seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sharing.end_link(seen, data.link)
+    await hub.sharing.end_link(seen, data.link, by=caller.actor)
     return _back(seen)
 
 
@@ -150,7 +153,7 @@ async def leave(
         seen = hub.sessions.find(session_id, caller.person.uid)
     except NoSuchSession:
         return Redirect("/", status_code=303)  # it has ended meanwhile: what was wanted
-    await hub.sharing.leave(seen, caller.person.uid)
+    await hub.sharing.leave(seen, caller.person.uid, by=caller.actor)
     return Redirect("/", status_code=303)
 
 
@@ -200,7 +203,7 @@ async def join(
 ) -> Response[str]:
     """Join the session, and open it."""
     check_csrf(hub, caller, data.csrf)
-    seen = await hub.sharing.join(code, caller.person)
+    seen = await hub.sharing.join(code, caller.person, caller.actor)
     return Redirect(f"/starting/{seen.session.id}", status_code=303)
 
 

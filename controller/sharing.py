@@ -8,13 +8,13 @@ restarted.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import anyio
 import msgspec
 import structlog
 
-from controller.audit import CONTROLLER, Act, Actor, Audit
+from controller.audit import CONTROLLER, Act, Actor, Audit, Detail
 from controller.config import Settings
 from controller.directory import Directory, clean_username
 from controller.errors import InvalidRequest, LinkOver, LoginRefused, NotAllowed, TooManyQuestions
@@ -169,7 +169,8 @@ class Sharing:
         await self._grants.withdraw(seen.session.id, uid)
         if invited is not None:
             reason = "left" if by.who == uid else "taken_back"
-            self._revoked(seen, uid, by, reason)
+            self._sessions.forget_guest(seen.session.id, uid)
+            self._record(Act.REVOKE, seen, by, guest=uid, reason=reason)
         self._asking.get(seen.session.id, set()).discard(uid)
         self._sessions.announce()
         return await self.cut(seen, uid)
@@ -228,7 +229,8 @@ class Sharing:
             before = self._grants.role_of(link.session, person.uid)
             share = await self._grants.redeem(code, person)
             seen = self._sessions.find(link.session, person.uid)
-            self._record(Act.JOIN, seen, by, link=link.id, role=share.role)
+            if before is not share.role:
+                self._record(Act.JOIN, seen, by, link=link.id, role=share.role)
             await self._changed(seen, person.uid, before, share.role)
         return self._sessions.find(link.session, person.uid)
 
@@ -257,9 +259,18 @@ class Sharing:
         session = seen.session
         self._audit.record(act, by, whose=session.owner, session=session.id, **details)
 
-    def _revoked(self, seen: Observed, uid: UserId, by: Actor, reason: str) -> None:
-        self._sessions.forget_guest(seen.session.id, uid)
-        self._record(Act.REVOKE, seen, by, guest=uid, reason=reason)
+    def note_revoked(self, shares: Iterable[Share], reason: str) -> None:
+        """Put on record that the hub itself has taken invitations back."""
+        for share in shares:
+            self._sessions.forget_guest(share.session, share.uid)
+            self._audit.record(
+                Act.REVOKE,
+                CONTROLLER,
+                whose=self._sessions.owner(share.session) or "",
+                session=share.session,
+                guest=share.uid,
+                reason=reason,
+            )
 
     # -- what is open ----------------------------------------------------------------------
 
@@ -297,8 +308,9 @@ class Sharing:
             for uid, asked in self._questions.items()
             if asked and now - asked[-1] < _MINUTE
         }
-        for share in await self._grants.sweep(living.keys()):
-            self._revoked(living[share.session], share.uid, CONTROLLER, "expired")
+        over = await self._grants.sweep(living.keys())
+        self.note_revoked(over, "expired")
+        for share in over:
             await self.cut(living[share.session], share.uid)
             self._sessions.announce()
 

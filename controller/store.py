@@ -1,6 +1,7 @@
 """What is no session and must outlive the controller: log-ins, grants, the line, memos, notices.
 
-SQLite, one file in the data folder. What lets people in is listed, never what keeps them out:
+SQLite, one file in the data folder, for one controller; for several on a cluster see
+``store_kubernetes``. What lets people in is listed, never what keeps them out:
 a lost file means that everyone logs in again and is invited again, not that a revoked log-in
 comes back. Sessions stay their owners', since that stands in their labels.
 """
@@ -9,11 +10,12 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import anyio
 import anyio.to_thread
 import msgspec
 
@@ -62,8 +64,8 @@ _MIGRATIONS = (
 )
 """Forward only: the file's user_version counts those that were run."""
 
-_STARTS_KEPT = 20  # of each profile: enough for a median that follows an upgrade
-_NOTICES_KEPT = 5  # of each person
+STARTS_KEPT = 20  # of each profile: enough for a median that follows an upgrade
+NOTICES_KEPT = 5  # of each person
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -236,7 +238,11 @@ class Store(Protocol):
         ...
 
     async def memos(self) -> dict[SessionId, Memo]:
-        """Return what was last kept."""
+        """Return what was last kept, by whichever controller."""
+        ...
+
+    async def others_memos(self) -> dict[SessionId, Memo]:
+        """Return what other controllers that run know of sessions, idle until now."""
         ...
 
     async def add_ticket(self, ticket: Ticket) -> None:
@@ -261,6 +267,17 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Write nothing, but prove that it could be read."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yield whenever another controller may have changed what is kept; never ends.
+
+        Raises nothing: it reconnects by itself, and yields when it has.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of the file or the connection; a later call opens it again."""
         ...
 
 
@@ -372,7 +389,7 @@ class SqliteStore:
             db.execute(
                 "DELETE FROM notice WHERE uid = ? AND number NOT IN"
                 " (SELECT number FROM notice WHERE uid = ? ORDER BY number DESC LIMIT ?)",
-                (uid, uid, _NOTICES_KEPT),
+                (uid, uid, NOTICES_KEPT),
             )
 
         await self._run(work)
@@ -401,7 +418,7 @@ class SqliteStore:
             db.execute(
                 "DELETE FROM start WHERE profile = ? AND rowid NOT IN"
                 " (SELECT rowid FROM start WHERE profile = ? ORDER BY at DESC LIMIT ?)",
-                (profile, profile, _STARTS_KEPT),
+                (profile, profile, STARTS_KEPT),
             )
 
         await self._run(work)
@@ -538,6 +555,10 @@ class SqliteStore:
 
         return await self._run(work)
 
+    async def others_memos(self) -> dict[SessionId, Memo]:
+        """See Store. There are no others."""
+        return {}
+
     async def add_ticket(self, ticket: Ticket) -> None:
         """See Store."""
         body = msgspec.json.encode(ticket)
@@ -575,6 +596,15 @@ class SqliteStore:
     async def ping(self) -> None:
         """See Store."""
         await self._run(lambda db: db.execute("SELECT count(*) FROM login").fetchone())
+
+    async def changes(self) -> AsyncIterator[None]:
+        """See Store. The file is one controller's: nobody else changes it."""
+        await anyio.sleep_forever()
+        yield
+
+    async def aclose(self) -> None:
+        """See Store."""
+        await anyio.to_thread.run_sync(self.close)
 
 
 def _migrate(db: sqlite3.Connection) -> None:

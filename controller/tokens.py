@@ -162,15 +162,29 @@ def load_key_ring(path: Path) -> KeyRing:
     """
     try:
         if not path.exists():
-            _write_key_ring(path, KeyRing((_new_key(),)))
-        ring = msgspec.json.decode(path.read_bytes(), type=KeyRing)
-    except (OSError, msgspec.DecodeError) as error:
+            _write_key_ring(path, new_key_ring())
+        data = path.read_bytes()
+    except OSError as error:
         raise ConfigError(
             [f"{path}: the key ring cannot be read or made ({error}). See to its folder."]
         ) from error
+    return parse_key_ring(data, str(path))
+
+
+def new_key_ring() -> KeyRing:
+    """Return a ring of one new key."""
+    return KeyRing((_new_key(),))
+
+
+def parse_key_ring(data: bytes, place: str) -> KeyRing:
+    """Read a key ring that stands at ``place``. Raises ConfigError if it is not safe."""
+    try:
+        ring = msgspec.json.decode(data, type=KeyRing)
+    except msgspec.DecodeError as error:
+        raise ConfigError([f"{place}: the key ring cannot be read ({error})."]) from error
     if not ring.keys or any(not _long_enough(key.secret) for key in ring.keys):
         raise ConfigError(
-            [f"{path}: no key, or one under {_KEY_BYTES} bytes. Remove it: a new one is made."]
+            [f"{place}: no key, or one under {_KEY_BYTES} bytes. Remove it: a new one is made."]
         )
     return ring
 

@@ -6,10 +6,12 @@ directory nor the engine nor the store is asked. The session's id comes from the
 Traefik's matching router names, never from the request's own path.
 
 The same verdicts serve the place of a session that has no router (yet), in ``waiting``.
+Companions are asked about in the same way, at ``/verify/app/<name>``.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any
@@ -19,6 +21,8 @@ import msgspec
 import structlog
 
 from controller import policy, routing
+from controller.audit import Actor
+from controller.companions import Companions
 from controller.config import Settings
 from controller.errors import (
     Forged,
@@ -31,10 +35,11 @@ from controller.errors import (
 )
 from controller.logins import Logins, without_cookie
 from controller.metrics import Metrics
-from controller.model import Phase, Role, SessionId, UserId, parse_session_id
-from controller.render import Renderer
+from controller.model import Person, Phase, Role, SessionId, UserId, parse_session_id
+from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, Renderer
 from controller.sessions import Sessions
 from controller.web import (
+    ADDRESS_MAX,
     NO_STORE,
     Answer,
     answer,
@@ -47,6 +52,8 @@ from controller.web import (
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _HEADER_MAX = 16_384  # bytes of one header that is looked at
 _FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
+
+_APP = "/verify/app/"
 
 _log = structlog.get_logger("verify")
 
@@ -63,6 +70,13 @@ class Question(msgspec.Struct, frozen=True):
     origin: str = ""
     websocket: bool = False
     navigation: bool = False  # a person's browser wants a page
+    fetch_site: str = ""  # where the browser says that it comes from; asked for companions only
+    forwarded_for: str = ""
+
+    @property
+    def address(self) -> str:
+        """Return the address that Traefik saw: it adds it at the end, and asks without X-Real-Ip."""
+        return self.forwarded_for.rpartition(",")[2].strip()[:ADDRESS_MAX]
 
 
 class Verdict(Enum):
@@ -83,6 +97,7 @@ class Judgement(msgspec.Struct, frozen=True):
     session_id: SessionId | None = None
     uid: UserId | None = None
     role: Role | None = None
+    sid: str = ""  # of the log-in
 
 
 class Judge:
@@ -117,16 +132,61 @@ class Judge:
         if access is None or access.role is None or access.phase is Phase.STOPPING:
             return Judgement(Verdict.FORBID)
         verdict = Verdict.PASS if access.phase is Phase.READY else Verdict.WAIT
-        return Judgement(verdict, session_id, uid, access.role)
+        return Judgement(verdict, session_id, uid, access.role, login.sid)
+
+
+class Door:
+    """Turns questions about companions into verdicts."""
+
+    def __init__(self, settings: Settings, companions: Companions, logins: Logins) -> None:
+        """Keep what is looked up."""
+        self._settings = settings
+        self._companions = companions
+        self._logins = logins
+
+    def judge(self, app: str, question: Question) -> tuple[Verdict, Person | None]:
+        """Return what becomes of the request, and whose it is. Whatever is not known denies."""
+        login = self._logins.by_cookie(question.cookie)
+        if login is not None:
+            if self._is_forged(question):
+                return Verdict.FORGED, None
+        else:
+            login = self._logins.by_bearer(question.authorization)
+        if login is None:
+            return Verdict.LOG_IN, None
+        if not self._companions.ready:
+            return Verdict.BLIND, None
+        passes = self._companions.admits(app, login.person)
+        return Verdict.PASS if passes else Verdict.FORBID, login.person
+
+    def _is_forged(self, question: Question) -> bool:
+        """Tell whether a foreign page may speak here: what changes things names its origin."""
+        # A handshake is a GET that opens what can change things; browsers do not agree on what
+        # else they say of it.
+        return policy.is_forged(
+            "POST" if question.websocket else question.method,
+            host=question.host,
+            origin=question.origin,
+            fetch_site="" if question.websocket else question.fetch_site,
+            settings=self._settings,
+        )
 
 
 class Refusals:
     """Answers to everything but PASS, the same from verify and from a session's empty place."""
 
-    def __init__(self, settings: Settings, renderer: Renderer) -> None:
-        """Make the page for the uninvited once."""
+    def __init__(
+        self,
+        settings: Settings,
+        renderer: Renderer,
+        *,
+        title: str = FORBIDDEN_TITLE,
+        sentence: str = FORBIDDEN_SENTENCE,
+    ) -> None:
+        """Make the page for the uninvited once; its words are those for sessions unless given."""
         self._settings = settings
-        self._forbidden = forbidden_page(renderer)
+        self._title = title
+        self._forbidden = forbidden_page(renderer, title, sentence)
 
     def answer(self, question: Question, verdict: Verdict) -> Answer:
         """Return the answer for a person's browser or for a program."""
@@ -141,7 +201,7 @@ class Refusals:
             case Verdict.FORBID | Verdict.PASS if question.navigation:
                 return self._forbidden
             case Verdict.FORBID | Verdict.PASS:
-                return problem_answer(Refused("This session is not open to you."))
+                return problem_answer(Refused(f"{self._title}."))
             case Verdict.WAIT:
                 return problem_answer(Unavailable("The session is still starting. Try again soon."))
             case Verdict.BLIND:
@@ -156,11 +216,20 @@ class Verify:
         settings: Settings,
         sessions: Sessions,
         logins: Logins,
+        companions: Companions,
+        *,
         renderer: Renderer,
         metrics: Metrics,
     ) -> None:
         """Keep the parts."""
         self._settings = settings
+        self._door = Door(settings, companions, logins)
+        self._app_refusals = Refusals(
+            settings,
+            renderer,
+            title="This is not open to you",
+            sentence="It is for others, or is not here any more. Ask the administrator.",
+        )
         self._sessions = sessions
         self._cookie = logins.cookie
         self._judge = Judge(settings, sessions, logins)
@@ -170,6 +239,7 @@ class Verify:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         """Answer one question of Traefik's."""
         del receive  # a body is never looked at
+        begun = time.perf_counter()
         try:
             found = self._answer(scope["path"], scope["headers"])
         except HubError as error:
@@ -178,29 +248,59 @@ class Verify:
             # Whatever is wrong with us must not let anybody in, nor look like a refusal.
             _log.exception("verify_fault")
             found = problem_answer(NotReadyYet())
-        self._metrics.verified(found.status)
+        self._metrics.verified(found.status, time.perf_counter() - begun)
         await send(
             {"type": "http.response.start", "status": found.status, "headers": found.headers}
         )
         await send({"type": "http.response.body", "body": found.body})
 
     def _answer(self, path: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
+        if path.startswith(_APP):
+            return self._answer_app(path.removeprefix(_APP), raw)
         question = parse_forwarded(path.removeprefix("/verify/"), raw)
         found = self._judge.judge(question)
         if found.verdict is Verdict.PASS and found.session_id and found.uid and found.role:
             if found.role is not Role.SERVICE:
                 self._sessions.touch(found.session_id)
+                if question.navigation or question.websocket:
+                    self._note_entry(question, found)
             return self._pass(question, found.uid, found.role)
         if found.verdict is Verdict.WAIT and question.navigation and found.session_id:
             public_url = policy.public_url_for(question.host, self._settings)
             return redirect(f"{public_url}/starting/{found.session_id}")
         return self._refusals.answer(question, found.verdict)
 
+    def _note_entry(self, question: Question, found: Judgement) -> None:
+        session_id, uid, role = found.session_id, found.uid, found.role
+        if session_id and uid and role and not self._sessions.is_inside(session_id, found.sid):
+            by = Actor(uid, question.address)
+            self._sessions.enter(session_id, found.sid, role, by)
+
+    def _answer_app(self, app: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
+        question = parse_forwarded("", raw)
+        if question.host.lower().partition(":")[0] not in self._settings.hosts:
+            # The companion's own rule need not name the hub's hosts, as that of a session does.
+            raise InvalidRequest("The hub does not answer to this host name.")
+        verdict, person = self._door.judge(app, question)
+        if verdict is not Verdict.PASS or person is None:
+            return self._app_refusals.answer(question, verdict)
+        return self._let_through(
+            question,
+            {
+                "X-Slicerhub-User": routing.user_header(person.uid),
+                "X-Slicerhub-Name": quote(person.display_name, safe="@ "),
+                "X-Slicerhub-Groups": routing.groups_header(person.groups),
+            },
+        )
+
     def _pass(self, question: Question, uid: UserId, role: Role) -> Answer:
+        known = {"X-Slicerhub-User": routing.user_header(uid), "X-Slicerhub-Role": role.value}
+        return self._let_through(question, known)
+
+    def _let_through(self, question: Question, known: dict[str, str]) -> Answer:
         """Let it through; Traefik replaces the request's own headers of these names."""
-        headers = NO_STORE | {
-            "X-Slicerhub-User": routing.user_header(uid),
-            "X-Slicerhub-Role": role.value,
+        headers = NO_STORE | known
+        headers |= {
             # Traefik drops the hub's cookie from what the session sets only if verify sets one,
             # too; this one goes no further, since addAuthCookiesToResponse does not name it.
             "Set-Cookie": "slicerhub-guard=1",
@@ -250,6 +350,8 @@ def _question(
         navigation=not websocket
         and mode in {"", "navigate"}
         and "text/html" in headers.get("accept", ""),
+        fetch_site=headers.get("sec-fetch-site", ""),
+        forwarded_for=headers.get("x-forwarded-for", ""),
     )
 
 

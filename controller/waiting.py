@@ -79,6 +79,7 @@ class Waiting:
         if self._hub.sessions.phase(seen) is Phase.READY:
             # Traefik is just about to take over: look again.
             headers["Refresh"] = "1"
-        caller = Caller(login, policy.public_url_for(question.host, self._hub.settings))
+        public_url = policy.public_url_for(question.host, self._hub.settings)
+        caller = Caller(login, public_url, question.address)
         html = await starting_page(self._hub, caller, seen)
         return answer(200, headers, html.encode())

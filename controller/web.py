@@ -11,6 +11,8 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from controller import policy
+from controller.audit import Actor, Audit
+from controller.companions import Companions
 from controller.config import Settings
 from controller.directory import Directory
 from controller.errors import Forged, HubError, NotLoggedIn
@@ -35,6 +37,11 @@ SECURITY_HEADERS = {
 }
 NO_STORE = {"Cache-Control": "no-store"}
 
+ADDRESS_MAX = 45  # characters: the longest form of an IPv6 address
+
+JOIN_PATH = "/join/"
+"""What follows it is the code of a link."""
+
 PROBLEM = "application/problem+json"
 HTML = "text/html; charset=utf-8"
 
@@ -50,19 +57,27 @@ class Hub(msgspec.Struct, frozen=True):
     store: Store
     sharing: Sharing
     looks: Looks
+    companions: Companions
     renderer: Renderer
+    audit: Audit
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who sent a request, and the address that they used."""
+    """Who sent a request, the address that they used, and the one that they came from."""
 
     login: Login
     public_url: str
+    address: str
 
     @property
     def person(self) -> Person:
         """Return who it is."""
         return self.login.person
+
+    @property
+    def actor(self) -> Actor:
+        """Return who it is to the record of acts."""
+        return Actor(self.person.uid, self.address)
 
 
 _WORDS = {
@@ -122,9 +137,11 @@ def problem_answer(error: HubError) -> Answer:
     return answer(error.status, headers, problem(error.status, error.title, str(error)))
 
 
-def forbidden_page(renderer: Renderer) -> Answer:
-    """Return the page for a session that is not open to somebody: always the same bytes."""
-    page = renderer.refusal(RefusalView(stylesheet=renderer.stylesheet))
+def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:
+    """Return the page for what is not open to somebody: always the same bytes."""
+    page = renderer.refusal(
+        RefusalView(stylesheet=renderer.stylesheet, title=title, sentence=sentence)
+    )
     headers = SECURITY_HEADERS | NO_STORE | {"Content-Type": HTML}
     return answer(403, headers, page.encode())
 
@@ -141,14 +158,14 @@ def login_url(public_url: str, target: str) -> str:
 
 def join_url(caller: Caller, code: str) -> str:
     """Return the address of a link, as the person who made it reaches the hub."""
-    return f"{caller.public_url}/join/{code}"
+    return f"{caller.public_url}{JOIN_PATH}{code}"
 
 
 def client_address(request: AnyRequest) -> str:
     """Return the address that Traefik saw: it strips what the client claims."""
     forwarded = request.headers.get("x-real-ip", "")
     if forwarded:
-        return forwarded[:45]  # the longest form of an IPv6 address
+        return forwarded[:ADDRESS_MAX]
     return request.client.host if request.client else "unknown"
 
 
@@ -168,12 +185,12 @@ def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
             refuse_forged(request, hub)
     if login is None:
         raise NotLoggedIn
-    return Caller(login, public_url)
+    return Caller(login, public_url, client_address(request))
 
 
 async def log_out(hub: Hub, caller: Caller) -> None:
     """End the caller's log-in, and close what it may have open; what may stay comes back."""
-    await hub.logins.leave(caller.login)
+    await hub.logins.leave(caller.login, by=caller.actor, reason="asked")
     await hub.sharing.cut_person(caller.person.uid)
 
 

@@ -13,9 +13,10 @@ import httpx
 
 from controller.app import Application
 from controller.config import Settings
+from controller.election import Election
 from controller.model import Observed, Phase, SessionId
 from controller.orchestrators.memory import MemoryOrchestrator
-from controller.store import SqliteStore
+from controller.store import SqliteStore, Store
 from controller.tokens import Key, KeyRing
 from tests.fakes.directory import FakeDirectory
 from tests.fakes.gateway import FakeGateway
@@ -67,13 +68,15 @@ class World:
         *,
         clock: Clock | None = None,
         orchestrator: MemoryOrchestrator | None = None,
-        store: SqliteStore | None = None,
+        store: Store | None = None,
+        ring: KeyRing = RING,
+        election: Election | None = None,
     ) -> None:
         """Make the parts; those that are given belong to another hub, too."""
         self.settings = configured
         self.clock = clock or Clock()
         self.orchestrator = orchestrator or MemoryOrchestrator(configured)
-        self.store = store or SqliteStore(":memory:")
+        self.store: Store = store or SqliteStore(":memory:")
         self.gateway = FakeGateway()
         self.launched = 0
         self.directory = FakeDirectory()
@@ -83,7 +86,8 @@ class World:
             gateway=self.gateway,
             directory=self.directory,
             store=self.store,
-            ring=RING,
+            ring=ring,
+            election=election,
             clock=self.clock.monotonic,
             wall=self.clock.wall,
         )

@@ -101,6 +101,10 @@ SHARED = render.SharedCard(
     can_ask=True,
     until=NOW + timedelta(hours=20),
 )
+COMPANIONS = (
+    render.CompanionLink("pictures", "Pictures of the department", "/apps/pictures/"),
+    render.CompanionLink("wiki", "Wiki", "/apps/wiki/"),
+)
 IDLE_NOTICE = render.Notice(
     id="n1",
     text="Slicer · thesis was stopped at",
@@ -318,6 +322,8 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "home_shared_only": lambda r: r.home(
         replace(EMPTY, shared=(SHARED, replace(SHARED, id="c" * 26, asked=True)))
     ),
+    "home_companions": lambda r: r.home(replace(HOME, companions=COMPANIONS)),
+    "home_empty_companions": lambda r: r.home(replace(EMPTY, companions=COMPANIONS[:1])),
     "home_ahead": lambda r: r.home(replace(HOME, profiles=(AHEAD, LINED, DESKTOP))),
     "home_empty_ahead": lambda r: r.home(
         replace(EMPTY, profiles=(replace(AHEAD, ahead=False), LINED))
@@ -343,6 +349,7 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             profiles=(replace(SLICER, title=HOSTILE, description=LONG),),
             notices=(replace(IDLE_NOTICE, text=HOSTILE, more=LONG),),
             shared=(replace(SHARED, owner=HOSTILE),),
+            companions=(replace(COMPANIONS[0], title=HOSTILE), replace(COMPANIONS[1], title=LONG)),
             launch_name=HOSTILE,
             launch_error=HOSTILE,
         )

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from controller.model import Observed, Session, SessionId, Usage
+from controller.model import Observed, Offer, Session, SessionId, Usage
 
 
 class Orchestrator(Protocol):
@@ -63,10 +63,21 @@ class Orchestrator(Protocol):
         """Return CPU and memory since the last call; None if not known (yet)."""
         ...
 
+    async def apps(self) -> Sequence[Offer]:
+        """Return what runs of services that want the hub's log-in, as their owners label them.
+
+        Only what names this instance. Replicas of one service may stand there each.
+        """
+        ...
+
     async def check(self, profile_id: str) -> None:
         """Raise ImageRefused unless this profile could be started."""
         ...
 
     async def ping(self) -> None:
         """Return if the engine answers."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections; a later call opens new ones."""
         ...

@@ -35,6 +35,7 @@ from controller.manifests import docker as manifests
 from controller.model import (
     Mount,
     Observed,
+    Offer,
     Profile,
     Session,
     SessionId,
@@ -45,6 +46,7 @@ from controller.model import (
     parse_session_id,
     volume_name,
 )
+from controller.orchestrators.offers import read_offer
 from controller.orchestrators.progress import BEGINNING, Progress
 
 _T = TypeVar("_T")
@@ -350,6 +352,15 @@ class DockerOrchestrator:
             return None
         return Usage(cpu_percent=(total - before[1]) / seconds / 1e7, memory_bytes=memory)
 
+    async def apps(self) -> Sequence[Offer]:
+        """See Orchestrator."""
+        found = await self._ours(labels.APP)
+        return [
+            read_offer(one["Labels"], _service_of(one))
+            for one in found
+            if one["State"] in {"running", "paused"}
+        ]
+
     async def check(self, profile_id: str) -> None:
         """See Orchestrator."""
         await self._checked_profile(profile_id)
@@ -425,6 +436,10 @@ class DockerOrchestrator:
             if self._client is None:
                 self._client = _connect_engine(self._settings)
             return self._client
+
+    async def aclose(self) -> None:
+        """See Orchestrator."""
+        self.close()
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
@@ -530,6 +545,13 @@ def observe(
             session = labels.decode(one["Labels"])
             seen[session_id] = Observed(session=session, complete=False, orphan=True)
     return list(seen.values())
+
+
+def _service_of(one: _Facts) -> str:
+    """Return the Compose service that a container belongs to, else the container's name."""
+    project = one["Labels"].get("com.docker.compose.project", "")
+    service = one["Labels"].get("com.docker.compose.service", "")
+    return f"{project}/{service}" if project and service else str(one["Names"][0]).lstrip("/")
 
 
 class _AuthFile(msgspec.Struct):

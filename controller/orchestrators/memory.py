@@ -14,7 +14,7 @@ import msgspec
 
 from controller.config import Settings
 from controller.errors import ImageRefused, SessionExists, SessionStopping
-from controller.model import Observed, Session, SessionId, Usage, object_name
+from controller.model import Observed, Offer, Session, SessionId, Usage, object_name
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -35,6 +35,8 @@ class MemoryOrchestrator:
         self._changed = anyio.Event()
         self.missing: dict[str, Fetch] = {}
         """Profiles whose program is not there, by their ids, and what fetching it does."""
+        self.offers: list[Offer] = []
+        """What runs besides the sessions and wants the hub's log-in."""
 
     def _put(self, observed: Observed) -> None:
         self._sessions[observed.session.id] = observed
@@ -110,6 +112,11 @@ class MemoryOrchestrator:
         await anyio.lowlevel.checkpoint()
         return Usage(0.0, 0) if session_id in self._sessions else None
 
+    async def apps(self) -> Sequence[Offer]:
+        """See Orchestrator."""
+        await anyio.lowlevel.checkpoint()
+        return list(self.offers)
+
     async def check(self, profile_id: str) -> None:
         """See Orchestrator."""
         self._known(profile_id)
@@ -123,6 +130,13 @@ class MemoryOrchestrator:
     async def ping(self) -> None:
         """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """See Orchestrator."""
+
+    def adopt(self, observed: Observed) -> None:
+        """Let a session be there that somebody else made."""
+        self._put(observed)
 
     def crash(self, session_id: SessionId, *, exit_code: int, message: str) -> None:
         """End the program of a session, as a fault inside it would."""

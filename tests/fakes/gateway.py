@@ -16,13 +16,15 @@ class FakeGateway:
         """Serve nothing at first. ``fault``: raised by ``ping`` while it is set.
 
         ``insides``: what sessions say of themselves, None for one that does not answer.
-        ``kicked`` and ``notices``: what they were asked.
+        ``saves``: sessions that have something to save. ``kicked`` and ``notices``: what they
+        were asked.
         """
         self.served: set[SessionId] = set()
         self.serves_all = False
         self.fault: GatewayUnavailable | None = None
         self.insides: dict[SessionId, Inside | None] = {}
         self.kicked: list[tuple[SessionId, UserId]] = []
+        self.saves: set[SessionId] = set()
         self.notices: list[tuple[SessionId, str, datetime | None]] = []
 
     async def is_served(self, session_id: SessionId, profile: Profile) -> bool:
@@ -47,6 +49,10 @@ class FakeGateway:
             return False
         self.notices.append((session_id, text, until))
         return True
+
+    async def save(self, session_id: SessionId) -> bool:
+        """See Gateway."""
+        return session_id in self.saves
 
     async def ping(self) -> None:
         """See Gateway."""

@@ -131,6 +131,16 @@ async def test_stopped_for_idleness(fresh: World) -> None:
     assert "was stopped" not in (await browser.get("/")).text
 
 
+async def test_stopped_and_saved(fresh: World) -> None:
+    """If the scene was saved before the stop, the notice says that it is offered again."""
+    made = await fresh.session("alice", "thesis")
+    fresh.gateway.saves.add(made)
+    await fresh.spend(1860)
+    await fresh.until(made, None)
+    page = await (await fresh.browser("alice")).get("/")
+    assert "Your scene was saved; it is offered when you start again." in page.text
+
+
 async def test_refused_launches() -> None:
     """A launch that cannot be says why on the page, and keeps the name that was typed."""
     async with running(world(limits_sessions_per_user="1")) as hub:

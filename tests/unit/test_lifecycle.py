@@ -101,6 +101,9 @@ OLD = replace(FRESH, age_then=3600)
         (BORN, FRESH, 60, Repair()),
         (BORN, OLD, 1, Repair()),
         (replace(UP, complete=False), FRESH, 60, Repair()),
+        # The engine is at it, and says what for.
+        (replace(BORN, complete=True, progress="Waiting for a free machine"), FRESH, 170, Keep()),
+        (replace(BORN, progress="Waiting for a free machine"), FRESH, 170, Repair()),
         (replace(READY, complete=False), FRESH, 5000, Repair()),
         (ORPHAN, FRESH, 60, Remove(Reason.STOPPED)),
         (ORPHAN, OLD, 1, Remove(Reason.STOPPED)),
@@ -467,7 +470,12 @@ def test_every_phase_has_a_sentence(phase: Phase) -> None:
         (Phase.STOPPING, STOPPING, None, "It is stopping; the files stay."),
         (Phase.FAILED, REFUSED, None, "It cannot be started."),
         (Phase.FAILED, replace(REFUSED, exit_code=3), None, "It cannot be started."),
-        (Phase.FAILED, replace(FETCHING, exit_code=0), None, "It ended by itself."),
+        (
+            Phase.FAILED,
+            replace(ENDED, exit_code=137, progress="The machine that it ran on was lost."),
+            None,
+            "The machine that it ran on was lost.",
+        ),
     ],
 )
 def test_messages(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import anyio
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from controller.audit import CONTROLLER, Audit
 from controller.logins import Logins, bearer_of, cookie_of, without_cookie
+from controller.metrics import Metrics
 from controller.model import Person, UserId
 from controller.store import SqliteStore
 from controller.tokens import Audience
@@ -118,7 +121,17 @@ class Desk:
 
     def another(self) -> Logins:
         """Return the log-ins of another controller over the same store."""
-        return Logins(settings(), FakeDirectory(), self.store, RING, wall=self.clock.wall)
+        configured, metrics, wall = settings(), Metrics(), self.clock.wall
+        audit = Audit(configured.audit, metrics, wall=wall)
+        return Logins(
+            configured,
+            FakeDirectory(),
+            self.store,
+            RING,
+            audit=audit,
+            metrics=metrics,
+            wall=wall,
+        )
 
     async def restart(self) -> Logins:
         """Return what a controller knows that has just started."""
@@ -178,7 +191,7 @@ async def test_refreshed_while_leaving(desk: Desk) -> None:
     changed = replace(PEOPLE["alice"], display_name="Alice Ames")
     async with anyio.create_task_group() as group:
         group.start_soon(desk.logins.refresh, changed)
-        group.start_soon(desk.logins.leave, login)
+        group.start_soon(partial(desk.logins.leave, login, by=CONTROLLER, reason="asked"))
     assert (await desk.restart()).by_bearer(header) is None
     assert desk.logins.by_bearer(header) is None
     assert desk.logins.people() == frozenset()

@@ -10,8 +10,17 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 import pytest
-from app.activity import BUSY_ECHO_SECONDS, BUSY_SECONDS, Activity, Client, Selection, select
+from app.activity import (
+    BUSY_ECHO_SECONDS,
+    BUSY_SECONDS,
+    Activity,
+    Client,
+    Selection,
+    select,
+    viewing_sentence,
+)
 from app.channel import Channel, Connected, Handed, Kick, Status
+from app.endpoints import page_with
 from app.errors import FileError, SettingsError
 from app.files import (
     FORMATS,
@@ -33,7 +42,7 @@ from app.front import parse_head
 from app.log import format_event
 from app.messages import Message, Verdict, decide, is_input, parse_message
 from app.roles import Role, Visitor, is_own_page, may_request, parse_visitor
-from app.settings import parse_settings
+from app.settings import Settings, parse_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -312,7 +321,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_what_is_saved_gets_a_name_of_its_own(title: str, ending: str) -> None:
     """Whatever a thing in the scene is called: its file has a name that exists not yet."""
     first = free_name(title, ending, [])
-    second = free_name(title, ending, [first.upper()])
+    second = free_name(title, ending, [first.casefold()])
     for name in (first, second):
         assert parse_relative(name).name == name
         assert name.endswith(ending)
@@ -393,3 +402,79 @@ def test_an_event_is_one_line(fields: dict[str, str]) -> None:
     line = format_event(NOON, "info", "x", dict(fields))
     assert len(line.splitlines()) == 1
     assert isinstance(json.loads(line), dict)
+
+
+def test_the_hub_s_names_are_read_as_people_write_them() -> None:
+    """A header holds only ASCII: the hub's spelling of a name is undone, for pages and kicks."""
+    headers = {"X-Slicerhub-User": "j%C3%BCrgen@example.org", "X-Slicerhub-Role": "view"}
+    visitor = parse_visitor(headers, standalone=False)
+    assert visitor == Visitor(user="jürgen@example.org", role=Role.VIEW)
+
+
+@pytest.mark.parametrize(
+    ("people", "sentence"),
+    [
+        ([], "You are viewing."),
+        ([BOB], "You are viewing."),
+        ([BOB, ALICE], "You are viewing; alice has control."),
+        (
+            [ALICE, ALICE, Visitor("carol", Role.CONTROL)],
+            "You are viewing; alice and carol have control.",
+        ),
+        (
+            [Visitor(name, Role.CONTROL) for name in "cab"],
+            "You are viewing; a, b and c have control.",
+        ),
+    ],
+)
+def test_who_views_reads_who_has_control(people: list[Visitor], sentence: str) -> None:
+    """Each person once, however many windows they have; nobody who only views."""
+    clients = [Client(str(at), visitor, NOON) for at, visitor in enumerate(people)]
+    assert viewing_sentence(clients) == sentence
+
+
+@pytest.mark.parametrize(
+    ("environ", "home", "share"),
+    [
+        ({}, "/", ""),
+        ({"SLICERHUB_SESSION": "abc123"}, "/", "/sessions/abc123/share"),
+        (
+            {"SLICERHUB_SESSION": "abc123", "SLICERHUB_HUB_URL": "https://hub.example.org/"},
+            "https://hub.example.org/",
+            "https://hub.example.org/sessions/abc123/share",
+        ),
+    ],
+)
+def test_the_way_back_to_the_hub(environ: dict[str, str], home: str, share: str) -> None:
+    """Below the hub's own address a path is enough; elsewhere the hub says where it is."""
+    settings = parse_settings(environ)
+    assert (settings.home_url, settings.share_url) == (home, share)
+    page = page_with("<head><title>x</title>", settings, "door.js")
+    assert f'<meta name="slicerhub-home" content="{home}">' in page
+    assert f'<meta name="slicerhub-share" content="{share}">' in page
+    assert page.index("door.js") < page.index("<title>")
+
+
+def test_no_address_breaks_out_of_the_page() -> None:
+    """Whatever an address holds stays an attribute's value."""
+    page = page_with("<title>", Settings(hub_url='https://x/"><script>'), "a.js")
+    assert page.count("<script") == 1
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"SLICERHUB_HUB_URL": "javascript:alert(1)"},
+        {"SLICERHUB_HUB_URL": "//hub.example.org"},
+        {"SLICERHUB_HUB_URL": "https://"},
+        {"SLICERHUB_HUB_URL": "https://hub.example.org/?a=b"},
+        {"SLICERHUB_HUB_URL": "https://[hub"},
+        {"SLICERHUB_SESSION": "../x"},
+        {"SLICERHUB_SESSION": "A"},
+    ],
+)
+def test_what_is_no_address_of_a_hub_is_named(environ: dict[str, str]) -> None:
+    """A wrong setting ends the start with its name."""
+    (name,) = environ
+    with pytest.raises(SettingsError, match=name):
+        parse_settings(environ)

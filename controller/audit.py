@@ -1,0 +1,187 @@
+"""The record of acts: who did what, whose it was, from where and when; one JSON line for each.
+
+The lines go to standard output with the other logs, marked ``"log": "audit"``, and, if a file is
+named, into that file, which is turned over when it is full. They are made of ids, names, roles and
+reasons: no password, cookie, code or other secret is ever handed to ``record``.
+
+Nobody's work waits for the file or fails with it: a thread writes it, and what it cannot write is
+counted and said once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import StrEnum
+from io import TextIOWrapper
+from logging.handlers import QueueListener, RotatingFileHandler
+from queue import Full, Queue
+
+import anyio
+import anyio.to_thread
+import msgspec
+import structlog
+
+from controller.config import AuditLog
+from controller.metrics import Metrics
+
+_WAITING_MAX = 10_000  # lines that wait for the disk; more are lost
+_STOP_SECONDS = 2.0  # that the end of the program waits for the disk
+_TEXT_MAX = 200  # characters of one value
+_BYTES_PER_MIB = 1024 * 1024
+
+Detail = str | int | float | bool | None
+
+_log = structlog.get_logger("audit")
+
+
+class Act(StrEnum):
+    """What is recorded."""
+
+    LOGIN = "login"
+    LOGIN_FAILED = "login_failed"  # reason: refused, throttled, unavailable
+    LOGOUT = "logout"  # reason: asked, replaced, departed
+    QUEUE = "queue"  # somebody waits in line for a place
+    START = "start"
+    START_FAILED = "start_failed"
+    READY = "ready"
+    OPEN = "open"  # somebody enters a session for the first time since they logged in, by role
+    SHARE = "share"  # an invitation by name
+    ROLE_CHANGED = "role_changed"
+    REVOKE = "revoke"  # reason: taken_back, left, expired, departed
+    LINK_MADE = "link_made"
+    LINK_ENDED = "link_ended"
+    JOIN = "join"  # by a link
+    STOP = "stop"  # reason: as lifecycle.Reason; whoever began it
+    ADMIN_STOP = "admin_stop"
+    ADMIN_MESSAGE = "admin_message"
+    ADMIN_EXTEND = "admin_extend"
+    ADMIN_DRAIN = "admin_drain"
+    ADMIN_UNDRAIN = "admin_undrain"
+    ADMIN_LOOK = "admin_look"
+    ADMIN_QUOTA = "admin_quota"
+    ADMIN_REMOVE_FILES = "admin_remove_files"
+    ADMIN_LOGOUT = "admin_logout"
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who acts. ``address``: as Traefik saw it; "" if nobody's request was the cause."""
+
+    who: str
+    address: str = ""
+
+
+CONTROLLER = Actor("controller")
+"""The hub itself: housekeeping, and what follows from earlier acts."""
+
+
+class Audit:
+    """Records acts."""
+
+    def __init__(self, settings: AuditLog, metrics: Metrics, *, wall: Callable[[], float]) -> None:
+        """``wall``: seconds since the epoch. The file is written from ``start`` on."""
+        self._metrics = metrics
+        self._wall = wall
+        self._waiting: Queue[logging.LogRecord] | None = None
+        self._writer: QueueListener | None = None
+        self._file: _File | None = None
+        if settings.file:
+            self._file = _File(settings, metrics.audit_line_lost)
+            self._waiting = Queue(_WAITING_MAX)
+            self._writer = QueueListener(self._waiting, self._file)
+
+    def record(
+        self, act: Act, by: Actor, *, whose: str = "", session: str = "", **details: Detail
+    ) -> None:
+        """Write down an act: ``whose`` the thing is that it was done to, ``details`` by the act."""
+        line: dict[str, Detail] = {
+            "at": _rfc3339(self._wall()),
+            "act": act.value,
+            "who": by.who,
+            "whose": whose or None,
+            "session": session or None,
+            "from": by.address or None,
+        }
+        line |= {name: value for name, value in details.items() if value is not None}
+        cut = {name: _short(value) for name, value in line.items()}
+        self._metrics.acted(act.value)
+        _log.info(act.value, log="audit", **cut)
+        if self._waiting is not None:
+            # Escaped to ASCII: no reader of lines sees two where there is one.
+            text = json.dumps({"log": "audit"} | cut)
+            try:
+                self._waiting.put_nowait(logging.makeLogRecord({"msg": text}))
+            except Full:
+                self._metrics.audit_line_lost()
+
+    def start(self) -> None:
+        """Begin to write the file, if there is one."""
+        if self._writer is not None:
+            self._writer.start()
+
+    async def stop(self) -> None:
+        """Write what waits; a disk that hangs does not hold up the end of the program for long."""
+        writer, file = self._writer, self._file
+        if writer is None or file is None:
+            return
+
+        def finish() -> None:
+            writer.stop()
+            with suppress(OSError):  # said already, for each line
+                file.close()
+
+        with anyio.move_on_after(_STOP_SECONDS, shield=True):
+            try:
+                await anyio.to_thread.run_sync(finish, abandon_on_cancel=True)
+            except Full:
+                _log.error("audit_lines_left", number=_WAITING_MAX)
+
+
+def _rfc3339(seconds: float) -> str:
+    at = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return at.replace("+00:00", "Z")
+
+
+def _short(value: Detail) -> Detail:
+    return value[:_TEXT_MAX] if isinstance(value, str) else value
+
+
+class _File(RotatingFileHandler):
+    """The file, for its owner's eyes only. What goes wrong is said once until it goes well."""
+
+    def __init__(self, settings: AuditLog, lost: Callable[[], None]) -> None:
+        super().__init__(
+            settings.file,
+            maxBytes=settings.max_mib * _BYTES_PER_MIB,
+            backupCount=settings.keep,
+            encoding="utf-8",
+            delay=True,
+        )
+        self._lost = lost
+        self._failed = False
+        self._told = False
+
+    def _open(self) -> TextIOWrapper:
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=_private)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._failed = False
+        super().emit(record)
+        self._told = self._told and self._failed
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name there
+        del record
+        self._failed = True
+        self._lost()
+        if not self._told:
+            self._told = True
+            _log.error("audit_file_unusable", file=self.baseFilename, error=str(sys.exception()))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

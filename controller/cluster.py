@@ -1,0 +1,295 @@
+"""The way to a Kubernetes cluster: requests, watches, and its refusals as errors of ours.
+
+The client's transport is used with plain values and not its models: validating each event of a
+watch in full is work for nothing. Callers decode what they look at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import aiohttp
+import anyio
+import msgspec
+import structlog
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from controller.config import Kubernetes
+from controller.errors import EngineUnavailable
+
+_T = TypeVar("_T")
+_Client = Any  # ApiClient, which is typed in part only
+
+_RELIST_SECONDS = 30.0  # a watch may stall without a word
+_RETRY_SECONDS = 0.5
+_RETRY_MOST_SECONDS = 8.0
+_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+_log = structlog.get_logger("cluster")
+
+
+class MissingError(EngineUnavailable):
+    """The cluster knows no such object, or no such kind."""
+
+
+class ConflictError(EngineUnavailable):
+    """The cluster has an object of that name, or another version than the one meant."""
+
+
+class GoneError(EngineUnavailable):
+    """A version of the past that the cluster does not remember (410)."""
+
+
+class ForbiddenError(EngineUnavailable):
+    """The hub's Role lacks a right."""
+
+
+class Api:
+    """One connection to the cluster, made at the first request."""
+
+    def __init__(self, settings: Kubernetes) -> None:
+        """Nothing is asked of the cluster yet."""
+        self._settings = settings
+        self._client: _Client = None
+        self._connecting = anyio.Lock()
+
+    def own_namespace(self) -> str:
+        """Return where the hub's own objects are. Raises EngineUnavailable if nothing says so."""
+        if self._settings.hub_namespace:
+            return self._settings.hub_namespace
+        try:
+            return _NAMESPACE.read_text().strip()
+        except OSError as error:
+            raise EngineUnavailable(
+                "The controller does not run in the cluster. Set kubernetes.hub_namespace."
+            ) from error
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> bytes:
+        """Return the whole answer. Raises EngineUnavailable or one of its kinds above."""
+        total = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
+        with _mapped():
+            response = await self._call(method, path, query=query or {}, body=body, patience=total)
+            data = bytes(await response.read())
+        _raise_for(int(response.status), data)
+        return data
+
+    async def lines(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of an answer that does not end by itself."""
+        # Whoever reads gives up on a silent one; only the way there is limited.
+        endless = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout_seconds)
+        with _mapped():
+            response = await self._call("GET", path, query=query, body=None, patience=endless)
+            raw = cast("aiohttp.ClientResponse", response.response)
+            try:
+                if raw.status >= 400:  # noqa: PLR2004 - the first status that is an error
+                    _raise_for(raw.status, await raw.read())
+                while line := await raw.content.readline():
+                    yield line
+            finally:
+                raw.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        body: object,
+        patience: aiohttp.ClientTimeout,
+    ) -> Any:  # noqa: ANN401 - RESTResponse is not typed
+        client = await self._connected()
+        made = await client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        method, url, headers, sent, _ = made
+        return await client.call_api(
+            method, url, header_params=headers, body=sent, _request_timeout=patience
+        )
+
+    async def _connected(self) -> _Client:
+        async with self._connecting:
+            if self._client is None:
+                configuration: Any = Configuration()
+                if self._settings.kubeconfig:
+                    await cast("Any", kube_config).load_kube_config(
+                        config_file=self._settings.kubeconfig,
+                        context=self._settings.context or None,
+                        client_configuration=configuration,
+                        persist_config=False,
+                    )
+                else:
+                    cast("Any", kube_config).load_incluster_config(configuration)
+                self._client = cast("Any", ApiClient)(configuration)
+                self._client.user_agent = "slicerhub"
+            return self._client
+
+    async def aclose(self) -> None:
+        """Close the connection; a later request makes a new one."""
+        async with self._connecting:
+            if self._client is not None:
+                await self._client.close()
+                self._client = None
+
+
+class Thing(msgspec.Struct, frozen=True, rename="camel"):
+    """Of any object's metadata, what tells it and its versions apart."""
+
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    metadata: Thing
+
+
+class _Change(msgspec.Struct, frozen=True):
+    """A line of a watch."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """How the cluster says no."""
+
+    message: str = ""
+    code: int = 0
+
+
+class Follower(Protocol):
+    """Whoever keeps objects as a watch tells of them."""
+
+    def replace(self, listed: bytes) -> None:
+        """Begin anew with all there are."""
+        ...
+
+    def change(self, changed: bytes, *, gone: bool) -> None:
+        """Take one that is new, changed or gone."""
+        ...
+
+    def lose(self) -> None:
+        """Nothing is known for sure until the next ``replace``."""
+        ...
+
+
+async def follow(
+    api: Api, path: Callable[[], str], selector: Mapping[str, str], follower: Follower
+) -> None:
+    """Keep ``follower`` as the cluster has it, for ever: list, watch from there, list again.
+
+    ``path`` may raise EngineUnavailable, as everything else here: then it is tried again.
+    """
+    delay = _RETRY_SECONDS
+    while True:
+        began = anyio.current_time()
+        try:
+            version = await _list(api, path(), selector, follower)
+            with anyio.move_on_after(_RELIST_SECONDS):
+                await _watch(api, path(), {**selector, "resourceVersion": version}, follower)
+        except GoneError:
+            # Too old a version: what has happened since is in the list.
+            _log.info("watch_expired", kind=path())
+        except EngineUnavailable as error:
+            _log.warning("watch_interrupted", error=str(error))
+            follower.lose()
+        if anyio.current_time() - began >= _RELIST_SECONDS:
+            delay = _RETRY_SECONDS
+            continue
+        await anyio.sleep(delay)
+        delay = min(delay * 2, _RETRY_MOST_SECONDS)
+
+
+async def _list(api: Api, path: str, selector: Mapping[str, str], follower: Follower) -> str:
+    found = await api.request("GET", path, query=selector)
+    follower.replace(found)
+    return decoded(found, _Listed).metadata.resource_version
+
+
+async def _watch(api: Api, path: str, query: Mapping[str, str], follower: Follower) -> None:
+    asked = {**query, "watch": "true", "allowWatchBookmarks": "true"}
+    async with contextlib.aclosing(api.lines(path, asked)) as lines:
+        async for line in lines:
+            change = decoded(line, _Change)
+            if change.type == "ERROR":
+                status = decoded(bytes(change.object), _Status)
+                raise _error_of(status.code, status.message)
+            if change.type != "BOOKMARK":  # news of a version only, which a list tells better
+                follower.change(bytes(change.object), gone=change.type == "DELETED")
+
+
+def decoded(data: bytes, what: type[_T]) -> _T:
+    """Read an answer. Raises EngineUnavailable if it is none of this kind."""
+    try:
+        return msgspec.json.decode(data, type=what)
+    except msgspec.DecodeError as error:
+        raise EngineUnavailable(f"The cluster's answer cannot be read: {error}.") from error
+
+
+_RIGHT = re.compile(r'User "([^"]*)" cannot (\S+) resource "([^"]+)" in API group "([^"]*)"')
+
+
+def _raise_for(status: int, data: bytes) -> None:
+    if status < 400:  # noqa: PLR2004 - the first status that is an error
+        return
+    try:
+        message = msgspec.json.decode(data, type=_Status).message
+    except msgspec.DecodeError:
+        message = data[:200].decode(errors="replace").strip()
+    raise _error_of(status, message)
+
+
+def _error_of(status: int, message: str) -> EngineUnavailable:
+    match status:
+        case 401:
+            return EngineUnavailable(
+                "The cluster does not know the hub. Check kubernetes.kubeconfig, or that the "
+                "controller has its service account."
+            )
+        case 403 if right := _RIGHT.search(message):
+            user, verb, resource, group = right.groups()
+            where = f"{resource}.{group}" if group else resource
+            return ForbiddenError(f"The hub may not {verb} {where}: give its Role to {user}.")
+        case 404:
+            return MissingError(f"The cluster says: {message}.")
+        case 409:
+            return ConflictError(message)
+        case 410:
+            return GoneError(message)
+        case _:
+            return EngineUnavailable(f"The cluster refuses ({status}): {message}.")
+
+
+@contextlib.contextmanager
+def _mapped() -> Generator[None, None, None]:
+    """Turn the client's errors into ours, here and nowhere else."""
+    try:
+        yield
+    except kube_config.ConfigException as error:
+        raise EngineUnavailable(
+            f"The cluster's address is not known ({error}). Set kubernetes.kubeconfig, or run the "
+            "controller in the cluster."
+        ) from error
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise EngineUnavailable(
+            f"The cluster does not answer ({error or type(error).__name__})."
+        ) from error

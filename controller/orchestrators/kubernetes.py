@@ -1,0 +1,767 @@
+"""Sessions on a Kubernetes cluster: a Pod, what it owns, and the claim on its owner's files.
+
+The Pod is the record and the first thing made; everything else carries an ownerReference to it,
+so that its deletion takes all of a session but the files. A Pod that is being deleted has a
+deletionTimestamp: that is the mark of a stop, and it survives the controller. Everything happens
+in one namespace, with the rights of a Role in it.
+
+The client's transport is used with plain values and not its models: Traefik's objects have none,
+the builders of ``manifests`` give plain values, and validating each event of a watch in full is
+work for nothing. Only what ``pods`` looks at is decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar, cast
+
+import aiohttp
+import anyio
+import msgspec
+import structlog
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from controller import labels
+from controller.config import Settings
+from controller.errors import (
+    EngineUnavailable,
+    ImageRefused,
+    QuotaReached,
+    SessionExists,
+    SessionStopping,
+)
+from controller.manifests import kubernetes as manifests
+from controller.model import Observed, Offer, Profile, Session, SessionId, Usage, UserId
+from controller.orchestrators import pods
+from controller.orchestrators.ingress import IngressRoute, read_offer
+from controller.orchestrators.pods import Event, Metadata, Pod, Thing
+
+_T = TypeVar("_T")
+_Client = Any  # ApiClient, which is typed in part only
+
+_RELIST_SECONDS = 30.0  # a watch may stall without a word
+_DEBOUNCE_SECONDS = 0.02  # one start makes several events
+_RETRY_SECONDS = 1.0
+_RETRY_MOST_SECONDS = 8.0
+_GONE_SECONDS = 0.1  # between two looks whether a Pod is gone
+_FORCED_SECONDS = 10.0  # after which even a forced deletion must have been done
+_METRICS_SECONDS = 10.0  # metrics-server measures each 15 s
+_NO_METRICS_SECONDS = 300.0  # between two looks whether there are metrics by now
+
+_KINDS = {  # kind -> where its objects are
+    "Pod": ("/api/v1", "pods"),
+    "Service": ("/api/v1", "services"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "Event": ("/api/v1", "events"),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
+    "Middleware": ("/apis/traefik.io/v1alpha1", "middlewares"),
+    "IngressRoute": ("/apis/traefik.io/v1alpha1", "ingressroutes"),
+    "PodMetrics": ("/apis/metrics.k8s.io/v1beta1", "pods"),
+}
+_CHILDREN = ("NetworkPolicy", "Service", "Middleware", "IngressRoute")
+
+# Of children only the metadata is sent: the rest is large and known.
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
+_log = structlog.get_logger("kubernetes")
+
+
+class _List(msgspec.Struct, Generic[_T], frozen=True):
+    metadata: Metadata
+    items: tuple[_T, ...] | None = None  # some servers say null for none
+
+
+class _Status(msgspec.Struct, frozen=True):
+    """How the engine says no."""
+
+    message: str = ""
+    code: int = 0
+
+
+class _Change(msgspec.Struct, frozen=True):
+    """A line of a watch."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class KubernetesOrchestrator:
+    """See Orchestrator."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nothing is asked of the engine before the first call. ``clock``: monotonic seconds."""
+        self._settings = settings
+        self._namespace = settings.kubernetes.namespace
+        self._api = _Api(settings)
+        self._clock = clock
+        self._measured: dict[str, Usage | None] = {}
+        self._measure_at = 0.0  # of the clock; not before that
+        self._measuring = anyio.Lock()
+        self._faults: set[str] = set()
+
+    async def ensure(self, session: Session) -> None:
+        """See Orchestrator. Raises QuotaReached, too, if the namespace's own quota is used up."""
+        profile = self._profile(session.profile)
+        await self._ensure_claims(session)
+        existing = await self._find(session)
+        try:
+            pod = existing or await self._make_pod(session, profile)
+            for body in manifests.children(session, profile, self._settings, uid=pod.uid):
+                await self._make_child(body, session)
+        except BaseException:
+            if existing is None:
+                with anyio.CancelScope(shield=True):
+                    await self._undo(session)
+            raise
+
+    async def _find(self, session: Session) -> Metadata | None:
+        name = manifests.pod_name(session, self._settings.instance)
+        found = await self._get("Pod", name)
+        if found is None:
+            return None
+        if found.deletion_timestamp is not None:
+            raise SessionStopping
+        theirs = (found.labels or {}).get(manifests.SESSION, "")
+        if theirs != session.id:
+            raise SessionExists(theirs)
+        return found
+
+    async def _make_pod(self, session: Session, profile: Profile) -> Metadata:
+        body = manifests.pod(session, profile, self._settings)
+        try:
+            return await self._post(body)
+        except _ConflictError:
+            found = await self._find(session)  # raises unless it is this very session
+            if found is None:
+                raise  # gone this moment
+            return found
+        except _NotAdmittedError as error:
+            raise _refusal(profile, error) from error
+
+    async def _make_child(self, body: manifests.Body, session: Session) -> None:
+        try:
+            await self._post(body)
+        except _ConflictError:
+            kind, name = str(body["kind"]), str(body["metadata"]["name"])
+            found = await self._get(kind, name)
+            if found and (found.labels or {}).get(manifests.SESSION) != session.id:
+                raise EngineUnavailable(
+                    f"There is a {kind} {name} already, which is not the hub's. The administrator "
+                    "must look at it."
+                ) from None
+
+    async def _undo(self, session: Session) -> None:
+        try:
+            found = await self._find(session)
+            if found is not None:
+                await self._delete(found, seconds=0)
+        except (SessionExists, SessionStopping):
+            return
+        except EngineUnavailable as error:
+            # Housekeeping finds the rest by its labels.
+            _log.warning("half_made_session_left", session=session.id, error=str(error))
+
+    async def _ensure_claims(self, session: Session) -> None:
+        body = manifests.claim(session.owner, self._settings)
+        await self._ensure_claim(body, labels.OWNER, session.owner)
+        for mount in session.volumes:
+            if mount.name not in self._settings.kubernetes.claims:
+                body = manifests.group_claim(mount.name, self._settings)
+                await self._ensure_claim(body, labels.VOLUME, mount.name)
+
+    async def _ensure_claim(self, body: manifests.Body, label: str, whose: str) -> None:
+        name = str(body["metadata"]["name"])
+        found = await self._get("PersistentVolumeClaim", name)
+        if found is None:
+            try:
+                found = await self._post(body)
+            except _ConflictError:
+                found = await self._get("PersistentVolumeClaim", name)
+            except _NotAdmittedError as error:
+                raise EngineUnavailable(f"No place for files is given: {error}") from error
+        # Its name holds a short hash only, its annotation all.
+        if found and (found.annotations or {}).get(manifests.key(label)) != whose:
+            raise EngineUnavailable(
+                f"The claim {name} is not annotated as {whose}'s. Nothing is mounted; the "
+                "administrator must look at it."
+            )
+
+    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+        """See Orchestrator. The node's kubelet fetches; the Pod's events tell of it."""
+        del tell
+        self._profile(profile_id)
+
+    async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
+        """See Orchestrator. Deletion is forced where the Pod's node does not answer."""
+        # The children go after the Pod (propagation in the background): so its NetworkPolicy
+        # holds as long as its program runs, and verify lets nobody through meanwhile.
+        for one in await self._pods(session_id):
+            # 0 would forget the Pod before its program ends, and two might write to the files.
+            seconds = max(1, int(grace.total_seconds()))
+            await self._delete(one.metadata, seconds=seconds)
+            if await self._gone(one.metadata, seconds + self._settings.kubernetes.force_seconds):
+                continue
+            _log.warning("deletion_forced", session=session_id, pod=one.metadata.name)
+            await self._delete(one.metadata, seconds=0)
+            if not await self._gone(one.metadata, _FORCED_SECONDS):
+                raise EngineUnavailable(
+                    f"The Pod {one.metadata.name} cannot be deleted. Something holds it, perhaps a "
+                    "finalizer; the administrator must look at it."
+                )
+        self._measured.pop(session_id, None)
+
+    async def _gone(self, pod: Metadata, seconds: float) -> bool:
+        with anyio.move_on_after(seconds):
+            while True:
+                found = await self._read_pod(pod.name)
+                if found is None or found.metadata.uid != pod.uid:
+                    return True
+                if pods.has_ended(found):
+                    # Nothing of it runs any more: what the node still clears away, which may take
+                    # it a minute, does not keep anybody from the name and the files.
+                    await self._delete(pod, seconds=0)
+                await anyio.sleep(_GONE_SECONDS)
+        return False
+
+    async def get(self, session_id: SessionId) -> Observed | None:
+        """See Orchestrator."""
+        return next(iter(await self._observe(session_id)), None)
+
+    async def list(self) -> Sequence[Observed]:
+        """See Orchestrator."""
+        return await self._observe(None)
+
+    async def _observe(self, session_id: SessionId | None) -> list[Observed]:
+        found = await self._pods(session_id)
+        children: set[tuple[str, str, str]] = set()
+        events: dict[str, Event] = {}
+        if found:
+            for kind in _CHILDREN:
+                things = await self._list(kind, Thing, session_id, accept=_METADATA_LIST)
+                children.update(child for one in things.items or () for child in _owned(kind, one))
+            happened = await self._list("Event", Event, None)
+            for event in happened.items or ():
+                _note(events, event)
+        return self._read(found, children, events)
+
+    def _read(
+        self,
+        found: Sequence[Pod],
+        children: set[tuple[str, str, str]],
+        events: Mapping[str, Event],
+    ) -> list[Observed]:
+        seen, faults = pods.observe(found, children, events, self._settings)
+        for fault in set(faults) - self._faults:
+            _log.warning("annotations_unreadable", fault=fault)
+        self._faults = set(faults)
+        return seen
+
+    async def watch(self) -> AsyncIterator[Sequence[Observed]]:
+        """See Orchestrator."""
+        send, receive = anyio.create_memory_object_stream[None](1)
+
+        def ring() -> None:
+            # A full stream means that the bell has rung already; a closed one, that nobody listens.
+            with contextlib.suppress(
+                anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError
+            ):
+                send.send_nowait(None)
+
+        followed = _Followed()
+        async with anyio.create_task_group() as group, send, receive:
+            for follower in followed.followers:
+                group.start_soon(self._follow, follower, ring)
+            before: Sequence[Observed] | None = None
+            try:
+                while True:
+                    with anyio.move_on_after(_RELIST_SECONDS) as quiet:
+                        await receive.receive()
+                        await anyio.sleep(_DEBOUNCE_SECONDS)
+                    if not followed.known:
+                        continue  # what is out of date would bring back what was removed meanwhile
+                    snapshot = self._read(*followed.facts())
+                    # Half of what happens to a Pod changes nothing that is looked at.
+                    if snapshot != before or quiet.cancelled_caught:
+                        before = snapshot
+                        yield snapshot
+            finally:
+                group.cancel_scope.cancel()
+
+    async def _follow(self, follower: _Follower[Any], ring: Callable[[], None]) -> None:
+        """Keep ``follower`` as the engine has it: list, watch from there, list again."""
+        delay = _RETRY_SECONDS
+        while True:
+            began = anyio.current_time()
+            try:
+                version = await self._relist(follower)
+                ring()
+                with anyio.move_on_after(_RELIST_SECONDS):
+                    await self._watch(follower, version, ring)
+            except _GoneError:
+                # Too old a version: what has happened since is in the list.
+                _log.info("watch_expired", kind=follower.kind)
+            except EngineUnavailable as error:
+                _log.warning("watch_interrupted", kind=follower.kind, error=str(error))
+            lasted = anyio.current_time() - began
+            if lasted >= _RELIST_SECONDS:
+                delay = _RETRY_SECONDS
+                continue
+            await anyio.sleep(delay)
+            # Where no watch comes to stand, lists alone must do, and must not become a burden.
+            delay = _RETRY_SECONDS if lasted > _RETRY_MOST_SECONDS else delay * 2
+            delay = min(delay, _RETRY_MOST_SECONDS)
+
+    async def _relist(self, follower: _Follower[Any]) -> str:
+        """Replace what ``follower`` has, and return the version to watch from."""
+        try:
+            found = await self._list(
+                follower.kind, follower.type, None, accept=follower.accept_list
+            )
+        except EngineUnavailable:
+            follower.known = False
+            raise
+        follower.replace(found.items or ())
+        return found.metadata.resource_version
+
+    async def _watch(
+        self, follower: _Follower[Any], version: str, ring: Callable[[], None]
+    ) -> None:
+        query = self._query(follower.kind, None) | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+        }
+        lines = self._api.lines(self._path(follower.kind), query, accept=follower.accept)
+        async with contextlib.aclosing(lines):
+            async for line in lines:
+                change = _decoded(line, _Change)
+                if change.type == "ERROR":
+                    status = _decoded(bytes(change.object), _Status)
+                    raise _error_of(status.code, status.message)
+                if change.type == "BOOKMARK":  # news of a version only, which a list tells better
+                    continue
+                thing = _decoded(bytes(change.object), follower.type)
+                follower.change(thing, gone=change.type == "DELETED")
+                ring()
+
+    async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
+        """See Orchestrator."""
+        for one in await self._pods(session_id):
+            path = f"{self._path('Pod', one.metadata.name)}/log"
+            query = {"container": manifests.CONTAINER, "tailLines": str(tail)}
+            try:
+                text = await self._api.request("GET", path, query=query)
+            except (_MissingError, _NotAdmittedError):
+                continue  # gone, or not started yet: that is a fault of the request to the engine
+            for line in text.decode(errors="replace").splitlines():
+                yield line
+
+    async def usage(self, session_id: SessionId) -> Usage | None:
+        """See Orchestrator. None, too, in a cluster without metrics.k8s.io."""
+        async with self._measuring:
+            if self._clock() >= self._measure_at:
+                await self._measure()
+        return self._measured.get(session_id)
+
+    async def _measure(self) -> None:
+        """Ask for all sessions at once: housekeeping asks for one after the other."""
+        self._measured = {}
+        try:
+            found = await self._list("PodMetrics", _Measured, None)
+        except (_MissingError, _ForbiddenError, _BrokenError) as error:
+            self._measure_at = self._clock() + _NO_METRICS_SECONDS
+            _log.info("no_metrics", why=str(error))
+            return
+        self._measure_at = self._clock() + _METRICS_SECONDS
+        for one in found.items or ():
+            session_id = (one.metadata.labels or {}).get(manifests.SESSION, "")
+            try:
+                self._measured[session_id] = pods.usage_of(one.containers)
+            except ValueError as error:
+                _log.warning("metrics_unreadable", session=session_id, fault=str(error))
+
+    async def apps(self) -> Sequence[Offer]:
+        """See Orchestrator: IngressRoutes of kubernetes.apps_namespace with the hub's label."""
+        namespace = self._settings.kubernetes.apps_namespace
+        if not namespace:
+            return []
+        query = {"labelSelector": f"{manifests.INSTANCE}={self._settings.instance}"}
+        path = self._path("IngressRoute", namespace=namespace)
+        found = _decoded(await self._api.request("GET", path, query=query), _List[IngressRoute])
+        offers = [read_offer(one, namespace) for one in found.items or ()]
+        return [one for one in offers if one is not None]
+
+    async def check(self, profile_id: str) -> None:
+        """See Orchestrator: the cluster is asked whether it would admit such a Pod.
+
+        Labels for Traefik in an image do nothing here: Traefik reads objects of the cluster, and
+        what an image is labelled with never becomes one. Whether a node has what the profile
+        wants (the image, a card) the hub may not see; the session's progress tells.
+        """
+        profile = self._profile(profile_id)
+        session = Session(
+            id=SessionId("a" * 26),
+            owner=UserId("check"),
+            profile=profile.id,
+            name="check",
+            created_at=datetime.fromisoformat("2000-01-01T00:00:00Z"),
+        )
+        body = manifests.pod(session, profile, self._settings)
+        try:
+            await self._api.request("POST", self._path("Pod"), query={"dryRun": "All"}, body=body)
+        except _NotAdmittedError as error:
+            if "dry run" in str(error):
+                # A webhook of the site's cannot be asked; then only a start tells.
+                _log.info("profile_not_tried", profile=profile.id, why=str(error))
+                return
+            raise _refusal(profile, error) from error
+
+    async def ping(self) -> None:
+        """See Orchestrator. Needs the rights to list, and Traefik's kinds in the cluster."""
+        await self._api.request("GET", self._path("Pod"), query={"limit": "1"})
+        try:
+            await self._api.request("GET", self._path("IngressRoute"), query={"limit": "1"})
+        except _MissingError as error:
+            raise EngineUnavailable(
+                "The cluster does not know Traefik's kinds (traefik.io/v1alpha1). Install "
+                "Traefik's CustomResourceDefinitions."
+            ) from error
+
+    async def aclose(self) -> None:
+        """See Orchestrator."""
+        await self._api.aclose()
+
+    def _profile(self, profile_id: str) -> Profile:
+        profile = self._settings.profile(profile_id)
+        if profile is None:
+            raise ImageRefused(f"There is no profile {profile_id} any more.")
+        return profile
+
+    def _path(self, kind: str, name: str = "", *, namespace: str = "") -> str:
+        group, plural = _KINDS[kind]
+        path = f"{group}/namespaces/{namespace or self._namespace}/{plural}"
+        return f"{path}/{name}" if name else path
+
+    def _query(self, kind: str, session_id: SessionId | None) -> dict[str, str]:
+        """Select what is this instance's; events carry no labels and are told by their Pods."""
+        if kind == "Event":
+            return {"fieldSelector": "involvedObject.kind=Pod"}
+        selector = f"{manifests.INSTANCE}={self._settings.instance},{manifests.SESSION}"
+        return {"labelSelector": f"{selector}={session_id}" if session_id else selector}
+
+    async def _pods(self, session_id: SessionId | None) -> Sequence[Pod]:
+        return (await self._list("Pod", Pod, session_id)).items or ()
+
+    async def _list(
+        self,
+        kind: str,
+        what: type[_T],
+        session_id: SessionId | None,
+        *,
+        accept: str = "application/json",
+    ) -> _List[_T]:
+        query = self._query(kind, session_id)
+        found = await self._api.request("GET", self._path(kind), query=query, accept=accept)
+        return _decoded(found, _List[what])
+
+    async def _read_pod(self, name: str) -> Pod | None:
+        try:
+            return _decoded(await self._api.request("GET", self._path("Pod", name)), Pod)
+        except _MissingError:
+            return None
+
+    async def _get(self, kind: str, name: str) -> Metadata | None:
+        try:
+            found = await self._api.request("GET", self._path(kind, name), accept=_METADATA)
+        except _MissingError:
+            return None
+        return _decoded(found, Thing).metadata
+
+    async def _post(self, body: manifests.Body) -> Metadata:
+        made = await self._api.request("POST", self._path(str(body["kind"])), body=body)
+        return _decoded(made, Thing).metadata
+
+    async def _delete(self, pod: Metadata, *, seconds: int) -> None:
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": seconds,
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": pod.uid},  # the name may be another session's by now
+        }
+        with contextlib.suppress(_MissingError, _ConflictError):
+            await self._api.request("DELETE", self._path("Pod", pod.name), body=body)
+
+
+class _Measured(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    containers: tuple[pods.ContainerMetrics, ...] = ()
+
+
+class _Follower(Generic[_T]):
+    """Objects of one kind by name, as far as a watch has told."""
+
+    def __init__(self, kind: str, what: type[_T], *, metadata_only: bool = False) -> None:
+        self.kind = kind
+        self.type = what
+        self.accept = _METADATA if metadata_only else "application/json"
+        self.accept_list = _METADATA_LIST if metadata_only else "application/json"
+        self.known = False  # the last list was had
+        self.items: dict[str, _T] = {}
+
+    def replace(self, items: Sequence[_T]) -> None:
+        self.items = {}
+        for one in items:
+            self.change(one, gone=False)
+        self.known = True
+
+    def change(self, thing: _T, *, gone: bool) -> None:
+        name = cast("Thing", thing).metadata.name
+        if gone:
+            self.items.pop(name, None)
+        else:
+            self.items[name] = thing
+
+
+class _EventFollower(_Follower[Event]):
+    """The newest event of each Pod, by the Pod's uid; what is over goes with the next list."""
+
+    def __init__(self) -> None:
+        super().__init__("Event", Event)
+
+    def change(self, thing: Event, *, gone: bool) -> None:
+        if not gone:
+            _note(self.items, thing)
+
+
+class _Followed:
+    """All that a watch follows."""
+
+    def __init__(self) -> None:
+        self._pods = _Follower("Pod", Pod)
+        self._children = [_Follower(kind, Thing, metadata_only=True) for kind in _CHILDREN]
+        self._events = _EventFollower()
+
+    @property
+    def followers(self) -> list[_Follower[Any]]:
+        return [self._pods, *self._children, self._events]
+
+    @property
+    def known(self) -> bool:
+        return all(one.known for one in self.followers)
+
+    def facts(self) -> tuple[list[Pod], set[tuple[str, str, str]], dict[str, Event]]:
+        children = {
+            child
+            for kind in self._children
+            for one in kind.items.values()
+            for child in _owned(kind.kind, one)
+        }
+        found = sorted(self._pods.items.values(), key=lambda one: one.metadata.name)
+        return found, children, self._events.items
+
+
+def _owned(kind: str, thing: Thing) -> list[tuple[str, str, str]]:
+    return [
+        (kind, thing.metadata.name, owner.uid) for owner in thing.metadata.owner_references or ()
+    ]
+
+
+def _note(events: dict[str, Event], event: Event) -> None:
+    uid = event.involved_object.uid
+    if pods.newer(event, events.get(uid)):
+        events[uid] = event
+
+
+class _Api:
+    """The client's transport with the errors of this module."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings.kubernetes
+        self._client: _Client = None
+        self._connecting = anyio.Lock()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        accept: str = "application/json",
+    ) -> bytes:
+        """Return the whole answer. Raises EngineUnavailable or one of its kinds below."""
+        total = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
+        with _mapped():
+            response = await self._call(
+                method, path, query=query or {}, body=body, accept=accept, patience=total
+            )
+            data = bytes(await response.read())
+        _raise_for(int(response.status), data)
+        return data
+
+    async def lines(
+        self, path: str, query: Mapping[str, str], *, accept: str
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield the lines of an answer that does not end by itself."""
+        patience = self._settings.timeout_seconds
+        # Whoever reads gives up on a silent one; only the way there is limited.
+        endless = aiohttp.ClientTimeout(total=None, sock_connect=patience)
+        with _mapped():
+            response = await self._call(
+                "GET", path, query=query, body=None, accept=accept, patience=endless
+            )
+            raw = cast("aiohttp.ClientResponse", response.response)
+            try:
+                if raw.status >= 400:  # noqa: PLR2004 - the first status that is an error
+                    _raise_for(raw.status, await raw.read())
+                while line := await raw.content.readline():
+                    yield line
+            finally:
+                raw.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        body: object,
+        accept: str,
+        patience: aiohttp.ClientTimeout,
+    ) -> Any:  # noqa: ANN401 - RESTResponse is not typed
+        client = await self._connected()
+        made = await client.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": accept},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        method, url, headers, sent, _ = made
+        return await client.call_api(
+            method, url, header_params=headers, body=sent, _request_timeout=patience
+        )
+
+    async def _connected(self) -> _Client:
+        async with self._connecting:
+            if self._client is None:
+                configuration: Any = Configuration()
+                if self._settings.kubeconfig:
+                    await cast("Any", kube_config).load_kube_config(
+                        config_file=self._settings.kubeconfig,
+                        context=self._settings.context or None,
+                        client_configuration=configuration,
+                        persist_config=False,
+                    )
+                else:
+                    cast("Any", kube_config).load_incluster_config(configuration)
+                self._client = cast("Any", ApiClient)(configuration)
+                self._client.user_agent = "slicerhub"
+            return self._client
+
+    async def aclose(self) -> None:
+        async with self._connecting:
+            if self._client is not None:
+                await self._client.close()
+                self._client = None
+
+
+class _MissingError(EngineUnavailable):
+    """The engine knows no such object, or no such kind."""
+
+
+class _ConflictError(EngineUnavailable):
+    """The engine has an object of that name, or another than the one meant."""
+
+
+class _GoneError(EngineUnavailable):
+    """A version of the past that the engine does not remember (410)."""
+
+
+class _ForbiddenError(EngineUnavailable):
+    """The hub's Role lacks a right."""
+
+
+class _BrokenError(EngineUnavailable):
+    """The engine, or the part of it that was asked, has a fault of its own (5xx)."""
+
+
+class _NotAdmittedError(EngineUnavailable):
+    """The engine, or a rule of the site's, does not take an object as it is."""
+
+
+_RIGHT = re.compile(r'User "([^"]*)" cannot (\S+) resource "([^"]+)" in API group "([^"]*)"')
+
+
+def _raise_for(status: int, data: bytes) -> None:
+    if status < 400:  # noqa: PLR2004 - the first status that is an error
+        return
+    try:
+        message = msgspec.json.decode(data, type=_Status).message
+    except msgspec.DecodeError:
+        message = data[:200].decode(errors="replace").strip()
+    raise _error_of(status, message)
+
+
+def _error_of(status: int, message: str) -> EngineUnavailable:
+    """Return the engine's refusal as one of ours."""
+    match status:
+        case 401:
+            return EngineUnavailable(
+                "The cluster does not know the hub. Check kubernetes.kubeconfig, or that the "
+                "controller has its service account."
+            )
+        case 403 if right := _RIGHT.search(message):
+            user, verb, resource, group = right.groups()
+            where = f"{resource}.{group}" if group else resource
+            return _ForbiddenError(f"The hub may not {verb} {where}: give its Role to {user}.")
+        case 400 | 403 | 413 | 422:
+            return _NotAdmittedError(message)
+        case 404:
+            return _MissingError(f"The cluster says: {message}.")
+        case 409:
+            return _ConflictError(message)
+        case 410:
+            return _GoneError(message)
+        case _:
+            return _BrokenError(f"The cluster has a fault of its own ({status}): {message}.")
+
+
+def _refusal(profile: Profile, error: _NotAdmittedError) -> ImageRefused | QuotaReached:
+    if "exceeded quota" in str(error):
+        _log.warning("quota_of_namespace", profile=profile.id, why=str(error))
+        return QuotaReached("All places are taken. Try again later.")
+    return ImageRefused(f"The cluster does not admit the profile {profile.id}: {error}")
+
+
+def _decoded(data: bytes, what: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(data, type=what)
+    except msgspec.DecodeError as error:
+        raise EngineUnavailable(f"The cluster's answer cannot be read: {error}.") from error
+
+
+@contextlib.contextmanager
+def _mapped() -> Generator[None, None, None]:
+    """Turn the client's errors into ours, here and nowhere else."""
+    try:
+        yield
+    except kube_config.ConfigException as error:
+        raise EngineUnavailable(
+            f"The cluster's address is not known ({error}). Set kubernetes.kubeconfig, or run the "
+            "controller in the cluster."
+        ) from error
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise EngineUnavailable(
+            f"The cluster does not answer ({error or type(error).__name__}). Running sessions go "
+            "on; starting and stopping must wait."
+        ) from error

@@ -1,0 +1,135 @@
+"""The cluster that tests/kubernetes/cluster starts, or the one that somebody names.
+
+By hand: ``eval "$(tests/kubernetes/cluster env)"``, then pytest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import anyio
+import msgspec
+import pytest
+from kubernetes.aio import client, config
+
+from tests.kubernetes.lab import Lab, build, forget
+
+DEADLINE = 120.0  # seconds; the machine may be busy with other things
+
+Api = client.ApiClient
+# The client's calls, which take plain dicts as well as its models, and say only the latter.
+Core = Any
+Custom = Any
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """What tests need to know of a cluster."""
+
+    kubeconfig: Path
+    traefik_url: str  # of the entry point `web`, as this machine reaches it
+    storage_class: str
+
+
+_VARIABLES = {
+    "kubeconfig": "KUBECONFIG",
+    "traefik_url": "SLICERHUB_TEST_TRAEFIK_URL",
+    "storage_class": "SLICERHUB_TEST_STORAGE_CLASS",
+}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """Give a cluster that answers.
+
+    Without one the test is skipped, or fails where all parts must be there
+    (SLICERHUB_TEST_STRICT).
+    """
+    values = {field: os.environ.get(name, "") for field, name in _VARIABLES.items()}
+    missing = [_VARIABLES[field] for field, value in values.items() if not value]
+    fault = f"{', '.join(missing)} not set" if missing else ""
+    if not fault:
+        try:
+            asyncio.run(_ask(values["kubeconfig"]))
+        except Exception as error:  # noqa: BLE001, whatever it is, it is told
+            fault = f"it does not answer: {error}"
+    if fault:
+        sentence = f"no cluster: {fault}; start one with tests/kubernetes/cluster up"
+        if os.environ.get("SLICERHUB_TEST_STRICT"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return Cluster(
+        kubeconfig=Path(values["kubeconfig"]),
+        traefik_url=values["traefik_url"],
+        storage_class=values["storage_class"],
+    )
+
+
+async def _connect(kubeconfig: str) -> Api:
+    return await cast("Any", config).new_client_from_config(config_file=kubeconfig)
+
+
+async def _ask(kubeconfig: str) -> None:
+    async with await _connect(kubeconfig) as api:
+        await client.VersionApi(api).get_code(_request_timeout=20)
+
+
+@pytest.fixture
+async def api(cluster: Cluster, anyio_backend: str) -> AsyncIterator[Api]:
+    """Give a client that may do everything."""
+    assert anyio_backend == "asyncio"
+    async with await _connect(str(cluster.kubeconfig)) as made:
+        yield made
+
+
+async def until(read: Callable[[], Awaitable[Any]], good: Callable[[Any], bool]) -> Any:  # noqa: ANN401
+    """Read again until it is good, and return that; the last value is told if it never is."""
+    value: Any = None
+    try:
+        with anyio.fail_after(DEADLINE):
+            while True:
+                value = await read()
+                if good(value):
+                    return value
+                await anyio.sleep(0.1)
+    except TimeoutError:
+        pytest.fail(f"still {value!r} after {DEADLINE} s")
+
+
+@pytest.fixture
+async def namespace(api: Api) -> AsyncIterator[str]:
+    """Give an empty namespace in which pods can be made; everything in it goes with it."""
+    core: Core = client.CoreV1Api(api)
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    await core.create_namespace({"metadata": {"name": name}})
+    try:
+        # Up to 1.23 no pod can be made before its account has a token.
+        await until(
+            lambda: core.list_namespaced_service_account(name),
+            lambda found: bool(found.items and found.items[0].secrets),
+        )
+        yield name
+    finally:
+        await core.delete_namespace(name)
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster) -> Iterator[str]:
+    """Give the name of images that the cluster's node has, before the colon."""
+    del cluster  # without one there is nothing to build for
+    name = f"kt-{uuid.uuid4().hex[:10]}"
+    build(name)
+    yield name
+    forget(name)
+
+
+@pytest.fixture
+async def lab(cluster: Cluster, images: str, namespace: str) -> AsyncIterator[Lab]:
+    """Give an instance of the hub in a namespace of its own."""
+    made = Lab(cluster.kubeconfig, cluster.storage_class, namespace, images, "kt")
+    yield made
+    await made.close()

@@ -1,0 +1,161 @@
+"""One instance of the hub on a real cluster: its settings, and a look at what it makes there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from controller.config import SLICER, Kubernetes, Settings
+from controller.manifests import kubernetes as manifests
+from controller.model import Session
+from controller.orchestrators.kubernetes import (
+    KubernetesOrchestrator,
+    _Api,  # pyright: ignore[reportPrivateUsage] - to look at what the orchestrator made
+    _MissingError,  # pyright: ignore[reportPrivateUsage]
+)
+from tests.engine import BASE, HOME, IMAGES, WORK
+from tests.samples import settings
+
+PYTHON = "python:3.11-slim-bookworm"
+TELL = (
+    "id -u; grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status | tr -d '\t' | sort; "
+    "touch /x 2>&1; touch /tmp/x /home/slicer/x && echo writable; "
+    "df -k /dev/shm | tail -n 1 | tr -s ' ' | cut -d ' ' -f 2; "
+    "ls /var/run/secrets 2>&1; env | grep -c SERVICE_HOST; "
+)
+NOTE = "cat $HOME/note 2>&1; echo mine >> $HOME/note; ls /groups 2>&1; "
+# Lets through who says "yes", as the controller's verify would.
+VERIFY = """
+import http.server
+
+class Verify(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.headers.get("Authorization") == "Bearer yes" else 401)
+        self.end_headers()
+
+http.server.ThreadingHTTPServer(("", 8001), Verify).serve_forever()
+"""
+
+
+def dockerfile(base: str, *command: str, before: str = "") -> str:
+    """Return how an image is made that runs this."""
+    return f"FROM {base}\n{before}CMD {json.dumps(command)}\n"
+
+
+ALL = IMAGES | {
+    "telling": dockerfile(BASE, "sh", "-c", TELL + WORK, before=HOME),
+    "noting": dockerfile(BASE, "sh", "-c", NOTE + WORK, before=HOME),
+    "hungry": dockerfile(PYTHON, "python", "-c", "print(len(b'x' * 10**9))"),
+    "web": dockerfile(PYTHON, "python", "-m", "http.server", "8080", before="WORKDIR /usr\n"),
+    "verify": dockerfile(PYTHON, "python", "-c", VERIFY),
+}
+
+
+class Lab:
+    """One instance of the hub in a namespace of its own."""
+
+    def __init__(
+        self, kubeconfig: Path, storage_class: str, namespace: str, images: str, instance: str
+    ) -> None:
+        """``images``: what stands before the colon of the images' names."""
+        small = replace(SLICER, cpus=0.5, memory_mib=64, shm_mib=16, cpus_reserved=0.01)
+        profiles = [
+            replace(small, id=name, image=f"{images}:{name}", default=name == "good")
+            for name in ALL
+        ]
+        good = profiles[0]
+        profiles += [
+            replace(good, id="missing", default=False, image=f"{images}:none"),
+            replace(good, id="card", default=False, gpus=1),
+            replace(good, id="elsewhere", default=False, node_selector={"no": "such-node"}),
+            replace(good, id="unknown-class", default=False, priority_class="no-such-class"),
+        ]
+        self.settings: Settings = replace(
+            settings(instance=instance),
+            profiles=tuple(profiles),
+            kubernetes=Kubernetes(
+                namespace=namespace,
+                kubeconfig=str(kubeconfig),
+                storage_class=storage_class,
+                storage_size="10Mi",
+                timeout_seconds=60,
+            ),
+        )
+        self.namespace = namespace
+        self._api = _Api(self.settings)
+        self._made: list[KubernetesOrchestrator] = []
+
+    def orchestrator(self, configured: Settings | None = None) -> KubernetesOrchestrator:
+        """Return an orchestrator, as another controller of the same hub would have it."""
+        made = KubernetesOrchestrator(configured or self.settings)
+        self._made.append(made)
+        return made
+
+    async def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+        """Return what the cluster says, with all rights; None if there is no such thing."""
+        try:
+            return json.loads(await self._api.request(method, path, body=body))
+        except _MissingError:
+            return None
+
+    async def address(self) -> tuple[str, str]:
+        """Return where the API server is, and the file of the authority that vouches for it."""
+        configuration = (await self._api._connected()).configuration  # pyright: ignore[reportPrivateUsage]
+        return str(configuration.host), str(configuration.ssl_ca_cert)
+
+    def path(self, plural: str, name: str = "") -> str:
+        """Return where a kind of object is in the lab's namespace."""
+        groups: Mapping[str, str] = {
+            "networkpolicies": "/apis/networking.k8s.io/v1",
+            "middlewares": "/apis/traefik.io/v1alpha1",
+            "ingressroutes": "/apis/traefik.io/v1alpha1",
+        }
+        path = f"{groups.get(plural, '/api/v1')}/namespaces/{self.namespace}/{plural}"
+        return f"{path}/{name}" if name else path
+
+    def pod_path(self, session: Session) -> str:
+        """Return where a session's Pod is."""
+        return self.path("pods", manifests.pod_name(session, self.settings.instance))
+
+    async def objects(self, plural: str) -> list[Any]:
+        """Return all objects of a kind in the lab's namespace."""
+        return (await self.ask("GET", self.path(plural)))["items"]
+
+    async def left(self) -> list[str]:
+        """Return the names of all that sessions are made of, claims excepted."""
+        kinds = ("pods", "services", "networkpolicies", "middlewares", "ingressroutes")
+        return [
+            f"{plural}/{one['metadata']['name']}"
+            for plural in kinds
+            for one in await self.objects(plural)
+        ]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for one in self._made:
+            await one.aclose()
+        await self._api.aclose()
+
+
+def build(images: str) -> None:
+    """Build the images. Nothing is fetched."""
+    for name, dockerfile in ALL.items():
+        subprocess.run(
+            ["docker", "build", "--quiet", "--tag", f"{images}:{name}", "-"],
+            input=dockerfile.encode(),
+            check=True,
+            capture_output=True,
+        )
+
+
+def forget(images: str) -> None:
+    """Remove the images, as far as nothing uses them any more."""
+    for name in ALL:
+        subprocess.run(
+            ["docker", "rmi", "--force", f"{images}:{name}"], check=False, capture_output=True
+        )

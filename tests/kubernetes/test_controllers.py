@@ -1,0 +1,487 @@
+"""Two controllers of one hub: what people get from either, and which of them keeps house."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+from anyio.abc import Process
+from msgspec.structs import replace
+
+from controller import config
+from controller.config import Kubernetes, Settings
+from controller.election import Election
+from controller.errors import ConfigError, StoreUnavailable
+from controller.lease import LeaseElection
+from controller.model import Person, Role, SessionId, UserId
+from controller.orchestrators.memory import MemoryOrchestrator
+from controller.store import Memo, Share
+from controller.store_kubernetes import KubernetesStore
+from tests.hub import HTML, Browser, Clock, World, eventually, running
+from tests.kubernetes.conftest import DEADLINE, Api, Cluster, Core
+from tests.kubernetes.faults import Fault, Proxy, proxy
+from tests.samples import session_id, settings
+
+from kubernetes.aio import client  # isort: skip
+
+pytestmark = pytest.mark.anyio
+
+AGREED = 2.0  # seconds within which controllers agree
+ALICE, BOB = UserId("alice"), UserId("bob")
+WAY = {"Accept": HTML, "Sec-Fetch-Mode": "navigate"}
+
+ELECTOR = """
+import sys, time, anyio, msgspec
+from controller.config import Settings
+from controller.lease import LeaseElection
+
+async def main():
+    settings = msgspec.json.decode(sys.argv[1], type=Settings)
+    election = LeaseElection(settings, identity="other", clock=time.monotonic, wall=time.time)
+    async with anyio.create_task_group() as group:
+        group.start_soon(election.run)
+        while not election.leading:
+            await anyio.sleep(0.05)
+        print("leading", flush=True)
+
+anyio.run(main)
+"""
+
+
+class Fixed:
+    """An election whose outcome the test decides."""
+
+    def __init__(self, *, leading: bool) -> None:
+        """Lead or do not."""
+        self.leading = leading
+
+    async def run(self) -> None:
+        """See Election."""
+
+
+@pytest.fixture
+def configured(cluster: Cluster, namespace: str) -> Settings:
+    """Give the settings of a hub whose own objects are in an empty namespace."""
+    return replace(
+        settings(instance="kt"),
+        kubernetes=Kubernetes(
+            namespace=namespace,
+            hub_namespace=namespace,
+            kubeconfig=str(cluster.kubeconfig),
+            timeout_seconds=60,
+        ),
+    )
+
+
+class Pair:
+    """Two controllers over one engine, one cluster and one clock; the first keeps house."""
+
+    def __init__(self, configured: Settings) -> None:
+        """Make what they share."""
+        self.settings = configured
+        self.clock = Clock()
+        self.orchestrator = MemoryOrchestrator(configured)
+        self.elections = (Fixed(leading=True), Fixed(leading=False))
+        self.worlds: list[World] = []
+
+    @asynccontextmanager
+    async def running(self, *, second: Settings | None = None) -> AsyncGenerator[Pair, None]:
+        """Run both; ``second``: the settings of the second one."""
+        async with AsyncExitStack() as stack:
+            for number, election in enumerate(self.elections):
+                store = KubernetesStore(
+                    second if second and number else self.settings,
+                    identity=f"controller-{number}",
+                    wall=self.clock.wall,
+                )
+                stack.push_async_callback(store.aclose)
+                made = World(
+                    self.settings,
+                    clock=self.clock,
+                    orchestrator=self.orchestrator,
+                    store=store,
+                    ring=await store.key_ring(),
+                    election=election,
+                )
+                made.gateway.serves_all = True
+                self.worlds.append(await stack.enter_async_context(running(made)))
+            yield self
+
+
+@pytest.fixture
+async def pair(configured: Settings) -> AsyncGenerator[Pair, None]:
+    """Give two controllers that run."""
+    async with Pair(configured).running() as made:
+        yield made
+
+
+async def agreed(asked: World, made: SessionId, browser: Browser, status: int) -> None:
+    """Wait until a controller answers so for this browser."""
+    found = 0
+    began = time.monotonic()
+    try:
+        with anyio.fail_after(AGREED):
+            while found != status:
+                found = (await asked.verify(made, WAY | {"Cookie": browser.cookie})).status_code
+                await anyio.sleep(0.005)
+    except TimeoutError:
+        pytest.fail(f"still {found} after {AGREED} s")
+    print(f"agreed on {status} after {time.monotonic() - began:.3f} s")  # noqa: T201 - a number for people
+
+
+async def test_logged_in_at_both(pair: Pair) -> None:
+    """Who logs in at one controller is logged in at the other, and logged out at both."""
+    one, other = pair.worlds
+    made = await one.session("alice")
+    alice = await one.browser("alice")
+    await agreed(one, made, alice, 200)
+    await agreed(other, made, alice, 200)
+    await alice.act("/logout")
+    assert (await one.verify(made, WAY | {"Cookie": alice.cookie})).status_code == 302
+    await agreed(other, made, alice, 302)
+
+
+async def test_replayed_after_logout(pair: Pair) -> None:
+    """A cookie that was kept opens nothing at any controller once its log-in has ended."""
+    one, other = pair.worlds
+    made = await one.session("alice")
+    alice = await other.browser("alice")
+    kept = Browser(alice.client)
+    await agreed(one, made, alice, 200)
+    cookie = alice.cookie
+    await alice.act("/logout")
+    for world in (other, one):
+        with anyio.fail_after(AGREED):
+            while (await world.verify(made, WAY | {"Cookie": cookie})).status_code != 302:
+                await anyio.sleep(0.005)
+    del kept
+
+
+async def test_shared_and_taken_back(pair: Pair) -> None:
+    """Who is invited at one controller is let in by both, who is uninvited by none."""
+    one, other = pair.worlds
+    made = await one.session("alice")
+    bob = await other.browser("bob")
+    await agreed(other, made, bob, 403)
+    script = await one.script("alice")
+    share = f"/api/v1/sessions/{made}/shares/bob"
+    answer = await script.put(share, json={"role": "view"})
+    assert answer.status_code < 300, answer.text
+    await agreed(other, made, bob, 200)
+    await agreed(one, made, bob, 200)
+    elsewhere = await other.script("alice")
+    answer = await elsewhere.delete(share)
+    assert answer.status_code < 300, answer.text
+    assert (await other.verify(made, WAY | {"Cookie": bob.cookie})).status_code == 403
+    await agreed(one, made, bob, 403)
+
+
+async def test_failures_count_together(pair: Pair) -> None:
+    """Guesses at a password count wherever they are made: after the limit both refuse."""
+    one, other = pair.worlds
+    limit = pair.settings.login.attempts_per_user
+
+    async def guess(number: int) -> None:
+        browser = await pair.worlds[number % 2].browser()
+        assert (await browser.log_in("alice", "wrong")).status_code == 401
+
+    async with anyio.create_task_group() as group:
+        for number in range(limit):
+            group.start_soon(guess, number)
+    for world in (one, other):
+        answer = await (await world.browser()).log_in("alice", "alice")
+        assert answer.status_code == 429
+    assert (await (await other.browser(address="10.0.0.2")).log_in("alice", "alice")).is_redirect
+
+
+async def test_one_who_uses_the_other_controller(pair: Pair) -> None:
+    """A session that is used by way of one controller is not stopped by the other as idle."""
+    one, other = pair.worlds
+    made = await one.session("alice")
+    alice = await other.browser("alice")
+    await eventually(lambda: other.find(made) is not None)
+    await agreed(other, made, alice, 200)
+    for _ in range(4):
+        pair.clock.advance(pair.settings.idle_seconds * 0.6)
+        await agreed(other, made, alice, 200)
+        await other.sweep()
+        await eventually(lambda: one.store_follows())
+        await one.sweep()
+        assert one.find(made) is not None
+    pair.clock.advance(pair.settings.idle_seconds * 2)
+    await other.sweep()
+    assert other.find(made) is not None
+    await one.sweep()
+    await one.sweep()
+
+
+async def test_who_keeps_house(pair: Pair) -> None:
+    """Only the controller that leads stops what is idle; when the other leads, that one does."""
+    one, other = pair.worlds
+    made = await one.session("alice")
+    await eventually(lambda: other.find(made) is not None)
+    pair.elections[0].leading = False
+    for _ in range(3):
+        pair.clock.advance(pair.settings.idle_seconds)
+        for world in (one, other):
+            await world.app.housekeeping.look()
+            await world.sweep()
+    assert one.find(made) is not None
+    pair.elections[1].leading = True
+    for _ in range(3):
+        pair.clock.advance(pair.settings.warning_seconds)
+        await other.sweep()
+    await one.until(made, None)
+    await other.until(made, None)
+
+
+async def test_one_key_ring(configured: Settings) -> None:
+    """Controllers that start at once share one key ring, made by the first."""
+    stores = [
+        KubernetesStore(configured, identity=f"controller-{number}", wall=time.time)
+        for number in range(4)
+    ]
+    rings: list[object] = []
+
+    async def read(store: KubernetesStore) -> None:
+        rings.append(await store.key_ring())
+
+    async with anyio.create_task_group() as group:
+        for store in stores:
+            group.start_soon(read, store)
+    assert len(rings) == 4
+    assert all(ring == rings[0] for ring in rings)
+    for store in stores:
+        await store.aclose()
+
+
+async def test_keys_of_the_manifests(configured: Settings, api: Api, namespace: str) -> None:
+    """An empty Secret that the installation brought is filled and keeps what is written on it."""
+    core: Core = client.CoreV1Api(api)
+    meta = {"name": "kt-keys", "labels": {"site": "ours"}, "annotations": {"note": "keep"}}
+    await core.create_namespaced_secret(namespace, {"metadata": meta})
+    store = KubernetesStore(configured, identity="controller-0", wall=time.time)
+    ring = await store.key_ring()
+    found = await core.read_namespaced_secret("kt-keys", namespace)
+    assert found.metadata.labels == {"site": "ours"}
+    assert found.metadata.annotations["note"] == "keep"
+    assert await store.key_ring() == ring
+    weak = msgspec.json.encode({"keys": [{"kid": "a", "secret": "00"}]})
+    await core.patch_namespaced_secret("kt-keys", namespace, {"stringData": {"keys.json": weak.decode()}})
+    with pytest.raises(ConfigError, match="Secret kt-keys"):
+        await store.key_ring()
+    await store.aclose()
+
+
+async def test_foreign_objects(configured: Settings, api: Api, namespace: str) -> None:
+    """An object of that name that is not the hub's is neither believed nor written over."""
+    core: Core = client.CoreV1Api(api)
+    name = f"kt-grants-{session_id(1)}"
+    await core.create_namespaced_config_map(
+        namespace, {"metadata": {"name": name}, "data": {"body": "{}"}}
+    )
+    store = KubernetesStore(configured, identity="controller-0", wall=time.time)
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.add_share(Share(session_id(1), BOB, Role.VIEW, "Bob", created=1.0))
+    assert "not the hub's" in str(caught.value.__notes__)
+    found = await core.read_namespaced_config_map(name, namespace)
+    assert found.data == {"body": "{}"}
+    await store.aclose()
+
+
+async def test_instances(configured: Settings) -> None:
+    """Two hubs in one namespace know nothing of each other's people."""
+    ours = KubernetesStore(configured, identity="controller-0", wall=time.time)
+    theirs = KubernetesStore(replace(configured, instance="other"), identity="c", wall=time.time)
+    share = Share(session_id(1), BOB, Role.VIEW, "Bob", created=1.0)
+    await ours.add_share(share)
+    assert await theirs.shares() == []
+    await theirs.remove_person(BOB)
+    assert await ours.shares() == [share]
+    assert await ours.key_ring() != await theirs.key_ring()
+    for store in (ours, theirs):
+        await store.aclose()
+
+
+async def test_memos_of_others(configured: Settings) -> None:
+    """A controller hears how idle sessions are by the others, as long as those run."""
+    clock = Clock()
+    one, other = (
+        KubernetesStore(configured, identity=name, wall=clock.wall) for name in ("one", "other")
+    )
+    await one.put_memos({session_id(1): Memo(age=100.0, idle=50.0, served=True)})
+    clock.step(10)
+    await other.put_memos({session_id(1): Memo(age=90.0, idle=5.0, served=True)})
+    assert await one.others_memos() == {session_id(1): Memo(age=90.0, idle=5.0, served=True)}
+    assert await other.others_memos() == {session_id(1): Memo(age=100.0, idle=60.0, served=True)}
+    assert await one.memos() == {session_id(1): Memo(age=90.0, idle=5.0, served=True)}
+    clock.step(3700)
+    assert await one.others_memos() == {}
+    await one.put_memos({})
+    assert await one.memos() == {}
+    for store in (one, other):
+        await store.aclose()
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.EXPIRED, Fault.EXPIRED_IN_STREAM, Fault.STALL, Fault.RESET, Fault.RUBBISH, Fault.ENDS]
+)
+async def test_watch_faults(
+    configured: Settings, cluster: Cluster, tmp_path: Path, fault: Fault
+) -> None:
+    """Whatever happens to its watch, a controller soon knows what another wrote."""
+    share = Share(session_id(1), BOB, Role.VIEW, "Bob", created=1.0)
+    async with proxy(cluster.kubeconfig, tmp_path) as (between, path):
+        behind = replace(configured, kubernetes=replace(configured.kubernetes, kubeconfig=str(path)))
+        follower = KubernetesStore(behind, identity="follower", wall=time.time)
+        writer = KubernetesStore(configured, identity="writer", wall=time.time)
+        seen: list[list[Share]] = []
+
+        async def follow() -> None:
+            async for _ in follower.changes():
+                try:
+                    seen.append(await follower.shares())
+                except StoreUnavailable:
+                    continue  # it is told again
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(follow)
+            await eventually(lambda: seen == [[]])
+            between.spoil(fault)
+            await writer.add_share(share)
+            with anyio.fail_after(DEADLINE):
+                while seen[-1] != [share]:
+                    await anyio.sleep(0.05)
+            await writer.remove_share(share.session, BOB, bar=True)
+            with anyio.fail_after(DEADLINE):
+                while seen[-1]:
+                    await anyio.sleep(0.05)
+            group.cancel_scope.cancel()
+        await follower.aclose()
+        await writer.aclose()
+
+
+async def test_cluster_does_not_answer(
+    configured: Settings, cluster: Cluster, tmp_path: Path
+) -> None:
+    """While the cluster is away, requests are judged by what is known, and nothing is promised."""
+    pair = Pair(configured)
+    async with AsyncExitStack() as stack:
+        between = AsyncExitStack()
+        _, path = await between.enter_async_context(proxy(cluster.kubeconfig, tmp_path))
+        behind = replace(
+            configured,
+            kubernetes=replace(configured.kubernetes, kubeconfig=str(path), timeout_seconds=2),
+        )
+        await stack.enter_async_context(pair.running(second=behind))
+        one, other = pair.worlds
+        made = await one.session("alice")
+        alice = await one.browser("alice")
+        await agreed(other, made, alice, 200)
+        await between.aclose()
+        for _ in range(20):
+            answer = await other.verify(made, WAY | {"Cookie": alice.cookie})
+            assert answer.status_code == 200
+            await anyio.sleep(0.05)
+        bob = await other.browser()
+        assert (await bob.log_in("bob", "bob")).status_code == 503
+        assert (await one.verify(made, WAY | {"Cookie": alice.cookie})).status_code == 200
+
+
+def election_of(configured: Settings, name: str, clock: Callable[[], float]) -> LeaseElection:
+    """Return a controller's part in the election."""
+    return LeaseElection(configured, identity=name, clock=clock, wall=time.time)
+
+
+async def leads(*elections: Election) -> Election:
+    """Wait until one of them leads, and return it; never do two."""
+    with anyio.fail_after(DEADLINE):
+        while True:
+            leading = [one for one in elections if one.leading]
+            assert len(leading) <= 1
+            if leading:
+                return leading[0]
+            await anyio.sleep(0.02)
+
+
+async def test_one_leads(configured: Settings) -> None:
+    """Of controllers that start at once one leads; when it ends another does, at once."""
+    elections = [election_of(configured, f"controller-{n}", time.monotonic) for n in range(3)]
+    scopes = {one: anyio.CancelScope() for one in elections}
+
+    async def take_part(one: LeaseElection) -> None:
+        with scopes[one]:
+            await one.run()
+
+    async with anyio.create_task_group() as group:
+        for one in elections:
+            group.start_soon(take_part, one)
+        first = await leads(*elections)
+        for one in elections:
+            if one is first:
+                scopes[one].cancel()
+        rest = [one for one in elections if one is not first]
+        await leads(*rest)
+        group.cancel_scope.cancel()
+    assert not any(one.leading for one in elections)
+
+
+async def test_one_that_was_held_up(configured: Settings) -> None:
+    """A controller that could not renew in time does not keep house any more."""
+    clock = Clock()
+    election = election_of(configured, "controller-0", clock.monotonic)
+    async with anyio.create_task_group() as group:
+        group.start_soon(election.run)
+        await leads(election)
+        clock.advance(9.9)
+        assert election.leading
+        clock.advance(0.1)
+        assert not election.leading
+        group.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def elsewhere(configured: Settings) -> AsyncGenerator[Process, None]:
+    """Give another process that leads."""
+    sent = msgspec.json.encode(configured).decode()
+    async with await anyio.open_process([sys.executable, "-c", ELECTOR, sent], stderr=None) as made:
+        assert made.stdout is not None
+        with anyio.fail_after(DEADLINE):
+            assert b"leading" in await made.stdout.receive()
+        try:
+            yield made
+        finally:
+            if made.returncode is None:
+                made.kill()
+
+
+async def test_killed(configured: Settings, api: Api, namespace: str) -> None:
+    """When the process that leads is killed, another controller leads within the lease."""
+    coordination: Core = client.CoordinationV1Api(api)
+
+    async def renewed() -> object:
+        found = await coordination.read_namespaced_lease("kt-controller", namespace)
+        assert found.spec.holder_identity == "other"
+        return found.spec.renew_time
+
+    election = election_of(configured, "controller-0", time.monotonic)
+    async with elsewhere(configured) as process, anyio.create_task_group() as group:
+        group.start_soon(election.run)
+        for _ in range(2):
+            before = await renewed()
+            with anyio.fail_after(DEADLINE):
+                while await renewed() == before:
+                    assert not election.leading
+                    await anyio.sleep(0.1)
+        process.kill()
+        await process.wait()
+        killed = time.monotonic()
+        await leads(election)
+        print(f"leads {time.monotonic() - killed:.1f} s after the other was killed")  # noqa: T201 - a number for people
+        group.cancel_scope.cancel()

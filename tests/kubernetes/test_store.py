@@ -1,0 +1,58 @@
+"""What every store must do, shown with objects of a real cluster: the suite of tests/contract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+
+import pytest
+from msgspec.structs import replace
+
+from controller.config import Kubernetes, Settings
+from controller.store import Store
+from controller.store_kubernetes import KubernetesStore
+from tests.contract.test_store import *  # noqa: F403 - the tests themselves
+from tests.contract.test_store import Opened
+from tests.kubernetes.conftest import Cluster
+from tests.samples import settings
+
+# Of the file, and how it may be damaged.
+del test_lost_file, test_older_hub, test_newer_hub, test_interrupted_migration  # noqa: F821
+del test_damaged_file, test_no_folder, test_lost_table, test_locked  # noqa: F821
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def configured(cluster: Cluster, namespace: str) -> Settings:
+    """Give the settings of a hub whose own objects are in an empty namespace."""
+    return replace(
+        settings(instance="kt"),
+        kubernetes=Kubernetes(
+            namespace=namespace,
+            hub_namespace=namespace,
+            kubeconfig=str(cluster.kubeconfig),
+            timeout_seconds=60,
+        ),
+    )
+
+
+@pytest.fixture
+async def opened(configured: Settings) -> AsyncGenerator[Opened, None]:
+    """Give a way to open the same records once more, as another controller or a later one does."""
+    made: list[KubernetesStore] = []
+
+    def again() -> KubernetesStore:
+        name = f"controller-{len(made)}"
+        made.append(KubernetesStore(configured, identity=name, wall=time.time))
+        return made[-1]
+
+    yield again
+    for one in made:
+        await one.aclose()
+
+
+@pytest.fixture
+def store(opened: Opened) -> Store:
+    """Give an empty store."""
+    return opened()

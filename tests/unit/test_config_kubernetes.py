@@ -1,0 +1,118 @@
+"""What can be configured for Kubernetes: faults are told before anything is sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.config import Settings, load
+from controller.errors import ConfigError
+
+WHOLE = """
+orchestrator = "memory"
+[kubernetes]
+namespace = "imaging"
+verify_url = "http://hub.slicerhub.svc.cluster.local:{port}"
+storage_size = "50Gi"
+access_mode = "ReadWriteMany"
+egress_except = ["10.0.0.0/8"]
+image_pull_secrets = ["registry"]
+[kubernetes.route_labels]
+"example.org/team" = "imaging"
+[kubernetes.traefik_labels]
+"app.kubernetes.io/name" = "traefik"
+[kubernetes.claims]
+atlas = "lab-atlas"
+[volumes.atlas]
+read = ["lab"]
+[profiles.gpu]
+image = "x"
+tolerations = ["nvidia.com/gpu:NoSchedule", "team=imaging:NoExecute"]
+runtime_class = "nvidia"
+cpus_reserved = 2
+[profiles.gpu.node_selector]
+"kubernetes.io/arch" = "amd64"
+"""
+
+
+def read(text: str, **environ: str) -> Settings:
+    """Return the settings of a file."""
+    variables = {"SLICERHUB_CONFIG": "hub.toml", "SLICERHUB_ORCHESTRATOR": "memory"}
+    found, _ = load(variables | environ, lambda _: text)
+    return found
+
+
+def test_whole() -> None:
+    """All of it arrives as it was written."""
+    found = read(WHOLE)
+    assert found.kubernetes.namespace == "imaging"
+    assert found.kubernetes.claims == {"atlas": "lab-atlas"}
+    assert found.kubernetes.route_labels == {"example.org/team": "imaging"}
+    assert found.profiles[0].tolerations == (
+        "nvidia.com/gpu:NoSchedule",
+        "team=imaging:NoExecute",
+    )
+    assert found.profiles[0].cpus_reserved == 2
+
+
+def test_variables() -> None:
+    """What is no table can be set by variables, too."""
+    found = read(
+        "",
+        SLICERHUB_KUBERNETES_NAMESPACE="imaging",
+        SLICERHUB_KUBERNETES_IMAGE_PULL_SECRETS="one, two",
+        SLICERHUB_KUBERNETES_TLS="true",
+    )
+    assert found.kubernetes.image_pull_secrets == ("one", "two")
+    assert found.kubernetes.tls
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('namespace = "Imaging"', "kubernetes.namespace: 'Imaging' is no name"),
+        ('namespace = ""', "kubernetes.namespace: '' is no name"),
+        ('namespace = "a/b"', "kubernetes.namespace: 'a/b' is no name"),
+        ('entry_point = "we b"', "kubernetes.entry_point"),
+        ('traefik_namespace = "-"', "kubernetes.traefik_namespace"),
+        ('image_pull_secrets = ["x", "Y"]', "kubernetes.image_pull_secrets: 'Y'"),
+        ('ingress_class = "a b"', "kubernetes.ingress_class"),
+        ('storage_class = "a_b"', "kubernetes.storage_class"),
+        ('storage_size = "ten"', "kubernetes.storage_size: 'ten' must be like 10Gi"),
+        ('storage_size = "0"', "kubernetes.storage_size"),
+        ('access_mode = "ReadOnlyMany"', "kubernetes.access_mode"),
+        ('image_pull_policy = "Sometimes"', "kubernetes.image_pull_policy"),
+        ('verify_url = "http://hub:8001/verify"', "kubernetes.verify_url"),
+        ('verify_url = "http://hub:{n}"', "kubernetes.verify_url"),
+        ('egress_except = ["10.0.0.1/8"]', "kubernetes.egress_except"),
+        ("timeout_seconds = 0", "kubernetes.timeout_seconds: must be more than 0"),
+        ("force_seconds = -1", "kubernetes.force_seconds: must be more than 0"),
+        ('claims = {atlas = "x"}', "kubernetes.claims: there is no [volumes.atlas]"),
+        ('route_labels = {"a b" = "x"}', "kubernetes.route_labels: 'a b' = 'x' is no label"),
+        ('traefik_labels = {a = "x y"}', "kubernetes.traefik_labels: 'a' = 'x y'"),
+        ('name_space = "x"', "Did you mean kubernetes.namespace?"),
+    ],
+)
+def test_faults(line: str, sentence: str) -> None:
+    """Each fault is told with its name."""
+    with pytest.raises(ConfigError) as caught:
+        read(f"[kubernetes]\n{line}\n")
+    assert any(sentence in fault for fault in caught.value.faults), caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ('tolerations = ["gpu"]', "profiles.x.tolerations: 'gpu' must be like gpu=true:NoSchedule"),
+        ('tolerations = ["gpu=a b:NoSchedule"]', "profiles.x.tolerations"),
+        ('priority_class = "High!"', "profiles.x.priority_class"),
+        ('runtime_class = "a b"', "profiles.x.runtime_class"),
+        ('node_selector = {a = "b c"}', "profiles.x.node_selector"),
+        ("cpus_reserved = 0", "profiles.x.cpus_reserved: must be more than 0"),
+        ("memory_reserved_mib = 9000", "profiles.x.memory_reserved_mib: must be 0, or memory_mib"),
+    ],
+)
+def test_faults_of_profiles(line: str, sentence: str) -> None:
+    """Each fault of a profile is told with its name."""
+    with pytest.raises(ConfigError) as caught:
+        read(f'[profiles.x]\nimage = "x"\n{line}\n')
+    assert any(sentence in fault for fault in caught.value.faults), caught.value.faults

@@ -1,0 +1,377 @@
+"""What deploy/kubernetes gives a cluster: every way of it is valid, closed in, and the same hub."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import helm_python
+import jsonschema
+import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs] - it has none
+import pytest
+import yaml
+from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStubs]
+    all_versions,
+)
+
+from controller import routing
+from controller.config import Kubernetes, Settings, load
+from tests import manifests
+from tests.manifests import CHART, FOLDER, Body, helm, kustomize, only, read
+
+ROOT = FOLDER.parents[1]
+VERSIONS = (all_versions()[0], all_versions()[-1])
+SITE: Body = {
+    "publicUrl": "https://slicer.hospital.example",
+    "sessionsNamespace": "imaging",
+    "traefik": {
+        "namespace": "ingress",
+        "url": "http://traefik.ingress.svc:80",
+        "entryPoint": "websecure",
+    },
+    "tlsSecret": "slicerhub-tls",
+    "image": "registry.hospital.example/controller:1",
+    "imagePullSecrets": ["registry"],
+    "nodeSelector": {"disk": "ssd"},
+    "data": {"size": "2Gi", "storageClass": "nfs"},
+    "env": {"SLICERHUB_KUBERNETES_STORAGE_CLASS": "nfs", "SLICERHUB_IDLE_SECONDS": 60},
+}
+BUILDS: dict[str, Callable[[], list[Body]]] = {
+    **{
+        name: lambda name=name: read(kustomize(FOLDER / name))
+        for name in ("base", "overlays/minikube", "overlays/k3s", "overlays/private")
+    },
+    "chart": helm,
+    "chart, trial": lambda: helm({"openldap": {"enabled": True}}),
+    "chart, site": lambda: helm(SITE, namespace="hub"),
+}
+
+
+@pytest.fixture(scope="module", params=BUILDS)
+def build(request: pytest.FixtureRequest) -> list[Body]:
+    """All objects of one way to install the hub."""
+    return BUILDS[request.param]()
+
+
+def definitions() -> dict[str, Body]:
+    """Return the schemas of Traefik's kinds, by kind."""
+    text = (ROOT / "tests/kubernetes/crds.yaml").read_text()
+    return {
+        one["spec"]["names"]["kind"]: one["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        for one in read(text)
+    }
+
+
+def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema, or a part of one
+    """Return a schema that refuses a field that it does not name."""
+    if isinstance(schema, list):
+        return [closed(one) for one in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: closed(one) for name, one in cast("Body", schema).items()}
+    preserved = made.get("x-kubernetes-preserve-unknown-fields", False)
+    if isinstance(made.get("properties"), dict) and not preserved:
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_cluster_takes_them(build: list[Body], version: str) -> None:
+    """Kubernetes 1.25 and the newest know every field of every object that is applied."""
+    traefik = definitions()
+    for body in build:
+        if body["apiVersion"].startswith("traefik.io/"):
+            jsonschema.validate(body, closed(traefik[body["kind"]]))
+        else:
+            cast("Any", kubernetes_validate).validate(body, version, strict=True)
+
+
+def test_versions_reach_from_1_25_on() -> None:
+    """The oldest version that is checked is the oldest that is promised."""
+    assert VERSIONS[0].startswith("1.25.")
+    assert tuple(int(part) for part in VERSIONS[1].split(".")[:2]) >= (1, 37)
+
+
+def test_a_field_that_traefik_does_not_know_is_noticed() -> None:
+    """A misspelt field of a route fails these tests."""
+    body = only(helm(), "IngressRoute", "slicerhub")
+    body["spec"]["routes"][0]["middelwares"] = []
+    with pytest.raises(jsonschema.ValidationError, match="middelwares"):
+        jsonschema.validate(body, closed(definitions()["IngressRoute"]))
+
+
+def settings_of(build: list[Body]) -> Settings:
+    """Return the settings that the controller would read, with files of a site made up."""
+    deployment = only(build, "Deployment", "slicerhub")
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    maps = [one for one in build if one["kind"] == "ConfigMap" and "slicerhub.toml" in one["data"]]
+    assert len(maps) == 1
+    text = maps[0]["data"]["slicerhub.toml"]
+
+    def read_file(path: str) -> str:
+        return text if path == "/etc/slicerhub/slicerhub.toml" else "secret"
+
+    found, notices = load(environment, read_file)
+    assert notices == []
+    return found
+
+
+def test_the_settings_are_good_and_agree_with_the_objects(build: list[Body]) -> None:
+    """The controller accepts its settings, and what they name is what is installed."""
+    settings = settings_of(build)
+    assert settings.orchestrator == "kubernetes"
+    where = only(build, "Deployment", "slicerhub")["metadata"]["namespace"]
+    service = only(build, "Service", "slicerhub-verify")
+    assert settings.kubernetes.verify_url == f"http://slicerhub-verify.{where}.svc:{{port}}"
+    assert service["metadata"]["namespace"] == where
+    assert (
+        settings.kubernetes.namespace == only(build, "Role", "slicerhub")["metadata"]["namespace"]
+    )
+    assert settings.kubernetes.namespace in {
+        one["metadata"]["name"] for one in build if one["kind"] == "Namespace"
+    }
+    route = only(build, "IngressRoute", "slicerhub")["spec"]
+    assert route["routes"][0]["match"] == routing.host_rule(settings.hosts)
+    assert route["entryPoints"] == [settings.kubernetes.entry_point]
+    policy = only(build, "NetworkPolicy", "slicerhub")["spec"]
+    for peer in (policy["ingress"][0]["from"][0], policy["egress"][0]["to"][0]):
+        assert peer == {
+            "namespaceSelector": {
+                "matchLabels": {
+                    "kubernetes.io/metadata.name": settings.kubernetes.traefik_namespace
+                }
+            },
+            "podSelector": {"matchLabels": settings.kubernetes.traefik_labels},
+        }
+
+
+def test_every_address_of_verify_leads_to_the_controller(build: list[Body]) -> None:
+    """Each port at which a session's Traefik may ask is there, and none leads to the pages."""
+    ports = only(build, "Service", "slicerhub-verify")["spec"]["ports"]
+    wanted = range(routing.VERIFY_PORT, routing.VERIFY_PORT + routing.VERIFY_ALIASES)
+    assert [one["port"] for one in ports] == list(wanted)
+    assert {one["targetPort"] for one in ports} == {"private"}
+
+
+def test_the_private_port_has_no_route(build: list[Body]) -> None:
+    """Traefik serves pages and API of the hub, and nothing else of it."""
+    routes = [one for one in build if one["kind"] == "IngressRoute"]
+    services = [
+        (service["name"], service["port"])
+        for one in routes
+        for rule in one["spec"]["routes"]
+        for service in rule["services"]
+    ]
+    assert services == [("slicerhub", 8000)]
+
+
+def test_programs_have_no_rights_on_their_machine(build: list[Body]) -> None:
+    """Every Pod passes the strictest of the standard rules (Pod Security ``restricted``)."""
+    deployments = [one for one in build if one["kind"] == "Deployment"]
+    assert deployments
+    for one in deployments:
+        spec = one["spec"]["template"]["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+        kinds = {kind for volume in spec["volumes"] for kind in volume if kind != "name"}
+        assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+        for container in spec["containers"]:
+            context = dict(container["securityContext"])
+            assert context.pop("runAsUser", 1) > 0
+            context.pop("runAsGroup", None)
+            assert context == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "memory" in container["resources"]["limits"]
+            assert not any("hostPort" in port for port in container["ports"])
+    for one in build:
+        if one["kind"] == "Namespace":
+            level = one["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+            assert level == "restricted"
+
+
+RIGHTS = {
+    ("", "pods"): {"create", "delete", "get", "list", "watch"},
+    ("", "pods/log"): {"get"},
+    ("", "services"): {"create", "get", "list", "watch"},
+    ("", "persistentvolumeclaims"): {"create", "get"},
+    ("", "events"): {"list", "watch"},
+    ("networking.k8s.io", "networkpolicies"): {"create", "get", "list", "watch"},
+    ("traefik.io", "ingressroutes"): {"create", "get", "list", "watch"},
+    ("traefik.io", "middlewares"): {"create", "get", "list", "watch"},
+    ("metrics.k8s.io", "pods"): {"list"},
+}
+
+
+def test_the_hub_has_these_rights_and_no_other(build: list[Body]) -> None:
+    """The controller may make and end sessions in one namespace: no secrets, no exec."""
+    assert not {one["kind"] for one in build} & {"ClusterRole", "ClusterRoleBinding"}
+    rules = only(build, "Role", "slicerhub")["rules"]
+    found = {
+        (group, resource): set(rule["verbs"])
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert found == RIGHTS
+    accounts = {
+        (subject["name"], one["roleRef"]["name"])
+        for one in build
+        if one["kind"] == "RoleBinding"
+        for subject in one["subjects"]
+    }
+    assert ("slicerhub", "slicerhub") in accounts
+    assert accounts <= {("slicerhub", "slicerhub"), ("traefik", "traefik")}
+
+
+def test_nothing_is_open_that_is_not_named(build: list[Body]) -> None:
+    """Both namespaces refuse all traffic but Traefik's to the hub, and the hub's few ways out."""
+    policies = [one for one in build if one["kind"] == "NetworkPolicy"]
+    hub = only(build, "Deployment", "slicerhub")["metadata"]["namespace"]
+    sessions = settings_of(build).kubernetes.namespace
+    denying = {
+        one["metadata"]["namespace"]
+        for one in policies
+        if one["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    }
+    assert denying == {hub, sessions}
+    assert len(policies) == 3
+    spec = only(build, "NetworkPolicy", "slicerhub")["spec"]
+    assert [one["port"] for one in spec["ingress"][0]["ports"]] == ["public", "private"]
+    assert len(spec["ingress"]) == 1
+    ports = [[one["port"] for one in rule["ports"]] for rule in spec["egress"]]
+    entry = settings_of(build).kubernetes.entry_point
+    assert ports[0] in (["web"], [entry])
+    assert ports[1:] == [[53, 53], [443, 6443, 389, 636]]
+
+
+# What Helm adds, and what is its business: the labels of a release, the hub's own namespace, what
+# is kept when a release goes, and a sum instead of a name for a change of the settings.
+OF_HELM = {"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "helm.sh/chart"}
+KEPT = {"Namespace slicerhub-sessions", "PersistentVolumeClaim slicerhub-data"}
+
+
+def of_kustomize(text: str) -> dict[str, Body]:
+    """Return objects by kind and name, without the hash in the name of the settings."""
+    plain = re.sub(r"\bslicerhub-[a-z0-9]{10}$", "slicerhub", text, flags=re.MULTILINE)
+    found = {key(one): one for one in read(plain)}
+    del found["Namespace slicerhub"]
+    return found
+
+
+def of_helm(bodies: list[Body]) -> dict[str, Body]:
+    """Return objects by kind and name, without what is Helm's."""
+    found = {key(one): copy.deepcopy(one) for one in bodies}
+    for name, one in found.items():
+        assert one["metadata"]["labels"].keys() >= OF_HELM
+        for label in OF_HELM:
+            del one["metadata"]["labels"][label]
+        if name in KEPT:
+            assert one["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    template = found["Deployment slicerhub"]["spec"]["template"]["metadata"]
+    assert template.pop("annotations").keys() == {"checksum/config"}
+    return found
+
+
+def key(body: Body) -> str:
+    """Return kind and name; with the namespace where a name stands twice."""
+    name = body["metadata"]["name"]
+    where = f" in {body['metadata']['namespace']}" if name == "default-deny" else ""
+    return f"{body['kind']} {name}{where}"
+
+
+def sorted_lists(value: Any) -> Any:  # noqa: ANN401 - any part of an object
+    """Sort what Kubernetes merges by name, where the order means nothing."""
+    if isinstance(value, dict):
+        return {name: sorted_lists(one) for name, one in cast("Body", value).items()}
+    if isinstance(value, list):
+        items = [sorted_lists(one) for one in cast("list[Any]", value)]
+        if all(isinstance(one, dict) and ("name" in one or "mountPath" in one) for one in items):
+            items.sort(key=lambda one: (one.get("mountPath", ""), one["name"]))
+        return items
+    return value
+
+
+def test_helm_and_kustomize_give_the_same_hub() -> None:
+    """The chart with its own values is the kustomize base, object by object."""
+    assert of_helm(helm()) == of_kustomize(kustomize(FOLDER / "base"))
+
+
+def test_helm_and_kustomize_give_the_same_trial(tmp_path: Path) -> None:
+    """The chart's demo directory is the kustomize component, object by object."""
+    theirs = of_kustomize(kustomize(manifests.overlay(tmp_path)))
+    ours = of_helm(helm({"openldap": {"enabled": True}}))
+    assert sorted_lists(ours) == sorted_lists(theirs)
+
+
+def test_the_chart_says_what_it_does_not_know() -> None:
+    """A misspelt value is refused instead of doing nothing."""
+    report = helm_python.lint(CHART, strict=True)
+    assert report["errors"] == []
+    wrong: dict[str, Body] = {
+        "imagePullPolcy": {"imagePullPolcy": "Never"},
+        "publicUrl": {"publicUrl": "https://slicer.example.org/path"},
+        "KUBECONFIG": {"env": {"KUBECONFIG": "/root"}},
+    }
+    for named, values in wrong.items():
+        with pytest.raises(helm_python.HelmError, match=named):
+            helm(values)
+
+
+def test_values_of_a_site_arrive() -> None:
+    """What a site says to Helm stands where the cluster looks for it."""
+    found = helm(SITE, namespace="hub")
+    spec = only(found, "Deployment", "slicerhub")["spec"]["template"]["spec"]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["nodeSelector"] == {"disk": "ssd"}
+    assert spec["containers"][0]["image"] == "registry.hospital.example/controller:1"
+    claim = only(found, "PersistentVolumeClaim", "slicerhub-data")["spec"]
+    assert claim["storageClassName"] == "nfs"
+    assert claim["resources"] == {"requests": {"storage": "2Gi"}}
+    assert only(found, "IngressRoute", "slicerhub")["spec"]["tls"] == {
+        "secretName": "slicerhub-tls"
+    }
+    settings = settings_of(found)
+    assert settings.kubernetes.storage_class == "nfs"
+    assert settings.idle_seconds == 60
+    configured = helm(
+        {
+            "config": 'organisation = "Lab"\n[ldap]\nurl = "ldaps://l.example"\n'
+            'search_base = "dc=example"\n'
+        }
+    )
+    assert settings_of(configured).organisation == "Lab"
+
+
+def test_the_settings_that_stand_there_are_the_programs_own() -> None:
+    """The base differs from the program's own defaults only where it says so."""
+    ours = settings_of(BUILDS["base"]()).kubernetes
+    assert ours == Kubernetes()
+
+
+def test_traefik_brought_along_is_set_as_on_one_server() -> None:
+    """The entry point of the cluster's Traefik refuses what the Docker stack's refuses."""
+    server = yaml.safe_load((ROOT / "traefik/traefik.yml").read_text())
+    cluster = yaml.safe_load((FOLDER / "components/traefik/traefik.yml").read_text())
+    for one in (server, cluster):
+        del one["entryPoints"]["web"]["address"]
+        del one["entryPoints"]["web"]["http"]["middlewares"]
+        del one["entryPoints"]["ping"]["address"]
+    assert cluster["entryPoints"] == server["entryPoints"]
+    for table in ("global", "log", "accessLog", "ping"):
+        assert cluster[table] == server[table]
+    crd = cluster["providers"].pop("kubernetesCRD")
+    assert crd["allowCrossNamespace"] is crd["allowExternalNameServices"] is False
+    hub = yaml.safe_load((ROOT / "traefik/dynamic/hub.yml").read_text().replace("{{", "#"))["http"]
+    base = BUILDS["base"]()
+    edge = only(base, "Middleware", "slicerhub-edge")["spec"]
+    assert edge == hub["middlewares"]["edge"]
+    assert only(base, "ServersTransport", "slicerhub")["spec"] == hub["serversTransports"]["hub"]
