@@ -420,7 +420,7 @@ class SessionsController(Controller):
     ) -> SessionOut:
         """Count a session as used just now."""
         seen = hub.sessions.find(session_id, caller.person.uid)
-        await hub.sessions.keep(seen)
+        await hub.sessions.keep(seen, caller.person.uid)
         return session_out(hub, caller, seen)
 
     @get("/{session_id:str}/shares", summary="Who is invited")

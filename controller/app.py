@@ -7,6 +7,7 @@ metrics. Both listen in one process and one event loop.
 from __future__ import annotations
 
 import platform
+import secrets
 import signal
 import time
 from collections.abc import Callable, Generator
@@ -37,6 +38,8 @@ from litestar.status_codes import (
 from litestar.types import ASGIApp
 
 from controller import __version__
+from controller.admin import admin_router
+from controller.admin_pages import admin_pages_router
 from controller.api import api_router
 from controller.audit import Audit
 from controller.companions import Companions
@@ -53,6 +56,7 @@ from controller.looks import Looks
 from controller.metrics import CONTENT_TYPE, Metrics
 from controller.orchestrators import Orchestrator
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.oversight import Oversight
 from controller.pages import error_page, pages_router
 from controller.render import Renderer
 from controller.rollcall import RollCall
@@ -138,6 +142,19 @@ class Application:
             settings, directory, store, ring, audit=self.audit, metrics=self.metrics, wall=wall
         )
         self.companions = Companions(settings, orchestrator, changed=self.sessions.announce)
+        self.oversight = Oversight(
+            settings,
+            self.sessions,
+            self.looks,
+            self.sharing,
+            grants=self.grants,
+            logins=self.logins,
+            orchestrator=orchestrator,
+            store=store,
+            audit=self.audit,
+            wall=wall,
+            clock=clock,
+        )
         renderer = Renderer()
         self.hub = Hub(
             settings=settings,
@@ -149,6 +166,7 @@ class Application:
             sharing=self.sharing,
             looks=self.looks,
             companions=self.companions,
+            oversight=self.oversight,
             renderer=renderer,
             audit=self.audit,
         )
@@ -167,6 +185,7 @@ class Application:
                 sharing=self.sharing,
                 clock=clock,
             ),
+            oversight=self.oversight,
             metrics=self.metrics,
             leads=lambda: election.leading,
         )
@@ -188,6 +207,7 @@ class Application:
             try:
                 await self.logins.load()
                 await self.grants.load()
+                await self.sessions.load_rules()
             except StoreUnavailable as error:
                 _log.error(
                     "store_unavailable", error=str(error), notes=getattr(error, "__notes__", [])
@@ -203,6 +223,7 @@ class Application:
                 await self.logins.load()
                 await self.grants.load()
                 await self.sessions.load_line()
+                await self.sessions.load_rules()
             except StoreUnavailable as error:
                 # What is known holds on; the store tells when it can be read again.
                 _log.warning("store_not_followed", notes=getattr(error, "__notes__", []))
@@ -281,7 +302,9 @@ async def build(settings: Settings) -> Application:
     Raises ConfigError for an unusable key ring, StoreUnavailable where that is in the cluster and
     cannot be read.
     """
-    store, ring = await open_store(settings)
+    # Another one at each start: two processes of one machine must not take each other for one.
+    identity = f"{platform.node()}-{secrets.token_hex(4)}"
+    store, ring = await open_store(settings, identity)
     orchestrator = make_orchestrator(settings)
     gateway: Gateway = (
         OpenGateway()
@@ -295,27 +318,34 @@ async def build(settings: Settings) -> Application:
         directory=LdapDirectory(settings.ldap),
         store=store,
         ring=ring,
-        election=_make_election(settings),
+        election=_make_election(settings, identity),
     )
 
 
-async def open_store(settings: Settings) -> tuple[Store, KeyRing]:
-    """Return the store that the settings name, and the key ring. Raises as ``build``."""
+async def open_store(settings: Settings, identity: str) -> tuple[Store, KeyRing]:
+    """Return the store that the settings name, and the key ring. Raises as ``build``.
+
+    ``identity``: the name of whoever uses it, among those of the instance.
+    """
     if settings.store == "kubernetes":
         from controller.store_kubernetes import KubernetesStore
 
-        store = KubernetesStore(settings, identity=platform.node(), wall=time.time)
-        return store, await store.key_ring()
+        store = KubernetesStore(settings, identity=identity, wall=time.time)
+        try:
+            return store, await store.key_ring()
+        except BaseException:
+            await store.aclose()
+            raise
     data = Path(settings.data_dir)
     return SqliteStore(data / "store.sqlite"), load_key_ring(data / "keys.json")
 
 
-def _make_election(settings: Settings) -> Election:
+def _make_election(settings: Settings, identity: str) -> Election:
     if settings.store == "sqlite":
         return Alone()
     from controller.lease import LeaseElection
 
-    return LeaseElection(settings, identity=platform.node(), clock=time.monotonic, wall=time.time)
+    return LeaseElection(settings, identity=identity, clock=time.monotonic, wall=time.time)
 
 
 def make_orchestrator(settings: Settings) -> Orchestrator:
@@ -362,7 +392,9 @@ def _pages_and_api(hub: Hub) -> Litestar:
         route_handlers=[
             pages_router(),
             share_router(),
+            admin_pages_router(hub),
             api_router(),
+            admin_router(hub),
             create_static_files_router(
                 path=hub.renderer.static,
                 directories=[Path(str(resources.files("controller"))) / "static"],
@@ -537,6 +569,9 @@ def _server(app: ASGIApp, settings: Settings, port: int) -> _Server:
         ws="none",  # no WebSocket ends here; a handshake is answered like a request
         lifespan="off",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        # Longer than Traefik keeps an idle connection (90 s): one that is closed here while a POST
+        # is on its way is answered 502, for nobody may send a POST twice.
+        timeout_keep_alive=120,
     )
     return _Server(config)
 

@@ -104,7 +104,7 @@ async def _check(settings: Settings) -> None:
     kept = "log-ins and keys in the cluster" if on_cluster else f"data folder {settings.data_dir}"
 
     async def keys_and_store() -> None:
-        store, ring = await open_store(settings)
+        store, ring = await open_store(settings, "check")
         async with aclosing(store):
             await store.ping()
         gateway = TraefikGateway(settings, ring, time.time)

@@ -126,6 +126,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many sessions there may be."""
 
     sessions_per_user: int = 3
+    people: dict[str, int] = {}  # user name -> another number than that
     sessions_total: int = 50
     gpus: tuple[str, ...] = ()  # devices to lease; empty: the engine gives what it likes
     groups: dict[str, int] = {}  # sessions of all members of an LDAP group together
@@ -148,6 +149,14 @@ class AuditLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str = ""  # path; empty: none
     max_mib: int = 64  # a full one is put aside as <file>.1, the one before as <file>.2, ...
     keep: int = 10  # files put aside; the oldest is removed
+
+
+class Admin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What administrators may do."""
+
+    may_look: bool = False  # into people's sessions; the owner is always told
+    look_minutes: int = 30  # that such a look lasts
+    extend_hours: int = 168  # by which a session's lifetime may be extended, all in all
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -182,6 +191,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     login: Login = Login()
     audit: AuditLog = AuditLog()
+    admin: Admin = Admin()
     profiles: tuple[Profile, ...] = ()
     volumes: tuple[GroupVolume, ...] = ()
 
@@ -402,6 +412,7 @@ def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) ->
         ("limits", Limits),
         ("login", Login),
         ("audit", AuditLog),
+        ("admin", Admin),
     ):
         inner = {
             place.partition(".")[2]: value
@@ -572,8 +583,11 @@ def _check_numbers(settings: Settings) -> list[str]:
         "ldap.max_connections": settings.ldap.max_connections,
         "audit.max_mib": settings.audit.max_mib,
         "audit.keep": settings.audit.keep,
+        "admin.look_minutes": settings.admin.look_minutes,
+        "admin.extend_hours": settings.admin.extend_hours,
     }
     positive |= {f"limits.groups.{name}": most for name, most in settings.limits.groups.items()}
+    positive |= {f"limits.people.{name}": most for name, most in settings.limits.people.items()}
     not_negative: dict[str, float] = {
         "failed_seconds": settings.failed_seconds,
         "warning_seconds": settings.warning_seconds,

@@ -15,6 +15,8 @@ HubError
  |   +- QuotaReached         too many sessions
  |   +- LinkOver             an invitation by link that leads nowhere
  |   +- TooManyQuestions     names looked up faster than people type
+ |   +- Draining             the hub is being emptied: nothing starts
+ |   +- FilesInUse           files that a session still uses cannot be removed
  |   +- ImageRefused         the profile's image is missing or unsafe
  |       +- NoGpu            the profile wants a graphics card that the engine has not
  +- Unavailable              a part the hub needs is away; worth another try
@@ -165,6 +167,31 @@ class QuotaReached(Refused):
         """Retry after a minute: sessions end by people's hands, not by the clock."""
         super().__init__(sentence)
         self.retry_after = 60
+
+
+class Draining(Refused):
+    """The hub is being emptied for maintenance: nothing new starts."""
+
+    status = 503
+    title = "Nothing can be started now"
+    retry_after = 300
+
+    def __init__(self, message: str) -> None:
+        """``message``: the administrator's own words, if there are any."""
+        super().__init__(
+            message or "The hub is being prepared for maintenance. Running sessions go on."
+        )
+
+
+class FilesInUse(Refused):
+    """Somebody's files are to be removed while a session of theirs is there."""
+
+    status = 409
+    title = "In use"
+
+    def __init__(self) -> None:
+        """Tell what has to go first."""
+        super().__init__("A session still uses these files. Stop it first, then try again.")
 
 
 class LinkOver(Refused):

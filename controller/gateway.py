@@ -108,23 +108,13 @@ class TraefikGateway:
         """See Gateway."""
         content = await self._ask(session_id, "GET", "activity")
         try:
-            told = None if content is None else msgspec.json.decode(content, type=Inside)
+            return None if content is None else msgspec.json.decode(content, type=Inside)
         except msgspec.DecodeError:
             return None
-        if told is None:
-            return None
-        clients = tuple(
-            msgspec.structs.replace(one, user=routing.user_of_header(one.user))
-            for one in told.clients
-        )
-        return msgspec.structs.replace(told, clients=clients)
 
     async def kick(self, session_id: SessionId, uid: UserId) -> bool:
         """See Gateway."""
-        return (
-            await self._ask(session_id, "POST", "kick", {"user": routing.user_header(uid)})
-            is not None
-        )
+        return await self._ask(session_id, "POST", "kick", {"user": uid}) is not None
 
     async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
         """See Gateway."""

@@ -81,9 +81,18 @@ class Grants:
     # -- acts: each raises StoreUnavailable ------------------------------------------------
 
     async def invite(
-        self, session_id: SessionId, person: Person, role: Role, *, seconds: float | None
+        self,
+        session_id: SessionId,
+        person: Person,
+        role: Role,
+        *,
+        seconds: float | None,
+        look: bool = False,
     ) -> Share:
-        """Let somebody in, or change what they may; ``seconds`` None: while the session runs."""
+        """Let somebody in, or change what they may; ``seconds`` None: while the session runs.
+
+        ``look``: an administrator looks on, whom nobody has invited.
+        """
         async with self._turn:
             now = self._wall()
             before = self._shares.get(session_id, {}).get(person.uid)
@@ -94,6 +103,7 @@ class Grants:
                 display_name=person.display_name,
                 created=before.created if before else now,
                 expires=None if seconds is None else now + seconds,
+                look=look,
             )
             await self._keep(share)
         return share

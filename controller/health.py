@@ -20,6 +20,7 @@ class Report(msgspec.Struct, frozen=True):
 
     ready: bool
     parts: dict[str, str]
+    notes: list[str] = []  # what is so on purpose, such as a drain
 
 
 class Health:
@@ -33,6 +34,7 @@ class Health:
             "engine": hub.orchestrator.ping,
             "directory": hub.directory.ping,
         }
+        self._hub = hub
         self._turn = anyio.Lock()
         self._report: Report | None = None
         self._at = 0.0
@@ -44,7 +46,10 @@ class Health:
                 self._report = await self._ask()
                 # What is not ready yet may be so the next moment.
                 self._at = time.monotonic() if self._report.ready else 0.0
-            return self._report
+            if (drain := self._hub.sessions.drain) is None:
+                return self._report
+            note = f"draining, by {drain.by}: nothing new starts"
+            return msgspec.structs.replace(self._report, notes=[note])
 
     async def _ask(self) -> Report:
         found: dict[str, str] = {}

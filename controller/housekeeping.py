@@ -20,6 +20,7 @@ from controller.logins import Logins
 from controller.looks import Looks
 from controller.metrics import Metrics
 from controller.model import Observed
+from controller.oversight import SAMPLE_SECONDS, Oversight
 from controller.rollcall import RollCall
 from controller.sessions import Sessions
 from controller.sharing import Sharing
@@ -42,6 +43,7 @@ class Housekeeping:
         looks: Looks,
         sharing: Sharing,
         rollcall: RollCall,
+        oversight: Oversight,
         metrics: Metrics,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -55,6 +57,7 @@ class Housekeeping:
         self._looks = looks
         self._sharing = sharing
         self._rollcall = rollcall
+        self._oversight = oversight
         self._metrics = metrics
         self._scheduler = AsyncIOScheduler(
             # A late round is run once, not once for each that was missed.
@@ -65,6 +68,7 @@ class Housekeeping:
             (self.look, _LOOK_SECONDS),
             (self.call_the_roll, settings.directory_seconds),
             (self._sweep_logins, _LOGINS_SECONDS),
+            (self.sample, SAMPLE_SECONDS),
         ):
             self._scheduler.add_job(act, "interval", seconds=seconds)  # pyright: ignore[reportUnknownMemberType] - APScheduler carries no types
 
@@ -103,6 +107,7 @@ class Housekeeping:
         try:
             if self._leads():
                 await self._sharing.sweep()
+                await self._oversight.sweep()
             await self._sessions.keep_memos()
         except HubError as error:
             self._metrics.not_done("sweep")
@@ -124,6 +129,7 @@ class Housekeeping:
                 await self._sessions.warn(seen, warned)
             case Calm():
                 await self._sessions.calm(seen)
+                self._oversight.forget_shown(seen.session.id)
             case Remove(reason):
                 await self._sessions.stop(seen.session.id, reason)
         self._metrics.decided(_name_of(decision))
@@ -132,6 +138,11 @@ class Housekeeping:
         """Look into every session that runs."""
         with self._metrics.round("look"):
             await self._looks.all()
+
+    async def sample(self) -> None:
+        """Note how full the hub is, for the plots; each controller for its own pages."""
+        if self._sessions.ready:
+            self._oversight.sample()
 
     async def call_the_roll(self) -> None:
         """Look up everybody again who is here."""

@@ -30,6 +30,12 @@ VOLUME = "slicerhub.volume"  # on a group's volume and what prepares it: its nam
 APP = "slicerhub.app"  # of a companion: its name
 TITLE = "slicerhub.title"  # of a companion: what people read; GROUPS: who may use it
 
+ALL = frozenset(
+    {INSTANCE, SESSION, OWNER, PROFILE, NAME, CREATED, GROUPS, VOLUMES, GPUS, SCHEMA}
+    | {COMPONENT, VOLUME, APP, TITLE}
+)
+"""What the hub reads of an object, and so nothing that an image may bring along."""
+
 SCHEMA_VERSION = "1"
 
 _MOUNT = re.compile(r"([a-z][a-z0-9-]{0,31}):(ro|rw)")

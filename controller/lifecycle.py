@@ -44,6 +44,16 @@ class Limits(msgspec.Struct, frozen=True):
         return min(self.warning, self.lifetime / 2)
 
 
+class Sign(StrEnum):
+    """What the last sign of life of a session was."""
+
+    SEEN = "seen"  # none yet: it was launched, or seen for the first time
+    REQUEST = "request"  # through Traefik
+    INPUT = "input"
+    COMPUTING = "computing"
+    KEPT = "kept"  # somebody said that it is still needed
+
+
 class Reason(StrEnum):
     """Why a session is removed."""
 
@@ -53,6 +63,8 @@ class Reason(StrEnum):
     FAILED = "failed"
     UNUSED = "unused"  # started ahead, and its owner did not come
     DEPARTED = "departed"  # its owner may no longer use the hub
+    ADMIN = "admin"  # by an administrator
+    DRAIN = "drain"  # the hub is emptied
 
 
 class Warned(msgspec.Struct, frozen=True):
@@ -78,6 +90,9 @@ class Activity(msgspec.Struct, frozen=True):
     ahead: bool = False  # started ahead of its owner, and not used yet
     looked: float = 0.0  # when it was last found out whether it computes or is used
     input: str = ""  # the session's own last_input_at, as it said it last
+    sign: Sign = Sign.SEEN  # what ``last_active`` was
+    kept_by: str = ""  # who kept it, if that was the last sign of life
+    extra: float = 0.0  # seconds that an administrator has added to its lifetime
 
     def age(self, now: float) -> float:
         """Seconds since the session was created, as far as a controller was there."""
@@ -284,6 +299,10 @@ def farewell_of(reason: Reason, limits: Limits, *, saved: bool = False) -> str:
             return f"after {_span(limits.lifetime)}, the longest it may run. {left}"
         case Reason.DEPARTED:
             return "because this account may no longer use the hub. Your files are kept."
+        case Reason.ADMIN:
+            return f"by the administrator. {left}"
+        case Reason.DRAIN:
+            return f"because the hub is being emptied for maintenance. {left}"
         case Reason.FAILED | Reason.STOPPED | Reason.UNUSED:
             return ""
 
@@ -293,6 +312,68 @@ def warning_of(reason: Reason) -> str:
     if reason is Reason.LIFETIME:
         return "This session has run as long as it may and is about to stop. Save your work."
     return "This session is about to stop, because nobody is using it."
+
+
+class Why(msgspec.Struct, frozen=True):
+    """Why a session still lives, in words with a moment in them: ``input`` 2 min ago.
+
+    ``at`` is monotonic and stands behind ``words``: as a span gone by if it is ``past``, else as a
+    time of day. ``more`` ends the sentence.
+    """
+
+    words: str
+    at: float | None = None
+    past: bool = False
+    more: str = ""
+
+
+COMPUTING_FRESH = 90.0
+"""Seconds after which a look that saw computing tells nothing of now: three rounds of looks."""
+
+
+def why_alive(
+    phase: Phase, activity: Activity, now: float, limits: Limits, *, place: Place | None = None
+) -> Why:
+    """Say why a session has not been removed. ``place``: where it stands in line."""
+    match phase:
+        case Phase.PENDING if place is not None:
+            return Why(f"{_ordinal(place.position)} in line, waits for {place.waits_for}")
+        case Phase.PENDING | Phase.STARTING:
+            return Why("starting")
+        case Phase.STOPPING:
+            return Why("stopping")
+        case Phase.FAILED:
+            since = activity.failed_since
+            return Why("failed, shown until", (now if since is None else since) + limits.failed)
+        case Phase.READY:
+            return _why_ready(activity, now, limits)
+
+
+def _why_ready(activity: Activity, now: float, limits: Limits) -> Why:
+    last = activity.last_active
+    if activity.ahead:
+        return Why("started ahead, unused, waits until", last + limits.ahead)
+    if activity.warned is not None:
+        unused = activity.warned.reason is Reason.IDLE
+        return Why(
+            "unused, warned, stops at" if unused else "its time is up, stops at",
+            activity.warned.stop,
+            more="unless it is used" if unused else "",
+        )
+    if activity.sign is Sign.KEPT and limits.idle:
+        return Why(f"kept by {activity.kept_by} until", last + limits.idle)
+    more = "" if limits.idle else "never stopped for idleness"
+    match activity.sign:
+        case Sign.COMPUTING if now - last <= COMPUTING_FRESH:
+            return Why("computing", more=more)
+        case Sign.COMPUTING:
+            return Why("computed", last, past=True, more=more)
+        case Sign.KEPT:
+            return Why(f"kept by {activity.kept_by}", last, past=True, more=more)
+        case Sign.INPUT | Sign.REQUEST:
+            return Why(activity.sign.value, last, past=True, more=more)
+        case Sign.SEEN:
+            return Why("no use seen since", last, more=more)
 
 
 def _ordinal(number: int) -> str:

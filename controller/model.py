@@ -177,6 +177,15 @@ class Usage(msgspec.Struct, frozen=True):
     memory_bytes: int
 
 
+class Volume(msgspec.Struct, frozen=True):
+    """A person's files."""
+
+    owner: UserId
+    name: str  # as the engine calls it
+    size: int | None = None  # bytes; None: not known
+    reserved: bool = False  # ``size`` is what was set aside for it, not what is in it
+
+
 class Role(StrEnum):
     """What somebody may do in a session; ``service`` is the hub itself."""
 

@@ -236,15 +236,32 @@ async def _home_view(
             render.CompanionLink(one.app, one.title, one.path)
             for one in hub.companions.open_to(caller.person)
         ),
-        notices=tuple(_notice(one) for one in notices),
+        notices=(*_drain_notice(hub), *(_notice(one) for one in notices)),
         blocked=_blocked(hub, caller),
         launch_name=name,
         launch_error=error,
     )
 
 
+def _drain_notice(hub: Hub) -> tuple[render.Notice, ...]:
+    """Return what everybody is told while nothing starts any more."""
+    drain = hub.sessions.drain
+    if drain is None:
+        return ()
+    kind = render.NoticeKind.WARNING
+    words = drain.message or "The hub is being prepared for maintenance."
+    if drain.stop_at is None:
+        return (render.Notice("drain", words, kind=kind, dismissable=False),)
+    at = datetime.fromtimestamp(drain.stop_at, UTC)
+    words = f"{words} All sessions are stopped at"
+    more = ". Save your work before."
+    return (render.Notice("drain", words, at=at, more=more, kind=kind, dismissable=False),)
+
+
 def _blocked(hub: Hub, caller: Caller) -> str:
     """Say why nothing at all can be started, if so."""
+    if hub.sessions.drain is not None:
+        return "Nothing new can be started at present. Running sessions go on."
     offered = [one for one in hub.settings.profiles if policy.may_launch(caller.person, one)]
     lacks = [_refusal(hub, caller, one) for one in offered]
     reasons = {lack.sentence for lack in lacks if lack is not None}
@@ -491,7 +508,8 @@ async def keep(
 ) -> Response[str]:
     """Count a session as used just now."""
     check_csrf(hub, caller, data.csrf)
-    await hub.sessions.keep(hub.sessions.find(session_id, caller.person.uid))
+    seen = hub.sessions.find(session_id, caller.person.uid)
+    await hub.sessions.keep(seen, caller.person.uid)
     return Redirect("/", status_code=303)
 
 

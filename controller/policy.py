@@ -135,6 +135,11 @@ class Lack(msgspec.Struct, frozen=True):
                 return "a free place"
 
 
+def most_sessions(uid: UserId, limits: Limits) -> int:
+    """Return how many sessions a person may have."""
+    return limits.people.get(uid, limits.sessions_per_user)
+
+
 def lack_of(
     wanted: Session,
     running: Sequence[Session],
@@ -150,7 +155,7 @@ def lack_of(
     profiles = {one.id: one for one in settings.profiles}
     profile = profiles[wanted.profile]
     own = sum(1 for one in running if one.owner == wanted.owner)
-    if own >= limits.sessions_per_user:
+    if own >= most_sessions(wanted.owner, limits):
         return Lack(Shortage.OWN, str(own))
     if len(running) >= limits.sessions_total:
         return Lack(Shortage.TOTAL)

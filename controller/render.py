@@ -24,6 +24,17 @@ What the forms send:
 - ``POST /join/<code>``: ``csrf``
 - ``POST /ahead``: ``csrf``, ``profile``, ``on`` (``1``, or empty)
 - ``POST /notices/<id>/dismiss``: ``csrf``
+
+Those of administrators: ``GET /admin`` takes ``q``, ``sort``, ``desc`` and ``page``, ``GET
+/admin/act`` the ``act`` and each ``id`` and asks; then
+
+- ``POST /admin/act``: ``csrf``, ``act`` (``stop``, ``message``, ``extend`` or ``look``), ``ids``
+  (with commas between), ``back``; ``text`` or ``hours``
+- ``POST /admin/drain``: ``csrf``, ``message``, ``minutes``, ``at``; ``POST /admin/drain/end``:
+  ``csrf``
+- ``POST /admin/user/quota``: ``csrf``, ``user``, ``sessions`` (empty: as configured)
+- ``POST /admin/user/logout``: ``csrf``, ``user``
+- ``POST /admin/user/files``: ``csrf``, ``user``, ``typed``; ``GET /admin/user/files`` asks first
 """
 
 from __future__ import annotations
@@ -39,9 +50,9 @@ from typing import Literal, cast
 import jinja2
 import msgspec
 
-from controller import apidoc
+from controller import apidoc, plots
 from controller.errors import HubError
-from controller.lifecycle import Step, StepState
+from controller.lifecycle import Step, StepState, Why
 from controller.model import NAME_MAX, Phase, Place, Role
 
 CONTENT_SECURITY_POLICY = (
@@ -62,6 +73,8 @@ QUIET_ZONE = 4
 _HASH_LENGTH = 16  # hexadecimal digits: 64 bits, for telling versions apart and nothing more
 _MINUTE = 60
 _HOUR = 3600
+_DAY = 86_400
+_STEP = 1024  # between units of memory
 
 
 class Viewer(msgspec.Struct, frozen=True):
@@ -342,6 +355,160 @@ class JoinView(msgspec.Struct, frozen=True):
     now: datetime | None = None  # UTC; None: times are said with their day
 
 
+class Bar(msgspec.Struct, frozen=True):
+    """How much of something is taken, as digits and as a bar."""
+
+    text: str
+    percent: float  # of what may be taken; over 100 is drawn as 100
+
+
+class AdminRow(msgspec.Struct, frozen=True):
+    """Anybody's session in the administrators' table."""
+
+    id: str
+    owner: str
+    title: str
+    phase: Phase
+    started: datetime  # UTC
+    last_active: datetime  # UTC
+    why: Why
+    why_at: datetime | None = None  # UTC; the moment in ``why``
+    ends: datetime | None = None  # UTC; None: never
+    extra: timedelta = timedelta(0)  # by which its lifetime was extended
+    cpu: Bar | None = None  # None: not known
+    memory: Bar | None = None
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column of a table by which it can be sorted."""
+
+    key: str
+    title: str
+    href: str  # the table sorted by it, or the other way round if it is so already
+    order: Literal["", "ascending", "descending"] = ""
+
+
+class Pager(msgspec.Struct, frozen=True):
+    """Which page of a table this is, and the way to the others ("": there is none)."""
+
+    page: int = 1
+    pages: int = 1
+    found: int = 0
+    before: str = ""
+    after: str = ""
+
+
+class Tile(msgspec.Struct, frozen=True):
+    """One plot of the last day."""
+
+    title: str
+    now: str  # the last value, in words
+    most: str  # the greatest value, in words
+    plot: plots.Plot
+    most_at: datetime | None = None  # UTC
+
+
+class DrainState(msgspec.Struct, frozen=True):
+    """Nothing new starts."""
+
+    by: str
+    since: datetime  # UTC
+    message: str = ""
+    stop_at: datetime | None = None  # UTC
+
+
+class AdminView(msgspec.Struct, frozen=True):
+    """All sessions, and how full the hub is."""
+
+    viewer: Viewer
+    now: datetime  # UTC
+    here: str  # this page's own address
+    rows: tuple[AdminRow, ...]
+    columns: tuple[Column, ...]
+    pager: Pager
+    total: int
+    summary: str  # such as "37 sessions: 35 ready, 2 starting"
+    tiles: tuple[Tile, ...] = ()
+    hours: tuple[tuple[datetime, tuple[str, ...]], ...] = ()  # the same as a table
+    query: str = ""
+    drain: DrainState | None = None
+    may_look: bool = False
+    said: str = ""  # what came of the last act
+
+
+class AdminActView(msgspec.Struct, frozen=True):
+    """The question before something is done to sessions."""
+
+    viewer: Viewer
+    now: datetime  # UTC
+    act: Literal["stop", "message", "extend", "look"]
+    rows: tuple[AdminRow, ...]
+    back: str
+    most_hours: int
+    most_characters: int
+    look_minutes: int
+    error: str = ""
+    typed: str = ""  # the message, or the hours, as typed before
+
+
+class AdminDrainView(msgspec.Struct, frozen=True):
+    """The question before nothing starts any more."""
+
+    viewer: Viewer
+    now: datetime  # UTC
+    sessions: int
+    owners: int
+    most_characters: int
+    error: str = ""
+    message: str = ""  # as typed before
+
+
+class AdminUser(msgspec.Struct, frozen=True):
+    """Somebody in the administrators' table of people."""
+
+    user: str
+    href: str  # where they are managed
+    sessions: int
+    most: int
+    quota: int | None = None
+    logged_in: bool = False
+    files: str = ""  # such as "1.2 GB"; "": none
+
+
+class AdminUsersView(msgspec.Struct, frozen=True):
+    """The people who are here or have files here."""
+
+    viewer: Viewer
+    now: datetime  # UTC
+    users: tuple[AdminUser, ...]
+    pager: Pager
+    query: str = ""
+    measured: datetime | None = None  # UTC
+    measure: str = ""  # address that measures the files anew
+    fault: str = ""
+    said: str = ""
+
+
+class AdminUserView(msgspec.Struct, frozen=True):
+    """One person, and what may be done about them."""
+
+    viewer: Viewer
+    user: AdminUser
+    configured: int  # sessions that everybody may have
+    volume: str = ""  # as the engine calls it
+    error: str = ""
+    said: str = ""
+
+
+class AdminFilesView(msgspec.Struct, frozen=True):
+    """The question before somebody's files are removed."""
+
+    viewer: Viewer
+    user: AdminUser
+    volume: str = ""
+    error: str = ""
+
+
 class ErrorView(msgspec.Struct, frozen=True):
     """Any page that says that something cannot be had."""
 
@@ -396,6 +563,43 @@ def clock_text(at: datetime, now: datetime | None) -> str:
 def iso_text(at: datetime) -> str:
     """Time for a ``datetime`` attribute: UTC, whole seconds."""
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def why_text(why: Why, at: datetime | None, now: datetime) -> str:
+    """Say in one line why a session lives: ``input 2 min ago``, ``kept by alice until 16:00 UTC``.
+
+    ``at``: the moment that ``why`` speaks of.
+    """
+    moment = "" if at is None else ago_text(at, now) if why.past else clock_text(at, now)
+    said = " ".join(part for part in (why.words, moment) if part)
+    if not why.more:
+        return said
+    return f"{said} {why.more}" if why.more.startswith("unless") else f"{said}, {why.more}"
+
+
+def ago_text(at: datetime, now: datetime) -> str:
+    """How long ago something was, as the script says it, too."""
+    seconds = (now - at).total_seconds()
+    if seconds < _MINUTE:
+        return "just now"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min ago"
+    if seconds < _DAY:
+        return f"{int(seconds // _HOUR)} h ago"
+    return clock_text(at, now)
+
+
+def bytes_text(size: float) -> str:
+    """A size with a unit that leaves few digits: ``0 MB``, ``640 MB``, ``3.4 GB``, ``1.2 TB``.
+
+    Units are of 1024, called as people call them.
+    """
+    size /= _STEP * _STEP
+    for unit in ("MB", "GB", "TB"):
+        if size < _STEP or unit == "TB":
+            return f"{size:.0f} {unit}" if unit == "MB" or size >= 100 else f"{size:.1f} {unit}"  # noqa: PLR2004 - three digits
+        size /= _STEP
+    raise AssertionError(size)
 
 
 def duration_text(duration: timedelta) -> str:
@@ -485,7 +689,12 @@ class Renderer:
         )
         # Jinja types these two dictionaries by its own entries only.
         cast("dict[str, object]", environment.globals).update(
-            static=self.static, name_max=NAME_MAX, slices=SLICES, quiet=QUIET_ZONE
+            static=self.static,
+            name_max=NAME_MAX,
+            slices=SLICES,
+            quiet=QUIET_ZONE,
+            plot_width=plots.WIDTH,
+            plot_height=plots.HEIGHT,
         )
         cast("dict[str, object]", environment.filters).update(
             clock=clock_text,
@@ -496,6 +705,8 @@ class Renderer:
             place=place_text,
             uses=uses_text,
             qr_path=qr_path,
+            why=why_text,
+            ago=ago_text,
         )
         self._templates = {
             name: environment.get_template(name) for name in environment.list_templates(["html"])
@@ -533,6 +744,30 @@ class Renderer:
     def join(self, view: JoinView) -> str:
         """The question to somebody who followed a link."""
         return self._page("join.html", view, view.viewer)
+
+    def admin(self, view: AdminView) -> str:
+        """All sessions, for administrators."""
+        return self._page("admin.html", view, view.viewer)
+
+    def admin_act(self, view: AdminActView) -> str:
+        """The question before something is done to sessions."""
+        return self._page("admin_act.html", view, view.viewer)
+
+    def admin_drain(self, view: AdminDrainView) -> str:
+        """The question before nothing starts any more."""
+        return self._page("admin_drain.html", view, view.viewer)
+
+    def admin_users(self, view: AdminUsersView) -> str:
+        """The people, for administrators."""
+        return self._page("admin_users.html", view, view.viewer)
+
+    def admin_user(self, view: AdminUserView) -> str:
+        """One person, for administrators."""
+        return self._page("admin_user.html", view, view.viewer)
+
+    def admin_files(self, view: AdminFilesView) -> str:
+        """The question before somebody's files are removed."""
+        return self._page("admin_files.html", view, view.viewer)
 
     def error(self, view: ErrorView) -> str:
         """Any page that says that something cannot be had, with the way home."""

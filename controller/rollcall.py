@@ -16,9 +16,13 @@ from controller.errors import DirectoryUnavailable
 from controller.grants import Grants
 from controller.lifecycle import Reason
 from controller.logins import Logins
-from controller.model import UserId
+from controller.model import Person, UserId
 from controller.sessions import Sessions
 from controller.sharing import Sharing
+
+_CROWD = 3
+"""So many people do not all leave between two looks: the hub's account has lost its rights, which a
+directory answers like an empty one."""
 
 _log = structlog.get_logger("rollcall")
 
@@ -57,12 +61,21 @@ class RollCall:
         owners = {one.session.owner for one in self._sessions.all()}
         called = self._logins.people() | owners
         self._departed = {uid: at for uid, at in self._departed.items() if uid in called}
+        found: dict[UserId, Person | None] = {}
         for uid in sorted(called):
             try:
-                person = await self._directory.find(uid)
+                found[uid] = await self._directory.find(uid)
             except DirectoryUnavailable as error:
                 _log.warning("rollcall_interrupted", error=str(error))
                 return
+        if len(found) >= _CROWD and not any(found.values()):
+            _log.error(
+                "rollcall_doubted",
+                people=len(found),
+                advice="Nobody who is here is found. May the hub still read the directory?",
+            )
+            return
+        for uid, person in found.items():
             if person is None:
                 await self._let_go(uid)
             else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from controller.model import Profile, SessionId, UserId
 
@@ -58,11 +58,6 @@ def session_path(session_id: SessionId) -> str:
 def user_header(uid: UserId) -> str:
     """Return a person's id as it stands in a header: ASCII, and for plain names the name itself."""
     return quote(uid, safe="@ ")
-
-
-def user_of_header(text: str) -> UserId:
-    """Return the person's id that ``user_header`` wrote."""
-    return UserId(unquote(text))
 
 
 def login_cookie(instance: str, *, secure: bool) -> str:

@@ -8,7 +8,7 @@ without harm. Who waits in line for a place stands in the store.
 from __future__ import annotations
 
 import statistics
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +21,7 @@ from controller import lifecycle, policy, queue
 from controller.audit import CONTROLLER, Act, Actor, Audit, Detail
 from controller.config import Settings
 from controller.errors import (
+    Draining,
     EngineUnavailable,
     HubError,
     ImageRefused,
@@ -33,7 +34,7 @@ from controller.errors import (
 )
 from controller.gateway import Gateway
 from controller.grants import Grants
-from controller.lifecycle import Activity, Limits, Reason, Step, Warned
+from controller.lifecycle import Activity, Limits, Reason, Sign, Step, Warned, Why
 from controller.metrics import Metrics
 from controller.model import (
     Observed,
@@ -51,7 +52,7 @@ from controller.model import (
 from controller.orchestrators import Orchestrator
 from controller.policy import Lack, Shortage
 from controller.render import session_title
-from controller.store import Memo, Share, Store, Ticket
+from controller.store import Drain, Memo, Rules, Share, Store, Ticket
 
 STOP_GRACE = timedelta(seconds=10)
 """Time for the program in a session to save before it is killed."""
@@ -136,6 +137,7 @@ class Sessions:
         self._activity: dict[SessionId, Activity] = {}
         self._memos: dict[SessionId, Memo] = {}  # of the controller before this one
         self._line: dict[SessionId, Ticket] = {}
+        self._rules = Rules()
         self._starts: dict[SessionId, _Start] = {}  # not accepted by the engine yet
         self._clocked: dict[SessionId, _Clocked | None] = {}  # have not been ready yet
         self._inside: dict[SessionId, dict[str, UserId]] = {}  # who has entered, by their log-in
@@ -182,10 +184,13 @@ class Sessions:
                 del self._launched[session_id]
             elif session_id in self._observed:
                 known[session_id] = self._observed[session_id]
-        for session_id, seen in self._observed.items():
-            # What the engine has not accepted yet, or has refused, is known here only.
-            if session_id not in whole and (session_id in self._starts or seen.refused):
-                known[session_id] = seen
+        # What the engine has not accepted yet, or has refused, is known here only.
+        known |= {
+            session_id: seen
+            for session_id, seen in self._observed.items()
+            if session_id not in whole and (session_id in self._starts or seen.refused)
+        }
+        self._note_gone(known)
         first = not self.ready
         self._observed = {}
         for observed in known.values():
@@ -200,6 +205,14 @@ class Sessions:
         self.ready = True
         self._serve_line()
         self.announce()
+
+    def _note_gone(self, known: Mapping[SessionId, Observed]) -> None:
+        """Put on record what has ended, or has begun to, without our doing."""
+        for session_id, before in self._observed.items():
+            after = known.get(session_id)
+            ended = after is None or after.deleting
+            if ended and not before.deleting and not before.orphan:
+                self._record(Act.GONE, before.session, CONTROLLER)
 
     def _put(self, observed: Observed, *, adopted: bool = False) -> None:
         session = observed.session
@@ -229,6 +242,9 @@ class Sessions:
                 ahead=memo.ahead,
                 looked=now,
                 input=memo.input,
+                sign=memo.sign,
+                kept_by=memo.kept_by,
+                extra=memo.extra,
             )
         age = max(0.0, (self._wall() - session.created_at).total_seconds())
         # Nothing is remembered: one that outlived its start limit before was ready, most likely.
@@ -346,6 +362,21 @@ class Sessions:
             raise NotAllowed("Only the owner of the session can do that.")
         return seen
 
+    def everything(self) -> list[Observed]:
+        """Return all sessions and everybody in line, for administrators."""
+        return [*self.all(), *(_waiting(ticket) for ticket in self._line.values())]
+
+    def any(self, session_id: str) -> Observed:
+        """Return a session or a place in line, whoever's it is. Raises NoSuchSession."""
+        parsed = parse_session_id(session_id)
+        if parsed is None:
+            raise NoSuchSession
+        ticket = self._line.get(parsed)
+        seen = _waiting(ticket) if ticket else self._observed.get(parsed)
+        if seen is None or seen.orphan:
+            raise NoSuchSession
+        return seen
+
     def owner(self, session_id: SessionId) -> UserId | None:
         """Return whose session it is; None: there is none."""
         seen = self._observed.get(session_id)
@@ -362,12 +393,12 @@ class Sessions:
             return None
         return Access(self.role(seen, uid), self.phase(seen))
 
-    def touch(self, session_id: SessionId) -> None:
+    def touch(self, session_id: SessionId, sign: Sign = Sign.REQUEST, *, kept_by: str = "") -> None:
         """Note that somebody used the session just now."""
         activity = self._activity.get(session_id)
         if activity is not None:
             self._activity[session_id] = msgspec.structs.replace(
-                activity, last_active=self._clock(), ahead=False
+                activity, last_active=self._clock(), ahead=False, sign=sign, kept_by=kept_by
             )
 
     def is_inside(self, session_id: SessionId, sid: str) -> bool:
@@ -410,8 +441,17 @@ class Sessions:
         """Return where a session stands in line; None: it does not wait."""
         if seen.session.id not in self._line:
             return None
+        return self.places().get(seen.session.id)
+
+    def places(self) -> dict[SessionId, Place]:
+        """Return where everybody in line stands."""
         line = tuple(self._line.values())
-        return queue.places(line, self._running(), self._settings).get(seen.session.id)
+        return queue.places(line, self._running(), self._ruled()) if line else {}
+
+    def waits(self) -> list[float]:
+        """Return how long everybody in line has waited, in seconds."""
+        now = self._wall().timestamp()
+        return [max(0.0, now - ticket.since) for ticket in self._line.values()]
 
     def waiting_for(self, profile_id: str) -> int:
         """Return how many wait in line for a profile."""
@@ -421,6 +461,29 @@ class Sessions:
         """Return how many graphics cards are free; None: no book is kept of them."""
         gpus = self._settings.limits.gpus
         return len(policy.free_gpus(gpus, self._running())) if gpus else None
+
+    def most_sessions(self, uid: UserId) -> int:
+        """Return how many sessions a person may have."""
+        return policy.most_sessions(uid, self._ruled().limits)
+
+    @property
+    def drain(self) -> Drain | None:
+        """Return why nothing starts at present, or None."""
+        return self._rules.drain
+
+    @property
+    def rules(self) -> Rules:
+        """Return what administrators have decided."""
+        return self._rules
+
+    def _ruled(self) -> Settings:
+        """Return the settings with what administrators have decided about people."""
+        if not self._rules.quotas:
+            return self._settings
+        limits = self._settings.limits
+        people = limits.people | {str(uid): most for uid, most in self._rules.quotas.items()}
+        limits = msgspec.structs.replace(limits, people=people)
+        return msgspec.structs.replace(self._settings, limits=limits)
 
     def lack(self, person: Person, profile: Profile) -> Lack | None:
         """Return why this person could not start this now, at once; None: they could."""
@@ -438,6 +501,15 @@ class Sessions:
         """Tell whether it was started ahead of its owner, who has not come yet."""
         activity = self._activity.get(seen.session.id)
         return activity is not None and activity.ahead
+
+    def why_alive(self, seen: Observed, place: Place | None) -> tuple[Why, datetime | None]:
+        """Return why it has not been removed, and the moment (UTC) that stands in those words."""
+        now = self._clock()
+        activity = self._activity.get(seen.session.id, Activity(first_seen=now, last_active=now))
+        limits = self._limits(seen.session)
+        why = lifecycle.why_alive(self.phase(seen), activity, now, limits, place=place)
+        at = None if why.at is None else self._wall() + timedelta(seconds=why.at - now)
+        return why, at
 
     def progress(self, seen: Observed) -> list[Step]:
         """Return the steps of the session's start."""
@@ -493,8 +565,11 @@ class Sessions:
         return 0.0 if activity is None else self._clock() - activity.first_seen
 
     def _limits(self, session: Session) -> Limits:
-        profile = self._settings.profile(session.profile)
-        return lifecycle.limits_of(profile, self._settings)
+        limits = lifecycle.limits_of(self._settings.profile(session.profile), self._settings)
+        activity = self._activity.get(session.id)
+        if activity is None or not activity.extra or not limits.lifetime:
+            return limits
+        return msgspec.structs.replace(limits, lifetime=limits.lifetime + activity.extra)
 
     # -- acts ------------------------------------------------------------------------------
 
@@ -506,11 +581,13 @@ class Sessions:
         Returns when the engine has accepted it, or takes long to do so. A failed one of that name
         makes way. ``ahead``: its owner has not asked for it yet; such a start never waits.
 
-        Raises NotReadyYet, SessionExists, SessionStopping, QuotaReached, InvalidRequest,
-        ImageRefused or EngineUnavailable.
+        Raises NotReadyYet, Draining, SessionExists, SessionStopping, QuotaReached,
+        InvalidRequest, ImageRefused or EngineUnavailable.
         """
         if not self.ready:
             raise NotReadyYet
+        if self._rules.drain is not None:
+            raise Draining(self._rules.drain.message)
         name = policy.clean_name(name)
         key = (person.uid, name.casefold())
         async with self._turn(key):
@@ -547,12 +624,13 @@ class Sessions:
     def _lack_of(self, session: Session) -> Lack | None:
         """Return why a session cannot begin now; whoever waits in line comes first."""
         running = self._running()
-        lack = policy.lack_of(session, running, self._settings)
+        ruled = self._ruled()
+        lack = policy.lack_of(session, running, ruled)
         if lack is not None or not self._line:
             return lack
         ticket = Ticket(session, self._wall().timestamp())
         line = (*self._line.values(), ticket)
-        if queue.next_of(line, running, self._settings) is ticket:
+        if queue.next_of(line, running, ruled) is ticket:
             return None
         wanted = self._settings.profile(session.profile)
         return Lack(Shortage.GPUS if wanted and wanted.gpus else Shortage.TOTAL)
@@ -568,8 +646,10 @@ class Sessions:
     def _serve_line(self) -> None:
         """Begin what there is room for; called whenever there may be more of it."""
         while self._line and self._tasks is not None and self._leads():
+            if self._rules.drain is not None:
+                return
             line = tuple(self._line.values())
-            ticket = queue.next_of(line, self._running(), self._settings)
+            ticket = queue.next_of(line, self._running(), self._ruled())
             if ticket is None:
                 return
             del self._line[ticket.session.id]
@@ -786,6 +866,11 @@ class Sessions:
         self._line = {one.session.id: one for one in found if one.session.id not in left}
         self.announce()
 
+    async def load_rules(self) -> None:
+        """Read what administrators have decided. Raises StoreUnavailable."""
+        self._rules = await self._store.rules()
+        self.announce()
+
     async def hear_others(self) -> None:
         """Count sessions as used that were used by way of other controllers.
 
@@ -794,12 +879,19 @@ class Sessions:
         now = self._clock()
         for session_id, memo in (await self._store.others_memos()).items():
             activity = self._activity.get(session_id)
-            if activity is not None and now - memo.idle > activity.last_active:
-                self._activity[session_id] = msgspec.structs.replace(
+            if activity is None:
+                continue
+            if memo.extra > activity.extra:
+                activity = msgspec.structs.replace(activity, extra=memo.extra)
+            if now - memo.idle > activity.last_active:
+                activity = msgspec.structs.replace(
                     activity,
                     last_active=now - memo.idle,
                     ahead=activity.ahead and memo.ahead,
+                    sign=memo.sign,
+                    kept_by=memo.kept_by,
                 )
+            self._activity[session_id] = activity
 
     # -- for housekeeping ------------------------------------------------------------------
 
@@ -854,6 +946,7 @@ class Sessions:
             activity,
             looked=now,
             last_active=now if active else activity.last_active,
+            sign=(Sign.INPUT if touched else Sign.COMPUTING) if active else activity.sign,
             ahead=activity.ahead and not touched,
             input=last_input or activity.input,
         )
@@ -864,19 +957,39 @@ class Sessions:
         self._set_warned(session_id, warned)
         _log.info("session_warned", session=session_id, reason=warned.reason.value)
         until = self._wall() + timedelta(seconds=warned.stop - self._clock())
-        await self._show(seen, lifecycle.warning_of(warned.reason), until)
+        await self.show(seen, lifecycle.warning_of(warned.reason), until)
 
     async def calm(self, seen: Observed) -> None:
         """Take a warning back."""
         self._set_warned(seen.session.id, None)
-        await self._show(seen, "", None)
+        await self.show(seen, "", None)
 
-    async def keep(self, seen: Observed) -> None:
+    async def keep(self, seen: Observed, by: UserId) -> None:
         """Count the session as used just now: somebody said so."""
-        self.touch(seen.session.id)
+        self.touch(seen.session.id, Sign.KEPT, kept_by=by)
         activity = self._activity.get(seen.session.id)
         if activity is not None and activity.warned and activity.warned.reason is Reason.IDLE:
             await self.calm(seen)
+
+    async def extend(self, seen: Observed, seconds: float) -> float:
+        """Let a session live longer, and write that down; returns the seconds added so far.
+
+        Never more than configured: what is asked for beyond that is cut off. Raises
+        NoSuchSession if it has ended, StoreUnavailable.
+        """
+        activity = self._activity.get(seen.session.id)
+        if activity is None:
+            raise NoSuchSession
+        extra = min(activity.extra + seconds, self._settings.admin.extend_hours * 3600)
+        self._activity[seen.session.id] = msgspec.structs.replace(activity, extra=extra)
+        self.announce()
+        await self.keep_memos()
+        return extra
+
+    def extension(self, seen: Observed) -> float:
+        """Return by how many seconds a session's lifetime was extended."""
+        activity = self._activity.get(seen.session.id)
+        return 0.0 if activity is None else activity.extra
 
     def _set_warned(self, session_id: SessionId, warned: Warned | None) -> None:
         activity = self._activity.get(session_id)
@@ -884,11 +997,14 @@ class Sessions:
             self._activity[session_id] = msgspec.structs.replace(activity, warned=warned)
             self.announce()
 
-    async def _show(self, seen: Observed, text: str, until: datetime | None) -> None:
-        if self.profile_of(seen).endpoints and not await self._gateway.notice(
-            seen.session.id, text, until
-        ):
+    async def show(self, seen: Observed, text: str, until: datetime | None) -> bool:
+        """Show a banner in a session, "" takes it away; False: it cannot, or does not answer."""
+        if not self.profile_of(seen).endpoints:
+            return False
+        shown = await self._gateway.notice(seen.session.id, text, until)
+        if not shown:
             _log.warning("notice_not_shown", session=seen.session.id)
+        return shown
 
     async def keep_memos(self) -> None:
         """Write down what the next controller should know. Raises StoreUnavailable."""
@@ -903,6 +1019,9 @@ class Sessions:
                     served=session_id in self._served,
                     ahead=activity.ahead,
                     input=activity.input,
+                    sign=activity.sign,
+                    kept_by=activity.kept_by,
+                    extra=activity.extra,
                 )
                 for session_id, activity in self._activity.items()
                 if session_id not in self._starts

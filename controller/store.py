@@ -20,6 +20,7 @@ import anyio.to_thread
 import msgspec
 
 from controller.errors import StoreUnavailable
+from controller.lifecycle import Sign
 from controller.model import Person, Role, Session, SessionId, UserId
 
 _T = TypeVar("_T")
@@ -61,6 +62,12 @@ _MIGRATIONS = (
         uid TEXT NOT NULL, profile TEXT NOT NULL, PRIMARY KEY (uid, profile)
     ) STRICT;
     """,
+    """
+    ALTER TABLE share ADD COLUMN look INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE drain (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), body BLOB NOT NULL)
+        STRICT;
+    CREATE TABLE quota (uid TEXT PRIMARY KEY, sessions INTEGER NOT NULL) STRICT;
+    """,
 )
 """Forward only: the file's user_version counts those that were run."""
 
@@ -98,6 +105,7 @@ class Share(msgspec.Struct, frozen=True):
     display_name: str
     created: float
     expires: float | None = None  # None: as long as the session runs
+    look: bool = False  # an administrator looks on; nobody has invited them
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -127,6 +135,9 @@ class Memo(msgspec.Struct, frozen=True):
     served: bool
     ahead: bool = False  # started ahead of its owner, and not used yet
     input: str = ""  # the session's own last_input_at: compared, never read as a time
+    sign: Sign = Sign.SEEN
+    kept_by: str = ""
+    extra: float = 0.0  # that an administrator has added to its lifetime
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -134,6 +145,22 @@ class Ticket(msgspec.Struct, frozen=True):
 
     session: Session  # as it will be
     since: float
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Nothing new starts. Times are seconds since the epoch."""
+
+    by: UserId
+    since: float
+    message: str = ""  # the administrator's words for everybody
+    stop_at: float | None = None  # when all sessions are stopped; None: they run on
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What administrators have decided besides the configuration."""
+
+    drain: Drain | None = None
+    quotas: dict[UserId, int] = {}  # sessions of one person, instead of the configured number
 
 
 class Store(Protocol):
@@ -255,6 +282,18 @@ class Store(Protocol):
 
     async def tickets(self) -> list[Ticket]:
         """Return the line, the oldest first."""
+        ...
+
+    async def rules(self) -> Rules:
+        """Return what administrators have decided."""
+        ...
+
+    async def set_drain(self, drain: Drain | None) -> None:
+        """Remember that nothing starts any more; None: it does again."""
+        ...
+
+    async def set_quota(self, uid: UserId, sessions: int | None) -> None:
+        """Remember how many sessions a person may have; None: as many as configured."""
         ...
 
     async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
@@ -435,14 +474,16 @@ class SqliteStore:
     async def add_share(self, share: Share) -> None:
         """See Store."""
         await self._write(
-            "INSERT OR REPLACE INTO share (session, uid, role, display_name, created, expires)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO share"
+            " (session, uid, role, display_name, created, expires, look)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             share.session,
             share.uid,
             share.role.value,
             share.display_name,
             share.created,
             share.expires,
+            share.look,
         )
 
     async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
@@ -468,11 +509,11 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> list[Share]:
             rows = db.execute(
-                "SELECT session, uid, role, display_name, created, expires FROM share"
+                "SELECT session, uid, role, display_name, created, expires, look FROM share"
             )
             return [
-                Share(session, uid, Role(role), display_name, created, expires)
-                for session, uid, role, display_name, created, expires in rows
+                Share(session, uid, Role(role), display_name, created, expires, bool(look))
+                for session, uid, role, display_name, created, expires, look in rows
             ]
 
         return await self._run(work)
@@ -576,6 +617,31 @@ class SqliteStore:
             return [msgspec.json.decode(body, type=Ticket) for (body,) in rows]
 
         return await self._run(work)
+
+    async def rules(self) -> Rules:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> Rules:
+            found = db.execute("SELECT body FROM drain").fetchone()
+            drain = msgspec.json.decode(found[0], type=Drain) if found else None
+            return Rules(drain, dict(db.execute("SELECT uid, sessions FROM quota").fetchall()))
+
+        return await self._run(work)
+
+    async def set_drain(self, drain: Drain | None) -> None:
+        """See Store."""
+        if drain is None:
+            await self._write("DELETE FROM drain")
+        else:
+            body = msgspec.json.encode(drain)
+            await self._write("INSERT OR REPLACE INTO drain VALUES (1, ?)", body)
+
+    async def set_quota(self, uid: UserId, sessions: int | None) -> None:
+        """See Store."""
+        if sessions is None:
+            await self._write("DELETE FROM quota WHERE uid = ?", uid)
+        else:
+            await self._write("INSERT OR REPLACE INTO quota VALUES (?, ?)", uid, sessions)
 
     async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
         """See Store."""

@@ -9,8 +9,8 @@ one, which has a fixed name. How they are cut decides who can get in whose way:
   of it, change together or not at all;
 - what a person is told and has chosen is one object a person;
 - failed log-ins are spread over sixteen objects, so that nobody can fill the cluster with names;
-- the times of starts are one object, and what each controller knows of sessions is one object a
-  controller: nobody else writes it.
+- the times of starts are one object, what administrators have decided is one, and what each
+  controller knows of sessions is one object a controller: nobody else writes it.
 
 Each change reads the object and writes it back with its resourceVersion; who comes second is
 refused by the cluster (409), reads again and decides again. Questions are answered from a mirror
@@ -47,10 +47,12 @@ from controller.model import Person, SessionId, UserId
 from controller.store import (
     NOTICES_KEPT,
     STARTS_KEPT,
+    Drain,
     Link,
     Login,
     Memo,
     Notice,
+    Rules,
     Share,
     Ticket,
 )
@@ -150,7 +152,8 @@ _DESK = _Kind("person", _Desk, told=True)
 _FAILURES = _Kind("failures", _Failures, told=False)
 _STARTS = _Kind("starts", _Starts, told=False)
 _MEMOS = _Kind("memos", _Memos, told=False)
-_TOLD = frozenset(kind.name for kind in (_LOGIN, _GRANTS, _TICKET, _DESK))
+_RULES = _Kind("rules", Rules, told=True)
+_TOLD = frozenset(kind.name for kind in (_LOGIN, _GRANTS, _TICKET, _DESK, _RULES))
 
 
 class KubernetesStore:
@@ -186,6 +189,8 @@ class KubernetesStore:
                     await anyio.sleep(_SETTLE_SECONDS)
                     self._mirror.news = anyio.Event()
                     yield
+            except GeneratorExit:
+                pass  # whoever followed has closed this; the group would make a fault of it
             finally:
                 self._mirror.lose()
                 group.cancel_scope.cancel()
@@ -288,6 +293,27 @@ class KubernetesStore:
     async def ahead(self, uid: UserId) -> frozenset[str]:
         """See Store."""
         return (await self._get(_DESK, _hashed(uid)) or _Desk()).ahead
+
+    # -- rules -----------------------------------------------------------------------------
+
+    async def rules(self) -> Rules:
+        """See Store."""
+        return await self._get(_RULES, "all") or Rules()
+
+    async def set_drain(self, drain: Drain | None) -> None:
+        """See Store."""
+        await self._change(_RULES, "all", lambda now: _ruled(replace(now or Rules(), drain=drain)))
+
+    async def set_quota(self, uid: UserId, sessions: int | None) -> None:
+        """See Store."""
+
+        def work(found: Rules | None) -> Rules | None:
+            rules = found or Rules()
+            others = {one: most for one, most in rules.quotas.items() if one != uid}
+            own = {} if sessions is None else {uid: sessions}
+            return _ruled(replace(rules, quotas=others | own))
+
+        await self._change(_RULES, "all", work)
 
     # -- starts ----------------------------------------------------------------------------
 
@@ -713,6 +739,10 @@ def _kept(desk: _Desk) -> _Desk | None:
     return desk if desk != _Desk() else None
 
 
+def _ruled(rules: Rules) -> Rules | None:
+    return rules if rules != Rules() else None
+
+
 def _any(grants: _Grants) -> _Grants | None:
     return grants if grants != _Grants() else None
 
@@ -729,7 +759,14 @@ def _merged(found: Collection[_Memos]) -> dict[SessionId, Memo]:
     for one in sorted(found, key=lambda one: one.at):
         for session, memo in one.memos.items():
             before = memos.get(session, memo)
-            memos[session] = replace(memo, idle=min(memo.idle, before.idle))
+            latest = memo if memo.idle <= before.idle else before
+            memos[session] = replace(
+                memo,
+                idle=latest.idle,
+                sign=latest.sign,
+                kept_by=latest.kept_by,
+                extra=max(memo.extra, before.extra),
+            )
     return memos
 
 

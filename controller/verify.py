@@ -75,7 +75,7 @@ class Question(msgspec.Struct, frozen=True):
 
     @property
     def address(self) -> str:
-        """Return the address that Traefik saw: it adds it at the end, and asks without X-Real-Ip."""
+        """Return the address that Traefik saw; it adds it at the end."""
         return self.forwarded_for.rpartition(",")[2].strip()[:ADDRESS_MAX]
 
 

@@ -20,6 +20,7 @@ from controller.logins import Logins
 from controller.looks import Looks
 from controller.model import Person
 from controller.orchestrators import Orchestrator
+from controller.oversight import Oversight
 from controller.render import CONTENT_SECURITY_POLICY, RefusalView, Renderer
 from controller.sessions import Sessions
 from controller.sharing import Sharing
@@ -58,6 +59,7 @@ class Hub(msgspec.Struct, frozen=True):
     sharing: Sharing
     looks: Looks
     companions: Companions
+    oversight: Oversight
     renderer: Renderer
     audit: Audit
 

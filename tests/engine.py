@@ -30,6 +30,7 @@ WORK = "trap 'exit 0' TERM; echo started; while :; do sleep 1 & wait $!; done"
 IMAGES = {
     "good": f'FROM {BASE}\n{HOME}CMD ["sh", "-c", "{WORK}"]\n',
     "routed": f'FROM {BASE}\nLABEL Traefik.enable=true\nCMD ["sleep", "60"]\n',
+    "posing": f'FROM {BASE}\nLABEL slicerhub.component=traefik\nCMD ["sleep", "60"]\n',
     "ending": f'FROM {BASE}\nCMD ["sh", "-c", "seq 50; echo last; exit 3"]\n',
     "broken": f'FROM {BASE}\nCMD ["/nowhere"]\n',
 }

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from controller import render
+from controller import plots, render
 from controller.errors import DirectoryUnavailable, Forged
+from controller.lifecycle import Why
 from controller.model import Phase, Place, Role
 from controller.render import Renderer, StepState
 from controller.web import HttpError
@@ -238,6 +239,147 @@ JOIN = render.JoinView(
 QUOTA = "You have 2 of 2 sessions. Stop one to start another."
 
 
+def row(number: int, phase: Phase = Phase.READY, owner: str = "alice") -> render.AdminRow:
+    """Anybody's session, as administrators see it; each number differs a little."""
+    one = card(number, phase)
+    return render.AdminRow(
+        id=one.id,
+        owner=owner,
+        title=one.title,
+        phase=phase,
+        started=one.started,
+        last_active=NOW - timedelta(minutes=number),
+        why=Why("input", 0.0, past=True),
+        why_at=NOW - timedelta(minutes=number),
+        ends=NOW + timedelta(hours=20),
+        cpu=render.Bar(f"{number % 40 / 10:.1f} of 4", number % 40 * 2.5),
+        memory=render.Bar(f"{number % 8}.5 GB of 8.0 GB", number % 8 * 12.5 + 6),
+    )
+
+
+def day(top: float) -> plots.Plot:
+    """A working day, with a gap at noon."""
+    hours = [*range(6, 12), *range(14, 24)]
+    values = [
+        plots.Value(60.0 * minute + 3600 * hour, top * min(hour - 5, 24 - hour) / 10)
+        for hour in hours
+        for minute in range(0, 60, 5)
+    ]
+    return plots.plot(values, now=86_400, span=86_400)
+
+
+TILES = (
+    render.Tile("Sessions", "12", "37", day(37), NOW - timedelta(hours=3)),
+    render.Tile("CPU", "18.4 cores", "61.0 cores", day(61), NOW - timedelta(hours=3)),
+    render.Tile("Memory", "96 GB", "210 GB", day(2.1e11), NOW - timedelta(hours=2)),
+    render.Tile("Longest wait", "0 s", "4 min 10 s", day(250), NOW - timedelta(hours=5)),
+)
+BLANK = plots.plot([], now=86_400, span=86_400)
+ADMIN = render.AdminView(
+    viewer=CAROL,
+    now=NOW,
+    here="/admin",
+    rows=(
+        row(2),
+        replace(
+            row(3, owner="bob"),
+            why=Why("kept by bob until", 0.0),
+            why_at=NOW + timedelta(hours=2),
+            extra=timedelta(hours=4),
+            cpu=render.Bar("3.9 of 4", 97.5),
+        ),
+        replace(row(4, Phase.STARTING), why=Why("starting"), why_at=None, cpu=None, memory=None),
+        replace(
+            row(5, Phase.FAILED, "dana"),
+            why=Why("failed, shown until", 0.0),
+            why_at=NOW + timedelta(minutes=5),
+            cpu=None,
+            memory=None,
+        ),
+        replace(
+            row(6, Phase.PENDING, "erin"),
+            why=Why("1st in line, waits for a free place"),
+            why_at=None,
+            cpu=None,
+            memory=None,
+            ends=None,
+        ),
+    ),
+    columns=tuple(
+        render.Column(key, title, f"/admin?sort={key}", "ascending" if key == "started" else "")
+        for key, title in (
+            ("owner", "Owner"),
+            ("title", "Session"),
+            ("phase", "State"),
+            ("cpu", "CPU"),
+            ("memory", "Memory"),
+            ("activity", "Last used"),
+            ("started", "Started"),
+        )
+    ),
+    pager=render.Pager(found=5),
+    total=5,
+    summary="5 sessions: 1 failed, 1 waiting, 2 ready, 1 starting",
+    tiles=TILES,
+    hours=tuple(
+        (NOW - timedelta(hours=ago), (str(40 - ago), "18.4 cores", "96 GB", "0 s"))
+        for ago in range(1, 25)
+    ),
+    may_look=True,
+)
+ADMIN_MANY = replace(
+    ADMIN,
+    rows=tuple(row(number + 2, owner=f"user{number % 40}") for number in range(50)),
+    pager=render.Pager(3, 10, 500, "/admin?page=2", "/admin?page=4"),
+    total=500,
+    summary="500 sessions: 500 ready",
+)
+ADMIN_EMPTY = replace(
+    ADMIN,
+    rows=(),
+    total=0,
+    pager=render.Pager(),
+    summary="No sessions",
+    tiles=tuple(replace(one, plot=BLANK, now="", most="", most_at=None) for one in TILES),
+    hours=(),
+)
+ADMIN_STOP = render.AdminActView(
+    viewer=CAROL,
+    now=NOW,
+    act="stop",
+    rows=ADMIN.rows,
+    back="/admin",
+    most_hours=168,
+    most_characters=200,
+    look_minutes=30,
+)
+ADMIN_DRAIN = render.AdminDrainView(
+    viewer=CAROL, now=NOW, sessions=37, owners=21, most_characters=200
+)
+ADMIN_USER = render.AdminUser(
+    "alice", "/admin/user?user=alice", sessions=1, most=3, logged_in=True, files="3.2 GB"
+)
+ADMIN_USERS = render.AdminUsersView(
+    viewer=CAROL,
+    now=NOW,
+    users=(
+        ADMIN_USER,
+        render.AdminUser("bob", "/admin/user?user=bob", sessions=0, most=6, quota=6),
+    ),
+    pager=render.Pager(found=2),
+    measured=NOW - timedelta(minutes=2),
+    measure="/admin/users?measure=1",
+)
+ADMIN_ONE = render.AdminUserView(
+    viewer=CAROL, user=ADMIN_USER, configured=3, volume="slicerhub-home-alice-2bd806c9"
+)
+ADMIN_FILES = render.AdminFilesView(
+    viewer=CAROL,
+    user=replace(ADMIN_USER, sessions=0),
+    volume="slicerhub-home-alice-2bd806c9",
+)
+
+
 API: Mapping[str, object] = {
     "paths": {
         "/api/v1/sessions": {
@@ -398,6 +540,55 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "not_found": lambda r: r.error(render.error_view(HttpError(404))),
     "unavailable": lambda r: r.error(render.error_view(AWAY)),
     "too_large": lambda r: r.error(render.error_view(HttpError(413), ALICE)),
+    "admin": lambda r: r.admin(ADMIN),
+    "admin_empty": lambda r: r.admin(ADMIN_EMPTY),
+    "admin_many": lambda r: r.admin(ADMIN_MANY),
+    "admin_nothing_found": lambda r: r.admin(replace(ADMIN, rows=(), query=HOSTILE)),
+    "admin_draining": lambda r: r.admin(
+        replace(
+            ADMIN,
+            said="2 sessions are being stopped.",
+            drain=render.DrainState(
+                "carol", NOW, "New disks are put in.", NOW + timedelta(hours=4)
+            ),
+        )
+    ),
+    "admin_hostile": lambda r: r.admin(
+        replace(
+            ADMIN,
+            rows=(replace(row(7), owner=LONG, title=HOSTILE, why=Why(HOSTILE), why_at=None),),
+            query=HOSTILE,
+            said=HOSTILE,
+        )
+    ),
+    "admin_stop": lambda r: r.admin_act(ADMIN_STOP),
+    "admin_stop_refused": lambda r: r.admin_act(
+        replace(ADMIN_STOP, rows=ADMIN.rows[:1], error="The engine does not answer.")
+    ),
+    "admin_message": lambda r: r.admin_act(replace(ADMIN_STOP, act="message")),
+    "admin_message_refused": lambda r: r.admin_act(
+        replace(ADMIN_STOP, act="message", error=HOSTILE, typed=HOSTILE)
+    ),
+    "admin_extend": lambda r: r.admin_act(
+        replace(ADMIN_STOP, act="extend", rows=ADMIN.rows[:1], error=HOSTILE, typed="900")
+    ),
+    "admin_look": lambda r: r.admin_act(replace(ADMIN_STOP, act="look", rows=ADMIN.rows[:1])),
+    "admin_drain": lambda r: r.admin_drain(ADMIN_DRAIN),
+    "admin_drain_refused": lambda r: r.admin_drain(
+        replace(ADMIN_DRAIN, sessions=1, owners=1, error=HOSTILE, message=HOSTILE)
+    ),
+    "admin_users": lambda r: r.admin_users(ADMIN_USERS),
+    "admin_users_nobody": lambda r: r.admin_users(
+        replace(ADMIN_USERS, users=(), query="x", fault="The engine does not answer.")
+    ),
+    "admin_user": lambda r: r.admin_user(replace(ADMIN_ONE, said="That counts from now on.")),
+    "admin_user_hostile": lambda r: r.admin_user(
+        replace(ADMIN_ONE, user=replace(ADMIN_USER, user=LONG), error=HOSTILE)
+    ),
+    "admin_files": lambda r: r.admin_files(ADMIN_FILES),
+    "admin_files_in_use": lambda r: r.admin_files(
+        replace(ADMIN_FILES, user=ADMIN_USER, error="That is not their user name.")
+    ),
     "docs": lambda r: r.docs(API),
     "refusal": lambda r: r.refusal(render.RefusalView(stylesheet=r.stylesheet)),
 }

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from controller.model import Observed, Offer, Session, SessionId, Usage
+from controller.model import Observed, Offer, Session, SessionId, Usage, UserId, Volume
 
 
 class Orchestrator(Protocol):
@@ -61,6 +61,17 @@ class Orchestrator(Protocol):
 
     async def usage(self, session_id: SessionId) -> Usage | None:
         """Return CPU and memory since the last call; None if not known (yet)."""
+        ...
+
+    async def volumes(self) -> Sequence[Volume]:
+        """Return the files of all people of this instance. May take long: the engine measures."""
+        ...
+
+    async def remove_volume(self, owner: UserId) -> None:
+        """Remove a person's files for good; missing ones are success.
+
+        Raises FilesInUse while a session has them.
+        """
         ...
 
     async def apps(self) -> Sequence[Offer]:

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequenc
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import anyio.from_thread
@@ -30,7 +30,14 @@ import structlog
 
 from controller import labels
 from controller.config import Settings
-from controller.errors import EngineUnavailable, ImageRefused, NoGpu, SessionExists, SessionStopping
+from controller.errors import (
+    EngineUnavailable,
+    FilesInUse,
+    ImageRefused,
+    NoGpu,
+    SessionExists,
+    SessionStopping,
+)
 from controller.manifests import docker as manifests
 from controller.model import (
     Mount,
@@ -41,6 +48,7 @@ from controller.model import (
     SessionId,
     Usage,
     UserId,
+    Volume,
     group_volume_name,
     object_name,
     parse_session_id,
@@ -61,6 +69,7 @@ _RELIST_SECONDS = 30.0  # an event stream may stall without a word
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
 _SETTLE_SECONDS = 0.3  # after which the engine's list agrees with its last event
 _RETRY_SECONDS = 1.0
+_MEASURE_SECONDS = 600  # the engine walks through all files to measure them
 _EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
 _STOPPING = ".stopping"
 _VOLUME_LABELS = (labels.INSTANCE, labels.VOLUME)
@@ -352,6 +361,42 @@ class DockerOrchestrator:
             return None
         return Usage(cpu_percent=(total - before[1]) / seconds / 1e7, memory_bytes=memory)
 
+    async def volumes(self) -> Sequence[Volume]:
+        """See Orchestrator. Where the engine does not measure, the sizes are missing."""
+        try:
+            found = await anyio.to_thread.run_sync(
+                partial(_measure_volumes, self._settings), abandon_on_cancel=True
+            )
+        except EngineUnavailable as error:
+            _log.warning("volumes_not_measured", error=str(error))
+            listed = await self._call(
+                lambda api: api.volumes(filters={"label": [self._instance_label]})
+            )
+            found = cast("list[_Facts]", listed.get("Volumes") or [])
+        volumes: list[Volume] = []
+        for one in found:
+            theirs: _Facts = one.get("Labels") or {}
+            owner = str(theirs.get(labels.OWNER, ""))
+            if owner and theirs.get(labels.INSTANCE) == self._settings.instance:
+                volumes.append(Volume(UserId(owner), str(one["Name"]), _size_of(one)))
+        return volumes
+
+    async def remove_volume(self, owner: UserId) -> None:
+        """See Orchestrator. The engine itself refuses while a container has it."""
+        name = volume_name(self._settings.instance, owner)
+        try:
+            found = await self._call(lambda api: api.inspect_volume(name))
+            theirs: _Facts = found.get("Labels") or {}
+            if theirs.get(labels.OWNER) != owner:
+                raise EngineUnavailable(
+                    f"The volume {name} is not labelled as this person's. It is left as it is."
+                )
+            await self._call(lambda api: api.remove_volume(name))
+        except _MissingError:
+            return
+        except _ConflictError as error:
+            raise FilesInUse from error
+
     async def apps(self) -> Sequence[Offer]:
         """See Orchestrator."""
         found = await self._ours(labels.APP)
@@ -378,10 +423,15 @@ class DockerOrchestrator:
                 "It must be built there, or be reachable in its registry."
             )
         own: _Facts = image["Config"].get("Labels") or {}
-        if any(str(name).lower().startswith("traefik.") for name in own):
+        # The engine gives an image's labels to its containers: what Traefik or this hub reads.
+        claims = sorted(
+            name for name in own if name.lower().startswith("traefik.") or name in labels.ALL
+        )
+        if claims:
             raise ImageRefused(
-                f"The image {profile.image} of the profile {profile.id} carries labels for "
-                "Traefik of its own, which could open it to others. It is not started."
+                f"The image {profile.image} of the profile {profile.id} carries labels of its own "
+                f"for Traefik or the hub ({', '.join(claims)}), which could open it to others. It "
+                "is not started."
             )
         if profile.gpus and not offers_gpu(await self._call(lambda api: api.info())):
             raise NoGpu(
@@ -684,6 +734,25 @@ def _fetch(settings: Settings, image: str, transfer: _Transfer) -> None:
             if now - told >= _TELL_SECONDS:
                 told = now
                 anyio.from_thread.run_sync(transfer.tell, progress.text)
+
+
+def _measure_volumes(settings: Settings) -> list[_Facts]:
+    """Ask the engine how large its volumes are: a long walk through the disk.
+
+    Before version 1.42 of its API it measures images and containers, too, and ignores ``type``.
+    """
+    with _mapped(), contextlib.closing(_connect_engine(settings)) as api:
+        api.timeout = _MEASURE_SECONDS
+        answer = api.get(api.base_url + f"/v{api.api_version}/system/df", params={"type": "volume"})
+        if not answer.ok:
+            raise EngineUnavailable(f"The engine does not measure volumes: {answer.text[:200]}")
+        return answer.json().get("Volumes") or []
+
+
+def _size_of(one: _Facts) -> int | None:
+    measured: _Facts = one.get("UsageData") or {}
+    size = int(measured.get("Size", -1))
+    return None if size < 0 else size  # -1: of a driver that cannot say
 
 
 def _auth_headers(path: str, image: str) -> dict[str, str]:

@@ -31,13 +31,24 @@ from controller import labels
 from controller.config import Settings
 from controller.errors import (
     EngineUnavailable,
+    FilesInUse,
     ImageRefused,
     QuotaReached,
     SessionExists,
     SessionStopping,
 )
 from controller.manifests import kubernetes as manifests
-from controller.model import Observed, Offer, Profile, Session, SessionId, Usage, UserId
+from controller.model import (
+    Observed,
+    Offer,
+    Profile,
+    Session,
+    SessionId,
+    Usage,
+    UserId,
+    Volume,
+    volume_name,
+)
 from controller.orchestrators import pods
 from controller.orchestrators.ingress import IngressRoute, read_offer
 from controller.orchestrators.pods import Event, Metadata, Pod, Thing
@@ -387,6 +398,40 @@ class KubernetesOrchestrator:
             except ValueError as error:
                 _log.warning("metrics_unreadable", session=session_id, fault=str(error))
 
+    async def volumes(self) -> Sequence[Volume]:
+        """See Orchestrator. A cluster tells how much was set aside, not what is in it."""
+        query = {"labelSelector": f"{manifests.INSTANCE}={self._settings.instance}"}
+        path = self._path("PersistentVolumeClaim")
+        found = _decoded(await self._api.request("GET", path, query=query), _List[_Claim])
+        owner = manifests.key(labels.OWNER)
+        marked = [(one, (one.metadata.annotations or {}).get(owner)) for one in found.items or ()]
+        return [
+            Volume(UserId(whose), one.metadata.name, one.size, reserved=True)
+            for one, whose in marked
+            if whose and one.metadata.deletion_timestamp is None
+        ]
+
+    async def remove_volume(self, owner: UserId) -> None:
+        """See Orchestrator. A Pod's claim would go with the Pod: so none may be there."""
+        if any(one.session.owner == owner for one in await self.list()):
+            raise FilesInUse
+        name = volume_name(self._settings.instance, owner)
+        found = await self._get("PersistentVolumeClaim", name)
+        if found is None:
+            return
+        if (found.annotations or {}).get(manifests.key(labels.OWNER)) != owner:
+            raise EngineUnavailable(
+                f"The claim {name} is not annotated as this person's. It is left as it is."
+            )
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": found.uid},
+        }
+        with contextlib.suppress(_MissingError, _ConflictError):
+            path = self._path("PersistentVolumeClaim", name)
+            await self._api.request("DELETE", path, body=body)
+
     async def apps(self) -> Sequence[Offer]:
         """See Orchestrator: IngressRoutes of kubernetes.apps_namespace with the hub's label."""
         namespace = self._settings.kubernetes.apps_namespace
@@ -498,6 +543,27 @@ class KubernetesOrchestrator:
         }
         with contextlib.suppress(_MissingError, _ConflictError):
             await self._api.request("DELETE", self._path("Pod", pod.name), body=body)
+
+
+class _Capacity(msgspec.Struct, frozen=True):
+    storage: str = ""
+
+
+class _ClaimStatus(msgspec.Struct, frozen=True):
+    capacity: _Capacity = _Capacity()
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    metadata: Metadata
+    status: _ClaimStatus = _ClaimStatus()
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None while the claim has none."""
+        try:
+            return round(pods.quantity(self.status.capacity.storage))
+        except ValueError:
+            return None
 
 
 class _Measured(msgspec.Struct, frozen=True):

@@ -13,8 +13,18 @@ import anyio
 import msgspec
 
 from controller.config import Settings
-from controller.errors import ImageRefused, SessionExists, SessionStopping
-from controller.model import Observed, Offer, Session, SessionId, Usage, object_name
+from controller.errors import FilesInUse, ImageRefused, SessionExists, SessionStopping
+from controller.model import (
+    Observed,
+    Offer,
+    Session,
+    SessionId,
+    Usage,
+    UserId,
+    Volume,
+    object_name,
+    volume_name,
+)
 
 
 class Fetch(msgspec.Struct, frozen=True):
@@ -37,6 +47,10 @@ class MemoryOrchestrator:
         """Profiles whose program is not there, by their ids, and what fetching it does."""
         self.offers: list[Offer] = []
         """What runs besides the sessions and wants the hub's log-in."""
+        self.files: dict[UserId, int] = {}
+        """Bytes of people's files; they are there from someone's first session on."""
+        self.usages: dict[SessionId, Usage] = {}
+        """What sessions take; nothing if they are not named here."""
 
     def _put(self, observed: Observed) -> None:
         self._sessions[observed.session.id] = observed
@@ -57,6 +71,7 @@ class MemoryOrchestrator:
                 if other.deleting:
                     raise SessionStopping
                 raise SessionExists(other.session.id)
+        self.files.setdefault(session.owner, 0)
         seen = self._sessions.get(session.id)
         if seen is None or not (seen.running or seen.exit_code is not None):
             self._put(Observed(session=session, running=True))
@@ -110,7 +125,22 @@ class MemoryOrchestrator:
     async def usage(self, session_id: SessionId) -> Usage | None:
         """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
-        return Usage(0.0, 0) if session_id in self._sessions else None
+        if session_id not in self._sessions:
+            return None
+        return self.usages.get(session_id, Usage(0.0, 0))
+
+    async def volumes(self) -> Sequence[Volume]:
+        """See Orchestrator."""
+        await anyio.lowlevel.checkpoint()
+        instance = self._settings.instance
+        return [Volume(uid, volume_name(instance, uid), size) for uid, size in self.files.items()]
+
+    async def remove_volume(self, owner: UserId) -> None:
+        """See Orchestrator."""
+        await anyio.lowlevel.checkpoint()
+        if any(one.session.owner == owner for one in self._sessions.values()):
+            raise FilesInUse
+        self.files.pop(owner, None)
 
     async def apps(self) -> Sequence[Offer]:
         """See Orchestrator."""

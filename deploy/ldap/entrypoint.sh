@@ -121,4 +121,6 @@ mv "$shared_password.new" "$shared_password"
 echo "directory: the demo directory is up; everybody knows its passwords"
 # slapd's accept queue and memory are sized by this number.
 ulimit -n 1024
-exec slapd -F "$run/config" -h "ldap:/// ldaps:/// $local_socket" -d "${SLAPD_LOG_LEVEL:-none}"
+# Other ports where a user without rights may not take these.
+urls="ldap://:${SLAPD_LDAP_PORT:-389}/ ldaps://:${SLAPD_LDAPS_PORT:-636}/"
+exec slapd -F "$run/config" -h "$urls $local_socket" -d "${SLAPD_LOG_LEVEL:-none}"

@@ -29,6 +29,8 @@ from controller.model import Phase, Role
 from controller.render import Renderer
 from tests.chromium import Complaints, chromium
 from tests.page_views import (
+    ADMIN,
+    ADMIN_STOP,
     AHEAD,
     BOB,
     CONFIRM,
@@ -236,7 +238,7 @@ def test_every_state_is_sound_at_every_width(
     hub: Hub, browser: Browser, axe: str, name: str, scheme: Literal["light", "dark"]
 ) -> None:
     """No complaint about the policy, no sideways scrolling, nothing for axe to object to."""
-    for path in ("/here", "/", SHARE_PATH):
+    for path in ("/here", "/", SHARE_PATH, "/admin"):
         hub.pages[path] = PAGES[name](RENDERER)
     context = browser.new_context(
         color_scheme=scheme, reduced_motion="reduce", locale="en-GB", timezone_id="UTC"
@@ -297,9 +299,12 @@ def test_the_password_can_be_looked_at_and_caps_lock_is_told(hub: Hub, page: Pag
         expect(page.locator("#capslock")).to_have_text("Caps Lock is on." if on else "")
 
 
-def test_every_control_of_a_full_page_is_reached_with_a_visible_ring(hub: Hub, page: Page) -> None:
+@pytest.mark.parametrize("name", ["home_many", "admin"])
+def test_every_control_of_a_full_page_is_reached_with_a_visible_ring(
+    hub: Hub, page: Page, name: str
+) -> None:
     """Tab goes through everything that can be used, in order, and always shows where it is."""
-    hub.pages["/"] = PAGES["home_many"](RENDERER)
+    hub.pages["/"] = hub.pages["/admin"] = PAGES[name](RENDERER)
     page.goto(hub.url)
     usable = page.locator(
         "a[href]:visible, button:enabled:visible, summary:visible, input:not([type=hidden]):visible"
@@ -317,6 +322,70 @@ def test_every_control_of_a_full_page_is_reached_with_a_visible_ring(hub: Hub, p
         assert ring, name
         walked.append(name)
     assert walked == wanted
+
+
+def test_sessions_are_ticked_and_asked_about(hub: Hub, page: Page) -> None:
+    """One by one or all at once: how many are ticked is said, and the question is about them."""
+    hub.pages["/admin"] = RENDERER.admin(ADMIN)
+    hub.pages["/admin/act"] = RENDERER.admin_act(ADMIN_STOP)
+    page.goto(f"{hub.url}/admin")
+    first = page.locator(f"#tick-{ADMIN.rows[0].id}")
+    every = page.get_by_role("checkbox", name="All on this page")
+    first.focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#ticked")).to_have_text("With the 1 ticked:")
+    expect(every).not_to_be_checked()
+    every.check()
+    expect(page.locator("#ticked")).to_have_text("With the 5 ticked:")
+    first.uncheck()
+    page.get_by_role("button", name="Stop…").click()
+    expect(page.get_by_role("button", name="Stop them")).to_be_visible()
+    sent = parse_qsl(hub.queries[-1])
+    assert [value for name, value in sent if name == "id"] == [one.id for one in ADMIN.rows[1:]]
+    assert ("act", "stop") in sent
+    assert ("back", "/admin") in sent
+    assert hub.posts == []
+
+
+def test_the_table_follows_and_keeps_what_is_ticked(hub: Hub, page: Page) -> None:
+    """A change arrives by itself; rows that stay keep their tick and the focus."""
+    hub.pages["/admin"] = RENDERER.admin(ADMIN)
+    page.goto(f"{hub.url}/admin")
+    kept = page.locator(f"#tick-{ADMIN.rows[1].id}")
+    page.locator(f"#tick-{ADMIN.rows[0].id}").check()
+    kept.check()
+    kept.focus()
+    fewer = replace(ADMIN, rows=(replace(ADMIN.rows[1], cpu=None), *ADMIN.rows[2:]))
+    hub.pages["/admin"] = RENDERER.admin(fewer)
+    hub.events.put(("sessions", {}))
+    expect(page.locator("#rows tr")).to_have_count(4)
+    expect(kept).to_be_checked()
+    expect(kept).to_be_focused()
+    expect(page.locator("#ticked")).to_have_text("With the 1 ticked:")
+
+
+def test_sessions_are_governed_without_script(hub: Hub, browser: Browser) -> None:
+    """Searching, sorting, ticking, asking and doing need no script."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    hub.pages["/admin"] = RENDERER.admin(ADMIN)
+    hub.pages["/admin/act"] = RENDERER.admin_act(replace(ADMIN_STOP, act="message"))
+    hub.pages["/"] = RENDERER.home(HOME)
+    page.goto(f"{hub.url}/admin")
+    page.get_by_role("searchbox").or_(page.locator("#q")).fill("alice")
+    page.get_by_role("button", name="Search").click()
+    assert dict(parse_qsl(hub.queries[-1])) == {"q": "alice", "sort": "started"}
+    page.get_by_role("link", name="Memory").click()
+    assert hub.queries[-1] == "sort=memory"
+    page.locator(f"#tick-{ADMIN.rows[0].id}").check()
+    page.get_by_role("button", name="Message…").click()
+    page.get_by_label("Message").fill("Lunch is ready")
+    page.get_by_role("button", name="Send").click()
+    path, sent = hub.posts[-1]
+    assert path == "/admin/act"
+    assert (sent["act"], sent["text"], sent["csrf"]) == ("message", "Lunch is ready", "c5rf")
+    assert sent["ids"].split(",") == [one.id for one in ADMIN.rows]
+    context.close()
 
 
 def test_the_first_tab_skips_to_the_content(hub: Hub, page: Page) -> None:

@@ -23,6 +23,7 @@ class MemoryEngine:
     """The engine in memory, and how things happen in it."""
 
     measures = True
+    knows_sizes = True
 
     def __init__(self, settings: Settings) -> None:
         """Begin empty, with the profiles of the real one."""
@@ -40,6 +41,7 @@ class DockerEngine:
     """The real engine, and how things happen in it."""
 
     measures = True
+    knows_sizes = True
 
     def __init__(self, made: Lab, settings: Settings) -> None:
         """Use this instance."""

@@ -422,7 +422,7 @@ def test_unreadable_accounts(text: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("profile", ["missing", "routed", "broken"])
+@pytest.mark.parametrize("profile", ["missing", "routed", "posing", "broken"])
 async def test_failed_launch(
     docker_lab: Lab, orchestrator: DockerOrchestrator, profile: str
 ) -> None:

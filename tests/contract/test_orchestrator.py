@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.config import Settings
-from controller.errors import ImageRefused, SessionExists
-from controller.model import Mount, Observed, Session, SessionId, Usage
+from controller.errors import FilesInUse, ImageRefused, SessionExists
+from controller.model import Mount, Observed, Session, SessionId, Usage, UserId, volume_name
 from controller.orchestrators import Orchestrator
 from tests import samples
 
@@ -29,6 +29,7 @@ class Engine(Protocol):
 
     settings: Settings
     measures: bool  # it can tell what a session takes
+    knows_sizes: bool  # of files, from the first moment on
 
     @property
     def orchestrator(self) -> Orchestrator:
@@ -125,6 +126,25 @@ async def test_volumes_are_remembered(engine: Engine) -> None:
     )
     await engine.orchestrator.ensure(made)
     await running(engine, made)
+
+
+async def test_files(engine: Engine) -> None:
+    """Whose files there are is known; they go if that is asked for and no session has them."""
+    alice, bob = UserId("alice"), UserId("bob")
+    await engine.orchestrator.ensure(session())
+    await engine.orchestrator.ensure(session(2, owner="bob"))
+    found = {one.owner: one for one in await engine.orchestrator.volumes()}
+    assert {alice, bob} <= found.keys()
+    assert found[alice].name == volume_name(engine.settings.instance, alice)
+    assert engine.knows_sizes is (found[alice].size is not None)
+    with pytest.raises(FilesInUse):
+        await engine.orchestrator.remove_volume(alice)
+    await engine.orchestrator.remove(session().id, grace=NO_GRACE)
+    await engine.orchestrator.remove_volume(alice)
+    await engine.orchestrator.remove_volume(alice)
+    left = {one.owner for one in await engine.orchestrator.volumes()}
+    assert alice not in left
+    assert bob in left
 
 
 async def test_fetch(distant_engine: Engine) -> None:

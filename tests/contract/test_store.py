@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from pathlib import Path
 
 import anyio
@@ -13,7 +13,17 @@ from msgspec.structs import replace
 
 from controller.errors import StoreUnavailable
 from controller.model import Mount, Person, Role, UserId
-from controller.store import Link, Login, Memo, Share, SqliteStore, Ticket
+from controller.store import (
+    Drain,
+    Link,
+    Login,
+    Memo,
+    Rules,
+    Share,
+    SqliteStore,
+    Store,
+    Ticket,
+)
 from tests.fakes.directory import PEOPLE
 from tests.samples import session, session_id
 
@@ -26,15 +36,32 @@ SHARE = Share(ONE, BOB, Role.VIEW, "Bob Baker", created=100.0)
 LINK = Link("link-1", ONE, Role.CONTROL, created=100.0, expires=200.0, max_uses=2)
 
 
+Opened = Callable[[], Store]
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncGenerator[Opened, None]:
+    """Give a way to open the same records once more, as another controller or a later one does."""
+    made: list[SqliteStore] = []
+
+    def again() -> SqliteStore:
+        made.append(SqliteStore(tmp_path / "store.sqlite"))
+        return made[-1]
+
+    yield again
+    for one in made:
+        one.close()
+
+
 @pytest.fixture(params=["file", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[SqliteStore, None, None]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Store, None, None]:
     """Give a new store of each kind."""
     made = SqliteStore(tmp_path / "store.sqlite" if request.param == "file" else ":memory:")
     yield made
     made.close()
 
 
-async def test_logins(store: SqliteStore) -> None:
+async def test_logins(store: Store) -> None:
     """A log-in is kept whole until it is over or ended."""
     other = replace(LOGIN, sid="sid-2", expires=300.0)
     await store.add_login(LOGIN)
@@ -46,7 +73,7 @@ async def test_logins(store: SqliteStore) -> None:
     assert await store.logins(0) == []
 
 
-async def test_one_login_of_an_id(store: SqliteStore) -> None:
+async def test_one_login_of_an_id(store: Store) -> None:
     """A second log-in of the same id is a fault, not another person's log-in."""
     await store.add_login(LOGIN)
     with pytest.raises(StoreUnavailable):
@@ -54,7 +81,7 @@ async def test_one_login_of_an_id(store: SqliteStore) -> None:
     assert await store.logins(150) == [LOGIN]
 
 
-async def test_failures(store: SqliteStore) -> None:
+async def test_failures(store: Store) -> None:
     """Failures are counted for each key, for a while, until they are forgiven."""
     for at in (30.0, 10.0, 20.0):
         await store.add_failure("user:alice@a", at)
@@ -67,7 +94,7 @@ async def test_failures(store: SqliteStore) -> None:
     assert await store.failures("address:a", 0.0) == [15.0]
 
 
-async def test_notices(store: SqliteStore) -> None:
+async def test_notices(store: Store) -> None:
     """A person's newest notices are kept until they put them away; others cannot."""
     for number in range(8):
         await store.add_notice(ALICE, f"notice {number}", "more", float(number))
@@ -82,7 +109,7 @@ async def test_notices(store: SqliteStore) -> None:
     assert [one.text for one in await store.notices(BOB)] == ["for bob"]
 
 
-async def test_starts(store: SqliteStore) -> None:
+async def test_starts(store: Store) -> None:
     """How long the last starts of a profile took is remembered, older ones are not."""
     for number in range(30):
         await store.add_start("slicer", float(number), 1000.0 + number)
@@ -97,7 +124,7 @@ def by_place(shares: list[Share]) -> list[Share]:
     return sorted(shares, key=lambda one: (one.session, one.uid))
 
 
-async def test_people_change(store: SqliteStore) -> None:
+async def test_people_change(store: Store) -> None:
     """What the directory says anew of somebody stands in all their log-ins and in no other's."""
     second = replace(LOGIN, sid="sid-2", expires=300.0)
     bobs = replace(LOGIN, sid="sid-3", person=PEOPLE["bob"])
@@ -110,7 +137,7 @@ async def test_people_change(store: SqliteStore) -> None:
     assert found == [replace(LOGIN, person=demoted), replace(second, person=demoted), bobs]
 
 
-async def test_shares(store: SqliteStore) -> None:
+async def test_shares(store: Store) -> None:
     """Invitations are kept whole, one of a person to a session, until they are taken back."""
     others = replace(SHARE, uid=ALICE, role=Role.CONTROL, expires=300.0)
     elsewhere = replace(SHARE, session=TWO)
@@ -129,7 +156,7 @@ async def test_shares(store: SqliteStore) -> None:
     assert await store.shares() == [others]
 
 
-async def test_links(store: SqliteStore) -> None:
+async def test_links(store: Store) -> None:
     """Links are kept whole and found by the hash of their code until they are ended."""
     endless = Link("link-2", ONE, Role.VIEW, created=50.0, expires=300.0)
     elsewhere = replace(LINK, id="link-3", session=TWO)
@@ -149,7 +176,7 @@ async def test_links(store: SqliteStore) -> None:
         await store.add_link(replace(LINK, id="link-4"), "digest-1")
 
 
-async def test_uses_of_a_link(store: SqliteStore) -> None:
+async def test_uses_of_a_link(store: Store) -> None:
     """A link lets each person in once, as many as it says, and not after its end."""
     await store.add_link(LINK, "digest")
     assert await store.use_link("other", BOB, 150) is None
@@ -164,7 +191,7 @@ async def test_uses_of_a_link(store: SqliteStore) -> None:
     assert [one.uses for one in await store.links(ONE)] == [2]
 
 
-async def test_a_link_without_number(store: SqliteStore) -> None:
+async def test_a_link_without_number(store: Store) -> None:
     """A link without a number of uses lets in anybody until its end."""
     await store.add_link(replace(LINK, max_uses=None), "digest")
     for number in range(50):
@@ -172,10 +199,9 @@ async def test_a_link_without_number(store: SqliteStore) -> None:
     assert [one.uses for one in await store.links(ONE)] == [50]
 
 
-async def test_the_last_use(tmp_path: Path) -> None:
+async def test_the_last_use(opened: Opened) -> None:
     """Of many who come at once for the last use, by two controllers, one gets it."""
-    path = tmp_path / "store.sqlite"
-    stores = [SqliteStore(path), SqliteStore(path)]
+    stores = [opened(), opened()]
     await stores[0].add_link(replace(LINK, max_uses=1), "digest")
     found: list[Link | None] = []
 
@@ -189,11 +215,9 @@ async def test_the_last_use(tmp_path: Path) -> None:
     assert len(found) == 20
     assert len([one for one in found if one is not None]) == 1
     assert [one.uses for one in await stores[1].links(ONE)] == [1]
-    for store in stores:
-        store.close()
 
 
-async def test_shut_out(store: SqliteStore) -> None:
+async def test_shut_out(store: Store) -> None:
     """Who was uninvited does not come back by a link that was there; by a later one they do."""
     await store.add_link(LINK, "old")
     await store.add_link(replace(LINK, id="link-2", session=TWO), "elsewhere")
@@ -207,7 +231,7 @@ async def test_shut_out(store: SqliteStore) -> None:
     assert await store.use_link("new", BOB, 150) is not None
 
 
-async def test_grants_go_with_their_session(store: SqliteStore) -> None:
+async def test_grants_go_with_their_session(store: Store) -> None:
     """What belonged to sessions that are gone is forgotten, unless it is just being made."""
     late = replace(SHARE, session=session_id(3), created=180.0)
     for share in (SHARE, replace(SHARE, session=TWO), late):
@@ -226,7 +250,7 @@ async def test_grants_go_with_their_session(store: SqliteStore) -> None:
     assert await store.links(ONE) == []
 
 
-async def test_memos(store: SqliteStore) -> None:
+async def test_memos(store: Store) -> None:
     """What one controller writes down for the next replaces everything that it wrote before."""
     assert await store.memos() == {}
     first = Memo(age=10.5, idle=1.25, served=True, ahead=True, input="2026-03-05T14:05:00Z")
@@ -234,11 +258,12 @@ async def test_memos(store: SqliteStore) -> None:
     assert await store.memos() == {ONE: first, TWO: Memo(1.0, 0.0, served=False)}
     await store.put_memos({ONE: replace(first, age=20.5)})
     assert await store.memos() == {ONE: replace(first, age=20.5)}
+    assert await store.others_memos() == {}
     await store.put_memos({})
     assert await store.memos() == {}
 
 
-async def test_tickets(store: SqliteStore) -> None:
+async def test_tickets(store: Store) -> None:
     """The line is kept in its order, with everything that the sessions will be."""
     whole = replace(
         session(3, name="thèse 🧠"), volumes=(Mount("atlas", writable=True),), groups=("gpu",)
@@ -255,7 +280,7 @@ async def test_tickets(store: SqliteStore) -> None:
     assert await store.tickets() == [*tickets[1:], Ticket(session(2), 8.0)]
 
 
-async def test_started_ahead(store: SqliteStore) -> None:
+async def test_started_ahead(store: Store) -> None:
     """Each person's choice of what is started when they log in is kept until they change it."""
     for _ in range(2):
         await store.set_ahead(ALICE, "slicer", on=True)
@@ -269,7 +294,7 @@ async def test_started_ahead(store: SqliteStore) -> None:
     assert await store.ahead(UserId("carol")) == frozenset()
 
 
-async def test_hostile_text(store: SqliteStore) -> None:
+async def test_hostile_text(store: Store) -> None:
     """What people type is data and never SQL."""
     name = "'); DROP TABLE login; --\x00"
     await store.add_failure(name, 1.0)
@@ -278,17 +303,16 @@ async def test_hostile_text(store: SqliteStore) -> None:
     assert [one.sid for one in await store.logins(150)] == [name]
 
 
-async def test_reopened(tmp_path: Path) -> None:
+async def test_reopened(opened: Opened) -> None:
     """Everything is there after a restart, and after a kill: it was on disk before."""
-    path = tmp_path / "store.sqlite"
-    killed = SqliteStore(path)
+    killed = opened()
     await killed.add_login(LOGIN)
     await killed.add_share(SHARE)
     await killed.add_link(LINK, "digest")
     await killed.use_link("digest", BOB, 150)
     await killed.put_memos({ONE: Memo(1.0, 2.0, served=True)})
     await killed.add_ticket(Ticket(session(2), 5.0))
-    again = SqliteStore(path)
+    again = opened()
     assert await again.logins(150) == [LOGIN]
     assert await again.shares() == [SHARE]
     assert await again.links(ONE) == [replace(LINK, uses=1)]
@@ -296,8 +320,6 @@ async def test_reopened(tmp_path: Path) -> None:
     assert await again.memos() == {ONE: Memo(1.0, 2.0, served=True)}
     assert await again.tickets() == [Ticket(session(2), 5.0)]
     await again.ping()
-    again.close()
-    killed.close()
 
 
 async def test_lost_file(tmp_path: Path) -> None:
@@ -455,3 +477,30 @@ async def test_locked(tmp_path: Path) -> None:
     other.close()
     await store.add_login(LOGIN)
     store.close()
+
+
+async def test_rules(opened: Opened) -> None:
+    """What administrators decide holds until they take it back, also after a restart."""
+    store = opened()
+    assert await store.rules() == Rules()
+    drain = Drain(ALICE, since=100.0, message="Größe", stop_at=200.0)
+    await store.set_drain(Drain(BOB, since=50.0))
+    await store.set_drain(drain)
+    await store.set_quota(ALICE, 5)
+    await store.set_quota(ALICE, 0)
+    await store.set_quota(BOB, 2)
+    assert await opened().rules() == Rules(drain, {ALICE: 0, BOB: 2})
+    await store.set_quota(BOB, None)
+    await store.set_drain(None)
+    await store.set_drain(None)
+    assert await opened().rules() == Rules(None, {ALICE: 0})
+    await store.set_quota(ALICE, None)
+    assert await store.rules() == Rules()
+
+
+async def test_looks_are_told_apart(store: Store) -> None:
+    """Whether somebody was invited or looks on as an administrator is remembered."""
+    look = replace(SHARE, uid=ALICE, look=True)
+    await store.add_share(SHARE)
+    await store.add_share(look)
+    assert {one.uid: one.look for one in await store.shares()} == {BOB: False, ALICE: True}

@@ -102,6 +102,8 @@ def test_the_whole_life_of_a_session(
         assert created.status == 201, created.text
         created = controller_proxy.ask("POST", "/volumes/create", encode(body.group_volume))
         assert created.status == 201, created.text
+        measured = json.loads(controller_proxy.ask("GET", "/system/df?type=volume").text)
+        assert volume in {one["Name"] for one in measured["Volumes"]}
         opener = client.create_container_from_config(body.opener, f"{name}-opener")["Id"]
         client.remove_container(opener, v=True, force=True)
         container = client.create_container_from_config(body.container, name)["Id"]
@@ -243,6 +245,11 @@ def test_a_graphics_card_may_be_asked_for(
         ("POST", "/images/create"),
         ("POST", "/auth"),
         ("GET", "/system/df"),
+        ("GET", "/system/df?type=container"),
+        ("GET", "/system/df?type=volume&type=image"),
+        ("GET", "/system/df?type=volume;type=image"),
+        ("POST", "/system/df?type=volume"),
+        ("HEAD", "/system/df?type=volume"),
         ("POST", "/session"),
         ("POST", "/grpc"),
         ("GET", "/swarm"),

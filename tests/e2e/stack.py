@@ -6,11 +6,13 @@ import os
 import re
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 import pytest
 from docker import DockerClient
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
 T = TypeVar("T")
 
@@ -28,6 +30,60 @@ def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it"
             return seen
         time.sleep(0.05)
     pytest.fail(f"waited {seconds:.0f} s for {what}")
+
+
+def hub_answers() -> bool:
+    """Tell whether the hub answers, and Traefik with it."""
+    try:
+        return httpx.get(f"{URL}/login", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def path_of(session: dict[str, Any]) -> str:
+    """Return the session's path, as the page links to it."""
+    return f"/s/{session['id']}/"
+
+
+def open_socket(
+    path: str, headers: dict[str, str], *, origin: str | None = URL
+) -> ClientConnection:
+    """Open a WebSocket through Traefik. Raises InvalidStatus if it is refused."""
+    return connect(
+        URL.replace("http", "ws") + path,
+        additional_headers=headers,
+        origin=origin,  # pyright: ignore[reportArgumentType] - any text may be sent
+        proxy=None,
+        open_timeout=20,
+    )
+
+
+def handshake(path: str, headers: dict[str, str], *, origin: str | None = URL) -> int:
+    """Try a WebSocket handshake; return its status."""
+    try:
+        with open_socket(path, headers, origin=origin):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+def is_open(socket: ClientConnection) -> bool:
+    """Tell whether the session still answers on a WebSocket."""
+    try:
+        return socket.ping().wait(20)
+    except ConnectionClosed:
+        return False
+
+
+def is_closed(socket: ClientConnection) -> bool:
+    """Tell whether a WebSocket has been closed from the other side."""
+    try:
+        socket.recv(timeout=0)
+    except TimeoutError:
+        return False
+    except ConnectionClosed:
+        return True
+    return False
 
 
 class Member:
@@ -60,11 +116,28 @@ class Member:
         assert found, "no form on the page"
         return found[1]
 
-    def launch(self, profile: str, name: str) -> dict[str, Any]:
-        """Launch and wait until it is ready."""
+    def act(self, path: str, **fields: str) -> httpx.Response:
+        """Send a form of the hub's, as this person's browser does."""
+        form = {"csrf": self.csrf(), **fields}
+        return self.browser.post(path, data=form, headers={"Origin": URL})
+
+    def begin(self, profile: str, name: str) -> dict[str, Any]:
+        """Launch, and do not wait."""
         answer = self.api.post("/api/v1/sessions", json={"profile": profile, "name": name})
         assert answer.status_code == 202, answer.text
-        return self.wait(answer.json()["id"], "ready", seconds=120)
+        begun: dict[str, Any] = answer.json()
+        return begun
+
+    def launch(self, profile: str, name: str) -> dict[str, Any]:
+        """Launch and wait until it is ready."""
+        return self.wait(self.begin(profile, name)["id"], "ready", seconds=120)
+
+    def invite(self, session: dict[str, Any], user: str, role: str) -> None:
+        """Invite somebody to a session of this person's, or change what they may."""
+        answer = self.api.put(
+            f"/api/v1/sessions/{session['id']}/shares/{user}", json={"role": role}
+        )
+        assert answer.status_code == 200, answer.text
 
     def phase(self, session_id: str) -> str:
         """Return the session's phase, or "gone"."""
@@ -85,8 +158,9 @@ class Member:
         self.wait(session_id, "gone")
 
     def stop_all(self) -> None:
-        """Stop all that this person has."""
-        own = [one["id"] for one in self.api.get("/api/v1/sessions").json()["items"]]
+        """Stop all that is this person's own."""
+        found = self.api.get("/api/v1/sessions").json()["items"]
+        own = [one["id"] for one in found if one["owner"] == self.name]
         for session_id in own:
             self.api.delete(f"/api/v1/sessions/{session_id}")
         for session_id in own:
@@ -96,6 +170,14 @@ class Member:
         """Close the connections; the sessions go on."""
         self.api.close()
         self.browser.close()
+
+    def __enter__(self) -> Self:
+        """Is here for a while."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves."""
+        self.leave()
 
 
 def container_of(engine: DockerClient, session_id: str) -> Any:  # noqa: ANN401
@@ -125,3 +207,10 @@ def networks_of(engine: DockerClient) -> list[dict[str, Any]]:
     labels = [f"slicerhub.instance={INSTANCE}", "slicerhub.session"]
     api: Any = engine.api
     return api.networks(filters={"label": labels})
+
+
+def remove_files(engine: DockerClient, user: str) -> None:
+    """Take away the files of somebody of whom nothing runs: as if they had never been here."""
+    labels = [f"slicerhub.instance={INSTANCE}", f"slicerhub.owner={user}"]
+    for volume in engine.volumes.list(filters={"label": labels}):
+        volume.remove()

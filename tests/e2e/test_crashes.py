@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
-import httpx
 from docker import DockerClient
-from e2e.stack import INSTANCE, URL, Member, container_of, part, until
-from websockets.sync.client import connect
+from e2e.stack import (
+    INSTANCE,
+    URL,
+    Member,
+    container_of,
+    hub_answers,
+    open_socket,
+    part,
+    path_of,
+    until,
+)
 
 ROOT = Path(__file__).parents[2]
-
-
-def ready() -> bool:
-    """Tell whether the hub answers again, and Traefik with it."""
-    try:
-        return httpx.get(f"{URL}/login", timeout=5).status_code == 200
-    except httpx.HTTPError:
-        return False
+BRIEF_SECONDS = 6  # after which the profile "brief" counts as unused, as slicerhub.toml says
 
 
 def test_the_controller_is_killed_and_the_session_goes_on(
@@ -27,21 +29,16 @@ def test_the_controller_is_killed_and_the_session_goes_on(
 ) -> None:
     """An open desktop does not notice, and afterwards the session is there, owned and reachable."""
     session = alice.launch("echo", "survivor")
-    path = f"/s/{session['id']}/"
+    path = path_of(session)
     before = container_of(engine, session["id"]).attrs["State"]["StartedAt"]
-    with connect(
-        URL.replace("http", "ws") + path,
-        additional_headers={"Cookie": alice.cookie},
-        origin=URL,  # pyright: ignore[reportArgumentType]
-        proxy=None,
-    ) as socket:
+    with open_socket(path, {"Cookie": alice.cookie}) as socket:
         socket.recv()
         controller = part(engine, "controller")
         controller.kill(signal="SIGKILL")
         socket.send("still here?")
         assert socket.recv() == "still here?"
         controller.start()  # an engine's own restart policy does not act on a kill by hand
-        until(ready, seconds=60, what="the hub")
+        until(hub_answers, seconds=60, what="the hub")
         socket.send("and now?")
         assert socket.recv() == "and now?"
     found = alice.wait(session["id"], "ready")
@@ -53,11 +50,25 @@ def test_the_controller_is_killed_and_the_session_goes_on(
     alice.stop(session["id"])
 
 
+def test_a_restart_of_the_controller_stops_nobody_early(
+    alice: Member, engine: DockerClient
+) -> None:
+    """What is unused is stopped for it also after a restart, and not before its time."""
+    session = alice.launch("brief", "over a restart")
+    assert alice.browser.get(path_of(session)).status_code == 200
+    used = time.monotonic()
+    part(engine, "controller").restart(timeout=10)
+    until(hub_answers, seconds=60, what="the hub")
+    alice.wait(session["id"], "gone")
+    assert time.monotonic() - used >= BRIEF_SECONDS
+    assert "Brief · over a restart" in alice.browser.get("/").text
+
+
 def test_a_traefik_made_anew_finds_the_sessions_again(alice: Member, engine: DockerClient) -> None:
     """A new Traefik knows no session's network; the hub joins it to each again."""
     session = alice.launch("echo", "rejoined")
     compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", "traefik")
-    until(ready, seconds=60, what="the hub")
+    until(hub_answers, seconds=60, what="the hub")
     until(
         lambda: alice.browser.get(f"/s/{session['id']}/").status_code == 200,
         seconds=90,
@@ -82,11 +93,11 @@ def test_down_and_up_keeps_the_files(engine: DockerClient) -> None:
     }
     bob.leave()
     subprocess.run([ROOT / "deploy/down"], check=True, env=environment, capture_output=True)
-    assert not ready()
+    assert not hub_answers()
     ours = engine.containers.list(all=True, filters={"label": f"slicerhub.instance={INSTANCE}"})
     assert ours == []
     subprocess.run([ROOT / "deploy/up"], check=True, env=environment, capture_output=True)
-    until(ready, seconds=60, what="the hub")
+    until(hub_answers, seconds=60, what="the hub")
     again = Member("bob")
     session = again.launch("echo", "after")
     container = container_of(engine, session["id"])

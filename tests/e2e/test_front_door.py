@@ -7,31 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from e2e.stack import PAGE, URL, Member
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from e2e.stack import PAGE, URL, Member, handshake, open_socket, path_of
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-
-
-def path_of(session: dict[str, Any]) -> str:
-    """Return the session's path, as the page links to it."""
-    return f"/s/{session['id']}/"
-
-
-def handshake(path: str, headers: dict[str, str], *, origin: str | None = URL) -> int:
-    """Try a WebSocket handshake; return its status."""
-    try:
-        with connect(
-            URL.replace("http", "ws") + path,
-            additional_headers=headers,
-            origin=origin,  # pyright: ignore[reportArgumentType] - any text may be sent
-            proxy=None,
-            open_timeout=20,
-        ):
-            return 101
-    except InvalidStatus as refused:
-        return refused.response.status_code
 
 
 def test_a_stranger_who_opens_a_session_is_sent_to_the_login(echo: dict[str, Any]) -> None:
@@ -66,12 +44,7 @@ def test_the_owner_gets_through(alice: Member, echo: dict[str, Any], method: str
 
 def test_the_owners_websocket_opens_and_talks(alice: Member, echo: dict[str, Any]) -> None:
     """What the owner says over a WebSocket is answered by the session."""
-    with connect(
-        URL.replace("http", "ws") + path_of(echo),
-        additional_headers={"Cookie": alice.cookie},
-        origin=URL,  # pyright: ignore[reportArgumentType]
-        proxy=None,
-    ) as socket:
+    with open_socket(path_of(echo), {"Cookie": alice.cookie}) as socket:
         headers = {name.lower(): value for name, value in json.loads(socket.recv())}
         assert headers["x-slicerhub-user"] == "alice"
         assert headers["x-slicerhub-role"] == "owner"
@@ -208,12 +181,9 @@ def test_an_unknown_host_is_not_answered(stack: str) -> None:
 
 def test_after_logout_the_cookie_opens_nothing(echo: dict[str, Any]) -> None:
     """A cookie that was copied before the log-out is worthless at once, on HTTP and WebSocket."""
-    again = Member("alice")
-    cookie = again.cookie
-    assert httpx.get(URL + path_of(echo), headers={"Cookie": cookie}).status_code == 200
-    form = {"csrf": again.csrf()}
-    answer = again.browser.post("/logout", data=form, headers={"Origin": URL})
-    assert answer.status_code == 303
-    assert httpx.get(URL + path_of(echo), headers={"Cookie": cookie}).status_code == 401
-    assert handshake(path_of(echo), {"Cookie": cookie}) == 401
-    again.leave()
+    with Member("alice") as again:
+        cookie = again.cookie
+        assert httpx.get(URL + path_of(echo), headers={"Cookie": cookie}).status_code == 200
+        assert again.act("/logout").status_code == 303
+        assert httpx.get(URL + path_of(echo), headers={"Cookie": cookie}).status_code == 401
+        assert handshake(path_of(echo), {"Cookie": cookie}) == 401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -234,7 +234,7 @@ async def working(day: Day, alice: Browser, bob: Browser, carol: httpx.AsyncClie
 
 
 async def idling(day: Day, alice: Browser) -> None:
-    """Start a session and do not use it."""
+    """Start a session and do not use it; another one ends past the hub."""
     day.hub.clock.advance(1)
     made = await day.launch(alice)
     its = {"session": made, "profile": "slicer"}
@@ -244,6 +244,15 @@ async def idling(day: Day, alice: Browser) -> None:
     await day.hub.spend(1800, every=100)
     await day.hub.until(made, None)
     day.expect(Act.STOP, "controller", None, "alice", **its, reason="idle")
+    day.hub.clock.advance(1)
+    other = await day.launch(alice, name="other")
+    its = {"session": other, "profile": "slicer"}
+    day.expect(Act.START, "alice", ALICE, "alice", **its)
+    day.expect(Act.READY, "controller", None, "alice", **its, seconds=0.0)
+    await day.hub.until(other, Phase.READY)
+    day.then(Act.GONE, "controller", None, "alice", **its)
+    await day.hub.orchestrator.remove(other, grace=timedelta(0))
+    await day.hub.until(other, None)
 
 
 async def logging_out(day: Day, alice: Browser) -> None:

@@ -392,6 +392,14 @@ async def test_a_directory_that_is_away_judges_nobody(fresh: World) -> None:
     assert (await bob.get("/api/v1/me")).status_code == 200
 
 
+async def test_a_directory_that_shows_nobody_any_more(fresh: World) -> None:
+    """If all who are here seem gone at once, the hub doubts its rights and logs nobody out."""
+    scripts = [await fresh.script(user) for user in ("alice", "bob", "carol")]
+    fresh.directory.departed |= {UserId("alice"), UserId("bob"), UserId("carol")}
+    await fresh.app.housekeeping.call_the_roll()
+    assert {(await one.get("/api/v1/me")).status_code for one in scripts} == {200}
+
+
 async def test_changed_groups(fresh: World) -> None:
     """Who is no administrator any more is none to the hub, without logging in again."""
     carol = await fresh.script("carol")

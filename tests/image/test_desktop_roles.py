@@ -5,14 +5,11 @@ from __future__ import annotations
 import random
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pytest
 from desktop_session import (
     ADDITIONS,
     DOCKERFILE,
-    IMAGE,
-    STANDIN,
     Desktop,
     Vnc,
     announce,
@@ -23,7 +20,6 @@ from desktop_session import (
     extended_key,
     fence,
     key,
-    new_volume,
     pointer,
     typed,
     update_request,
@@ -32,26 +28,9 @@ from desktop_session import (
 from slicer_session import SERVICE, docker, until, who
 from websockets.exceptions import InvalidStatus
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ALICE = who("alice", "owner")
 BOB = who("bob", "view")
 CAROL = who("carol", "control")
-
-
-@pytest.fixture(scope="module")
-def desktop(network: str) -> Iterator[Desktop]:
-    """One ready session for all tests of this module; xterm fills its screen."""
-    built = build(f"SLICER_STANDIN={STANDIN}", tag=IMAGE)
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
-    volume = new_volume()
-    one = Desktop(network, volume)
-    try:
-        yield one.wait_ready()
-    finally:
-        one.remove()
-        docker("volume", "rm", "--force", volume, check=False)
 
 
 @pytest.mark.parametrize(

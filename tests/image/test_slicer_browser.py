@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from chromium import Complaints, chromium
+from chromium import Complaints
 from playwright.sync_api import Browser, Page, expect
-from playwright.sync_api import Error as PlaywrightError
 from slicer_session import Page as Client
 from slicer_session import Session, docker, until, who
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     Start = Callable[..., Session]
-    Door = Callable[[Session, str, str], str]
-
-TRAEFIK = "traefik:v3.7"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
-    with chromium() as one:
-        yield one
-
-
-@pytest.fixture
-def door(network: str, tmp_path: Path) -> Iterator[Door]:
-    """Traefik in front of a session: strips the prefix and sets who it is, as the hub has it do.
-
-    Call it with a session, a user and a role; it returns the address of that person's page.
-    """
-    names: list[str] = []
-    tmp_path.chmod(0o755)
-
-    def front(session: Session, user: str, role: str) -> str:
-        prefix = f"/s/{session.name}/{user}"
-        headers = {"X-Slicerhub-User": user, "X-Slicerhub-Role": role}
-        dynamic = {
-            "http": {
-                "routers": {
-                    user: {
-                        "rule": f"PathPrefix(`{prefix}/`)",
-                        "entryPoints": ["web"],
-                        "middlewares": [f"{user}-who", f"{user}-strip"],
-                        "service": "session",
-                    }
-                },
-                "middlewares": {
-                    f"{user}-who": {"headers": {"customRequestHeaders": headers}},
-                    f"{user}-strip": {"stripPrefix": {"prefixes": [prefix]}},
-                },
-                "services": {"session": {"loadBalancer": {"servers": [{"url": session.url}]}}},
-            }
-        }
-        name = f"slicer-test-{secrets.token_hex(4)}"
-        config = tmp_path / f"{name}.json"
-        config.write_text(json.dumps(dynamic))  # JSON is YAML, which Traefik reads
-        config.chmod(0o644)
-        docker(
-            *("run", "--detach", "--name", name, "--network", network),
-            *("--volume", f"{config}:/dynamic.yml:ro", TRAEFIK),
-            *("--entryPoints.web.address=:8000", "--providers.file.filename=/dynamic.yml"),
-        )
-        names.append(name)
-        networks = json.loads(docker("inspect", name))[0]["NetworkSettings"]["Networks"]
-        return f"http://{networks[network]['IPAddress']}:8000{prefix}/"
-
-    yield front
-    for name in names:
-        docker("rm", "--force", name, check=False)
+    Let = Callable[[Session, str, str | None], str]
 
 
 def open_page(browser: Browser, address: str) -> tuple[Page, list[str]]:
@@ -90,14 +31,7 @@ def open_page(browser: Browser, address: str) -> tuple[Page, list[str]]:
 
     page.on("request", note)
 
-    def opened() -> bool | None:
-        try:
-            answer = page.goto(address)
-        except PlaywrightError:  # nobody listens yet
-            return None
-        return True if answer is not None and answer.status != 404 else None
-
-    until(opened, "Traefik has the route", 30)
+    page.goto(address)
     return page, outside
 
 
@@ -154,7 +88,7 @@ def still(page: Page) -> bytes:
 
 
 def test_the_brain_is_drawn_and_nothing_is_fetched_from_outside(
-    start: Start, door: Door, browser: Browser
+    start: Start, door: Let, browser: Browser
 ) -> None:
     """From the first click on, through loading, to the brain in 3D and three planes."""
     session = start()
@@ -171,7 +105,7 @@ def test_the_brain_is_drawn_and_nothing_is_fetched_from_outside(
 
 
 def test_turning_the_brain_changes_the_picture(
-    session: Session, door: Door, browser: Browser
+    session: Session, door: Let, browser: Browser
 ) -> None:
     """A drag in the 3D view is seen there, and counts as input; an idle tab does not."""
     page, _ = open_page(browser, door(session, "alice", "owner"))
@@ -188,17 +122,20 @@ def test_turning_the_brain_changes_the_picture(
     assert session.activity["last_input_at"] != idle_since
 
 
-def test_a_guest_sees_and_cannot_touch(session: Session, door: Door, browser: Browser) -> None:
+def test_a_guest_sees_and_cannot_touch(session: Session, door: Let, browser: Browser) -> None:
     """Two people on one session: the guest sees the brain, is told so, and turns nothing."""
+    session_id = docker("exec", session.name, "printenv", "SLICERHUB_SESSION")
     alice, _ = open_page(browser, door(session, "alice", "owner"))
     wait_for_views(alice)
     bob, _ = open_page(browser, door(session, "bob", "view"))
     wait_for_views(bob)
-    expect(bob.get_by_text("You are viewing")).to_be_visible(timeout=20_000)
+    expect(bob.get_by_text("You are viewing; alice has control.")).to_be_visible(timeout=20_000)
     expect(alice.get_by_text("bob · viewing")).to_be_visible()
     expect(alice.get_by_text("You are viewing")).to_have_count(0)
     bob.get_by_role("button", name="Ask for control").click()
     expect(alice.get_by_text("bob asks for control.")).to_be_visible()
+    give = alice.get_by_role("link", name="Give control")
+    expect(give).to_have_attribute("href", f"/sessions/{session_id}/share")
     expect(bob.get_by_role("button", name="Asked for control")).to_be_disabled()
     alice.get_by_role("button", name="Dismiss").click()
     expect(bob.get_by_role("button", name="Ask for control")).to_be_enabled()
@@ -208,6 +145,7 @@ def test_a_guest_sees_and_cannot_touch(session: Session, door: Door, browser: Br
     bob.mouse.move(1050, 280, steps=8)
     bob.mouse.up()
     assert still(alice) == before
+    door(session, "bob", None)
     assert session.post("/-/kick", {"user": "bob"}).json() == {"closed": 1}
     expect(alice.get_by_text("bob · viewing")).to_have_count(0)
 
@@ -239,7 +177,7 @@ def press(page: Page, icon: str) -> None:
 
 
 def test_segment_by_threshold_save_stop_and_go_on(
-    start: Start, door: Door, browser: Browser
+    start: Start, door: Let, browser: Browser
 ) -> None:
     """A segmentation by threshold is there again when the next session opens what it offers."""
     session = start().wait_ready()
@@ -278,7 +216,7 @@ def test_segment_by_threshold_save_stop_and_go_on(
 
 
 def test_an_upload_shows_its_progress(
-    session: Session, door: Door, browser: Browser, tmp_path: Path
+    session: Session, door: Let, browser: Browser, tmp_path: Path
 ) -> None:
     """A file picked in the page arrives in the volume, with its progress visible, and is listed."""
     page, _ = open_page(browser, door(session, "alice", "owner"))
@@ -296,7 +234,7 @@ def test_an_upload_shows_its_progress(
 
 
 def test_a_long_computation_is_reported_and_stops_no_kick(
-    session: Session, door: Door, browser: Browser
+    session: Session, door: Let, browser: Browser
 ) -> None:
     """While a filter keeps the program from everything else, the hub hears so and can let go."""
     page, _ = open_page(browser, door(session, "alice", "owner"))

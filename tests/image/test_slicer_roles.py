@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -283,6 +284,108 @@ def test_a_dicom_folder_opens_and_comes_out_as_volumes(session: Session) -> None
             lengths = [round(sum(float(one) ** 2 for one in each) ** 0.5, 3) for each in columns]
             assert lengths == [0.488, 0.488, 2.5]
     assert sorted(sizes) == ["16 16 2", "16 16 3"]
+
+
+SURFACE = b"""\
+# vtk DataFile Version 3.0
+a pyramid
+ASCII
+DATASET POLYDATA
+POINTS 4 float
+0 0 0 10 0 0 0 10 0 0 0 10
+POLYGONS 4 16
+3 0 2 1
+3 0 1 3
+3 0 3 2
+3 1 2 3
+"""
+
+LABELS = bytes([0, 1, 1, 0, 2, 2, 0, 0])
+SEGMENTATION = (
+    b"""\
+NRRD0004
+type: unsigned char
+dimension: 3
+space: left-posterior-superior
+sizes: 2 2 2
+space directions: (1,0,0) (0,1,0) (0,0,1)
+kinds: domain domain domain
+encoding: raw
+space origin: (0,0,0)
+Segment0_ID:=bone
+Segment0_Name:=Bone
+Segment0_LabelValue:=1
+Segment0_Layer:=0
+Segment0_Extent:=0 1 0 1 0 1
+Segment1_ID:=skin
+Segment1_Name:=Skin
+Segment1_LabelValue:=2
+Segment1_Layer:=0
+Segment1_Extent:=0 1 0 1 0 1
+
+"""
+    + LABELS
+)
+
+
+def open_only(page: Page, session: Session, name: str, content: bytes, icon: str) -> dict[str, Any]:
+    """Uploads and opens a file; returns the line of the one new thing in the scene."""
+    assert session.ask(file_url(name), ALICE, method="PUT", content=content).status_code == 201
+    press(page, "hub_browse", "My files")
+    before = {node["id"] for node in page.state()["hub_nodes"]}
+    press(page, "hub_open", name)
+    state = page.state()
+    assert state["hub_message"] == f"Opened {name}"
+    (new,) = (node for node in state["hub_nodes"] if node["id"] not in before)
+    assert new["icon"] == icon
+    return new
+
+
+def save_as(page: Page, session: Session, node: dict[str, Any], ending: str) -> tuple[str, bytes]:
+    """Saves one thing by itself; returns the new file's name and content."""
+    press(page, "hub_save_node", node["id"], ending)
+    text: str = page.state()["hub_message"]
+    assert text.startswith("Saved as "), text
+    name = text.removeprefix("Saved as ")
+    return name, session.ask(file_url(name), ALICE).content
+
+
+def test_a_surface_is_saved_by_itself_and_opens_again(session: Session) -> None:
+    """A model comes out as .vtk and as .stl, and each of them opens with its four triangles."""
+    icon = "mdi-vector-triangle"
+    with Page(session, ALICE) as alice:
+        model = open_only(alice, session, "pyramid.vtk", SURFACE, icon)
+        assert tuple(model["endings"]) == (".vtk", ".stl")
+        for ending in model["endings"]:
+            name, content = save_as(alice, session, model, ending)
+            assert name.endswith(ending)
+            again = open_only(alice, session, f"again{ending}", content, icon)
+            _, stl = save_as(alice, session, again, ".stl")
+            # Binary STL: 80 bytes, the number of triangles, 50 bytes each.
+            assert int.from_bytes(stl[80:84], "little") == 4
+            assert len(stl) == 84 + 4 * 50
+
+
+def test_a_segmentation_is_saved_by_itself_and_opens_again(session: Session) -> None:
+    """It keeps its segments as .seg.nrrd, and as a label map each segment has its number."""
+    icon = "mdi-shape-outline"
+    with Page(session, ALICE) as alice:
+        parts = open_only(alice, session, "parts.seg.nrrd", SEGMENTATION, icon)
+        assert tuple(parts["endings"]) == (".seg.nrrd", ".nii.gz")
+        name, content = save_as(alice, session, parts, ".seg.nrrd")
+        assert name.endswith(".seg.nrrd")
+        again = open_only(alice, session, "again.seg.nrrd", content, icon)
+        _, kept = save_as(alice, session, again, ".seg.nrrd")
+        for whole in (content, kept):
+            for field in (b"_Name:=Bone", b"_Name:=Skin", b"_LabelValue:=1", b"_LabelValue:=2"):
+                assert field in whole
+        name, packed = save_as(alice, session, again, ".nii.gz")
+        voxels = gzip.decompress(packed)[352:]  # after NIfTI's header
+        assert sorted(set(voxels)) == [0, 1, 2]
+        press(alice, "hub_open", name)
+        state = alice.state()
+        assert state["hub_message"] == f"Opened {name}"
+        assert [node["icon"] for node in state["hub_nodes"]].count("mdi-cube-scan") == 1
 
 
 def nrrd_header(content: bytes) -> dict[str, str]:

@@ -90,6 +90,7 @@ def test_variables() -> None:
         ('route_labels = {"a b" = "x"}', "kubernetes.route_labels: 'a b' = 'x' is no label"),
         ('traefik_labels = {a = "x y"}', "kubernetes.traefik_labels: 'a' = 'x y'"),
         ('name_space = "x"', "Did you mean kubernetes.namespace?"),
+        ('hub_namespace = "Hub"', "kubernetes.hub_namespace: 'Hub' is no name"),
     ],
 )
 def test_faults(line: str, sentence: str) -> None:
@@ -115,4 +116,21 @@ def test_faults_of_profiles(line: str, sentence: str) -> None:
     """Each fault of a profile is told with its name."""
     with pytest.raises(ConfigError) as caught:
         read(f'[profiles.x]\nimage = "x"\n{line}\n')
+    assert any(sentence in fault for fault in caught.value.faults), caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('store = "kubernetes"', "store (SLICERHUB_STORE): kubernetes needs orchestrator"),
+        (
+            'store = "kubernetes"\n[kubernetes]\nkubeconfig = "/x"',
+            "kubernetes.hub_namespace (SLICERHUB_KUBERNETES_HUB_NAMESPACE): outside the cluster",
+        ),
+    ],
+)
+def test_faults_of_the_store(text: str, sentence: str) -> None:
+    """Records are kept in the cluster only where the hub knows which one, and where in it."""
+    with pytest.raises(ConfigError) as caught:
+        read(text)
     assert any(sentence in fault for fault in caught.value.faults), caught.value.faults

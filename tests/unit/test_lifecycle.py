@@ -21,10 +21,12 @@ from controller.lifecycle import (
     Reason,
     Remove,
     Repair,
+    Sign,
     Step,
     StepState,
     Warn,
     Warned,
+    Why,
     decide,
     farewell_of,
     limits_of,
@@ -32,6 +34,7 @@ from controller.lifecycle import (
     phase_of,
     progress_of,
     warning_of,
+    why_alive,
 )
 from controller.model import Observed, Phase, Place
 from tests.samples import session, settings
@@ -555,3 +558,70 @@ def test_progress_says_what_goes_on() -> None:
         Step("Slicer is loading", StepState.TODO, "usually 6 s"),
         Step("Ready", StepState.TODO),
     ]
+
+
+USED = replace(FRESH, last_active=1000, sign=Sign.INPUT)
+PLACE = Place(1, "a free place")
+NEVER_IDLE = replace(LIMITS, idle=0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "activity", "limits", "why"),
+    [
+        (Phase.PENDING, FRESH, LIMITS, Why("1st in line, waits for a free place")),
+        (Phase.STARTING, FRESH, LIMITS, Why("starting")),
+        (Phase.STOPPING, USED, LIMITS, Why("stopping")),
+        (Phase.FAILED, FAILED_AT_100, LIMITS, Why("failed, shown until", 700)),
+        (Phase.FAILED, FRESH, LIMITS, Why("failed, shown until", 1660)),
+        (Phase.READY, FRESH, LIMITS, Why("no use seen since", 0)),
+        (Phase.READY, USED, LIMITS, Why("input", 1000, past=True)),
+        (Phase.READY, replace(USED, sign=Sign.REQUEST), LIMITS, Why("request", 1000, past=True)),
+        (Phase.READY, replace(USED, sign=Sign.COMPUTING), LIMITS, Why("computing")),
+        (
+            Phase.READY,
+            replace(USED, sign=Sign.COMPUTING, last_active=900),
+            LIMITS,
+            Why("computed", 900, past=True),
+        ),
+        (
+            Phase.READY,
+            replace(USED, sign=Sign.KEPT, kept_by="alice"),
+            LIMITS,
+            Why("kept by alice until", 2800),
+        ),
+        (
+            Phase.READY,
+            replace(USED, sign=Sign.KEPT, kept_by="alice"),
+            NEVER_IDLE,
+            Why("kept by alice", 1000, past=True, more="never stopped for idleness"),
+        ),
+        (
+            Phase.READY,
+            USED,
+            NEVER_IDLE,
+            Why("input", 1000, past=True, more="never stopped for idleness"),
+        ),
+        (
+            Phase.READY,
+            replace(USED, ahead=True),
+            LIMITS,
+            Why("started ahead, unused, waits until", 1600),
+        ),
+        (
+            Phase.READY,
+            replace(USED, warned=idle_warned(1000, 1300)),
+            LIMITS,
+            Why("unused, warned, stops at", 1300, more="unless it is used"),
+        ),
+        (
+            Phase.READY,
+            replace(USED, warned=lifetime_warned(1000, 1300)),
+            LIMITS,
+            Why("its time is up, stops at", 1300),
+        ),
+    ],
+)
+def test_why_it_lives(phase: Phase, activity: Activity, limits: Limits, why: Why) -> None:
+    """Administrators read why a session has not been stopped, and until when that holds."""
+    place = PLACE if phase is Phase.PENDING else None
+    assert why == why_alive(phase, activity, 1060, limits, place=place)

@@ -168,6 +168,33 @@ async def test_revoked(desk: Desk) -> None:
 
 
 @pytest.mark.anyio
+async def test_read_again_meanwhile(desk: Desk) -> None:
+    """While a controller reads its records again nobody is logged out, and nobody comes back."""
+    kept: list[str] = []
+
+    async def come_and_go(number: int) -> None:
+        stays, goes = await desk.enter("alice"), await desk.enter("bob")
+        leaving = desk.logins.by_bearer(goes)
+        assert leaving is not None
+        await desk.logins.leave(leaving, by=CONTROLLER, reason=f"test {number}")
+        assert desk.logins.by_bearer(goes) is None
+        kept.append(stays)
+
+    async def read() -> None:
+        for _ in range(50):
+            await desk.logins.load()
+            assert all(desk.logins.by_bearer(one) is not None for one in kept)
+
+    async with anyio.create_task_group() as group:
+        for number in range(5):
+            group.start_soon(come_and_go, number)
+            group.start_soon(read)
+    for logins in (desk.logins, await desk.restart()):
+        assert len([one for one in kept if logins.by_bearer(one) is not None]) == 5
+        assert logins.people() == {ALICE}
+
+
+@pytest.mark.anyio
 async def test_refreshed(desk: Desk) -> None:
     """What the directory says anew of somebody counts at once, and after a restart."""
     first, second, bobs = [await desk.enter(one) for one in ("alice", "alice", "bob")]

@@ -47,6 +47,9 @@ SPOKEN_ATTRIBUTES = {
 VOID = {"br", "circle", "ellipse", "input", "link", "meta", "path", "rect"}
 REFERENCES = {"for", "aria-labelledby", "aria-describedby", "aria-controls", "form"}
 
+ORDINARY = {name for name in PAGES if not name.startswith("admin")}
+QUESTIONS = {("get", path) for path in ("/admin", "/admin/act", "/admin/users")}
+
 RENDERER = Renderer()
 
 
@@ -125,15 +128,19 @@ def test_names_in_a_page_are_unique_and_lead_somewhere(page: Page) -> None:
 
 
 def test_every_form_but_the_login_proves_its_origin(page: Page) -> None:
-    """Each act of somebody who is logged in carries the person's own proof."""
-    forms = [form for form in page.all("form") if form["action"] != "/login"]
+    """Each act of somebody who is logged in carries the person's own proof; questions need none."""
+    forms = [
+        form
+        for form in page.all("form")
+        if form["action"] != "/login" and (form["method"], form["action"]) not in QUESTIONS
+    ]
     proofs = [field for field in page.all("input") if field.get("name") == "csrf"]
     assert all(form["method"] == "post" for form in forms)
     assert len(proofs) == len(forms)
     assert all(proof["value"] for proof in proofs)
 
 
-@pytest.mark.parametrize("name", sorted(set(PAGES) - {"docs"}))  # for those who write scripts
+@pytest.mark.parametrize("name", sorted(ORDINARY - {"docs"}))  # for those who write scripts
 def test_pages_speak_of_what_people_know(name: str) -> None:
     """The engine's words never stand on a page that ordinary users see."""
     assert FORBIDDEN_WORDS.search(Page(PAGES[name](RENDERER)).text) is None
@@ -144,10 +151,15 @@ def test_the_script_speaks_the_same_way() -> None:
     assert FORBIDDEN_WORDS.search((render.STATIC_FOLDER / "hub.js").read_text()) is None
 
 
-@pytest.mark.parametrize("name", sorted(PAGES))
+@pytest.mark.parametrize("name", sorted(ORDINARY))
 def test_a_first_visit_is_small(name: str) -> None:
     """Page, stylesheet, script and icon together stay under 60 KiB, uncompressed."""
-    files = sum(path.stat().st_size for path in render.STATIC_FOLDER.iterdir())
+    files = sum(
+        path.stat().st_size
+        for path in render.STATIC_FOLDER.iterdir()
+        if not path.name.startswith("admin.")
+    )
+    assert "/admin.css" not in PAGES[name](RENDERER)
     assert len(PAGES[name](RENDERER).encode()) + files < 60 * 1024
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class DesktopEndpoints(Endpoints):
     """The shared routes and the desktop's own.
 
-    ``page``: the folder with ``index.html`` and ``assets``. ``starting``: the page while the
+    ``page``: the page itself; ``assets``: the folder of its parts. ``starting``: the page while the
     program starts, with the word STAGE in it. ``stage()``: what is going on, None once it is ready.
     ``save()`` gives the name of the saved file or None, and raises SaveError.
     """
@@ -34,9 +34,10 @@ class DesktopEndpoints(Endpoints):
         activity: Activity,
         relay: Relay,
         roots: dict[str, Path],
-        page: Path,
-        starting: str,
+        page: str,
         *,
+        assets: Path,
+        starting: str,
         standalone: bool,
         stage: Callable[[], str | None],
         save: Callable[[], Awaitable[str | None]],
@@ -45,7 +46,7 @@ class DesktopEndpoints(Endpoints):
         super().__init__(
             activity,
             roots,
-            page / "index.html",
+            page,
             standalone=standalone,
             save=lambda: None,  # see `_save_now`
             notify=relay.notify,
@@ -53,7 +54,7 @@ class DesktopEndpoints(Endpoints):
         )
         self._doings = activity
         self._relay = relay
-        self._assets = page / "assets"
+        self._assets = assets
         self._starting = starting
         self._stage = stage
         self._save_desktop = save
@@ -88,22 +89,16 @@ class DesktopEndpoints(Endpoints):
         return web.json_response({"ready": True})
 
     async def _report(self, _request: web.Request) -> web.Response:
-        last = self._doings.last_input_at
         clients = [
-            {
-                "user": client.visitor.user,
-                "role": client.visitor.role.value,
-                "since": client.since.isoformat(),
-            }
+            {"user": client.visitor.user, "role": client.visitor.role, "since": client.since}
             for client in self._doings.clients
         ]
-        return web.json_response(
-            {
-                "last_input_at": last.isoformat() if last else None,
-                "busy": self._doings.is_busy(time.monotonic()),
-                "clients": clients,
-            }
-        )
+        report = {
+            "last_input_at": self._doings.last_input_at,
+            "busy": self._doings.is_busy(time.monotonic()),
+            "clients": clients,
+        }
+        return web.Response(body=msgspec.json.encode(report), content_type="application/json")
 
     async def _kick(self, request: web.Request) -> web.Response:
         try:
@@ -119,8 +114,9 @@ class DesktopEndpoints(Endpoints):
     async def _save_now(self, _request: web.Request) -> web.Response:
         try:
             name = await self._save_desktop()
+        except CannotSave as error:  # nothing failed: it was never to be had
+            return web.json_response({"saved": None, "message": str(error)})
         except SaveError as error:
             log.failure("save.failed", error)
-            status = 501 if isinstance(error, CannotSave) else 507
-            return web.json_response({"saved": None, "message": str(error)}, status=status)
+            return web.json_response({"saved": None, "message": str(error)}, status=507)
         return web.json_response({"saved": name})

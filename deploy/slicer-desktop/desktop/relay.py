@@ -1,7 +1,8 @@
 """The choke point: every connection between a browser and the VNC server, and each message on it.
 
 One WebSocket carries two things. Binary messages are VNC's bytes. Text messages are ours: the gate
-tells the page who is here and what the hub has to say, and the page says ``keep``.
+tells the page who is here and what the hub has to say, and the page says ``keep``, or
+``dismiss <user>`` to somebody who asks for control.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from app import log
-from app.activity import Activity, Client, Selection, select
+from app.activity import Activity, Client, Selection, select, viewing_sentence
 from app.endpoints import Notice
 from app.roles import Role, Visitor, parse_visitor
 
@@ -30,6 +31,7 @@ _GREETING_SECONDS = 10.0
 _HEARTBEAT_SECONDS = 20.0
 _CHUNK_BYTES = 256 * 1024
 _KEEP = "keep"
+_DISMISS = "dismiss "
 # One person's windows, tabs and telephones. More would be somebody who keeps others out.
 _MOST_PER_USER = 8
 
@@ -89,7 +91,7 @@ class Relay:
         self._standalone = standalone
         self._connections: dict[str, Connection] = {}
         self._notice: Notice | None = None
-        self._asking: str | None = None
+        self._asking: list[str] = []
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One connection from its first byte to its last."""
@@ -135,14 +137,19 @@ class Relay:
         await self._cut(list(self._connections), WSCloseCode.GOING_AWAY, b"the session ends")
 
     def notify(self, notice: Notice) -> None:
-        """A banner with a Keep button for everyone; an empty text takes it away."""
+        """A banner for everyone, with a clock and a Keep button if it has an end.
+
+        An empty text takes it away.
+        """
         self._notice = notice if notice.text else None
         self._tell_all()
 
     def ask(self, user: str) -> None:
-        """Tells those who may decide that ``user``, who only views, would like to take part."""
-        self._asking = user
-        self._tell_all()
+        """Tells everybody that ``user``, who only views, would like to control, until dismissed."""
+        if user in self._viewers() and user not in self._asking:
+            log.event("control.asked", user=user)
+            self._asking.append(user)
+            self._tell_all()
 
     async def _cut(self, ids: list[str], code: int, reason: bytes) -> None:
         chosen = [self._connections[client_id] for client_id in ids]
@@ -153,6 +160,10 @@ class Relay:
 
     def _windows_of(self, visitor: Visitor) -> int:
         return sum(each.client.visitor.user == visitor.user for each in self._connections.values())
+
+    def _viewers(self) -> set[str]:
+        clients = [each.client.visitor for each in self._connections.values()]
+        return {visitor.user for visitor in clients if not visitor.role.may_change}
 
     def _joined(self, connection: Connection) -> None:
         client = connection.client
@@ -167,8 +178,8 @@ class Relay:
         if self._connections.pop(client.id, None) is None:
             return False
         self._activity.left(client.id)
-        if client.visitor.user == self._asking:
-            self._asking = None
+        viewers = self._viewers()
+        self._asking = [user for user in self._asking if user in viewers]
         log.event("client.left", client=client.id, user=client.visitor.user)
         self._tell_all()
         return True
@@ -215,11 +226,17 @@ class Relay:
             await writer.drain()
 
     def _heard(self, client: Client, text: str) -> None:
-        if text != _KEEP:
+        if text != _KEEP and not text.startswith(_DISMISS):
             raise ProtocolError(f"the text {text[:20]!r}")
-        if client.visitor.role.may_change and self._activity.get(client.id) is not None:
-            self._activity.touched(datetime.now(UTC))
+        if not client.visitor.role.may_change or self._activity.get(client.id) is None:
+            return
+        self._activity.touched(datetime.now(UTC))
+        if text == _KEEP:
             self.notify(Notice(text=""))
+        else:
+            user = text.removeprefix(_DISMISS)
+            self._asking = [each for each in self._asking if each != user]
+            self._tell_all()
 
     async def _report(self, connection: Connection) -> None:
         """Tells the page how things stand, at once and after each change; never a change only."""
@@ -234,8 +251,9 @@ class Relay:
                     {"user": client.visitor.user, "role": client.visitor.role}
                     for client in self._activity.clients
                 ],
+                "viewing": viewing_sentence(self._activity.clients),
                 "notice": self._notice,
-                "asking": self._asking if visitor.role is Role.OWNER else None,
+                "asking": self._asking,
             }
             await connection.socket.send_str(msgspec.json.encode(state).decode())
 

@@ -25,6 +25,7 @@ _QUIET_SECONDS = 3.0
 _SHORT_LIFE_SECONDS = 10.0
 _MOST_SHORT_LIVES = 3
 _LINE_BYTES = 64 * 1024
+_EXIT_POLL_SECONDS = 0.1
 _WINDOW_LIST = "_NET_CLIENT_LIST"
 
 
@@ -145,7 +146,7 @@ class Screen:
         watch = asyncio.create_task(self._announce(on_window))
         try:
             await _relay_lines(process, self._note)
-            code = await process.wait()
+            code = await _exit_of(process)
         finally:
             watch.cancel()
         log.event("program.ended", name=self._program.name, code=code)
@@ -162,7 +163,7 @@ class Screen:
 
     async def helper_ended(self) -> str:
         """Waits until the VNC server or the window manager ends; a sentence that says which."""
-        waits = {asyncio.create_task(each.wait()): name for name, each in self._helpers.items()}
+        waits = {asyncio.create_task(_exit_of(each)): name for name, each in self._helpers.items()}
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -229,7 +230,7 @@ async def _relay_lines(process: asyncio.subprocess.Process, note: Callable[[str]
     reader = process.stdout
     if reader is None:
         raise DesktopError("a child process without a pipe")
-    ended = asyncio.create_task(process.wait())
+    ended = asyncio.create_task(_exit_of(process))
     try:
         while True:
             line = asyncio.create_task(_read_line(reader))
@@ -245,6 +246,17 @@ async def _relay_lines(process: asyncio.subprocess.Process, note: Callable[[str]
         ended.cancel()
 
 
+async def _exit_of(process: asyncio.subprocess.Process) -> int:
+    """The exit code, once there is one.
+
+    The library's own wait lasts until the pipe is closed, too: whatever the program has left behind
+    may hold that for ever.
+    """
+    while (code := process.returncode) is None:  # noqa: ASYNC110 - see above
+        await asyncio.sleep(_EXIT_POLL_SECONDS)
+    return code
+
+
 async def _read_line(reader: asyncio.StreamReader) -> bytes:
     try:
         return await reader.readline()
@@ -253,13 +265,27 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _end(process: asyncio.subprocess.Process, seconds: float) -> None:
-    """SIGTERM to the process and its group, SIGKILL after ``seconds``."""
+    """SIGTERM to the process and its group, SIGKILL after ``seconds``.
+
+    Ends with the last of the group: 3D Slicer is started by a launcher that ends before it.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         try:
-            await asyncio.wait_for(process.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await _exit_of(process)
+                while _group_lives(process.pid):  # noqa: ASYNC110 - nothing tells of its end
+                    await asyncio.sleep(_EXIT_POLL_SECONDS)
         except TimeoutError:
             log.event("process.deaf", pid=process.pid, signal=number.name)
         else:
             return
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -13,6 +13,7 @@ import app as shared
 from aiohttp import web
 from app import log
 from app.activity import Activity
+from app.endpoints import page_with
 from app.errors import VolumeError
 from app.files import find_roots
 from app.roles import Role
@@ -139,8 +140,9 @@ class Session:
             self._activity,
             self._relay,
             find_roots(self._settings.files, self._settings.groups),
-            SHARE / "page",
-            Path(shared.__file__).with_name("loading.html").read_text(encoding="utf-8"),
+            page_with((SHARE / "page/index.html").read_text(encoding="utf-8"), self._settings),
+            assets=SHARE / "page/assets",
+            starting=Path(shared.__file__).with_name("loading.html").read_text(encoding="utf-8"),
             standalone=self._settings.standalone,
             stage=lambda: self._stage,
             save=lambda: self._saver.save(_SAVE_SECONDS),

@@ -1,23 +1,15 @@
 // The page of the desktop: noVNC draws it; who is here, notices and the clipboard are ours.
-// One WebSocket carries both: binary messages are VNC's, text messages are the gate's and "keep".
+// One WebSocket carries both: binary messages are VNC's, text messages are the gate's and ours.
 import RFB from "./novnc/core/rfb.js";
 
-const KICKED = 4403;
 const ENDED = 1001;
-const REFUSED = 1008;
-const PAUSES = [0.5, 1, 2, 4, 8, 8, 8, 8]; // seconds before each attempt to come back
+const door = window.slicerhubDoor;
 
 const at = (id) => document.getElementById(id);
-const ROLES = {
-  owner: "",
-  control: "You may change things in this session.",
-  view: "You are viewing this session.",
-};
 
 let screen = null;
 let socket = null;
 let role = "view";
-let failures = 0;
 let pasted = null; // what both sides have on their clipboard, as far as we know
 let shownText = "";
 
@@ -25,43 +17,56 @@ const mayChange = () => role !== "view";
 
 function showState(state) {
   role = state.role;
-  at("role").textContent = ROLES[role];
+  at("role").textContent = mayChange()
+    ? role === "control" ? "You may change things in this session." : ""
+    : state.viewing;
   at("upload").hidden = !mayChange();
   at("text").readOnly = !mayChange();
   at("people").replaceChildren(
     ...state.people.map((person) => {
       const item = document.createElement("li");
-      item.textContent = `${readable(person.user)} (${person.role})`;
+      item.textContent = `${person.user} (${person.role})`;
       return item;
     }),
   );
   at("ask").hidden = role !== "view";
-  at("asking").textContent = state.asking
-    ? `${readable(state.asking)} would like to take part. You can allow it on your sessions' page.`
-    : "";
+  at("ask").disabled = state.asking.includes(state.user);
+  at("ask").textContent = at("ask").disabled ? "Asked for control" : "Ask for control";
+  at("asking").replaceChildren(...(mayChange() ? state.asking.map(askingLine) : []));
   at("notice").hidden = !state.notice;
-  at("keep").hidden = !mayChange();
-  if (state.notice) {
-    const until = state.notice.until ? new Date(state.notice.until) : null;
-    const time = until && !isNaN(until) ? ` (${until.toLocaleTimeString()})` : "";
-    at("notice-text").textContent = state.notice.text + time;
-  }
+  at("keep").hidden = !mayChange() || !state.notice?.until;
+  at("notice-text").textContent = state.notice?.text ?? "";
+  at("notice-left").textContent = "";
+  if (state.notice?.until) at("notice-left").dataset.until = state.notice.until;
+  else delete at("notice-left").dataset.until;
   if (screen) setRights();
 }
 
-// The hub writes a user's name the way it stands in an address.
-function readable(user) {
-  try {
-    return decodeURIComponent(user);
-  } catch {
-    return user;
+function askingLine(user) {
+  const line = document.createElement("li");
+  line.append(`${user} asks for control.`);
+  if (role === "owner" && door.about("share")) {
+    const give = document.createElement("a");
+    give.href = door.about("share");
+    give.target = "_blank";
+    give.textContent = "Give control …";
+    line.append(give);
   }
+  const dismiss = document.createElement("button");
+  dismiss.type = "button";
+  dismiss.textContent = "Dismiss";
+  dismiss.addEventListener("click", () => socket.send(`dismiss ${user}`));
+  line.append(dismiss);
+  return line;
 }
 
 function setRights() {
   screen.viewOnly = !mayChange();
-  // The owner's window decides how large the desktop is; the others see it scaled.
-  screen.resizeSession = role === "owner";
+  // The owner's window decides how large the desktop is; the others see it scaled. Only on a change:
+  // noVNC asks for the size each time this is set, and the server then lets go of everybody who is
+  // just about to join.
+  const decides = role === "owner";
+  if (screen.resizeSession !== decides) screen.resizeSession = decides;
 }
 
 function connect() {
@@ -92,8 +97,6 @@ function connect() {
   screen.scaleViewport = true;
   screen.focusOnClick = true;
   screen.addEventListener("connect", () => {
-    failures = 0;
-    at("ended").hidden = true;
     screen.focus();
     setRights();
   });
@@ -104,20 +107,13 @@ function connect() {
   });
 }
 
-function lost(code) {
+async function lost(code) {
   at("people").replaceChildren();
-  if (code === KICKED || code === REFUSED) return showEnd("You are no longer in this session.");
-  if (code === ENDED) return showEnd("This session has ended. Your files are kept.");
-  if (failures >= PAUSES.length) return showEnd("The connection is lost.");
-  at("role").textContent = "The connection is lost; trying again.";
-  setTimeout(connect, PAUSES[failures++] * 1000);
-}
-
-function showEnd(text) {
+  at("asking").replaceChildren();
   at("role").textContent = "";
   at("notice").hidden = true;
-  at("ended-text").textContent = text;
-  at("ended").hidden = false;
+  if (code === ENDED) door.end("This session has ended. Your files are kept.");
+  else if (await door.comeBack()) connect();
 }
 
 // From the session to here. Browsers let a page write to the clipboard only while it is in front,
@@ -147,12 +143,8 @@ function showProgress(percent) {
   at("progress").textContent = percent < 0 ? "" : `Uploading: ${percent} %`;
 }
 
-at("ask").addEventListener("click", () => {
-  at("ask").disabled = true;
-  window.slicerhub.ask();
-});
+at("ask").addEventListener("click", () => window.slicerhub.ask());
 at("keep").addEventListener("click", () => socket.send("keep"));
-at("again").addEventListener("click", () => location.reload());
 at("fullscreen").addEventListener("click", () => {
   if (document.fullscreenElement) document.exitFullscreen();
   else document.documentElement.requestFullscreen();

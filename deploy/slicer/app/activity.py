@@ -107,6 +107,16 @@ class Activity:
         return self._stalled_until is not None and clock - self._stalled_until <= BUSY_ECHO_SECONDS
 
 
+def viewing_sentence(clients: Iterable[Client]) -> str:
+    """What somebody who only views is told: who has control."""
+    users = sorted({client.visitor.user for client in clients if client.visitor.role.may_change})
+    if not users:
+        return "You are viewing."
+    *most, last = users
+    named = f"{', '.join(most)} and {last} have" if most else f"{last} has"
+    return f"You are viewing; {named} control."
+
+
 def select(clients: Iterable[Client], selection: Selection) -> list[Client]:
     """The clients that the selection names; none for an empty one."""
     if selection.is_empty:

@@ -5,9 +5,11 @@ What must be answered while a computation runs is the first process's, see `fron
 
 from __future__ import annotations
 
+import html
 import os
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.activity import Activity
+    from app.settings import Settings
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,16 +48,30 @@ _NAMED_BY_CONTENT = ("/assets/", "/__trame_", "/trame_slicer_")
 
 
 class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A banner for everyone connected. ``until``: RFC 3339 time at which it loses its meaning."""
+    """A banner for everyone connected; an empty text takes it away.
+
+    ``until``: RFC 3339 time at which what it says happens, unless somebody keeps the session.
+    """
 
     text: str
-    until: str | None = None
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+def page_with(index: str, settings: Settings, *scripts: str) -> str:
+    """The page with what it must know of the hub, and with these scripts before its own."""
+    known = {"home": settings.home_url, "share": settings.share_url}
+    tags = [
+        f'<meta name="slicerhub-{name}" content="{html.escape(value)}">'
+        for name, value in known.items()
+    ]
+    tags += [f'<script src="{html.escape(path)}"></script>' for path in scripts]
+    return index.replace("<title>", "".join(tags) + "<title>", 1)
 
 
 class Endpoints:
     """The routes of a session beside the page's own.
 
-    ``roots``: the folders of files by the name the page shows; ``index``: the page's file.
+    ``roots``: the folders of files by the name the page shows; ``page``: the page itself (HTML).
 
     ``save()`` writes the scene and returns its path, None when there is nothing to save;
     ``notify(notice)`` shows a banner; ``ask(user)`` tells the others who would like to control.
@@ -64,7 +81,7 @@ class Endpoints:
         self,
         activity: Activity,
         roots: dict[str, Path],
-        index: Path,
+        page: str,
         *,
         standalone: bool,
         save: Callable[[], Path | None],
@@ -74,7 +91,7 @@ class Endpoints:
         """Takes its parts; routes appear with `mount`."""
         self._activity = activity
         self._roots = roots
-        self._index = index
+        self._html = page
         self._standalone = standalone
         self._save = save
         self._notify = notify
@@ -117,9 +134,9 @@ class Endpoints:
             )
         return response
 
-    async def _page(self, _request: web.Request) -> web.FileResponse:
+    async def _page(self, _request: web.Request) -> web.Response:
         """The page itself; the library would send the browser to index.html first."""
-        return web.FileResponse(self._index)
+        return web.Response(text=self._html, content_type="text/html")
 
     async def _no_launcher(self, _request: web.Request) -> web.Response:
         """The page asks first whether somebody would start its program for it. Nobody needs to."""

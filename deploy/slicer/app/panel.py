@@ -17,6 +17,7 @@ from trame_slicer.app.ui import ControlButton, MedicalViewerUI, viewer_layout
 from trame_slicer.app.ui.about_dialog import AboutDialog
 
 from app import log
+from app.activity import viewing_sentence
 from app.errors import FileError, SlicerError
 from app.files import (
     FORMATS,
@@ -42,6 +43,8 @@ _TOOL = "FilesPanel"
 _LAYOUT = "Quad View"
 _STATIC = Path(__file__).with_name("static")
 _SERVED = "__slicerhub_page"
+# Needed before the library's own scripts run.
+EARLY_SCRIPTS = (f"{_SERVED}/door.js", f"{_SERVED}/socket.js")
 _ICONS = {
     Kind.FOLDER: "mdi-folder-outline",
     Kind.SCENE: "mdi-image-filter-hdr",
@@ -56,6 +59,7 @@ _ROLES = {"owner": "owner", "control": "can control", "view": "viewing"}
 class Panel:
     """Builds the page and keeps its ``hub_`` values right.
 
+    ``share_url``: the hub's page where the owner lets people in, empty if there is none.
     ``save(path)`` writes the scene there; it raises FileError.
     """
 
@@ -65,6 +69,7 @@ class Panel:
         roots: dict[str, Path],
         activity: Activity,
         *,
+        share_url: str,
         save: Callable[[Path], None],
     ) -> None:
         """Builds the page's widgets and the first values."""
@@ -85,6 +90,8 @@ class Panel:
                 "hub_role": "",
                 "hub_user": "",
                 "hub_people": [],
+                "hub_viewing": viewing_sentence([]),
+                "hub_share": share_url,
                 "hub_asking": [],
                 "hub_notice": "",
                 "hub_notice_until": "",
@@ -127,6 +134,7 @@ class Panel:
             self._state.hub_people = [
                 {"user": user, "role": role} for user, role in sorted(people.items())
             ]
+            self._state.hub_viewing = viewing_sentence(self._activity.clients)
             self._state.hub_asking = [user for user in self._state.hub_asking if user in looking]
 
     def show_asking(self, user: str) -> None:
@@ -138,10 +146,13 @@ class Panel:
                 self._state.hub_asking = [*self._state.hub_asking, user]
 
     def show_notice(self, notice: Notice) -> None:
-        """A banner with a Keep button for everyone; an empty text takes it away."""
+        """A banner for everyone, with a clock and a Keep button if it has an end.
+
+        An empty text takes it away.
+        """
         with self._state:
             self._state.hub_notice = notice.text
-            self._state.hub_notice_until = notice.until or ""
+            self._state.hub_notice_until = notice.until.isoformat() if notice.until else ""
 
     def offer(self, autosave: Path) -> None:
         """Offers to open what was open at the end of the last session."""
@@ -270,7 +281,7 @@ class Panel:
 
     def _keep(self) -> None:
         """Reaching this is input already: the gate has noted it."""
-        self._state.hub_notice = ""
+        self._state.hub_notice = self._state.hub_notice_until = ""
 
     def _toggle(self, data: Any) -> None:  # noqa: ANN401 - trame's typed state
         shown = not (data.is_drawer_visible and data.active_tool == _TOOL)
@@ -450,7 +461,7 @@ class Panel:
     def _build_people(self) -> None:
         with html.Div(classes="d-flex align-center mr-2", style="gap: .5rem;"):
             v3.VChip(
-                "You are viewing",
+                "{{ hub_viewing }}",
                 v_if=("hub_role === 'view'",),
                 color="warning",
                 size="small",
@@ -478,7 +489,7 @@ class Panel:
         with html.Div(
             style="position: fixed; bottom: 1rem; left: 50%; transform: translateX(-50%);"
             " z-index: 2400; display: grid; gap: .5rem; max-width: 90vw;",
-            role="status",
+            raw_attrs=['role="status"'],  # the library drops attributes that it does not know
         ):
             with (
                 v3.VAlert(
@@ -490,7 +501,17 @@ class Panel:
                 html.Div(classes="d-flex align-center", style="gap: 1rem;"),
             ):
                 html.Span("{{ hub_notice }}")
-                v3.VBtn("Keep", v_if=("hub_role !== 'view'",), click=self._keep)
+                html.Span(
+                    v_if=("hub_notice_until",),
+                    # Not read out each second.
+                    raw_attrs=[
+                        'role="timer"',
+                        'aria-live="off"',
+                        ':data-until="hub_notice_until"',
+                    ],
+                    style="font-variant-numeric: tabular-nums;",
+                )
+                v3.VBtn("Keep", v_if=("hub_notice_until && hub_role !== 'view'",), click=self._keep)
             with (
                 v3.VAlert(
                     v_for="user in hub_role !== 'view' ? hub_asking : []",
@@ -502,9 +523,11 @@ class Panel:
                 html.Div(classes="d-flex align-center", style="gap: 1rem;"),
             ):
                 html.Span("{{ user }} asks for control.")
-                html.Span(
-                    "You can give it on your start page, under Share.",
-                    v_if=("hub_role === 'owner'",),
+                v3.VBtn(
+                    "Give control …",
+                    v_if=("hub_role === 'owner' && hub_share",),
+                    href=("hub_share",),
+                    raw_attrs=['target="_blank"'],
                 )
                 v3.VBtn("Dismiss", click=(self._dismiss, "[user]"), variant="text")
             with (

@@ -88,16 +88,19 @@ class Session:
         """Builds the page around the scene."""
         from trame_client.module import vue3
 
-        from app.endpoints import Endpoints
+        from app.endpoints import Endpoints, page_with
         from app.gate import Gate
-        from app.panel import Panel
+        from app.panel import EARLY_SCRIPTS, Panel
 
         self.settings = settings
         self.scene = scene
         self.activity = Activity()
         self._channel = channel
         roots = find_roots(settings.files, settings.groups)
-        self._panel = Panel(scene, roots, self.activity, save=self.save_as)
+        self._panel = Panel(
+            scene, roots, self.activity, share_url=settings.share_url, save=self.save_as
+        )
+        index = (Path(vue3.www) / "index.html").read_text(encoding="utf-8")
         self._gate = Gate(
             self.activity,
             standalone=settings.standalone,
@@ -109,7 +112,7 @@ class Session:
         self._endpoints = Endpoints(
             self.activity,
             roots,
-            Path(vue3.www) / "index.html",
+            page_with(index, settings, *EARLY_SCRIPTS),
             standalone=settings.standalone,
             save=self.autosave,
             notify=self._panel.show_notice,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Role(StrEnum):
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """One who asks. ``user`` is the hub's canonical name, empty for the hub itself."""
+    """One who asks. ``user`` is the hub's canonical name in plain letters, empty for the hub."""
 
     user: str
     role: Role
@@ -50,10 +50,11 @@ def parse_visitor(headers: Mapping[str, str], *, standalone: bool) -> Visitor | 
     """The visitor that the headers name, or None: refuse.
 
     ``headers`` must look names up without regard to case. A role that is not one of ours is
-    refused, also when ``standalone`` is set: then somebody does stand in front.
+    refused, also when ``standalone`` is set: then somebody does stand in front. The hub writes
+    the name as it stands in an address, because a header holds only ASCII.
     """
     role = headers.get(ROLE_HEADER)
-    user = headers.get(USER_HEADER, "")
+    user = unquote(headers.get(USER_HEADER, ""))
     if role is None:
         return Visitor(user="owner", role=Role.OWNER) if standalone and not user else None
     try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,6 +13,9 @@ from app.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+_SESSION = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``standalone``: without the hub in front, everybody who reaches the port is the owner.
     ``autosave_seconds``: how often a changed scene is saved by itself; 0 turns the timer off (the
     scene is saved at the end all the same).
+    ``session``: the hub's id of this session, empty without a hub. ``hub_url``: the hub's address
+    without a slash at its end; empty where the hub has this session's own origin.
     """
 
     port: int = 8080
@@ -30,16 +37,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     samples: Path = Path("/opt/slicer/share/samples")
     standalone: bool = False
     autosave_seconds: int = 300
+    session: str = ""
+    hub_url: str = ""
 
     @property
     def files(self) -> Path:
         """The folder that the user sees as "Files"."""
         return self.home / "files"
 
+    @property
+    def home_url(self) -> str:
+        """The hub's first page, as the browser of somebody in the session can ask for it."""
+        return f"{self.hub_url}/"
+
+    @property
+    def share_url(self) -> str:
+        """The hub's page where the owner says who may be here; empty without a hub."""
+        return f"{self.hub_url}/sessions/{self.session}/share" if self.session else ""
+
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
-    """Reads ``SLICERHUB_STANDALONE`` (0 or 1) and ``SLICERHUB_AUTOSAVE_SEC`` (whole seconds).
+    """Reads the variables that the hub, or whoever runs the image alone, sets.
 
+    ``SLICERHUB_STANDALONE`` (0 or 1), ``SLICERHUB_AUTOSAVE_SEC`` (whole seconds),
+    ``SLICERHUB_SESSION`` (the hub's id), ``SLICERHUB_HUB_URL`` (http or https).
     Raises SettingsError that names every wrong variable and what it may be.
     """
     faults: list[str] = []
@@ -51,6 +72,30 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         faults.append(
             f"SLICERHUB_AUTOSAVE_SEC is {autosave!r}: set it to whole seconds from 0 (off) to 86400"
         )
+    session = environ.get("SLICERHUB_SESSION", "")
+    if session and not _SESSION.fullmatch(session):
+        faults.append(
+            f"SLICERHUB_SESSION is {session!r}: set it to small letters, digits and hyphens"
+        )
+    hub_url = environ.get("SLICERHUB_HUB_URL", "").rstrip("/")
+    if hub_url and not _is_address(hub_url):
+        faults.append(
+            f"SLICERHUB_HUB_URL is {hub_url!r}: set it to an address like https://hub.example.org"
+        )
     if faults:
         raise SettingsError("; ".join(faults))
-    return Settings(standalone=standalone == "1", autosave_seconds=int(autosave))
+    return Settings(
+        standalone=standalone == "1",
+        autosave_seconds=int(autosave),
+        session=session,
+        hub_url=hub_url,
+    )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        return False
+    return known and not parts.query and not parts.fragment and text.isprintable()

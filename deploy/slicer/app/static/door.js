@@ -1,0 +1,112 @@
+// What a page of a session does when its connection has ended, and the clock of a notice.
+// It asks whether its person may still be here: who may comes back by itself, with the right that
+// the hub gives now; who may not is told so and shown the way home. Nobody asks for ever.
+(() => {
+  const PAUSES = [0.3, 1, 2, 4, 8, 15, 15, 15]; // seconds before each question
+  const SHORT_LIFE = 10_000; // milliseconds: a connection that ends so soon was no success
+  const MEMORY = "slicerhub-return";
+
+  const about = (name) => document.querySelector(`meta[name="slicerhub-${name}"]`)?.content ?? "";
+  const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+  async function look() {
+    try {
+      const answer = await fetch("./", {
+        cache: "no-store",
+        redirect: "manual",
+        headers: { Accept: "application/json" },
+      });
+      if (answer.ok) return "open";
+      // A redirect leads to the log-in.
+      if (answer.type === "opaqueredirect" || [401, 403].includes(answer.status)) return "shut";
+      return [404, 410].includes(answer.status) ? "gone" : "away";
+    } catch {
+      return "away";
+    }
+  }
+
+  function firstTurn() {
+    const { turn, at } = JSON.parse(sessionStorage.getItem(MEMORY) ?? '{"turn": -1, "at": 0}');
+    return Date.now() - at < SHORT_LIFE ? turn + 1 : 0;
+  }
+
+  // Resolves to whether the session is open to this person again; else they have been told.
+  async function comeBack() {
+    for (let turn = firstTurn(); turn < PAUSES.length; turn++) {
+      await sleep(PAUSES[turn]);
+      const state = await look();
+      if (state === "open") {
+        sessionStorage.setItem(MEMORY, JSON.stringify({ turn, at: Date.now() }));
+        document.getElementById("ended")?.remove();
+        return true;
+      }
+      if (state === "shut") return end("Your access to this session has ended.");
+      if (state === "gone") return end("This session has ended. Your files are kept.");
+      show("The connection is lost; trying again.");
+    }
+    const again = document.createElement("button");
+    again.textContent = "Try again";
+    again.addEventListener("click", () => {
+      sessionStorage.removeItem(MEMORY);
+      location.reload();
+    });
+    return end("The connection is lost.", again);
+  }
+
+  function show(text) {
+    let box = document.getElementById("ended");
+    if (!box) {
+      box = document.createElement("div");
+      box.id = "ended";
+      box.setAttribute("role", "alert");
+      box.style =
+        "position: fixed; inset: 0; z-index: 9999; display: grid; place-content: center;" +
+        " justify-items: center; gap: .8rem; font: 1.2rem/1.5 system-ui, sans-serif;" +
+        " color-scheme: light dark; color: CanvasText;" +
+        " background: color-mix(in srgb, Canvas 90%, transparent);";
+      box.append(document.createElement("p"));
+      box.firstChild.id = "ended-text";
+      document.body.append(box);
+    }
+    box.firstChild.textContent = text;
+    return box;
+  }
+
+  function end(text, ...more) {
+    const home = document.createElement("a");
+    home.href = about("home") || "/";
+    home.textContent = "Go to your sessions";
+    home.style = "color: LinkText;";
+    show(text).append(...more, home);
+    home.focus();
+    return false;
+  }
+
+  function left(until) {
+    const seconds = Math.max(0, Math.round((new Date(until) - Date.now()) / 1000));
+    if (Number.isNaN(seconds)) return "";
+    return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  }
+
+  // Every element with data-until shows how long it is until then.
+  setInterval(() => {
+    for (const each of document.querySelectorAll("[data-until]")) {
+      const text = left(each.dataset.until);
+      if (each.textContent !== text) each.textContent = text;
+    }
+  }, 250);
+
+  // A page of which a part did not arrive is dead; networks change while somebody walks about.
+  let loading = false;
+  addEventListener(
+    "error",
+    async (event) => {
+      if (loading || !(event.target instanceof HTMLScriptElement)) return;
+      loading = true;
+      if (await comeBack()) location.reload();
+    },
+    true,
+  );
+
+  window.slicerhubDoor = { about, comeBack, end };
+})();

@@ -1,0 +1,50 @@
+"""A real browser, and the engine beneath the running stack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from browser.windows import Window, open_window
+from docker import DockerClient
+from playwright.sync_api import Browser
+
+from tests.chromium import chromium
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DockerClient]:
+    """The engine that the stack runs on."""
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def window(browser: Browser) -> Iterator[Window]:
+    """A window of somebody who is not logged in; a complaint about a page fails the test."""
+    opened = open_window(browser)
+    yield opened
+    opened.context.close()
+    assert opened.complaints.heard == []
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The accessibility checker's script."""
+    path = os.environ.get("SLICERHUB_AXE")
+    if path:
+        return Path(path).read_text()
+    if os.environ.get("SLICERHUB_TEST_STRICT") == "1":
+        pytest.fail("SLICERHUB_AXE must name axe-core's axe.min.js (npm package axe-core).")
+    pytest.skip("SLICERHUB_AXE does not name axe-core's axe.min.js.")
