@@ -138,7 +138,7 @@ def _endpoint(
         method=method.upper(),
         path=path,
         summary=operation.summary,
-        description=operation.description,
+        description=operation.description.replace("``", ""),
         fields=given + sent,
         replies=replies,
     )

@@ -417,6 +417,7 @@ def _pages_and_api(hub: Hub) -> Litestar:
             ),
             render_plugins=[JsonRenderPlugin(path="/openapi.json"), _DocsPage(hub.renderer)],
             security=[{"bearer": []}],
+            use_handler_docstrings=True,
             components=Components(
                 security_schemes={
                     "bearer": SecurityScheme(

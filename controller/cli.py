@@ -1,4 +1,4 @@
-"""The command ``slicerhub``: serve, check, sessions, render."""
+"""The command ``slicerhub``: serve, check, sessions, volumes, render."""
 
 from __future__ import annotations
 
@@ -23,7 +23,16 @@ from controller.directory import LdapDirectory
 from controller.errors import ConfigError, HubError, ImageRefused
 from controller.gateway import TraefikGateway
 from controller.manifests import docker, kubernetes
-from controller.model import Profile, Session, UserId, new_session_id, parse_session_id, volume_name
+from controller.model import (
+    Profile,
+    Session,
+    UserId,
+    canonical_uid,
+    new_session_id,
+    parse_session_id,
+    volume_name,
+)
+from controller.render import bytes_text
 from controller.sessions import STOP_GRACE
 
 _Work = Callable[[Settings], Coroutine[Any, Any, None]]
@@ -165,6 +174,49 @@ def stop_command(session_ids: tuple[str, ...]) -> None:
                     raise ConfigError([f"{text}: there is no such session."])
                 await engine.remove(session_id, grace=STOP_GRACE)
                 click.echo(f"stopped {session_id}")
+
+    _run(work)
+
+
+@main.group()
+def volumes() -> None:
+    """Look after people's files."""
+
+
+@volumes.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
+def volumes_command(*, as_json: bool) -> None:
+    """List whose files there are, and how large; the engine may take a while to measure."""
+
+    async def work(settings: Settings) -> None:
+        async with aclosing(make_orchestrator(settings)) as engine:
+            found = sorted(await engine.volumes(), key=lambda one: one.owner)
+        if as_json:
+            click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+            return
+        click.echo(f"{'OWNER':24}{'SIZE':>12}  VOLUME")
+        for one in found:
+            size = "?" if one.size is None else bytes_text(one.size)
+            click.echo(f"{one.owner:24}{size:>12}  {one.name}")
+
+    _run(work)
+
+
+@volumes.command("remove")
+@click.argument("user")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove_command(user: str, *, yes: bool) -> None:
+    """Remove all files of USER for good; refused while they have a session."""
+    uid = canonical_uid(user)
+
+    async def work(settings: Settings) -> None:
+        async with aclosing(make_orchestrator(settings)) as engine:
+            if all(one.owner != uid for one in await engine.volumes()):
+                raise ConfigError([f"{user}: there are no files of this name."])
+            if not yes and click.prompt(f"Type {uid} to remove all their files") != uid:
+                raise ConfigError(["That is another name. Nothing was removed."])
+            await engine.remove_volume(uid)
+            click.echo(f"removed the files of {uid}")
 
     _run(work)
 

@@ -51,12 +51,16 @@ SAMPLE_SECONDS = 60
 MESSAGE_MAX = 200
 """Characters of a message to people."""
 
+MESSAGE_SECONDS = 600.0
+"""For which a message stands in a session; on the owner's page until it is put away."""
+
 _DAY = 86_400
 _SAMPLES = _DAY // SAMPLE_SECONDS
 _SIZES_FRESH = 300.0  # seconds; measuring walks through the engine's disk
 _AT_ONCE = 8  # banners on their way
 _HOUR = 3600
 _QUOTA_MOST = 1000
+_UNKNOWN = "?"  # what a session shows: nobody knows
 
 _log = structlog.get_logger("oversight")
 
@@ -163,7 +167,10 @@ class Oversight:
         self._wall = wall
         self._clock = clock
         self._history: deque[Sample] = deque(maxlen=_SAMPLES)
+        self._begun = wall()
+        self._swept = False
         self._shown: dict[SessionId, str] = {}  # standing banners, by what they say
+        self._messages: dict[SessionId, tuple[float, str]] = {}  # until when (monotonic), and what
         self._volumes: tuple[Volume, ...] = ()
         self._measured: tuple[float, float] | None = None  # when: monotonic, and by the wall
         self._measuring = anyio.Lock()
@@ -274,7 +281,6 @@ class Oversight:
             raise InvalidRequest("Write what is to be said.")
         seen = self._sessions.any(session_id)
         self._record(Act.ADMIN_MESSAGE, seen, by, length=len(text))
-        words = f"The administrator says: {text}"
         title = render.session_title(self._sessions.profile_of(seen).title, seen.session.name)
         await self._store.add_notice(
             seen.session.owner,
@@ -285,7 +291,10 @@ class Oversight:
         self._sessions.announce()
         if self._sessions.phase(seen) is not Phase.READY:
             return False
-        return await self._sessions.show(seen, words, None)
+        words = f"The administrator says: {text}"
+        self._messages[seen.session.id] = (self._clock() + MESSAGE_SECONDS, words)
+        self.forget_shown(seen.session.id)
+        return await self._show_standing(seen)
 
     async def extend(self, session_id: str, hours: float, by: Actor) -> float:
         """Let a session live longer; returns the hours added so far.
@@ -331,7 +340,7 @@ class Oversight:
         )
         if not await self._sessions.show(seen, _looking_words(name), None):
             raise Unavailable("The session does not answer, so nobody in it could be told.")
-        self._shown[seen.session.id] = _looking_words(name)
+        self._shown[seen.session.id] = _looking_words(name)  # what else stood there comes back
         await self._grants.invite(
             seen.session.id,
             msgspec.structs.replace(person, display_name=name),
@@ -472,7 +481,7 @@ class Oversight:
         await self._sessions.load_rules()
         self._sessions.serve_line()
         # Also where another controller has shown it.
-        self._shown = {one.session.id: "?" for one in self._sessions.all()}
+        self._shown = {one.session.id: _UNKNOWN for one in self._sessions.all()}
         await self._show_all()
 
     # -- rounds ----------------------------------------------------------------------------
@@ -481,6 +490,18 @@ class Oversight:
         """Show standing banners where they are not seen yet, and end what a drain ends."""
         living = {one.session.id for one in self._sessions.all()}
         self._shown = {one: text for one, text in self._shown.items() if one in living}
+        now = self._clock()
+        self._messages = {
+            one: message
+            for one, message in self._messages.items()
+            if one in living and now < message[0]
+        }
+        if not self._swept:
+            self._swept = True
+            for seen in self._sessions.all():
+                # An earlier controller may have shown them something that is over.
+                if seen.session.created_at.timestamp() < self._begun:
+                    self._shown.setdefault(seen.session.id, _UNKNOWN)
         drain = self._sessions.drain
         if drain is not None and drain.stop_at is not None and self._wall() >= drain.stop_at:
             for seen in self._sessions.everything():
@@ -501,22 +522,30 @@ class Oversight:
                 if self._sessions.phase(seen) is Phase.READY:
                     group.start_soon(self._show_standing, seen)
 
-    async def _show_standing(self, seen: Observed) -> None:
-        text, until = self._standing(seen)
+    async def _show_standing(self, seen: Observed) -> bool:
+        """Show what a session has to show, if it does not yet; a warning comes before that."""
+        text = self._standing(seen)
         session_id = seen.session.id
-        if self._shown.get(session_id, "") == text or self._sessions.warned(seen) is not None:
-            return
+        if self._shown.get(session_id, "") == text:
+            return True
+        if self._sessions.warned(seen) is not None:
+            return False
         async with self._limiter:
-            if await self._sessions.show(seen, text, until):
-                self._shown[session_id] = text
+            shown = await self._sessions.show(seen, text, None)
+        if shown:
+            self._shown[session_id] = text
+        return shown
 
-    def _standing(self, seen: Observed) -> tuple[str, datetime | None]:
-        """Return what a session has to show all the time."""
+    def _standing(self, seen: Observed) -> str:
+        """Return what a session has to show at present."""
         sentences = [_looking_words(one.display_name) for one in self._lookers(seen.session.id)]
         drain = self._sessions.drain
         if drain is not None:
             sentences.append(drain_words(drain, datetime.fromtimestamp(drain.since, UTC)))
-        return " ".join(sentences), None
+        until, message = self._messages.get(seen.session.id, (0.0, ""))
+        if self._clock() < until:
+            sentences.append(message)
+        return " ".join(sentences)
 
     # -- history ---------------------------------------------------------------------------
 

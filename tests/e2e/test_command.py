@@ -87,6 +87,23 @@ def test_sessions_can_be_listed_and_stopped_without_the_web(
     assert "there is no such session" in said
 
 
+def test_files_can_be_listed_and_are_safe_while_in_use(alice: Member, engine: DockerClient) -> None:
+    """The administrator sees whose files there are; those of a session cannot be removed."""
+    session = alice.launch("echo", "with-files")
+    code, said = run(engine, "volumes", "list", "--json")
+    assert code == 0
+    (files,) = [one for one in json.loads(said) if one["owner"] == "alice"]
+    assert isinstance(files["size"], int)
+    code, said = run(engine, "volumes", "remove", "alice", "--yes")
+    assert code == 1
+    assert "A session still uses these files." in said
+    code, said = run(engine, "volumes", "remove", "nobody", "--yes")
+    assert code == 1
+    assert "there are no files of this name" in said
+    run(engine, "sessions", "stop", session["id"])
+    alice.wait(session["id"], "gone")
+
+
 def test_render_prints_what_the_engine_is_sent(alice: Member, engine: DockerClient) -> None:
     """What is printed for a profile is what a session of it really gets."""
     code, said = run(engine, "render", "echo")

@@ -99,6 +99,19 @@ async def test_the_way_there(fresh: World) -> None:
     assert "/admin" not in (await (await fresh.browser("bob")).get("/")).text
 
 
+async def test_scripts_can_read_how(fresh: World) -> None:
+    """The API's own document says what administrators may ask, each with a sentence."""
+    document = (await (await fresh.browser()).get("/api/openapi.json")).json()
+    asked = {
+        (method, path): operation
+        for path, methods in document["paths"].items()
+        if path.startswith("/api/v1/admin/")
+        for method, operation in methods.items()
+    }
+    assert len(asked) == 13
+    assert all(operation["summary"] and operation["description"] for operation in asked.values())
+
+
 # -- all sessions --------------------------------------------------------------------------
 
 
@@ -228,6 +241,8 @@ async def test_a_message(fresh: World) -> None:
     carol = await fresh.browser("carol")
     await carol.act("/admin/act", act="message", ids=made, text="Lunch <b>soon</b>")
     assert fresh.gateway.notices[-1] == (made, "The administrator says: Lunch <b>soon</b>", None)
+    await fresh.spend(630)
+    assert fresh.gateway.notices[-1] == (made, "", None)  # it does not stand there for ever
     home = (await (await fresh.browser("alice")).get("/")).text
     assert "about Slicer · thesis: Lunch &lt;b&gt;soon&lt;/b&gt;" in home
     for text in ("", " ", "x" * 201):
@@ -238,6 +253,23 @@ async def test_a_message(fresh: World) -> None:
     fresh.gateway.insides[made] = None
     said = await script.post(f"/api/v1/admin/sessions/{made}/message", json={"text": "Hello"})
     assert said.json() == {"shown": False}
+
+
+async def test_what_an_earlier_controller_said(fresh: World) -> None:
+    """A message that the controller before this one has sent does not stand there for ever."""
+    made = await fresh.session("alice")
+    script = await fresh.script("carol")
+    await script.post(f"/api/v1/admin/sessions/{made}/message", json={"text": "Hello"})
+    fresh.clock.advance(1)
+    other = World(
+        fresh.settings, clock=fresh.clock, orchestrator=fresh.orchestrator, store=fresh.store
+    )
+    other.gateway.serves_all = True
+    async with running(other):
+        await other.until(made, Phase.READY)
+        await other.sweep()
+        await other.sweep()
+        assert other.gateway.notices == [(made, "", None)]
 
 
 async def test_more_time(fresh: World) -> None:

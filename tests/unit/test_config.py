@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config import SLICER, Settings, load
+from controller.config import SLICER, Admin, Settings, load
 from controller.errors import ConfigError
 from controller.model import Egress
 
@@ -112,6 +112,10 @@ def test_limits() -> None:
     memory_mib = 262144
     gpus = ["0", "GPU-8c1a"]
     groups = { students = 5, "Radiology staff" = 20 }
+    people = { alice = 7 }
+    [admin]
+    may_look = true
+    extend_hours = 24
     [profiles.a]
     image = "x"
     max_sessions = 4
@@ -125,6 +129,8 @@ def test_limits() -> None:
     assert settings.limits.memory_mib == 262_144
     assert settings.limits.gpus == ("0", "GPU-8c1a")
     assert settings.limits.groups == {"students": 5, "Radiology staff": 20}
+    assert settings.limits.people == {"alice": 7}
+    assert settings.admin == Admin(may_look=True, look_minutes=30, extend_hours=24)
     (profile,) = settings.profiles
     assert (profile.max_sessions, profile.gpus) == (4, 2)
     assert profile.queue
@@ -132,6 +138,7 @@ def test_limits() -> None:
     settings, _ = read(LDAP | {"SLICERHUB_LIMITS_GPUS": "0, 1", "SLICERHUB_LIMITS_CPUS": "64"})
     assert settings.limits.gpus == ("0", "1")
     assert settings.limits.cpus == 64
+    assert not settings.admin.may_look  # unless somebody says so
 
 
 def test_variables_win() -> None:

@@ -514,6 +514,12 @@ def test_warning_words(reason: Reason) -> None:
             LIMITS,
             "because this account may no longer use the hub. Your files are kept.",
         ),
+        (Reason.ADMIN, LIMITS, "by the administrator. Your files are there."),
+        (
+            Reason.DRAIN,
+            LIMITS,
+            "because the hub is being emptied for maintenance. Your files are there.",
+        ),
         (Reason.STOPPED, LIMITS, ""),
         (Reason.FAILED, LIMITS, ""),
         (Reason.UNUSED, LIMITS, ""),

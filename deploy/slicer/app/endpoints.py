@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import os
 import time
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote
@@ -202,7 +203,8 @@ class Endpoints:
             ) from error
         finally:
             self._activity.ended(number)
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # where nothing can be written there is nothing to take away
+                partial.unlink(missing_ok=True)
         log.event("file.uploaded", name=path.name, size=path.stat().st_size)
         return web.Response(status=201)
 

@@ -21,6 +21,7 @@ from app.messages import (
     PENDING_CHANGE,
     PENDING_VIEW,
     STATE_GET,
+    Message,
     Verdict,
     decide,
     is_input,
@@ -59,14 +60,19 @@ class Gate:
         changed: Callable[[], None],
         report: Callable[[], None],
         greet: Callable[[Client], None],
+        is_hover: Callable[[Message], bool],
     ) -> None:
-        """Takes its parts; nothing is gated before `attach`."""
+        """Takes its parts; nothing is gated before `attach`.
+
+        ``is_hover``: the page sends this when something moves below a resting pointer, too.
+        """
         self._activity = activity
         self._standalone = standalone
         self._redraw = redraw
         self._tell_people = changed
         self._report = report
         self._greet = greet
+        self._is_hover = is_hover
         self._handler: Any = None
         self._transports: dict[str, asyncio.WriteTransport] = {}
         self._stuck: dict[str, tuple[int, float]] = {}
@@ -185,7 +191,7 @@ class Gate:
         elif verdict is Verdict.REDRAW:
             self._redraw_soon(message.args)
         elif verdict is Verdict.PASS:
-            if is_input(client.visitor.role, message):
+            if is_input(client.visitor.role, message) and not self._is_hover(message):
                 self._activity.touched(datetime.now(UTC))
                 self._report()
             number = self._activity.begun(time.monotonic())

@@ -25,13 +25,14 @@ PENDING_CHANGE = 64
 HELLO = "wslink.hello"
 STATE_GET = "trame.state.get"
 SIZE = "trame.rca.size"
+TRIGGER = "trame.trigger"
 
 # For nobody: ending the program is the hub's business, and frames come from the server.
 _NEVER = frozenset({"application.exit", "application.exit.later", "trame.rca.push"})
 # The page sends these by itself while it is set up and taken down.
 _SILENT_FOR_VIEW = frozenset({"trame.lifecycle.update", "trame.error.client", "trame.rca.drop"})
 # What only a person's hand causes. The page reports its size by itself, also when nobody is there.
-_INPUT = frozenset({"trame.rca.event", "trame.trigger", "trame.state.update"})
+_INPUT = frozenset({"trame.rca.event", TRIGGER, "trame.state.update"})
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ from app.files import (
     surplus_autosaves,
 )
 from app.lean import stand_in_for_vtk
+from app.messages import TRIGGER, Message
 
 if TYPE_CHECKING:
     import socket
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 _QUIET_SECONDS = 10.0
+# Of trame-slicer's views (rca_view_factory): the pointer came to be over one, or is so no more.
+_HOVER = frozenset({"set_focus_fps", "set_blur_fps"})
 _SAMPLE = "MNI152-T1-brain.nii.gz"
 
 
@@ -108,6 +111,7 @@ class Session:
             changed=self._panel.show_people,
             report=self._report,
             greet=lambda client: self._gate.tell(client.id, self._panel.greeting(client)),
+            is_hover=self._is_hover,
         )
         self._endpoints = Endpoints(
             self.activity,
@@ -153,6 +157,12 @@ class Session:
             return
         sample = self.settings.samples / _SAMPLE
         self.scene.open(sample)
+
+    def _is_hover(self, message: Message) -> bool:
+        """The views ask for more pictures while a pointer is over them, moved or not."""
+        name = message.args[0] if message.method == TRIGGER and message.args else ""
+        function = self.scene.server.controller.trigger_fn(name)
+        return getattr(function, "__name__", "") in _HOVER
 
     def autosave(self) -> Path | None:
         """Saves the scene beside the earlier ones, drops the oldest; None if nobody did anything.
