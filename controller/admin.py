@@ -32,6 +32,30 @@ _Query = Annotated[str, msgspec.Meta(max_length=200)]
 _Page = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
+class LeaseOut(msgspec.Struct, frozen=True):
+    """A graphics card, and the session that has it since then; null: it is free."""
+
+    gpu: str
+    session: str | None
+    user: str | None
+    since: datetime | None
+
+
+class WaitingOut(msgspec.Struct, frozen=True):
+    """Somebody in line for a graphics card."""
+
+    session: str
+    user: str
+    since: datetime
+
+
+class LeaseBookOut(msgspec.Struct, frozen=True):
+    """All configured graphics cards, and who waits for one, the next first."""
+
+    items: list[LeaseOut]
+    line: list[WaitingOut]
+
+
 class AdminSessionOut(msgspec.Struct, frozen=True):
     """Anybody's session. ``why``: why it has not been removed.
 
@@ -287,6 +311,25 @@ class AdminController(Controller):
     async def events(self, hub: NamedDependency[Hub]) -> ServerSentEvent:
         """Send an event ``sessions`` when anybody's session changes, and every half minute."""
         return ServerSentEvent(admin_events(hub))
+
+    @get("/gpus", summary="Who has which graphics card", sync_to_thread=False)
+    def gpus(self, hub: NamedDependency[Hub]) -> LeaseBookOut:
+        """Return which session has which of the configured graphics cards, and who is next."""
+        book = hub.sessions.lease_book()
+        return LeaseBookOut(
+            [
+                LeaseOut(gpu, one.id, one.owner, one.created_at)
+                if one
+                else LeaseOut(gpu, None, None, None)
+                for gpu, one in book.held.items()
+            ],
+            [
+                WaitingOut(
+                    one.session.id, one.session.owner, datetime.fromtimestamp(one.since, UTC)
+                )
+                for one in book.line
+            ],
+        )
 
     @get("/users", summary="People, their quotas and files")
     async def users(

@@ -60,6 +60,24 @@ def next_of(
     return None
 
 
+class LeaseBook(msgspec.Struct, frozen=True):
+    """Who has which graphics card, and who is next for one."""
+
+    held: dict[str, Session | None]  # every configured card by its id; None: free
+    line: list[Ticket]  # those who wait and want cards, the next one first
+
+
+def lease_book(
+    tickets: Sequence[Ticket], running: Sequence[Session], settings: Settings
+) -> LeaseBook:
+    """Return the book of the configured graphics cards; it is empty if none are."""
+    holders = {gpu: session for session in running for gpu in session.gpus}
+    gpus = settings.limits.gpus
+    wants = {one.id for one in settings.profiles if one.gpus}
+    line = [one for one in in_order(tickets, running) if one.session.profile in wants]
+    return LeaseBook({gpu: holders.get(gpu) for gpu in gpus}, line if gpus else [])
+
+
 def places(
     tickets: Sequence[Ticket], running: Sequence[Session], settings: Settings
 ) -> dict[SessionId, Place]:

@@ -457,6 +457,10 @@ class Sessions:
         """Return how many wait in line for a profile."""
         return sum(1 for one in self._line.values() if one.session.profile == profile_id)
 
+    def lease_book(self) -> queue.LeaseBook:
+        """Return who has which graphics card, and who is next."""
+        return queue.lease_book(tuple(self._line.values()), self._running(), self._settings)
+
     def free_gpus(self) -> int | None:
         """Return how many graphics cards are free; None: no book is kept of them."""
         gpus = self._settings.limits.gpus

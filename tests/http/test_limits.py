@@ -173,6 +173,13 @@ async def test_graphics_cards() -> None:
         assert leased == {("0",), ("1",)}
         third = (await launch(await hub.script("bob"), "c")).json()
         assert third["place"] == {"position": 1, "waits_for": "a graphics card"}
+        book = (await (await hub.script("carol")).get("/api/v1/admin/gpus")).json()
+        assert [(one["gpu"], one["user"]) for one in book["items"]] == [
+            ("0", "alice"),
+            ("1", "alice"),
+        ]
+        assert {one["session"] for one in book["items"]} == {one["id"] for one in made}
+        assert [one["session"] for one in book["line"]] == [third["id"]]
         assert "GPU: 0 free" in (await (await hub.browser("bob")).get("/")).text
         (freed,) = [
             one.session.gpus for one in hub.app.sessions.all() if one.session.id == made[0]["id"]
