@@ -210,12 +210,16 @@ def test_refused_names_are_in_the_log(
     engine: DockerClient, app: str, service: str, why: str
 ) -> None:
     """Each refusal is said once, with the service and what is wrong."""
-    said = [
-        line
-        for line in log_of(engine)
-        if line["event"] == "companion_refused" and line["where"] == f"{INSTANCE}-lab/{service}"
-    ]
-    assert said
+    where = f"{INSTANCE}-lab/{service}"
+
+    def refusals() -> list[dict[str, Any]]:
+        lines = log_of(engine)
+        return [
+            one for one in lines if one["event"] == "companion_refused" and one["where"] == where
+        ]
+
+    # The hub looks every few seconds, and the containers start one after the other.
+    said = until(refusals, what="the hub to refuse it")
     assert {line["app"] for line in said} == {app}
     assert why in " ".join(said[-1]["why"])
 
