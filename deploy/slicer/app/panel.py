@@ -252,8 +252,9 @@ class Panel:
         self.say(text)
         self._list_nodes()
 
-    def _save_here(self) -> None:
-        name = str(self._state.hub_saving_as).strip() or "scene"
+    def _save_here(self, typed: str | None) -> None:
+        """The name comes with the press: the state that has it may still be on its way."""
+        name = (typed or "").strip() or "scene"
         if not name.lower().endswith(".mrb"):
             name += ".mrb"
         relative = f"{self._folder}/{name}" if self._folder else name
@@ -339,7 +340,11 @@ class Panel:
                     density="compact",
                     hide_details=True,
                 )
-                v3.VBtn("Save", click=self._save_here, color="primary")
+                v3.VBtn(
+                    "Save",
+                    click=f"trigger('{self._trigger(self._save_here)}', [hub_saving_as])",
+                    color="primary",
+                )
             with html.Div(classes="d-flex align-center", style="gap: .5rem;"):
                 with v3.VBtn(
                     "Upload files",
