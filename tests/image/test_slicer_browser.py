@@ -255,5 +255,5 @@ def test_a_long_computation_is_reported_and_stops_no_kick(
         assert session.post("/-/kick", {"user": "bob"}).json() == {"closed": 1}
         bob.closed_after(5)
         activity = session.activity
-        assert [client["user"] for client in activity["clients"]] == ["alice"]
+        assert {client["user"] for client in activity["clients"]} == {"alice"}
         assert activity["busy"] is True, "the filter was done too soon to show anything"
