@@ -26,6 +26,8 @@ from controller.errors import EngineUnavailable
 _T = TypeVar("_T")
 _Client = Any  # ApiClient, which is typed in part only
 
+JSON = "application/json"
+
 _RELIST_SECONDS = 30.0  # a watch may stall without a word
 _RETRY_SECONDS = 0.5
 _RETRY_MOST_SECONDS = 8.0
@@ -48,6 +50,14 @@ class GoneError(EngineUnavailable):
 
 class ForbiddenError(EngineUnavailable):
     """The hub's Role lacks a right."""
+
+
+class BrokenError(EngineUnavailable):
+    """The cluster, or the part of it that was asked, has a fault of its own (5xx)."""
+
+
+class NotAdmittedError(EngineUnavailable):
+    """The cluster, or a rule of the site's, does not take an object as it is."""
 
 
 class Api:
@@ -77,21 +87,28 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
         body: object = None,
+        accept: str = JSON,
     ) -> bytes:
         """Return the whole answer. Raises EngineUnavailable or one of its kinds above."""
         total = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
         with _mapped():
-            response = await self._call(method, path, query=query or {}, body=body, patience=total)
+            response = await self._call(
+                method, path, query=query or {}, body=body, accept=accept, patience=total
+            )
             data = bytes(await response.read())
         _raise_for(int(response.status), data)
         return data
 
-    async def lines(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+    async def lines(
+        self, path: str, query: Mapping[str, str], *, accept: str = JSON
+    ) -> AsyncGenerator[bytes, None]:
         """Yield the lines of an answer that does not end by itself."""
         # Whoever reads gives up on a silent one; only the way there is limited.
         endless = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout_seconds)
         with _mapped():
-            response = await self._call("GET", path, query=query, body=None, patience=endless)
+            response = await self._call(
+                "GET", path, query=query, body=None, accept=accept, patience=endless
+            )
             raw = cast("aiohttp.ClientResponse", response.response)
             try:
                 if raw.status >= 400:  # noqa: PLR2004 - the first status that is an error
@@ -108,6 +125,7 @@ class Api:
         *,
         query: Mapping[str, str],
         body: object,
+        accept: str,
         patience: aiohttp.ClientTimeout,
     ) -> Any:  # noqa: ANN401 - RESTResponse is not typed
         client = await self._connected()
@@ -115,7 +133,7 @@ class Api:
             method,
             path,
             query_params=list(query.items()),
-            header_params={"Accept": "application/json"},
+            header_params={"Accept": accept},
             body=body,
             auth_settings=["BearerToken"],
         )
@@ -187,47 +205,63 @@ class Follower(Protocol):
         """Take one that is new, changed or gone."""
         ...
 
-    def lose(self) -> None:
-        """Nothing is known for sure until the next ``replace``."""
+    def lose(self, *, listed: bool) -> None:
+        """Something went wrong. ``listed``: all there are was told this time, changes are not."""
         ...
 
 
-async def follow(
-    api: Api, path: Callable[[], str], selector: Mapping[str, str], follower: Follower
-) -> None:
-    """Keep ``follower`` as the cluster has it, for ever: list, watch from there, list again.
+class Source(msgspec.Struct, frozen=True):
+    """What is followed: where objects are, which of them, and how much of each is sent."""
 
-    ``path`` may raise EngineUnavailable, as everything else here: then it is tried again.
-    """
+    kind: str  # for people
+    path: Callable[[], str]  # may raise EngineUnavailable; then it is asked again
+    query: Mapping[str, str]
+    accept: str = JSON
+    accept_list: str = JSON
+
+
+async def follow(api: Api, source: Source, follower: Follower) -> None:
+    """Keep ``follower`` as the cluster has it, for ever: list, watch from there, list again."""
     delay = _RETRY_SECONDS
     while True:
         began = anyio.current_time()
+        listed = False
         try:
-            version = await _list(api, path(), selector, follower)
+            version = await _list(api, source, follower)
+            listed = True
             with anyio.move_on_after(_RELIST_SECONDS):
-                await _watch(api, path(), {**selector, "resourceVersion": version}, follower)
-        except GoneError:
+                await _watch(api, source, version, follower)
+        except GoneError as error:
             # Too old a version: what has happened since is in the list.
-            _log.info("watch_expired", kind=path())
+            _log.info("watch_expired", kind=source.kind, why=str(error))
         except EngineUnavailable as error:
-            _log.warning("watch_interrupted", error=str(error))
-            follower.lose()
-        if anyio.current_time() - began >= _RELIST_SECONDS:
+            _log.warning("watch_interrupted", kind=source.kind, error=str(error))
+            follower.lose(listed=listed)
+        lasted = anyio.current_time() - began
+        if lasted >= _RELIST_SECONDS:
             delay = _RETRY_SECONDS
             continue
         await anyio.sleep(delay)
-        delay = min(delay * 2, _RETRY_MOST_SECONDS)
+        # Where no watch comes to stand, lists alone must do, and must not become a burden.
+        delay = _RETRY_SECONDS if lasted > _RETRY_MOST_SECONDS else delay * 2
+        delay = min(delay, _RETRY_MOST_SECONDS)
 
 
-async def _list(api: Api, path: str, selector: Mapping[str, str], follower: Follower) -> str:
-    found = await api.request("GET", path, query=selector)
+async def _list(api: Api, source: Source, follower: Follower) -> str:
+    found = await api.request("GET", source.path(), query=source.query, accept=source.accept_list)
     follower.replace(found)
     return decoded(found, _Listed).metadata.resource_version
 
 
-async def _watch(api: Api, path: str, query: Mapping[str, str], follower: Follower) -> None:
-    asked = {**query, "watch": "true", "allowWatchBookmarks": "true"}
-    async with contextlib.aclosing(api.lines(path, asked)) as lines:
+async def _watch(api: Api, source: Source, version: str, follower: Follower) -> None:
+    asked = {
+        **source.query,
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": version,
+    }
+    lines = api.lines(source.path(), asked, accept=source.accept)
+    async with contextlib.aclosing(lines):
         async for line in lines:
             change = decoded(line, _Change)
             if change.type == "ERROR":
@@ -269,6 +303,8 @@ def _error_of(status: int, message: str) -> EngineUnavailable:
             user, verb, resource, group = right.groups()
             where = f"{resource}.{group}" if group else resource
             return ForbiddenError(f"The hub may not {verb} {where}: give its Role to {user}.")
+        case 400 | 403 | 413 | 422:
+            return NotAdmittedError(message)
         case 404:
             return MissingError(f"The cluster says: {message}.")
         case 409:
@@ -276,7 +312,7 @@ def _error_of(status: int, message: str) -> EngineUnavailable:
         case 410:
             return GoneError(message)
         case _:
-            return EngineUnavailable(f"The cluster refuses ({status}): {message}.")
+            return BrokenError(f"The cluster has a fault of its own ({status}): {message}.")
 
 
 @contextlib.contextmanager
@@ -291,5 +327,6 @@ def _mapped() -> Generator[None, None, None]:
         ) from error
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise EngineUnavailable(
-            f"The cluster does not answer ({error or type(error).__name__})."
+            f"The cluster does not answer ({error or type(error).__name__}). Running sessions go "
+            "on; starting and stopping must wait."
         ) from error

@@ -36,12 +36,13 @@ from controller.cluster import (
     Api,
     ConflictError,
     MissingError,
+    Source,
     Thing,
     decoded,
     follow,
 )
 from controller.config import Settings
-from controller.errors import EngineUnavailable, StoreUnavailable
+from controller.errors import ConfigError, EngineUnavailable, StoreUnavailable
 from controller.manifests.kubernetes import key as label_key
 from controller.model import Person, SessionId, UserId
 from controller.store import (
@@ -181,8 +182,9 @@ class KubernetesStore:
 
     async def changes(self) -> AsyncIterator[None]:
         """See Store. As long as it is followed, questions are answered from memory."""
+        source = Source("records", self._path, self._selector())
         async with anyio.create_task_group() as group:
-            group.start_soon(follow, self._api, self._path, self._selector(), self._mirror)
+            group.start_soon(follow, self._api, source, self._mirror)
             try:
                 while True:
                     await self._mirror.news.wait()
@@ -192,7 +194,7 @@ class KubernetesStore:
             except GeneratorExit:
                 pass  # whoever followed has closed this; the group would make a fault of it
             finally:
-                self._mirror.lose()
+                self._mirror.lose(listed=False)
                 group.cancel_scope.cancel()
 
     # -- log-ins ---------------------------------------------------------------------------
@@ -221,6 +223,12 @@ class KubernetesStore:
                     _LOGIN, _hashed(login.sid), lambda now: now and replace(now, person=person)
                 )
 
+    async def set_seen(self, sid: str, at: float) -> None:
+        """See Store."""
+        await self._change(
+            _LOGIN, _hashed(sid), lambda now: now and replace(now, seen=max(now.seen, at))
+        )
+
     async def add_failure(self, who: str, now: float) -> None:
         """See Store."""
 
@@ -244,6 +252,14 @@ class KubernetesStore:
             return _Failures(times) if times else None
 
         await self._change(_FAILURES, _shard(who), work)
+
+    async def all_failures(self, since: float) -> dict[str, list[float]]:
+        """See Store. Asks the cluster, as ``failures`` does."""
+        self._forgotten = max(self._forgotten, since)
+        found: dict[str, list[float]] = {}
+        for one in await self._list(_FAILURES):
+            found |= self._standing(one)
+        return {who: late for who, at in found.items() if (late := [t for t in at if t > since])}
 
     def _standing(self, found: _Failures | None) -> dict[str, list[float]]:
         kept = {
@@ -406,29 +422,30 @@ class KubernetesStore:
                     return held.link
         return None
 
-    async def use_link(self, digest: str, uid: UserId, now: float) -> Link | None:
+    async def use_link(self, digest: str, person: Person, now: float) -> Share | None:
         """See Store."""
         known = await self.find_link(digest)
         if known is None:
             return None
-        used: Link | None = None
+        uid = person.uid
+        share: Share | None = None
 
         def work(found: _Grants | None) -> _Grants | None:
-            nonlocal used
-            used = None
+            nonlocal share
+            share = None
             held = found.links.get(known.id) if found else None
             if found is None or held is None or uid in held.closed_to or not held.link.is_open(now):
                 return found
-            used = held.link
+            share = held.link.share_for(person, now)
             held = replace(
                 held,
                 link=replace(held.link, uses=held.link.uses + 1),
                 closed_to=held.closed_to | {uid},
             )
-            return replace(found, links=found.links | {known.id: held})
+            return _Grants(found.shares | {uid: share}, found.links | {known.id: held})
 
         await self._change(_GRANTS, known.session, work)
-        return used
+        return share
 
     async def remove_grants(self, keep: Collection[SessionId], before: float) -> None:
         """See Store."""
@@ -495,24 +512,50 @@ class KubernetesStore:
 
     # -- keys ------------------------------------------------------------------------------
 
-    async def key_ring(self) -> KeyRing:
+    async def key_ring(self, *, make: bool = True) -> KeyRing:
         """Return the key ring that all controllers share; the first one makes it.
 
         It is the Secret ``<instance>-keys``, which may be there without content: so the hub's Role
         need not name any other. Raises StoreUnavailable, and ConfigError for a key ring that is
-        not safe.
+        not safe, or not there unless it is to be made.
         """
-        name = f"{self._instance}-keys"
+
+        def made(found: KeyRing | None) -> KeyRing:
+            return found or (new_key_ring(self._wall()) if make else self._no_keys())
+
+        return await self._change_keys(made)
+
+    async def change_key_ring(self, change: Callable[[KeyRing], KeyRing]) -> KeyRing:
+        """See ``keys``. Of two at once, the second one changes what the first one has made.
+
+        Raises StoreUnavailable and ConfigError.
+        """
+        return await self._change_keys(lambda found: change(found or self._no_keys()))
+
+    def _no_keys(self) -> KeyRing:
+        raise ConfigError([f"There are no keys in the Secret {self._keys_name}."])
+
+    @property
+    def _keys_name(self) -> str:
+        return f"{self._instance}-keys"
+
+    async def _change_keys(self, change: Callable[[KeyRing | None], KeyRing]) -> KeyRing:
+        name = self._keys_name
         for _ in range(_TRIES):
             with _mapped():
                 path = f"/api/v1/namespaces/{self._api.own_namespace()}/secrets"
                 secret = await self._secret(f"{path}/{name}")
                 data: dict[str, str] = (secret or {}).get("data") or {}
+                found = None
                 if _KEYS in data:
-                    return parse_key_ring(b64decode(data[_KEYS]), f"the Secret {name}")
-                data[_KEYS] = b64encode(msgspec.json.encode(new_key_ring())).decode()
-                with suppress(ConflictError):  # of another controller, whose keys are read now
+                    found = parse_key_ring(b64decode(data[_KEYS]), f"the Secret {name}")
+                ring = change(found)
+                if ring == found:
+                    return ring
+                data[_KEYS] = b64encode(msgspec.json.encode(ring)).decode()
+                with suppress(ConflictError):  # somebody was quicker: what they made is read now
                     await self._put_secret(path, secret, name, data)
+                    return ring
         raise _busy()
 
     async def _secret(self, path: str) -> dict[str, Any] | None:
@@ -697,7 +740,9 @@ class _Mirror:
         else:
             self.take(one)
 
-    def lose(self) -> None:
+    def lose(self, *, listed: bool) -> None:
+        # The cluster itself is asked as long as others' changes are not heard of.
+        del listed
         self.known = False
 
     def take(self, one: _Object) -> None:

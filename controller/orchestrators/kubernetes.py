@@ -5,29 +5,36 @@ so that its deletion takes all of a session but the files. A Pod that is being d
 deletionTimestamp: that is the mark of a stop, and it survives the controller. Everything happens
 in one namespace, with the rights of a Role in it.
 
-The client's transport is used with plain values and not its models: Traefik's objects have none,
-the builders of ``manifests`` give plain values, and validating each event of a watch in full is
-work for nothing. Only what ``pods`` looks at is decoded.
+The builders of ``manifests`` give plain values, and of the answers only what ``pods`` looks at is
+decoded; ``cluster`` is the way there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
-import aiohttp
 import anyio
 import msgspec
 import structlog
-from kubernetes.aio import config as kube_config
-from kubernetes.aio.client.api_client import ApiClient
-from kubernetes.aio.client.configuration import Configuration
 
 from controller import labels
+from controller.cluster import (
+    JSON,
+    Api,
+    BrokenError,
+    ConflictError,
+    ForbiddenError,
+    MissingError,
+    NotAdmittedError,
+    Source,
+    decoded,
+    follow,
+)
 from controller.config import Settings
 from controller.errors import (
     EngineUnavailable,
@@ -54,12 +61,9 @@ from controller.orchestrators.ingress import IngressRoute, read_offer
 from controller.orchestrators.pods import Event, Metadata, Pod, Thing
 
 _T = TypeVar("_T")
-_Client = Any  # ApiClient, which is typed in part only
 
-_RELIST_SECONDS = 30.0  # a watch may stall without a word
+_SAME_SECONDS = 30.0  # after which what has not changed is told again
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
-_RETRY_SECONDS = 1.0
-_RETRY_MOST_SECONDS = 8.0
 _GONE_SECONDS = 0.1  # between two looks whether a Pod is gone
 _FORCED_SECONDS = 10.0  # after which even a forced deletion must have been done
 _METRICS_SECONDS = 10.0  # metrics-server measures each 15 s
@@ -89,20 +93,6 @@ class _List(msgspec.Struct, Generic[_T], frozen=True):
     items: tuple[_T, ...] | None = None  # some servers say null for none
 
 
-class _Status(msgspec.Struct, frozen=True):
-    """How the engine says no."""
-
-    message: str = ""
-    code: int = 0
-
-
-class _Change(msgspec.Struct, frozen=True):
-    """A line of a watch."""
-
-    type: str
-    object: msgspec.Raw
-
-
 class KubernetesOrchestrator:
     """See Orchestrator."""
 
@@ -110,7 +100,7 @@ class KubernetesOrchestrator:
         """Nothing is asked of the engine before the first call. ``clock``: monotonic seconds."""
         self._settings = settings
         self._namespace = settings.kubernetes.namespace
-        self._api = _Api(settings)
+        self._api = Api(settings.kubernetes)
         self._clock = clock
         self._measured: dict[str, Usage | None] = {}
         self._measure_at = 0.0  # of the clock; not before that
@@ -148,18 +138,18 @@ class KubernetesOrchestrator:
         body = manifests.pod(session, profile, self._settings)
         try:
             return await self._post(body)
-        except _ConflictError:
+        except ConflictError:
             found = await self._find(session)  # raises unless it is this very session
             if found is None:
                 raise  # gone this moment
             return found
-        except _NotAdmittedError as error:
+        except NotAdmittedError as error:
             raise _refusal(profile, error) from error
 
     async def _make_child(self, body: manifests.Body, session: Session) -> None:
         try:
             await self._post(body)
-        except _ConflictError:
+        except ConflictError:
             kind, name = str(body["kind"]), str(body["metadata"]["name"])
             found = await self._get(kind, name)
             if found and (found.labels or {}).get(manifests.SESSION) != session.id:
@@ -193,9 +183,9 @@ class KubernetesOrchestrator:
         if found is None:
             try:
                 found = await self._post(body)
-            except _ConflictError:
+            except ConflictError:
                 found = await self._get("PersistentVolumeClaim", name)
-            except _NotAdmittedError as error:
+            except NotAdmittedError as error:
                 raise EngineUnavailable(f"No place for files is given: {error}") from error
         # Its name holds a short hash only, its annotation all.
         if found and (found.annotations or {}).get(manifests.key(label)) != whose:
@@ -285,14 +275,21 @@ class KubernetesOrchestrator:
             ):
                 send.send_nowait(None)
 
-        followed = _Followed()
+        followed = _Followed(ring)
         async with anyio.create_task_group() as group, send, receive:
             for follower in followed.followers:
-                group.start_soon(self._follow, follower, ring)
+                source = Source(
+                    follower.kind,
+                    partial(self._path, follower.kind),
+                    self._query(follower.kind, None),
+                    follower.accept,
+                    follower.accept_list,
+                )
+                group.start_soon(follow, self._api, source, follower)
             before: Sequence[Observed] | None = None
             try:
                 while True:
-                    with anyio.move_on_after(_RELIST_SECONDS) as quiet:
+                    with anyio.move_on_after(_SAME_SECONDS) as quiet:
                         await receive.receive()
                         await anyio.sleep(_DEBOUNCE_SECONDS)
                     if not followed.known:
@@ -305,63 +302,6 @@ class KubernetesOrchestrator:
             finally:
                 group.cancel_scope.cancel()
 
-    async def _follow(self, follower: _Follower[Any], ring: Callable[[], None]) -> None:
-        """Keep ``follower`` as the engine has it: list, watch from there, list again."""
-        delay = _RETRY_SECONDS
-        while True:
-            began = anyio.current_time()
-            try:
-                version = await self._relist(follower)
-                ring()
-                with anyio.move_on_after(_RELIST_SECONDS):
-                    await self._watch(follower, version, ring)
-            except _GoneError:
-                # Too old a version: what has happened since is in the list.
-                _log.info("watch_expired", kind=follower.kind)
-            except EngineUnavailable as error:
-                _log.warning("watch_interrupted", kind=follower.kind, error=str(error))
-            lasted = anyio.current_time() - began
-            if lasted >= _RELIST_SECONDS:
-                delay = _RETRY_SECONDS
-                continue
-            await anyio.sleep(delay)
-            # Where no watch comes to stand, lists alone must do, and must not become a burden.
-            delay = _RETRY_SECONDS if lasted > _RETRY_MOST_SECONDS else delay * 2
-            delay = min(delay, _RETRY_MOST_SECONDS)
-
-    async def _relist(self, follower: _Follower[Any]) -> str:
-        """Replace what ``follower`` has, and return the version to watch from."""
-        try:
-            found = await self._list(
-                follower.kind, follower.type, None, accept=follower.accept_list
-            )
-        except EngineUnavailable:
-            follower.known = False
-            raise
-        follower.replace(found.items or ())
-        return found.metadata.resource_version
-
-    async def _watch(
-        self, follower: _Follower[Any], version: str, ring: Callable[[], None]
-    ) -> None:
-        query = self._query(follower.kind, None) | {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": version,
-        }
-        lines = self._api.lines(self._path(follower.kind), query, accept=follower.accept)
-        async with contextlib.aclosing(lines):
-            async for line in lines:
-                change = _decoded(line, _Change)
-                if change.type == "ERROR":
-                    status = _decoded(bytes(change.object), _Status)
-                    raise _error_of(status.code, status.message)
-                if change.type == "BOOKMARK":  # news of a version only, which a list tells better
-                    continue
-                thing = _decoded(bytes(change.object), follower.type)
-                follower.change(thing, gone=change.type == "DELETED")
-                ring()
-
     async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
         """See Orchestrator."""
         for one in await self._pods(session_id):
@@ -369,7 +309,7 @@ class KubernetesOrchestrator:
             query = {"container": manifests.CONTAINER, "tailLines": str(tail)}
             try:
                 text = await self._api.request("GET", path, query=query)
-            except (_MissingError, _NotAdmittedError):
+            except (MissingError, NotAdmittedError):
                 continue  # gone, or not started yet: that is a fault of the request to the engine
             for line in text.decode(errors="replace").splitlines():
                 yield line
@@ -386,7 +326,7 @@ class KubernetesOrchestrator:
         self._measured = {}
         try:
             found = await self._list("PodMetrics", _Measured, None)
-        except (_MissingError, _ForbiddenError, _BrokenError) as error:
+        except (MissingError, ForbiddenError, BrokenError) as error:
             self._measure_at = self._clock() + _NO_METRICS_SECONDS
             _log.info("no_metrics", why=str(error))
             return
@@ -402,7 +342,7 @@ class KubernetesOrchestrator:
         """See Orchestrator. A cluster tells how much was set aside, not what is in it."""
         query = {"labelSelector": f"{manifests.INSTANCE}={self._settings.instance}"}
         path = self._path("PersistentVolumeClaim")
-        found = _decoded(await self._api.request("GET", path, query=query), _List[_Claim])
+        found = decoded(await self._api.request("GET", path, query=query), _List[_Claim])
         owner = manifests.key(labels.OWNER)
         marked = [(one, (one.metadata.annotations or {}).get(owner)) for one in found.items or ()]
         return [
@@ -410,6 +350,10 @@ class KubernetesOrchestrator:
             for one, whose in marked
             if whose and one.metadata.deletion_timestamp is None
         ]
+
+    async def make_volume(self, owner: UserId) -> None:
+        """See Orchestrator."""
+        await self._ensure_claim(manifests.claim(owner, self._settings), labels.OWNER, owner)
 
     async def remove_volume(self, owner: UserId) -> None:
         """See Orchestrator. A Pod's claim would go with the Pod: so none may be there."""
@@ -428,7 +372,7 @@ class KubernetesOrchestrator:
             "kind": "DeleteOptions",
             "preconditions": {"uid": found.uid},
         }
-        with contextlib.suppress(_MissingError, _ConflictError):
+        with contextlib.suppress(MissingError, ConflictError):
             path = self._path("PersistentVolumeClaim", name)
             await self._api.request("DELETE", path, body=body)
 
@@ -439,7 +383,7 @@ class KubernetesOrchestrator:
             return []
         query = {"labelSelector": f"{manifests.INSTANCE}={self._settings.instance}"}
         path = self._path("IngressRoute", namespace=namespace)
-        found = _decoded(await self._api.request("GET", path, query=query), _List[IngressRoute])
+        found = decoded(await self._api.request("GET", path, query=query), _List[IngressRoute])
         offers = [read_offer(one, namespace) for one in found.items or ()]
         return [one for one in offers if one is not None]
 
@@ -461,7 +405,7 @@ class KubernetesOrchestrator:
         body = manifests.pod(session, profile, self._settings)
         try:
             await self._api.request("POST", self._path("Pod"), query={"dryRun": "All"}, body=body)
-        except _NotAdmittedError as error:
+        except NotAdmittedError as error:
             if "dry run" in str(error):
                 # A webhook of the site's cannot be asked; then only a start tells.
                 _log.info("profile_not_tried", profile=profile.id, why=str(error))
@@ -473,7 +417,7 @@ class KubernetesOrchestrator:
         await self._api.request("GET", self._path("Pod"), query={"limit": "1"})
         try:
             await self._api.request("GET", self._path("IngressRoute"), query={"limit": "1"})
-        except _MissingError as error:
+        except MissingError as error:
             raise EngineUnavailable(
                 "The cluster does not know Traefik's kinds (traefik.io/v1alpha1). Install "
                 "Traefik's CustomResourceDefinitions."
@@ -510,28 +454,28 @@ class KubernetesOrchestrator:
         what: type[_T],
         session_id: SessionId | None,
         *,
-        accept: str = "application/json",
+        accept: str = JSON,
     ) -> _List[_T]:
         query = self._query(kind, session_id)
         found = await self._api.request("GET", self._path(kind), query=query, accept=accept)
-        return _decoded(found, _List[what])
+        return decoded(found, _List[what])
 
     async def _read_pod(self, name: str) -> Pod | None:
         try:
-            return _decoded(await self._api.request("GET", self._path("Pod", name)), Pod)
-        except _MissingError:
+            return decoded(await self._api.request("GET", self._path("Pod", name)), Pod)
+        except MissingError:
             return None
 
     async def _get(self, kind: str, name: str) -> Metadata | None:
         try:
             found = await self._api.request("GET", self._path(kind, name), accept=_METADATA)
-        except _MissingError:
+        except MissingError:
             return None
-        return _decoded(found, Thing).metadata
+        return decoded(found, Thing).metadata
 
     async def _post(self, body: manifests.Body) -> Metadata:
         made = await self._api.request("POST", self._path(str(body["kind"])), body=body)
-        return _decoded(made, Thing).metadata
+        return decoded(made, Thing).metadata
 
     async def _delete(self, pod: Metadata, *, seconds: int) -> None:
         body = {
@@ -541,7 +485,7 @@ class KubernetesOrchestrator:
             "propagationPolicy": "Background",
             "preconditions": {"uid": pod.uid},  # the name may be another session's by now
         }
-        with contextlib.suppress(_MissingError, _ConflictError):
+        with contextlib.suppress(MissingError, ConflictError):
             await self._api.request("DELETE", self._path("Pod", pod.name), body=body)
 
 
@@ -574,21 +518,37 @@ class _Measured(msgspec.Struct, frozen=True):
 class _Follower(Generic[_T]):
     """Objects of one kind by name, as far as a watch has told."""
 
-    def __init__(self, kind: str, what: type[_T], *, metadata_only: bool = False) -> None:
+    def __init__(
+        self, kind: str, what: type[_T], ring: Callable[[], None], *, metadata_only: bool = False
+    ) -> None:
         self.kind = kind
-        self.type = what
-        self.accept = _METADATA if metadata_only else "application/json"
-        self.accept_list = _METADATA_LIST if metadata_only else "application/json"
+        self.accept = _METADATA if metadata_only else JSON
+        self.accept_list = _METADATA_LIST if metadata_only else JSON
         self.known = False  # the last list was had
         self.items: dict[str, _T] = {}
+        self._type = what
+        self._ring = ring
 
-    def replace(self, items: Sequence[_T]) -> None:
+    def replace(self, listed: bytes) -> None:
+        """See Follower."""
+        found = decoded(listed, _List[self._type])
         self.items = {}
-        for one in items:
-            self.change(one, gone=False)
+        for one in found.items or ():
+            self.take(one, gone=False)
         self.known = True
+        self._ring()
 
-    def change(self, thing: _T, *, gone: bool) -> None:
+    def change(self, changed: bytes, *, gone: bool) -> None:
+        """See Follower."""
+        self.take(decoded(changed, self._type), gone=gone)
+        self._ring()
+
+    def lose(self, *, listed: bool) -> None:
+        """See Follower. A list that was had is as good as its age, and the next one comes soon."""
+        if not listed:
+            self.known = False
+
+    def take(self, thing: _T, *, gone: bool) -> None:
         name = cast("Thing", thing).metadata.name
         if gone:
             self.items.pop(name, None)
@@ -599,10 +559,10 @@ class _Follower(Generic[_T]):
 class _EventFollower(_Follower[Event]):
     """The newest event of each Pod, by the Pod's uid; what is over goes with the next list."""
 
-    def __init__(self) -> None:
-        super().__init__("Event", Event)
+    def __init__(self, ring: Callable[[], None]) -> None:
+        super().__init__("Event", Event, ring)
 
-    def change(self, thing: Event, *, gone: bool) -> None:
+    def take(self, thing: Event, *, gone: bool) -> None:
         if not gone:
             _note(self.items, thing)
 
@@ -610,10 +570,10 @@ class _EventFollower(_Follower[Event]):
 class _Followed:
     """All that a watch follows."""
 
-    def __init__(self) -> None:
-        self._pods = _Follower("Pod", Pod)
-        self._children = [_Follower(kind, Thing, metadata_only=True) for kind in _CHILDREN]
-        self._events = _EventFollower()
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._pods = _Follower("Pod", Pod, ring)
+        self._children = [_Follower(kind, Thing, ring, metadata_only=True) for kind in _CHILDREN]
+        self._events = _EventFollower(ring)
 
     @property
     def followers(self) -> list[_Follower[Any]]:
@@ -646,188 +606,8 @@ def _note(events: dict[str, Event], event: Event) -> None:
         events[uid] = event
 
 
-class _Api:
-    """The client's transport with the errors of this module."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings.kubernetes
-        self._client: _Client = None
-        self._connecting = anyio.Lock()
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: object = None,
-        accept: str = "application/json",
-    ) -> bytes:
-        """Return the whole answer. Raises EngineUnavailable or one of its kinds below."""
-        total = aiohttp.ClientTimeout(total=self._settings.timeout_seconds)
-        with _mapped():
-            response = await self._call(
-                method, path, query=query or {}, body=body, accept=accept, patience=total
-            )
-            data = bytes(await response.read())
-        _raise_for(int(response.status), data)
-        return data
-
-    async def lines(
-        self, path: str, query: Mapping[str, str], *, accept: str
-    ) -> AsyncGenerator[bytes, None]:
-        """Yield the lines of an answer that does not end by itself."""
-        patience = self._settings.timeout_seconds
-        # Whoever reads gives up on a silent one; only the way there is limited.
-        endless = aiohttp.ClientTimeout(total=None, sock_connect=patience)
-        with _mapped():
-            response = await self._call(
-                "GET", path, query=query, body=None, accept=accept, patience=endless
-            )
-            raw = cast("aiohttp.ClientResponse", response.response)
-            try:
-                if raw.status >= 400:  # noqa: PLR2004 - the first status that is an error
-                    _raise_for(raw.status, await raw.read())
-                while line := await raw.content.readline():
-                    yield line
-            finally:
-                raw.close()
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str],
-        body: object,
-        accept: str,
-        patience: aiohttp.ClientTimeout,
-    ) -> Any:  # noqa: ANN401 - RESTResponse is not typed
-        client = await self._connected()
-        made = await client.param_serialize(
-            method,
-            path,
-            query_params=list(query.items()),
-            header_params={"Accept": accept},
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        method, url, headers, sent, _ = made
-        return await client.call_api(
-            method, url, header_params=headers, body=sent, _request_timeout=patience
-        )
-
-    async def _connected(self) -> _Client:
-        async with self._connecting:
-            if self._client is None:
-                configuration: Any = Configuration()
-                if self._settings.kubeconfig:
-                    await cast("Any", kube_config).load_kube_config(
-                        config_file=self._settings.kubeconfig,
-                        context=self._settings.context or None,
-                        client_configuration=configuration,
-                        persist_config=False,
-                    )
-                else:
-                    cast("Any", kube_config).load_incluster_config(configuration)
-                self._client = cast("Any", ApiClient)(configuration)
-                self._client.user_agent = "slicerhub"
-            return self._client
-
-    async def aclose(self) -> None:
-        async with self._connecting:
-            if self._client is not None:
-                await self._client.close()
-                self._client = None
-
-
-class _MissingError(EngineUnavailable):
-    """The engine knows no such object, or no such kind."""
-
-
-class _ConflictError(EngineUnavailable):
-    """The engine has an object of that name, or another than the one meant."""
-
-
-class _GoneError(EngineUnavailable):
-    """A version of the past that the engine does not remember (410)."""
-
-
-class _ForbiddenError(EngineUnavailable):
-    """The hub's Role lacks a right."""
-
-
-class _BrokenError(EngineUnavailable):
-    """The engine, or the part of it that was asked, has a fault of its own (5xx)."""
-
-
-class _NotAdmittedError(EngineUnavailable):
-    """The engine, or a rule of the site's, does not take an object as it is."""
-
-
-_RIGHT = re.compile(r'User "([^"]*)" cannot (\S+) resource "([^"]+)" in API group "([^"]*)"')
-
-
-def _raise_for(status: int, data: bytes) -> None:
-    if status < 400:  # noqa: PLR2004 - the first status that is an error
-        return
-    try:
-        message = msgspec.json.decode(data, type=_Status).message
-    except msgspec.DecodeError:
-        message = data[:200].decode(errors="replace").strip()
-    raise _error_of(status, message)
-
-
-def _error_of(status: int, message: str) -> EngineUnavailable:
-    """Return the engine's refusal as one of ours."""
-    match status:
-        case 401:
-            return EngineUnavailable(
-                "The cluster does not know the hub. Check kubernetes.kubeconfig, or that the "
-                "controller has its service account."
-            )
-        case 403 if right := _RIGHT.search(message):
-            user, verb, resource, group = right.groups()
-            where = f"{resource}.{group}" if group else resource
-            return _ForbiddenError(f"The hub may not {verb} {where}: give its Role to {user}.")
-        case 400 | 403 | 413 | 422:
-            return _NotAdmittedError(message)
-        case 404:
-            return _MissingError(f"The cluster says: {message}.")
-        case 409:
-            return _ConflictError(message)
-        case 410:
-            return _GoneError(message)
-        case _:
-            return _BrokenError(f"The cluster has a fault of its own ({status}): {message}.")
-
-
-def _refusal(profile: Profile, error: _NotAdmittedError) -> ImageRefused | QuotaReached:
+def _refusal(profile: Profile, error: NotAdmittedError) -> ImageRefused | QuotaReached:
     if "exceeded quota" in str(error):
         _log.warning("quota_of_namespace", profile=profile.id, why=str(error))
         return QuotaReached("All places are taken. Try again later.")
     return ImageRefused(f"The cluster does not admit the profile {profile.id}: {error}")
-
-
-def _decoded(data: bytes, what: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(data, type=what)
-    except msgspec.DecodeError as error:
-        raise EngineUnavailable(f"The cluster's answer cannot be read: {error}.") from error
-
-
-@contextlib.contextmanager
-def _mapped() -> Generator[None, None, None]:
-    """Turn the client's errors into ours, here and nowhere else."""
-    try:
-        yield
-    except kube_config.ConfigException as error:
-        raise EngineUnavailable(
-            f"The cluster's address is not known ({error}). Set kubernetes.kubeconfig, or run the "
-            "controller in the cluster."
-        ) from error
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise EngineUnavailable(
-            f"The cluster does not answer ({error or type(error).__name__}). Running sessions go "
-            "on; starting and stopping must wait."
-        ) from error

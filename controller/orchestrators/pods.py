@@ -341,12 +341,18 @@ def observe(
     for pod in pods:
         try:
             session = manifests.decode(pod.metadata.annotations or {})
+        except labels.NewerSchema:
+            glimpsed = labels.glimpse(manifests.plain(pod.metadata.annotations or {}))
+            if glimpsed is not None:
+                running = pod.status.phase == "Running"
+                seen.append(Observed(glimpsed, running=running, newer=True))
+            continue
         except labels.LabelFault as fault:
             faults.append(f"{pod.metadata.name}: {fault}")
             continue
         profile = settings.profile(session.profile)
         # Without a profile nobody could make them again.
-        wanted = manifests.child_names(session.id, profile, settings.instance) if profile else ()
+        wanted = manifests.child_names(session.id, profile, settings) if profile else ()
         whole = all((kind, name, pod.metadata.uid) in children for kind, name in wanted)
         seen.append(_observe_one(pod, session, events.get(pod.metadata.uid), complete=whole))
     return seen, faults

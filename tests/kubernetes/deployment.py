@@ -20,13 +20,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from controller.config import PATH_MODE, PATH_MODE_SHARING
 from tests.kubernetes.conftest import Cluster
 from tests.manifests import CHART, KUBECTL, Body, overlay
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-HUB, SESSIONS = "slicerhub", "slicerhub-sessions"
+HUB, SESSIONS, APPS = "slicerhub", "slicerhub-sessions", "slicerhub-apps"
+CONTROLLERS = 2
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
 SLICER = "slicerhub/slicer:0.1.0"
 CHILDREN = ("services", "networkpolicies", "middlewares", "ingressroutes")
@@ -36,6 +38,10 @@ _REMOVAL_SECONDS = 300.0  # for a namespace and all in it
 _IMAGES = {  # of the hub -> context, Dockerfile
     "controller": (".", "deploy/controller/Dockerfile"),
     "ldap": ("deploy/ldap", "deploy/ldap/Dockerfile"),
+}
+_MODE = {
+    "SLICERHUB_SESSION_DOMAIN": PATH_MODE,
+    "SLICERHUB_PATH_MODE_SHARING": PATH_MODE_SHARING,
 }
 _SETTINGS = f"""
 housekeeping_seconds = 2
@@ -113,6 +119,7 @@ class Deployment:
             "env": [
                 {"name": "SLICERHUB_PUBLIC_URL", "value": self.url},
                 {"name": "SLICERHUB_KUBERNETES_STORAGE_CLASS", "value": storage},
+                *({"name": name, "value": value} for name, value in _MODE.items()),
             ],
         }
         folder = overlay(
@@ -127,15 +134,30 @@ class Deployment:
             ],
             patches=[
                 _patch("apps/v1", "Deployment", spec={"containers": [container]}),
-                _patch("v1", "PersistentVolumeClaim", claim={"storageClassName": storage}),
-                *(_patch("v1", "Namespace", name=name) for name in (HUB, SESSIONS)),
+                *(_patch("v1", "Namespace", name=name) for name in (HUB, SESSIONS, APPS)),
+                *self._of_old_versions(),
             ],
             settings=_SETTINGS,
+            components=("several", "openldap", "images"),
         )
         self.kubectl("apply", "--kustomize", folder)
 
+    def update(self) -> None:
+        """Let new controllers take the place of the old ones, as an upgrade does, and wait."""
+        deployment = (f"--namespace={HUB}", "deployment/slicerhub")
+        self.kubectl("rollout", "restart", *deployment)
+        self.kubectl("rollout", "status", f"--timeout={_SECONDS:.0f}s", *deployment)
+
+    def _of_old_versions(self) -> list[Body]:
+        """Return what makes the overlay fit for a cluster before 1.21."""
+        if "policy/v1\n" in self.kubectl("api-versions"):
+            return []
+        target = {"kind": "PodDisruptionBudget", "name": "slicerhub"}
+        older = [{"op": "replace", "path": "/apiVersion", "value": "policy/v1beta1"}]
+        return [{"target": target, "patch": json.dumps(older)}]
+
     def wait_available(self) -> None:
-        """Wait until the controller says that all its parts answer."""
+        """Wait until the controllers can answer."""
         self.kubectl(
             "wait",
             f"--namespace={HUB}",
@@ -162,21 +184,29 @@ class Deployment:
         """Remove what an earlier run left, and nothing else."""
         found = json.loads(self.kubectl("get", "namespaces", "--output=json"))["items"]
         there = {one["metadata"]["name"]: one["metadata"].get("labels", {}) for one in found}
-        left = [name for name in (HUB, SESSIONS) if name in there]
+        left = [name for name in (HUB, SESSIONS, APPS) if name in there]
         for name in left:
             assert _OURS in there[name], f"the cluster has a namespace {name} of somebody else's"
         if left:
             self.kubectl("delete", "namespaces", *left, f"--timeout={_REMOVAL_SECONDS:.0f}s")
 
-    def controller(self) -> str:
-        """Return the name of the controller's Pod."""
+    def controllers(self) -> list[str]:
+        """Return the names of the controllers' Pods."""
         names = [
             one["metadata"]["name"]
             for one in self.objects("pods", HUB)
             if "deletionTimestamp" not in one["metadata"]
+            and one["metadata"]["labels"]["app.kubernetes.io/component"] == "controller"
         ]
-        assert len(names) == 1, names
-        return names[0]
+        assert len(names) == CONTROLLERS, names
+        return names
+
+    def kill(self, pod: str) -> None:
+        """Kill the controller in a Pod as a fault of its machine would: without a word."""
+        labels = {"pod.name": pod, "pod.namespace": HUB, "container.name": "controller"}
+        filters = [f"--filter=label=io.kubernetes.{name}={value}" for name, value in labels.items()]
+        (container,) = run("docker", "ps", "--quiet", *filters).split()
+        run("docker", "kill", "--signal=KILL", container)
 
     @contextmanager
     def by_helm(self) -> Generator[Release]:
@@ -189,10 +219,30 @@ class Deployment:
         finally:
             release.remove()
 
+    @contextmanager
+    def companion(self) -> Generator[None]:
+        """Run the example of the README beside the hub."""
+        example = ROOT / "deploy/examples/companion"
+        self.kubectl("apply", "--kustomize", example)
+        try:
+            yield
+        finally:
+            self.kubectl("delete", "--kustomize", example, "--ignore-not-found")
+
+    def annotate_companion(self, groups: str) -> None:
+        """Say who may use the example."""
+        words = ("annotate", f"--namespace={APPS}", "--overwrite", "ingressroute/board")
+        self.kubectl(*words, f"slicerhub/groups={groups}")
+
     def in_controller(self, *words: str) -> str:
         """Run a command beside the controller."""
         return self.kubectl(
-            "exec", f"--namespace={HUB}", self.controller(), "--container=controller", "--", *words
+            "exec",
+            f"--namespace={HUB}",
+            self.controllers()[0],
+            "--container=controller",
+            "--",
+            *words,
         )
 
     def of_session(self, session_id: str, plural: str = "pods") -> list[Body]:
@@ -218,6 +268,22 @@ class Deployment:
             if one["metadata"]["name"] != "default-deny"
         ]
 
+    def refusal(self, spec: Mapping[str, Any]) -> str:
+        """Return what the cluster says when the hub itself would make such a Pod among sessions."""
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "sly"}, "spec": spec}
+        file = self._folder / "pod.json"
+        file.write_text(json.dumps(pod), encoding="utf-8")
+        account = f"--as=system:serviceaccount:{HUB}:slicerhub"
+        words = ("create", f"--namespace={SESSIONS}", "--dry-run=server", "-f", file)
+        done = subprocess.run(
+            [KUBECTL, f"--kubeconfig={self._cluster.kubeconfig}", account, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode != 0, done.stdout
+        return done.stderr
+
     def rules_of(self, account: str, namespace: str) -> set[tuple[str, str, str]]:
         """Return what an account may, as ``kubectl auth can-i --list`` asks it.
 
@@ -238,10 +304,11 @@ class Deployment:
         found: dict[str, Any] = answer["status"]
         assert not found["incomplete"]
         rules = {
-            (group, resource, verb) if not rule.get("resourceNames") else (group, "named", verb)
+            (group, f"{resource}/{name}" if name else resource, verb)
             for rule in found["resourceRules"]
             for group in rule["apiGroups"]
             for resource in rule["resources"]
+            for name in rule.get("resourceNames") or [""]
             for verb in rule["verbs"]
         }
         return rules | {
@@ -258,12 +325,14 @@ class Release:
     def __init__(self, deployment: Deployment, cluster: Cluster, images: Mapping[str, str]) -> None:
         """``images``: of the hub's parts."""
         self.hub, self.sessions = "slicerhub-helm", "slicerhub-helm-sessions"
+        self.apps = "slicerhub-helm-apps"
         self._deployment = deployment
         self._traefik = cluster.traefik_url
         self._host = f"helm.localhost:{urlsplit(cluster.traefik_url).port or 80}"
         self._values: Body = {
             "publicUrl": f"http://{self._host}",
             "sessionsNamespace": self.sessions,
+            "appsNamespace": self.apps,
             "image": images["controller"],
             "data": {"storageClass": cluster.storage_class},
             "openldap": {"enabled": True, "image": images["ldap"]},
@@ -285,14 +354,28 @@ class Release:
             "deployment/slicerhub",
         )
 
+    def upgrade(self, values: Body) -> None:
+        """Give it other values besides, and wait until all of it is new."""
+        self._config.upgrade(CHART, "slicerhub", self._values | values, namespace=self.hub)
+        self._deployment.kubectl(
+            "rollout",
+            "status",
+            f"--namespace={self.hub}",
+            f"--timeout={_SECONDS:.0f}s",
+            "deployment/slicerhub",
+        )
+
     def uninstall(self) -> None:
         """Uninstall it, and note what is left."""
         kubectl = self._deployment.kubectl
         self._config.uninstall("slicerhub")
         claims = json.loads(kubectl("get", "pvc", f"--namespace={self.hub}", "--output=json"))
-        kept = json.loads(kubectl("get", "namespace", self.sessions, "--output=json"))
+        kept = [
+            json.loads(kubectl("get", "namespace", name, "--output=json"))
+            for name in (self.sessions, self.apps)
+        ]
         self._left = [
-            f"{one['kind']} {one['metadata']['name']}" for one in [*claims["items"], kept]
+            f"{one['kind']} {one['metadata']['name']}" for one in [*claims["items"], *kept]
         ]
 
     def left(self) -> list[str]:
@@ -301,7 +384,7 @@ class Release:
 
     def remove(self) -> None:
         """Remove its namespaces and all in them."""
-        names = (self.hub, self.sessions)
+        names = (self.hub, self.sessions, self.apps)
         self._deployment.kubectl("delete", "namespace", *names, "--ignore-not-found")
 
     def in_controller(self, *words: str) -> str:
@@ -332,17 +415,13 @@ def _patch(
     *,
     name: str = "",
     spec: Mapping[str, Any] | None = None,
-    claim: Mapping[str, Any] | None = None,
 ) -> Body:
     body: Body = {"apiVersion": version, "kind": kind}
     if name:
         body["metadata"] = {"name": name, "labels": {_OURS: "true"}}
-    elif spec:
+    else:
         body["metadata"] = {"name": "slicerhub", "namespace": HUB}
         body["spec"] = {"template": {"spec": spec}}
-    else:
-        body["metadata"] = {"name": "slicerhub-data", "namespace": HUB}
-        body["spec"] = claim
     return {"patch": json.dumps(body)}
 
 
@@ -368,6 +447,12 @@ class Person:
     def cookie(self) -> str:
         """The browser's Cookie header."""
         return "; ".join(f"{key}={value}" for key, value in self.browser.cookies.items())
+
+    @property
+    def login_cookie(self) -> str:
+        """The same with nothing in it that leads to one of the controllers."""
+        cookies = self.browser.cookies.items()
+        return "; ".join(f"{key}={value}" for key, value in cookies if key.endswith("-login"))
 
     def begin(self, name: str) -> str:
         """Launch Slicer and do not wait; return the session's id."""
@@ -421,6 +506,13 @@ class Person:
     def is_served(self, session_id: str) -> bool:
         """Tell whether the session itself answers this person, and not the hub in its place."""
         return self.api.get(f"/s/{session_id}/-/ready").status_code == 200
+
+    def is_reached(self, session_id: str) -> bool:
+        """Tell the same where Traefik itself may be away."""
+        try:
+            return self.is_served(session_id)
+        except httpx.TransportError:
+            return False
 
     def leave(self) -> None:
         """Stop everything and close the connections."""

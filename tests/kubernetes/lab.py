@@ -10,14 +10,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from controller.config import SLICER, Kubernetes, Settings
+from controller.cluster import Api, MissingError
+from controller.config import PATH_MODE, PATH_MODE_SHARING, SLICER, Kubernetes, Settings
 from controller.manifests import kubernetes as manifests
 from controller.model import Session
-from controller.orchestrators.kubernetes import (
-    KubernetesOrchestrator,
-    _Api,  # pyright: ignore[reportPrivateUsage] - to look at what the orchestrator made
-    _MissingError,  # pyright: ignore[reportPrivateUsage]
-)
+from controller.orchestrators.kubernetes import KubernetesOrchestrator
 from tests.engine import BASE, HOME, IMAGES, WORK
 from tests.samples import settings
 
@@ -76,7 +73,9 @@ class Lab:
             replace(good, id="unknown-class", default=False, priority_class="no-such-class"),
         ]
         self.settings: Settings = replace(
-            settings(instance=instance),
+            settings(
+                instance=instance, session_domain=PATH_MODE, path_mode_sharing=PATH_MODE_SHARING
+            ),
             profiles=tuple(profiles),
             kubernetes=Kubernetes(
                 namespace=namespace,
@@ -87,7 +86,7 @@ class Lab:
             ),
         )
         self.namespace = namespace
-        self._api = _Api(self.settings)
+        self._api = Api(self.settings.kubernetes)
         self._made: list[KubernetesOrchestrator] = []
 
     def orchestrator(self, configured: Settings | None = None) -> KubernetesOrchestrator:
@@ -100,7 +99,7 @@ class Lab:
         """Return what the cluster says, with all rights; None if there is no such thing."""
         try:
             return json.loads(await self._api.request(method, path, body=body))
-        except _MissingError:
+        except MissingError:
             return None
 
     async def address(self) -> tuple[str, str]:

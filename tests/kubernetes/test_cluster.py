@@ -21,6 +21,13 @@ import http.server, json, os, socket, ssl, urllib.parse, urllib.request
 
 ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
+def knock(address):
+    try:
+        socket.create_connection((address, 80), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
 def lookup(name):
     try:
         return socket.gethostbyname(name)
@@ -45,6 +52,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
         told = {"path": path, "who": self.headers.get("X-Who")}
         if "name" in asked:
             told["address"] = lookup(asked["name"])
+        if "knock" in asked:
+            told["answers"] = knock(asked["knock"])
         if "url" in asked:
             told["answer"] = ask(asked["url"])
         self.send_response(200)
@@ -179,17 +188,19 @@ async def test_names_resolve_in_a_pod(program: Program) -> None:
     assert (await program.tell("/?name=nobody.nowhere.svc.cluster.local"))["address"] is None
 
 
-async def test_a_service_that_is_gone_has_no_name(program: Program) -> None:
-    """A Service's name ends with it."""
+async def test_a_service_that_is_gone_has_neither_name_nor_address(program: Program) -> None:
+    """A Service's name ends with it, and nothing out in the world answers at its address."""
     await program.start()
     made = {"metadata": {"name": "passing"}, "spec": {"ports": [{"port": 80}]}}
     await program.core.create_namespaced_service(program.namespace, made)
-    await until(lambda: program.tell("/?name=passing"), lambda told: bool(told["address"]))
+    told = await until(lambda: program.tell("/?name=passing"), lambda told: bool(told["address"]))
     # Decoding the answer fails: up to 1.20 it is a Status, and no Service.
     await program.core.delete_namespaced_service_without_preload_content(
         "passing", program.namespace
     )
     await until(lambda: program.tell("/?name=passing"), lambda told: told["address"] is None)
+    gone = f"/?knock={told['address']}"
+    await until(lambda: program.tell(gone), lambda told: not told["answers"])
 
 
 async def test_a_pod_reaches_the_api_server(program: Program) -> None:

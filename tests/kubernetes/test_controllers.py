@@ -17,9 +17,10 @@ from anyio.abc import Process
 from msgspec.structs import replace
 
 from controller.app import open_store
-from controller.config import Kubernetes, Settings
+from controller.config import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from controller.election import Election
 from controller.errors import ConfigError, StoreUnavailable
+from controller.keys import SIGNS_AFTER, replace_all, rotate
 from controller.lease import LeaseElection
 from controller.model import Phase, Role, SessionId, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
@@ -41,6 +42,7 @@ WAY = {"Accept": HTML, "Sec-Fetch-Mode": "navigate"}
 ELECTOR = """
 import sys, time, anyio, msgspec
 from controller.config import Settings
+from controller.keys import SIGNS_AFTER, replace_all, rotate
 from controller.lease import LeaseElection
 
 async def main():
@@ -71,7 +73,7 @@ class Fixed:
 def configured(cluster: Cluster, namespace: str) -> Settings:
     """Give the settings of a hub whose own objects are in an empty namespace."""
     return replace(
-        settings(instance="kt"),
+        settings(instance="kt", session_domain=PATH_MODE, path_mode_sharing=PATH_MODE_SHARING),
         kubernetes=Kubernetes(
             namespace=namespace,
             hub_namespace=namespace,
@@ -109,6 +111,7 @@ class Pair:
                     orchestrator=self.orchestrator,
                     store=store,
                     ring=await store.key_ring(),
+                    key_place=store,
                     election=election,
                 )
                 made.gateway.serves_all = True
@@ -246,6 +249,52 @@ async def test_one_key_ring(configured: Settings) -> None:
     assert all(ring == rings[0] for ring in rings)
     for store in stores:
         await store.aclose()
+
+
+async def test_rotated_in_the_cluster(configured: Settings) -> None:
+    """Of rotations at once none is lost, and every controller reads the same key ring."""
+    stores = [
+        KubernetesStore(configured, identity=f"controller-{number}", wall=time.time)
+        for number in range(3)
+    ]
+    with pytest.raises(ConfigError, match="no keys in the Secret kt-keys"):
+        await stores[0].key_ring(make=False)
+    with pytest.raises(ConfigError, match="no keys"):
+        await rotate(stores[0], now=time.time(), seconds=60, expiries=())
+    first = (await stores[0].key_ring()).keys[0]
+
+    async def turn(store: KubernetesStore) -> None:
+        await rotate(store, now=time.time(), seconds=60, expiries=())
+
+    async with anyio.create_task_group() as group:
+        for store in stores:
+            group.start_soon(turn, store)
+    rings = [await store.key_ring(make=False) for store in stores]
+    assert len({one.kid for one in rings[0].keys}) == 4
+    assert all(ring == rings[0] for ring in rings)
+    assert (rings[0].keys[-1].kid, rings[0].keys[-1].secret) == (first.kid, first.secret)
+    fresh = await replace_all(stores[1], now=time.time())
+    assert await stores[2].key_ring(make=False) == fresh
+    assert len(fresh.keys) == 1
+    for store in stores:
+        await store.aclose()
+
+
+async def test_a_key_signs_when_both_know_it(configured: Settings) -> None:
+    """After a rotation whoever logs in at one controller is logged in at the other."""
+    async with Pair(configured).running() as pair:
+        await pair.worlds[0].store.ping()
+        places = [cast("KubernetesStore", one.key_place) for one in pair.worlds]
+        await rotate(places[0], now=pair.clock.wall(), seconds=3600, expiries=())
+        for look in ((), pair.worlds[:1], pair.worlds[1:]):
+            for world in look:
+                assert world.app.rotation is not None
+                await world.app.rotation.look()
+            made = await pair.worlds[0].session("alice")
+            for one, other in (pair.worlds, pair.worlds[::-1]):
+                cookie = (await one.browser("alice")).cookie
+                await agreed(other, made, cookie, 200)
+            pair.clock.advance(SIGNS_AFTER / 2)
 
 
 async def test_keys_of_the_manifests(configured: Settings, api: Api, namespace: str) -> None:
@@ -485,9 +534,9 @@ async def test_no_rights(account: Limited) -> None:
 
 async def test_what_the_settings_name(configured: Settings) -> None:
     """A controller that is told to keep its records in the cluster does so, keys included."""
-    store, ring = await open_store(replace(configured, store="kubernetes"), "controller-0")
+    store, key_place = open_store(replace(configured, store="kubernetes"), "controller-0")
     own = KubernetesStore(configured, identity="another", wall=time.time)
-    assert await own.key_ring() == ring
+    assert await own.key_ring() == await key_place.key_ring(make=False)
     await store.add_share(Share(session_id(1), BOB, Role.VIEW, "Bob", created=1.0))
     assert len(await own.shares()) == 1
     for one in (store, own):

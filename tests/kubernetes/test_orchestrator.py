@@ -7,6 +7,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -14,7 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller import routing
-from controller.config import Settings
+from controller.config import PATH_MODE, Settings
 from controller.errors import (
     EngineUnavailable,
     ImageRefused,
@@ -67,6 +68,7 @@ def with_kubernetes(found: Settings, **changes: Any) -> Settings:  # noqa: ANN40
     return replace(found, kubernetes=replace(found.kubernetes, **changes))
 
 
+@pytest.mark.row(34)
 async def test_hardened(lab: Lab, orchestrator: KubernetesOrchestrator) -> None:
     """A session is as closed in as it was asked to be, and inside it shows."""
     made = session(profile="telling")
@@ -124,7 +126,7 @@ async def test_the_pod_owns_all(lab: Lab, orchestrator: KubernetesOrchestrator) 
     """Whoever deletes a session's Pod deletes all of the session, and not its files."""
     made = session()
     await orchestrator.ensure(made)
-    assert len(await lab.left()) == 6
+    assert len(await lab.left()) == 7
     await lab.ask("DELETE", lab.pod_path(made))
     await until(lab.left, lambda found: found == [])
     assert await orchestrator.list() == []
@@ -143,6 +145,7 @@ async def test_order(lab: Lab, orchestrator: KubernetesOrchestrator) -> None:
     assert [plural for _, plural in sorted(made)] == [
         "networkpolicies",
         "services",
+        "middlewares",
         "middlewares",
         "middlewares",
         "ingressroutes",
@@ -373,6 +376,7 @@ async def spoiled(
         await behind.aclose()
 
 
+@pytest.mark.row(43)
 @pytest.mark.parametrize("fault", [one for one in Fault if one is not Fault.NONE])
 async def test_watch_faults(
     orchestrator: KubernetesOrchestrator,
@@ -470,18 +474,22 @@ async def test_companions(lab: Lab, orchestrator: KubernetesOrchestrator) -> Non
     assert await asked.list() == []
 
 
-async def test_served_by_traefik(lab: Lab, cluster: Cluster) -> None:
+@pytest.mark.parametrize("domain", [PATH_MODE, ""], ids=["path", "own host"])
+async def test_served_by_traefik(lab: Lab, cluster: Cluster, domain: str) -> None:
     """Traefik serves a session to those whom verify lets through, and never to anybody else."""
     address = f"http://verify.{lab.namespace}.svc:{{port}}"
-    orchestrator = lab.orchestrator(with_kubernetes(lab.settings, verify_url=address))
+    there = replace(lab.settings, session_domain=domain)
+    orchestrator = lab.orchestrator(with_kubernetes(there, verify_url=address))
     await start_verify(lab)
     made = session(profile="web")
-    url = cluster.traefik_url + routing.session_path(made.id)
+    where = urlsplit(routing.session_url(made.id, there, "http://localhost"))
+    url = cluster.traefik_url + where.path
     seen: set[int] = set()
 
     async def ask(authorization: str) -> int:
         async with httpx.AsyncClient(trust_env=False) as client:
-            answer = await client.get(url, headers={"Authorization": authorization})
+            headers = {"Authorization": authorization, "Host": where.netloc}
+            answer = await client.get(url, headers=headers)
             return answer.status_code
 
     async def knock() -> None:
