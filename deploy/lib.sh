@@ -7,18 +7,33 @@ ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 # What these scripts themselves must know; the same names and defaults as in compose.yaml, and the
 # same order: the environment, then .env, then the default.
-setting() {
+value_of() {
     local name=$1 value=${!1:-}
     if [ -z "$value" ] && [ -r "$ROOT/.env" ]; then
         value=$(sed -n "s/^[[:space:]]*$name=//p" "$ROOT/.env" | tail -n 1 | tr -d "\"'\r")
     fi
-    export "$name=${value:-$2}"
+    echo "${value:-${2:-}}"
+}
+setting() {
+    local value
+    value=$(value_of "$1" "$2")
+    export "$1=$value"
 }
 setting SLICERHUB_INSTANCE slicerhub
 setting SLICERHUB_PORT 8080
 setting SLICERHUB_BIND 127.0.0.1
 setting SLICERHUB_DOMAIN localhost
 setting SLICERHUB_NETWORK_POOL 10.231.0.0/16
+
+# How Traefik comes by a certificate, if it ends TLS: "given", "acme", or nothing.
+# shellcheck disable=SC2034 # for those who source this
+case ":$(value_of COMPOSE_FILE):" in
+*deploy/tls/given.yaml*) TLS=given ;;
+*deploy/tls/acme.yaml*) TLS=acme ;;
+*) TLS="" ;;
+esac
+# shellcheck disable=SC2034
+TLS_PORT=$(value_of SLICERHUB_TLS_PORT 443)
 
 LAST_FAILURE="${TMPDIR:-/tmp}/slicerhub-$(id -u)-last-failure.log"
 OFFLINE_LABEL=slicerhub.offline-base
@@ -226,17 +241,30 @@ ensure_compose() {
 have_image() { docker image inspect "$1" >/dev/null 2>&1; }
 
 REGISTRY=unknown
+IMAGES_LOCK="$ROOT/deploy/images.lock"
+
+# The digest that the lock names for an image, if any: a tag may mean something else tomorrow.
+locked_digest() {
+    [ -r "$IMAGES_LOCK" ] || return 0
+    awk -v image="$1" '$1 == image && $2 ~ /^sha256:[0-9a-f]+$/ {print $2}' "$IMAGES_LOCK"
+}
 
 # Pulls an image; false if the registry does not answer. A registry that is cut off must not hold
 # anybody up, so the pull is given up when it has not begun in time.
 pull_image() {
-    local image=$1 log deadline
+    local image=$1 source=$1 digest log deadline
     [ "$REGISTRY" = silent ] && return 1
+    digest=$(locked_digest "$image")
+    if [ -n "$digest" ]; then
+        source=${image%:*}@$digest
+    else
+        say "no digest is locked for $image; deploy/lock writes them down where a registry answers"
+    fi
     workdir
     log="$WORKDIR/pull.log"
     : >"$log"
     say "asking the image registry for $image"
-    setsid docker pull "$image" >"$log" 2>&1 </dev/null 9>&- &
+    setsid docker pull "$source" >"$log" 2>&1 </dev/null 9>&- &
     JOB=$!
     deadline=$((SECONDS + REGISTRY_SECONDS))
     while kill -0 "$JOB" 2>/dev/null; do
@@ -248,6 +276,8 @@ pull_image() {
     done
     if wait "$JOB" 2>/dev/null; then
         JOB=""
+        # What is built and started asks for the tag.
+        if [ -n "$digest" ]; then docker tag "$source" "$image"; fi
         return 0
     fi
     JOB=""
