@@ -1,23 +1,22 @@
 """Signed tokens: one audience for each kind, one key ring, and a short memory of what was verified.
 
-HS256 with 256-bit keys: the hub is the only one that signs and verifies. The ring's first key
-signs, all verify, so that a rotation logs nobody out. Time is an argument: PyJWT is asked for
-signature and form only, the times are compared here.
+HS256 with 256-bit keys: the hub is the only one that signs and verifies. One key of the ring
+signs, all verify, so that a rotation logs nobody out; where the ring is kept is told in ``keys``.
+Time is an argument: PyJWT is asked for signature and form only, the times are compared here.
 """
 
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import jwt
 import msgspec
+from msgspec.structs import replace
 
 from controller.errors import ConfigError
 
@@ -33,27 +32,39 @@ class Audience(StrEnum):
     LOGIN = "login"  # the cookie
     API = "api"  # a script's bearer token
     SERVICE = "service"  # the controller itself, towards one session
+    CODE = "code"  # a hand-off from the hub to a session's own host, good once
+    ENTRY = "entry"  # the cookie at a session's own host
 
 
 class Key(msgspec.Struct, frozen=True):
-    """One secret of the ring; ``secret`` is hexadecimal."""
+    """One secret of the ring; ``secret`` is hexadecimal. Times are seconds since the epoch."""
 
     kid: str
     secret: str
+    made: float = 0.0  # 0: by a hub that did not write it down
+    signs: float = 0.0  # from when on; until then every controller hears of it
+    ends: float | None = None  # nothing signed by it is valid any more; None: not known yet
 
     def __repr__(self) -> str:
         """Never show the secret."""
         return f"Key(kid={self.kid!r})"
 
 
-class Claims(msgspec.Struct, frozen=True):
-    """What a token says. ``sid`` is the log-in's id or, for a service, the session's."""
+class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a token says. ``sid`` is the log-in's id or, for a service, the session's.
+
+    ``session``: which a code or an entry is for. Of a code besides: ``state``, the hash of what
+    the browser has that it was made for, and ``jti``, its number.
+    """
 
     sub: str
     sid: str
     aud: Audience
     iat: float  # seconds since the epoch
     exp: float
+    session: str = ""
+    state: str = ""
+    jti: str = ""
 
 
 class TokenRefused(Exception):
@@ -65,9 +76,30 @@ class KeyRing(msgspec.Struct, frozen=True):
 
     keys: tuple[Key, ...]
 
+    def signing(self, now: float) -> Key:
+        """Return the newest key whose time to sign has come."""
+        # A clock that is behind finds none: then the oldest, which everybody knows.
+        return next((one for one in self.keys if one.signs <= now), self.keys[-1])
+
+    def standing(self, now: float) -> KeyRing:
+        """Return the ring without the keys that prove nothing any more."""
+        first, *others = self.keys
+        return KeyRing((first, *(one for one in others if one.ends is None or one.ends > now)))
+
+    def rotated(self, key: Key, *, ends: float) -> KeyRing:
+        """Return the ring with a new key, and without what was over when that was made.
+
+        ``ends``: until when the others verify; of two rotations, what the first one said holds.
+        """
+        others = (
+            one if one.ends is not None else replace(one, ends=ends)
+            for one in self.standing(key.made).keys
+        )
+        return KeyRing((key, *others))
+
     def issue(self, claims: Claims) -> str:
-        """Sign ``claims`` with the newest key."""
-        key = self.keys[0]
+        """Sign ``claims`` with the key that signs when they are issued."""
+        key = self.signing(claims.iat)
         payload: dict[str, Any] = msgspec.to_builtins(claims)
         return jwt.encode(  # pyright: ignore[reportUnknownMemberType] - keys of a package not here
             payload, bytes.fromhex(key.secret), algorithm=_ALGORITHMS[0], headers={"kid": key.kid}
@@ -83,7 +115,7 @@ class KeyRing(msgspec.Struct, frozen=True):
         try:
             kid = jwt.get_unverified_header(token).get("kid")
             key = next((one for one in self.keys if one.kid == kid), None)
-            if key is None:
+            if key is None or (key.ends is not None and key.ends <= now):
                 raise TokenRefused("signed by no key of ours")
             payload = jwt.decode(  # pyright: ignore[reportUnknownMemberType] - the same
                 token,
@@ -103,16 +135,30 @@ class KeyRing(msgspec.Struct, frozen=True):
         check_times(claims, now)
         return claims
 
-    def csrf(self, sid: str) -> str:
+    def csrf(self, sid: str, now: float) -> str:
         """Return the form token of a log-in: a keyed hash of its id, worthless to another."""
-        return hmac.digest(
-            bytes.fromhex(self.keys[0].secret), f"csrf:{sid}".encode(), "sha256"
-        ).hex()
+        return _csrf(self.signing(now), sid)
 
     def csrf_matches(self, sid: str, given: str) -> bool:
         """Compare in constant time, with each key of the ring."""
-        expected = (KeyRing((key,)).csrf(sid) for key in self.keys)
+        expected = (_csrf(key, sid) for key in self.keys)
         return given.isascii() and any(hmac.compare_digest(one, given) for one in expected)
+
+
+def _csrf(key: Key, sid: str) -> str:
+    return hmac.digest(bytes.fromhex(key.secret), f"csrf:{sid}".encode(), "sha256").hex()
+
+
+class Keys:
+    """The key ring in use; another one may take its place while the hub runs."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        """Begin with this one."""
+        self.ring = ring
+
+    def issue(self, claims: Claims) -> str:
+        """See KeyRing."""
+        return self.ring.issue(claims)
 
 
 def check_times(claims: Claims, now: float) -> None:
@@ -126,15 +172,16 @@ def check_times(claims: Claims, now: float) -> None:
 class VerifiedTokens:
     """A bounded memory of verified tokens: saves PyJWT's 73 us on nearly every request.
 
-    It remembers the *verification* for a few seconds and never past the token's end; whether the
-    log-in still stands is looked up fresh each time by whoever asks.
+    It remembers the *verification* for a few seconds, never past the token's end, and not past the
+    ring's; whether the log-in still stands is looked up fresh each time by whoever asks.
     """
 
     def __init__(
-        self, ring: KeyRing, clock: Callable[[], float], *, size: int = 4096, seconds: float = 5.0
+        self, keys: Keys, clock: Callable[[], float], *, size: int = 4096, seconds: float = 5.0
     ) -> None:
         """``clock`` gives seconds since the epoch; ``size`` tokens are remembered at most."""
-        self._ring = ring
+        self._keys = keys
+        self._ring = keys.ring
         self._clock = clock
         self._size = size
         self._seconds = seconds
@@ -143,6 +190,9 @@ class VerifiedTokens:
     def verify(self, token: str, audience: Audience) -> Claims:
         """Like KeyRing.verify, at the clock's time."""
         now = self._clock()
+        if self._ring is not self._keys.ring:
+            self._ring = self._keys.ring
+            self._known.clear()
         known = self._known.get((token, audience))
         if known is not None and 0 <= now - known[0] < self._seconds:
             check_times(known[1], now)
@@ -155,25 +205,14 @@ class VerifiedTokens:
         return claims
 
 
-def load_key_ring(path: Path) -> KeyRing:
-    """Read the key ring, or make it at the first start (mode 0600).
-
-    Raises ConfigError if the file is unreadable, or holds a key that is too short to be safe.
-    """
-    try:
-        if not path.exists():
-            _write_key_ring(path, new_key_ring())
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            [f"{path}: the key ring cannot be read or made ({error}). See to its folder."]
-        ) from error
-    return parse_key_ring(data, str(path))
+def new_key_ring(now: float) -> KeyRing:
+    """Return a ring of one new key, which signs at once."""
+    return KeyRing((new_key(made=now, signs=now),))
 
 
-def new_key_ring() -> KeyRing:
-    """Return a ring of one new key."""
-    return KeyRing((_new_key(),))
+def new_key(*, made: float, signs: float) -> Key:
+    """Return a new key: 256 random bits. Times are seconds since the epoch."""
+    return Key(secrets.token_hex(8), secrets.token_hex(_KEY_BYTES), made=made, signs=signs)
 
 
 def parse_key_ring(data: bytes, place: str) -> KeyRing:
@@ -186,6 +225,8 @@ def parse_key_ring(data: bytes, place: str) -> KeyRing:
         raise ConfigError(
             [f"{place}: no key, or one under {_KEY_BYTES} bytes. Remove it: a new one is made."]
         )
+    if len({key.kid for key in ring.keys}) < len(ring.keys):
+        raise ConfigError([f"{place}: two keys of one name. Remove it: a new one is made."])
     return ring
 
 
@@ -194,19 +235,3 @@ def _long_enough(secret: str) -> bool:
         return len(bytes.fromhex(secret)) >= _KEY_BYTES
     except ValueError:
         return False
-
-
-def _new_key() -> Key:
-    return Key(kid=secrets.token_hex(8), secret=secrets.token_hex(_KEY_BYTES))
-
-
-def _write_key_ring(path: Path, ring: KeyRing) -> None:
-    """Write whole or not at all: a crash must not leave half a key."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(ring))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

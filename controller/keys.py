@@ -1,0 +1,134 @@
+"""Where the key ring is kept, and how it is changed: a file here, on a cluster a Secret.
+
+A rotation is one change of it. The new key stands there for a while before it signs, so that every
+controller knows it by then, and those that signed before it stand there for as long as something
+that they signed may be valid: nobody is logged out, and no controller refuses what another signs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import anyio.to_thread
+import msgspec
+
+from controller.errors import ConfigError
+from controller.tokens import LEEWAY, KeyRing, new_key, new_key_ring, parse_key_ring
+
+SIGNS_AFTER = 30.0
+"""Seconds from a rotation until the new key signs: several times what controllers take to hear of
+it, and as much as their clocks may differ."""
+
+Change = Callable[[KeyRing], KeyRing]
+
+
+class KeyPlace(Protocol):
+    """Where the key ring is kept. Whoever cannot be read or written raises an error of ours."""
+
+    async def key_ring(self, *, make: bool = True) -> KeyRing:
+        """Return the key ring; ``make``: the first call of all makes it.
+
+        Raises ConfigError if it is not safe, or is not there.
+        """
+        ...
+
+    async def change_key_ring(self, change: Change) -> KeyRing:
+        """Put what ``change`` makes of the key ring in its place, whole or not at all; return it.
+
+        Raises ConfigError as ``key_ring``.
+        """
+        ...
+
+
+class KeyFile:
+    """The key ring in a file that its owner alone can read."""
+
+    def __init__(self, path: Path, wall: Callable[[], float]) -> None:
+        """``wall``: seconds since the epoch. Nothing is read yet."""
+        self._path = path
+        self._wall = wall
+
+    async def key_ring(self, *, make: bool = True) -> KeyRing:
+        """See KeyPlace."""
+        return await anyio.to_thread.run_sync(self._read, make)
+
+    async def change_key_ring(self, change: Change) -> KeyRing:
+        """See KeyPlace."""
+
+        def work() -> KeyRing:
+            with self._mapped(), self._alone():
+                ring = change(self._read(make=False))
+                _write(self._path, ring)
+                return ring
+
+        return await anyio.to_thread.run_sync(work)
+
+    def _read(self, make: bool) -> KeyRing:
+        with self._mapped():
+            if make and not self._path.exists():
+                with self._alone():
+                    if not self._path.exists():
+                        _write(self._path, new_key_ring(self._wall()))
+            return parse_key_ring(self._path.read_bytes(), str(self._path))
+
+    @contextmanager
+    def _alone(self) -> Generator[None, None, None]:
+        """Keep other programs from changing the file meanwhile: the folder is locked for it."""
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    @contextmanager
+    def _mapped(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                [f"{self._path}: the key ring cannot be read or made ({error}). See to its folder."]
+            ) from error
+
+
+def _write(path: Path, ring: KeyRing) -> None:
+    """Write whole or not at all: a crash must not leave half a key."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        if path.exists() and (there := path.stat()).st_uid != os.geteuid():
+            # The command may be run by root: the controller must still be able to read it.
+            os.fchown(descriptor, there.st_uid, there.st_gid)
+        file.write(msgspec.json.encode(ring))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+async def rotate(
+    place: KeyPlace, *, now: float, seconds: float, expiries: Iterable[float]
+) -> KeyRing:
+    """Add a key that signs soon; the others verify as long as what they signed is valid.
+
+    ``now``: seconds since the epoch; ``seconds``: how long what is signed from now on is valid;
+    ``expiries``: when that of before is over (seconds since the epoch). Raises as KeyPlace.
+    """
+    signs = now + SIGNS_AFTER
+    ends = max([signs + seconds, *expiries]) + LEEWAY
+    key = new_key(made=now, signs=signs)
+    return await place.change_key_ring(lambda ring: ring.rotated(key, ends=ends))
+
+
+async def replace_all(place: KeyPlace, *, now: float) -> KeyRing:
+    """Put a new key in the place of all: whatever was signed before is worth nothing any more.
+
+    Raises as KeyPlace.
+    """
+    ring = new_key_ring(now)
+    return await place.change_key_ring(lambda _: ring)
