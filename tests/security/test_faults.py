@@ -1,0 +1,455 @@
+"""Parts that die, hang, lose their memory or their sense of time (rows 41, 42, 44, 46, 47)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+from docker import DockerClient
+from e2e.stack import INSTANCE, URL, container_of, part, until
+from security.attacker import (
+    DENIED,
+    ROOT,
+    Door,
+    Person,
+    base_of,
+    compose,
+    door,
+    frozen,
+    host_of,
+    inside,
+    knock,
+    marker_of,
+    try_login,
+    wait_for_hub,
+)
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+REPAIRED_SECONDS = 60  # within which what a crash left is made whole or taken away
+KNOCKS = 100  # at least, so that a moment of openness would have been seen
+IDLE_SECONDS = 15  # of the profile "brief", as slicerhub.toml says
+
+# What the engine does in a launch and in a stop, one after the other.
+LAUNCH_STEPS = ["network create", "container create", "network connect", "container start"]
+STOP_STEPS = ["container kill", "container die", "container destroy", "network disconnect"]
+
+
+class Assassin:
+    """Kills the controller as soon as the engine has done something for a session of hers."""
+
+    def __init__(self, engine: DockerClient, step: str) -> None:
+        """``step``: type and action of the engine's event."""
+        self._controller = part(engine, "controller")
+        self._step = step
+        self._events: Any = engine.events(decode=True)
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._wait, daemon=True)
+
+    def _wait(self) -> None:
+        with suppress(OSError, ValueError):  # the stream was closed under it
+            for event in self._events:
+                attributes = event["Actor"].get("Attributes", {})
+                ours = attributes.get("slicerhub.instance") == INSTANCE
+                ours = ours or attributes.get("name", "").startswith(f"{INSTANCE}-")
+                if ours and f"{event['Type']} {event['Action']}" == self._step:
+                    self._controller.kill(signal="SIGKILL")
+                    self._done.set()
+                    return
+
+    def __enter__(self) -> Self:
+        """Lie in wait."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for the deed."""
+        killed = self._done.wait(60)
+        self._events.close()
+        self._thread.join(10)
+        assert killed, f"the engine never said '{self._step}'"
+        self._controller.start()
+        wait_for_hub()
+
+
+def left(engine: DockerClient, session_name: str) -> list[str]:
+    """Return what the engine still has of sessions of this name."""
+    labels = [f"slicerhub.instance={INSTANCE}", f"slicerhub.name={session_name}"]
+    found = engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
+    return [one.labels["slicerhub.session"] for one in found]
+
+
+def orphans(engine: DockerClient) -> list[str]:
+    """Return networks of sessions that have no container."""
+    labels = [f"slicerhub.instance={INSTANCE}", "slicerhub.session"]
+    api: Any = engine.api
+    networks = {
+        one["Labels"]["slicerhub.session"] for one in api.networks(filters={"label": labels})
+    }
+    running = engine.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
+    return sorted(networks - {one.labels["slicerhub.session"] for one in running})
+
+
+def whole_or_gone(alice: Person, engine: DockerClient, name: str) -> bool:
+    """Tell whether a session is either ready, or nothing at all is left of it."""
+    try:
+        answer = alice.api.get("/api/v1/sessions")
+    except httpx.HTTPError:
+        return False
+    if answer.status_code != 200:
+        return False
+    found = answer.json()["items"]
+    mine = [one for one in found if one["name"] == name]
+    if mine:
+        return mine[0]["phase"] == "ready" and knock(door(alice, mine[0])).status_code == 200
+    return left(engine, name) == [] and orphans(engine) == []
+
+
+@pytest.mark.parametrize("step", LAUNCH_STEPS)
+def test_row_41_killed_in_a_launch(engine: DockerClient, alice: Person, step: str) -> None:
+    """Whatever had been done by then, the session is made whole or nothing is left of it."""
+    name = f"cut at {step}"
+    with Assassin(engine, step), suppress(httpx.HTTPError):  # whoever answers is killed
+        alice.api.post("/api/v1/sessions", json={"profile": "echo", "name": name})
+    until(lambda: whole_or_gone(alice, engine, name), seconds=REPAIRED_SECONDS, what="the repair")
+    answer = alice.api.post("/api/v1/sessions", json={"profile": "echo", "name": name})
+    assert answer.status_code in {202, 409}
+    told = answer.json()
+    session = alice.wait(told.get("session") or told["id"], "ready")
+    assert len(left(engine, name)) == 1
+    assert knock(door(alice, session)).status_code == 200
+    alice.stop(session["id"])
+    until(lambda: not orphans(engine), what="the end of all networks")
+
+
+@pytest.mark.parametrize("step", STOP_STEPS)
+def test_row_41_killed_in_a_stop(engine: DockerClient, alice: Person, step: str) -> None:
+    """Whatever had been done by then, the session goes and the files stay."""
+    name = f"ended at {step}"
+    session = alice.launch("echo", name)
+    container = container_of(engine, session["id"])
+    inside(container, "sh", "-c", f"echo kept > '/home/slicer/{name}'")
+    with Assassin(engine, step), suppress(httpx.HTTPError):
+        alice.api.delete(f"/api/v1/sessions/{session['id']}")
+    until(
+        lambda: not left(engine, name) and not orphans(engine),
+        seconds=REPAIRED_SECONDS,
+        what="the end of it",
+    )
+    again = alice.launch("echo", name)
+    found = inside(container_of(engine, again["id"]), "cat", f"/home/slicer/{name}")
+    assert found == "kept\n"
+    alice.stop(again["id"])
+
+
+def right(mine: Door, theirs: Door) -> None:
+    """Check that who may is let in, and who may not is not."""
+    assert knock(mine).status_code == 200
+    assert knock(theirs).status_code in DENIED
+    assert knock(mine.as_stranger()).status_code == 401
+
+
+def test_row_42_an_engine_that_hangs(
+    engine: DockerClient, alice: Person, bob: Person, victim: dict[str, Any]
+) -> None:
+    """Verify is right, a launch is told 503; afterwards all is as it was and nothing was culled."""
+    mine, theirs = door(alice, victim), door(bob, victim)
+    before = alice.api.get("/api/v1/sessions").json()["items"]
+    with frozen(engine, "engine-proxy"):
+        for _ in range(10):
+            right(mine, theirs)
+        answer = alice.api.post(
+            "/api/v1/sessions", json={"profile": "echo", "name": "while it hangs"}, timeout=60
+        )
+        assert answer.status_code == 503, answer.text
+        assert int(answer.headers["retry-after"]) > 0
+        right(mine, theirs)
+    until(
+        lambda: whole_or_gone(alice, engine, "while it hangs"),
+        seconds=REPAIRED_SECONDS,
+        what="what became of the launch",
+    )
+    found = {one["id"]: one["phase"] for one in alice.api.get("/api/v1/sessions").json()["items"]}
+    assert {one["id"] for one in before} <= found.keys()
+    assert found[victim["id"]] == "ready"
+
+
+def test_row_42_an_engine_that_starts_anew(
+    engine: DockerClient, alice: Person, bob: Person, victim: dict[str, Any]
+) -> None:
+    """Cut off from the engine and back, both ways: the same sessions, and new ones start."""
+    mine, theirs = door(alice, victim), door(bob, victim)
+    for service in ("engine-proxy", "engine-proxy-traefik"):
+        part(engine, service).stop(timeout=2)
+        right(mine, theirs)
+        part(engine, service).start()
+    until(
+        lambda: part(engine, "controller").attrs["State"]["Health"]["Status"] == "healthy",
+        seconds=60,
+        what="the hub",
+    )
+    right(mine, theirs)
+    session = alice.launch("echo", "after the engine was back")
+    assert knock(door(alice, session)).status_code == 200
+    alice.stop(session["id"])
+    assert alice.phase(victim["id"]) == "ready"
+
+
+@contextmanager
+def clock(engine: DockerClient) -> Generator[Any]:
+    """Let the controller have a clock that can be set; yields how to."""
+    if not FAKETIME.exists():
+        pytest.fail(f"{FAKETIME} is missing (Debian's package libfaketime).")
+    folder = Path(tempfile.mkdtemp(prefix="slicerhub-clock-"))
+    folder.chmod(0o755)
+    shutil.copy(FAKETIME, folder / "faketime.so")
+    hand = folder / "now"
+
+    def put(step: str) -> None:
+        hand.write_text(f"{step}\n", encoding="ascii")
+        hand.chmod(0o644)
+
+    put("+0")
+    overlay = str(ROOT / "tests/security/clock.yaml")
+    files = [one for name in compose_files() for one in ("--file", name)]
+    try:
+        compose(
+            *(*files, "--file", overlay, "up", "--detach", "--wait", "--no-deps", "controller"),
+            SLICERHUB_TEST_CLOCK=str(folder),
+        )
+        wait_for_hub()
+        assert engine
+        yield put
+    finally:
+        compose("up", "--detach", "--wait", "--no-deps", "controller")
+        wait_for_hub()
+        shutil.rmtree(folder)
+
+
+def compose_files() -> list[str]:
+    """Return the files that the stack is made of."""
+    return os.environ.get("COMPOSE_FILE", "compose.yaml").split(":")
+
+
+def hub_time(engine: DockerClient) -> float:
+    """Return what time it is to the hub, as its log says."""
+    httpx.post(f"{URL}/api/v1/login", json={"username": "no one", "password": "x"})
+    lines = part(engine, "controller").logs(tail=50).decode().splitlines()
+    stamps = [json.loads(line)["timestamp"] for line in lines if '"timestamp"' in line]
+    return datetime.fromisoformat(stamps[-1]).timestamp()
+
+
+def test_row_44_a_clock_that_jumps(engine: DockerClient, alice: Person) -> None:
+    """An hour forth or back stops nobody who works, and keeps nobody for ever who does not."""
+    with clock(engine) as put:
+        for step in ("+3600", "-3600"):
+            put("+0")
+            with Person("alice") as now:
+                session = now.launch("brief", f"over {step[0]}")
+                unused = now.begin("brief", f"unused {step[0]}")
+                now.wait(unused["id"], "ready")
+                at = door(now, session)
+                assert knock(at).status_code == 200
+                put(step)
+                until(
+                    lambda step=step: abs(hub_time(engine) - time.time() - int(step)) < 60,
+                    what="the new time",
+                )
+            # The owner's log-in of before may be too young for a clock that went back.
+            with Person("alice") as later:
+                at = door(later, session)
+                deadline = time.monotonic() + IDLE_SECONDS + 10
+                while time.monotonic() < deadline:
+                    assert knock(at).status_code == 200
+                    time.sleep(0.5)
+                assert later.phase(session["id"]) == "ready"
+                until(
+                    lambda one=unused, who=later: who.phase(one["id"]) == "gone",
+                    seconds=60,
+                    what="the end of what nobody uses",
+                )
+                later.stop(session["id"])
+    assert alice.api.get("/api/v1/me").status_code == 200
+
+
+class Knocking:
+    """Somebody who tries the door without a pause, and counts the answers."""
+
+    def __init__(self, session_id: str, cookie: str) -> None:
+        """``cookie``: what they send; may be empty."""
+        self.answers: Counter[int] = Counter()
+        self.marks: set[str] = set()
+        self._headers = {"Host": host_of(session_id)} | ({"Cookie": cookie} if cookie else {})
+        self._path = base_of(session_id)
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._knock) for _ in range(2)]
+
+    def _knock(self) -> None:
+        with httpx.Client(base_url=URL, headers=self._headers, timeout=30) as client:
+            while not self._over.is_set():
+                answer = client.get(self._path)
+                self.answers[answer.status_code] += 1
+                if mark := answer.headers.get("x-echo"):
+                    self.marks.add(mark)
+                time.sleep(0.001)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def test_row_46_no_moment_without_a_guard(engine: DockerClient, alice: Person, bob: Person) -> None:
+    """From launch to end neither a stranger nor bob ever gets anything of the session."""
+    session = alice.begin("echo", "guarded")
+    with (
+        Knocking(session["id"], "") as stranger,
+        Knocking(session["id"], bob.cookie) as other,
+    ):
+        alice.wait(session["id"], "ready")
+        assert knock(door(alice, session)).status_code == 200
+        assert marker_of(engine, session)
+        network, traefik = f"{INSTANCE}-{session['id']}", part(engine, "traefik")
+        assert network in traefik.attrs["NetworkSettings"]["Networks"]
+        alice.stop(session["id"])
+    for one in (stranger, other):
+        assert one.answers.total() >= KNOCKS
+        assert one.marks == set()
+        assert not [status for status in one.answers if 200 <= status < 400], one.answers
+    assert stranger.answers.keys() <= {401, 404, 503}, stranger.answers
+    assert other.answers.keys() <= DENIED | {404, 503}, other.answers
+
+
+LOCK = """
+import sqlite3, sys, time
+store = sqlite3.connect("/data/store.sqlite", isolation_level=None)
+store.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+time.sleep(float(sys.argv[1]))
+"""
+
+
+def test_row_47_a_store_that_is_locked(
+    engine: DockerClient, alice: Person, bob: Person, victim: dict[str, Any]
+) -> None:
+    """Nobody is let in for it; who is in stays in, and afterwards log-ins work again."""
+    mine, theirs = door(alice, victim), door(bob, victim)
+    api: Any = engine.api
+    work = api.exec_create(part(engine, "controller").id, ["python", "-c", LOCK, "20"])["Id"]
+    stream = api.exec_start(work, stream=True)
+    assert b"locked" in next(stream)
+    answer = try_login("alice", "alice")
+    assert answer.status_code == 503
+    right(mine, theirs)
+    for _ in stream:
+        pass
+    until(lambda: try_login("alice", "alice").status_code == 200, what="log-ins again")
+
+
+def test_row_47_a_disk_that_is_full(
+    engine: DockerClient, alice: Person, bob: Person, victim: dict[str, Any]
+) -> None:
+    """When nothing can be written, nobody new gets in, and nobody who may not."""
+    mine, theirs = door(alice, victim), door(bob, victim)
+    number = str(part(engine, "controller").attrs["State"]["Pid"])
+    with limited(number):
+        answer = try_login("alice", "alice")
+        assert answer.status_code == 503, answer.text
+        right(mine, theirs)
+        shared = alice.api.put(f"/api/v1/sessions/{victim['id']}/shares/bob", json={"role": "view"})
+        assert shared.status_code == 503
+        assert knock(theirs).status_code in DENIED
+    until(lambda: try_login("alice", "alice").status_code == 200, what="log-ins again")
+    right(mine, theirs)
+
+
+@contextmanager
+def limited(number: str) -> Generator[None]:
+    """Let a process write no more to any file; its standard output is none."""
+    subprocess.run(["prlimit", f"--pid={number}", "--fsize=0:unlimited"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["prlimit", f"--pid={number}", "--fsize=unlimited"], check=True)
+
+
+def data_folder(engine: DockerClient) -> Path:
+    """Return where the hub's own files lie on this machine."""
+    (mount,) = [
+        one for one in part(engine, "controller").attrs["Mounts"] if one["Destination"] == "/data"
+    ]
+    return Path(mount["Source"])
+
+
+def test_row_47_a_store_that_is_read_only(engine: DockerClient, victim: dict[str, Any]) -> None:
+    """A hub that may only read its store lets nobody new in."""
+    folder = data_folder(engine)
+    files = [folder, *folder.glob("store.sqlite*")]
+    modes = {one: one.stat().st_mode & 0o777 for one in files}
+    controller = part(engine, "controller")
+    controller.stop(timeout=10)
+    try:
+        for one in files:
+            one.chmod(modes[one] & 0o555)
+        controller.start()
+        deadline = time.monotonic() + 15
+        seen: set[int] = set()
+        while time.monotonic() < deadline and 503 not in seen:
+            try:
+                seen.add(try_login("alice", "alice").status_code)
+            except httpx.HTTPError:
+                seen.add(0)
+            time.sleep(0.5)
+        assert 200 not in seen
+        stranger = Door(host_of(victim["id"]), base_of(victim["id"]), "", URL)
+        assert knock(stranger).status_code not in range(200, 400)
+    finally:
+        controller.stop(timeout=10)
+        for one in files:
+            if one.exists():
+                one.chmod(modes[one])
+        controller.start()
+        wait_for_hub()
+
+
+def test_row_47_a_store_that_is_lost(engine: DockerClient) -> None:
+    """Old log-ins and invitations are over, and everybody's sessions are still theirs."""
+    with Person("alice") as alice, Person("bob") as bob:
+        session = alice.launch("echo", "outlives the store")
+        mark = marker_of(engine, session)
+        alice.invite(session, "bob", "view")
+        mine, theirs = door(alice, session), door(bob, session)
+        assert knock(theirs).status_code == 200
+        controller = part(engine, "controller")
+        controller.stop(timeout=10)
+        for one in data_folder(engine).glob("store.sqlite*"):
+            one.unlink()
+        controller.start()
+        wait_for_hub()
+        for old in (mine, theirs):
+            assert knock(old).status_code == 401
+        assert alice.api.get("/api/v1/me").status_code == 401
+    with Person("alice") as alice, Person("bob") as bob:
+        until(lambda: alice.phase(session["id"]) == "ready", what="the session")
+        assert mark in knock(door(alice, session)).text
+        assert knock(door(bob, session)).status_code in DENIED
+        alice.stop(session["id"])
