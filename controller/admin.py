@@ -20,7 +20,7 @@ from controller.errors import NotAllowed
 from controller.model import Phase, canonical_uid
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sort, User
 from controller.store import Drain
-from controller.web import AnyRequest, Caller, Hub, provide_caller
+from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
 
 _Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
 
@@ -178,6 +178,25 @@ class LoggedOutOut(msgspec.Struct, frozen=True):
     ended: int
 
 
+class ThrottledOut(msgspec.Struct, frozen=True):
+    """Log-ins that are refused until then. ``user`` is null: of everybody from that address.
+
+    ``address`` is a network where it is IPv6.
+    """
+
+    id: str
+    user: str | None
+    address: str
+    failures: int
+    until: datetime
+
+
+class ThrottledListOut(msgspec.Struct, frozen=True):
+    """All log-ins that are refused now, those first that are refused longest."""
+
+    items: list[ThrottledOut]
+
+
 def admin_only(hub: Hub) -> _Guard:
     """Return what stands before every route of administration, whatever its handler asks for.
 
@@ -304,13 +323,13 @@ class AdminController(Controller):
     ) -> LookOut:
         """Look on for a while, if the configuration allows it. Its owner is told, always."""
         until = await hub.oversight.look(session_id, admin.person, admin.actor)
-        path = routing.session_path(hub.sessions.any(session_id).session.id)
-        return LookOut(admin.public_url + path, until)
+        found = hub.sessions.any(session_id).session.id
+        return LookOut(routing.session_url(found, hub.settings, admin.public_url), until)
 
     @get("/events", summary="Changes of all sessions")
     async def events(self, hub: NamedDependency[Hub]) -> ServerSentEvent:
         """Send an event ``sessions`` when anybody's session changes, and every half minute."""
-        return ServerSentEvent(admin_events(hub))
+        return ServerSentEvent(admin_events(hub), headers=NO_STORE)
 
     @get("/gpus", summary="Who has which graphics card", sync_to_thread=False)
     def gpus(self, hub: NamedDependency[Hub]) -> LeaseBookOut:
@@ -378,6 +397,29 @@ class AdminController(Controller):
     ) -> None:
         """Remove somebody's files for good; 409 while they have a session."""
         await hub.oversight.remove_files(canonical_uid(user), admin.actor)
+
+    @get("/throttled", summary="Whose log-ins are refused")
+    async def throttled(self, hub: NamedDependency[Hub]) -> ThrottledListOut:
+        """Return whose log-ins are refused for a while, after too many failures."""
+        return ThrottledListOut(
+            [
+                ThrottledOut(
+                    id=one.id,
+                    user=one.user or None,
+                    address=one.address,
+                    failures=one.failures,
+                    until=datetime.fromtimestamp(one.until, UTC),
+                )
+                for one in await hub.oversight.throttled()
+            ]
+        )
+
+    @delete("/throttled/{throttled:str}", status_code=204, summary="Let somebody try again")
+    async def release(
+        self, hub: NamedDependency[Hub], admin: NamedDependency[Caller], throttled: FromPath[str]
+    ) -> None:
+        """Forget the failures, so that log-ins are looked at again."""
+        await hub.oversight.release(throttled, admin.actor)
 
     @get("/drain", summary="Does anything start", sync_to_thread=False)
     def get_drain(self, hub: NamedDependency[Hub]) -> DrainOut:

@@ -13,13 +13,20 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery
 from litestar.response import Redirect
 
-from controller import plots, policy, render, routing
+from controller import plots, policy, render
 from controller.admin import admin_only
-from controller.errors import HubError, InvalidRequest, NoSuchSession, Refused, Unavailable
+from controller.errors import (
+    HubError,
+    InvalidRequest,
+    NoSuchSession,
+    NotThrottled,
+    Refused,
+    Unavailable,
+)
 from controller.model import Phase, SessionId, UserId, canonical_uid
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sample, Sort, User
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
-from controller.web import AnyRequest, Caller, Hub, provide_caller
+from controller.web import STARTING, AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400
 _HOURS = 24
@@ -39,6 +46,8 @@ _DONE: Mapping[str, tuple[str, str]] = {
     "logout": ("They are logged out.", ""),
     "files": ("The files are removed.", ""),
     "none": ("Choose sessions first.", ""),
+    "release": ("They can try again.", ""),
+    "released": ("They could try again already.", ""),
 }
 
 _COLUMNS = (
@@ -70,6 +79,13 @@ class DrainForm(msgspec.Struct, frozen=True):
     message: str = ""
     minutes: str = ""
     at: str = ""
+
+
+class ReleaseForm(msgspec.Struct, frozen=True):
+    """Who may try again."""
+
+    csrf: str = ""
+    id: str = ""
 
 
 class UserForm(msgspec.Struct, frozen=True):
@@ -111,6 +127,7 @@ def overview(
         hours=_hours(history, now),
         query=query,
         drain=_drain(hub),
+        newer=len(hub.sessions.newer()),
         may_look=hub.settings.admin.may_look,
         said=_said(request),
     )
@@ -372,7 +389,7 @@ async def act(
         except (Refused, Unavailable) as error:
             return _refused(hub, caller, data, entries[number:], error)
     if chosen == "look":
-        return Redirect(routing.session_path(entries[0].seen.session.id), status_code=303)
+        return Redirect(f"{STARTING}{entries[0].seen.session.id}", status_code=303)
     return _done(back, chosen, len(entries))
 
 
@@ -607,6 +624,49 @@ async def remove_files(
     return _done("/admin/users", "files")
 
 
+# -- refused log-ins -----------------------------------------------------------------------
+
+
+@get("/admin/throttled")
+async def throttled(
+    request: AnyRequest, hub: NamedDependency[Hub], caller: NamedDependency[Caller]
+) -> Response[str]:
+    """Show whose log-ins are refused for a while."""
+    limits = hub.settings.login
+    view = render.AdminThrottledView(
+        viewer=viewer_of(hub, caller),
+        now=_now(hub),
+        rows=tuple(
+            render.ThrottledRow(
+                id=one.id,
+                user=one.user,
+                address=one.address,
+                failures=one.failures,
+                until=datetime.fromtimestamp(one.until, UTC),
+            )
+            for one in await hub.oversight.throttled()
+        ),
+        per_user=limits.attempts_per_user,
+        per_address=limits.attempts_per_address,
+        window=timedelta(seconds=limits.attempts_seconds),
+        said=_said(request),
+    )
+    return page(hub.renderer.admin_throttled(view))
+
+
+@post("/admin/throttled/release", status_code=303)
+async def release(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[ReleaseForm, Form]
+) -> Response[str]:
+    """Let somebody try again."""
+    check_csrf(hub, caller, data.csrf)
+    try:
+        await hub.oversight.release(data.id, caller.actor)
+    except NotThrottled:
+        return _done("/admin/throttled", "released")
+    return _done("/admin/throttled", "release")
+
+
 def admin_pages_router(hub: Hub) -> Router:
     """Return the routes of these pages; all of them are for administrators."""
     return Router(
@@ -624,6 +684,8 @@ def admin_pages_router(hub: Hub) -> Router:
             log_out,
             ask_files,
             remove_files,
+            throttled,
+            release,
         ],
         guards=[admin_only(hub)],
         dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},

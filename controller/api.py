@@ -13,13 +13,15 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from controller import policy, routing, web
+from controller.agents import agent_words
 from controller.errors import NoSuchSession, NotAllowed
 from controller.lifecycle import Reason, Step
+from controller.logins import login_id
 from controller.model import NAME_MAX, Observed, Phase, Role, canonical_uid
 from controller.sharing import Guest
 from controller.store import Link
 from controller.tokens import Audience
-from controller.web import AnyRequest, Caller, Hub, client_address, provide_caller
+from controller.web import NO_STORE, AnyRequest, Caller, Hub, client_address, provide_caller
 
 _DAY = 86_400  # seconds
 _HEARTBEAT_SECONDS = 15.0  # so that proxies on the way keep a quiet stream open
@@ -47,6 +49,34 @@ class Me(msgspec.Struct, frozen=True):
     display_name: str
     groups: list[str]
     admin: bool
+
+
+class LoginSeenOut(msgspec.Struct, frozen=True):
+    """One of your log-ins. ``current``: it is the one that asks.
+
+    ``client``: the browser in plain words, or "Script"; ``last_seen_at`` is right to a few minutes.
+    """
+
+    id: str
+    client: str
+    user_agent: str
+    address: str
+    since: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    current: bool
+
+
+class LoginsOut(msgspec.Struct, frozen=True):
+    """All your log-ins, the last used first."""
+
+    items: list[LoginSeenOut]
+
+
+class LoggedOutOut(msgspec.Struct, frozen=True):
+    """How many of your log-ins were ended."""
+
+    ended: int
 
 
 class ProfileOut(msgspec.Struct, frozen=True):
@@ -228,7 +258,7 @@ def session_out(hub: Hub, caller: Caller, seen: Observed) -> SessionOut:
         profile=seen.session.profile,
         phase=hub.sessions.phase(seen),
         message=hub.sessions.message(seen),
-        url=caller.public_url + routing.session_path(seen.session.id),
+        url=routing.session_url(seen.session.id, hub.settings, caller.public_url),
         created_at=seen.session.created_at,
         last_activity_at=hub.sessions.last_activity(seen),
         expires_at=hub.sessions.expires(seen),
@@ -268,7 +298,7 @@ def progress_out(hub: Hub, seen: Observed) -> ProgressOut:
     return ProgressOut(
         phase=hub.sessions.phase(seen),
         message=hub.sessions.message(seen),
-        url=routing.session_path(seen.session.id),
+        url=routing.session_url(seen.session.id, hub.settings),
         steps=hub.sessions.progress(seen),
         elapsed=round(hub.sessions.elapsed(seen), 1),
         place=place_out(hub, seen),
@@ -281,7 +311,11 @@ async def log_in(
 ) -> LoginOut:
     """Exchange user name and password for a token."""
     entry = await hub.logins.enter(
-        data.username, data.password, address=client_address(request), audience=Audience.API
+        data.username,
+        data.password,
+        address=client_address(request),
+        audience=Audience.API,
+        agent=request.headers.get("user-agent", ""),
     )
     return LoginOut(entry.token, datetime.fromtimestamp(entry.login.expires, UTC))
 
@@ -332,6 +366,44 @@ async def me(caller: NamedDependency[Caller]) -> Me:
     return Me(person.uid, person.display_name, sorted(person.groups), person.admin)
 
 
+@get("/me/logins", summary="Where am I logged in", sync_to_thread=False)
+def my_logins(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> LoginsOut:
+    """Return all your log-ins, of browsers and of scripts."""
+    return LoginsOut(
+        [
+            LoginSeenOut(
+                id=login_id(one),
+                client=agent_words(one.agent, script=one.script),
+                user_agent=one.agent,
+                address=one.address,
+                since=datetime.fromtimestamp(one.created, UTC),
+                last_seen_at=datetime.fromtimestamp(one.seen, UTC),
+                expires_at=datetime.fromtimestamp(one.expires, UTC),
+                current=one.sid == caller.login.sid,
+            )
+            for one in hub.logins.of_person(caller.person.uid)
+        ]
+    )
+
+
+@delete("/me/logins/{login:str}", status_code=204, summary="End one of my log-ins")
+async def end_login(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], login: FromPath[str]
+) -> None:
+    """End one of your log-ins; what it has open is closed, sessions go on."""
+    await web.end_login(hub, caller, login)
+
+
+@delete("/me/logins", status_code=200, summary="Log me out everywhere")
+async def end_logins(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    but_here: FromQuery[bool] = False,
+) -> LoggedOutOut:
+    """End all your log-ins, those of scripts too; ``but_here``: all but the one that asks."""
+    return LoggedOutOut(await web.log_out_everywhere(hub, caller, but_here=but_here))
+
+
 @get("/profiles", summary="What may I launch")
 async def profiles(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> ProfilesOut:
     """Return the profiles that are open to you."""
@@ -356,7 +428,7 @@ async def apps(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Co
 @get("/events", summary="Changes of my sessions")
 async def events(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> ServerSentEvent:
     """Send an event ``sessions`` whenever a session of yours changes, or what else you may use."""
-    return ServerSentEvent(_session_events(hub, caller))
+    return ServerSentEvent(_session_events(hub, caller), headers=NO_STORE)
 
 
 class SessionsController(Controller):
@@ -517,7 +589,7 @@ class SessionsController(Controller):
     ) -> ServerSentEvent:
         """Send events ``progress`` until the session is ready, has failed or is gone."""
         hub.sessions.find(session_id, caller.person.uid)
-        return ServerSentEvent(_progress_events(hub, caller, session_id))
+        return ServerSentEvent(_progress_events(hub, caller, session_id), headers=NO_STORE)
 
 
 async def _progress_events(
@@ -581,6 +653,9 @@ def api_router() -> Router:
             log_in,
             log_out,
             me,
+            my_logins,
+            end_login,
+            end_logins,
             profiles,
             apps,
             set_ahead,

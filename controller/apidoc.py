@@ -1,4 +1,4 @@
-"""The API's own document (OpenAPI) as something that a page can show.
+"""The API's own document (OpenAPI): what is refused, and how, and as something to show.
 
 Only what the hub's own API uses of OpenAPI is read; the document itself stays at
 ``/api/openapi.json`` for programs.
@@ -7,10 +7,44 @@ Only what the hub's own API uses of OpenAPI is read; the document itself stays a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, cast
 
 import msgspec
 
 _SHAPES = "#/components/schemas/"
+
+_PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "Why a request was refused (RFC 9457); ``detail`` says what to do.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "session": {"type": "string", "description": "which one runs already"},
+        "cause": {"type": "string", "description": "for the administrator"},
+    },
+}
+
+_REFUSALS = {
+    "400": "Something in the request cannot be used",
+    "401": "No log-in, or one that is over",
+    "403": "Not allowed",
+    "404": "It is not there, or not yours",
+    "409": "It does not fit what is there",
+    "410": "The link is over",
+    "413": "More was sent than is taken",
+    "415": "What was sent is no JSON",
+    "429": "Too much or too often; try again after Retry-After seconds",
+    "503": "A part that is needed does not answer; try again after Retry-After seconds",
+}
+
+_CHANGING = frozenset({"post", "put", "delete", "patch"})
+_ASKS_THE_DIRECTORY = "/people"
+_CONFLICTS = ("/sessions", "/restart", "/files")  # ends of addresses where 409 may be answered
+_LINKS = "/join"
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -115,6 +149,45 @@ def read(document: Mapping[str, object]) -> tuple[tuple[Endpoint, ...], tuple[Sh
         if schema.properties
     )
     return endpoints, named
+
+
+def with_refusals(document: Mapping[str, object]) -> dict[str, Any]:
+    """Return the document with every refusal that each endpoint may answer, as it is answered."""
+    described = cast("dict[str, Any]", document)
+    components = described.get("components", {})
+    schemas = components.get("schemas", {}) | {"Problem": _PROBLEM}
+    paths = {
+        path: {
+            method: operation
+            | {"responses": operation["responses"] | _refusals(method, path, operation)}
+            for method, operation in operations.items()
+        }
+        for path, operations in described["paths"].items()
+    }
+    return described | {"paths": paths, "components": components | {"schemas": schemas}}
+
+
+def _refusals(method: str, path: str, operation: Mapping[str, Any]) -> dict[str, Any]:
+    statuses = {"400", "503"}
+    if operation.get("security") != []:
+        statuses |= {"401", "403"}
+    else:
+        statuses |= {"401"}  # the password
+    if "{" in path:
+        statuses |= {"404"}
+    if "requestBody" in operation:
+        statuses |= {"413", "415"}
+    if method in _CHANGING or path.endswith(_ASKS_THE_DIRECTORY):
+        statuses |= {"429"}
+    if method in _CHANGING and path.endswith(_CONFLICTS):
+        statuses |= {"409"}
+    if path.endswith(_LINKS):
+        statuses |= {"410"}
+    content = {"application/problem+json": {"schema": {"$ref": f"{_SHAPES}Problem"}}}
+    return {
+        status: {"description": _REFUSALS[status], "content": content}
+        for status in sorted(statuses)
+    }
 
 
 def _endpoint(

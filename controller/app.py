@@ -11,7 +11,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -27,6 +27,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.serialization import encode_json
 from litestar.static_files import (
     create_static_files_router,  # pyright: ignore[reportUnknownVariableType] - one loose Any
 )
@@ -37,7 +38,7 @@ from litestar.status_codes import (
 )
 from litestar.types import ASGIApp
 
-from controller import __version__
+from controller import __version__, apidoc, folder, routing
 from controller.admin import admin_router
 from controller.admin_pages import admin_pages_router
 from controller.api import api_router
@@ -46,11 +47,14 @@ from controller.companions import Companions
 from controller.config import Settings
 from controller.directory import Directory, LdapDirectory
 from controller.election import Alone, Election
+from controller.entries import Entries
 from controller.errors import HubError, NotLoggedIn, StoreUnavailable
 from controller.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.grants import Grants
 from controller.health import Health, Report
 from controller.housekeeping import Housekeeping
+from controller.keys import KeyFile, KeyPlace
+from controller.login_pages import login_pages_router
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.metrics import CONTENT_TYPE, Metrics
@@ -60,18 +64,20 @@ from controller.oversight import Oversight
 from controller.pages import error_page, pages_router
 from controller.render import Renderer
 from controller.rollcall import RollCall
+from controller.rotation import Rotation
 from controller.sessions import Sessions
 from controller.share_pages import share_router
 from controller.sharing import Sharing
 from controller.store import SqliteStore, Store
-from controller.tokens import KeyRing, load_key_ring
+from controller.tokens import Keys
 from controller.verify import Verify
-from controller.waiting import Waiting
+from controller.waiting import Waiting, host_of
 from controller.web import (
     JOIN_PATH,
     NO_STORE,
     PROBLEM,
     SECURITY_HEADERS,
+    STRICT_TRANSPORT,
     AnyRequest,
     HttpError,
     Hub,
@@ -82,7 +88,11 @@ from controller.web import (
 
 _BODY_MAX = 64 * 1024  # bytes of a form or an API request
 _STORE_AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
+# The three of an end: together less than the engine waits before it kills (compose.yaml).
+_FINISH_SECONDS = 20.0  # for launches and stops that are under way
 _SHUTDOWN_SECONDS = 3  # for open event streams; sessions run on
+_LET_GO_SECONDS = 4.0  # for Traefik to ask another controller, if there is one
+_QUIET_SECONDS = 1.0  # after which nobody asks any more
 
 _log = structlog.get_logger("app")
 
@@ -98,14 +108,16 @@ class Application:
         gateway: Gateway,
         directory: Directory,
         store: Store,
-        ring: KeyRing,
+        keys: Keys,
+        key_place: KeyPlace | None = None,
         election: Election | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins.
 
-        Without an ``election`` this is the only controller.
+        Without an ``election`` this is the only controller, without a ``key_place`` the keys stay
+        as they are.
         """
         self.settings = settings
         self.election = election = election or Alone()
@@ -114,7 +126,7 @@ class Application:
         orchestrator = self.metrics.measured("engine", orchestrator)
         directory = self.metrics.measured("directory", directory)
         store = self.metrics.measured("store", store)
-        self.grants = Grants(store, wall=wall)
+        self.grants = Grants(store, count=settings.sharing, wall=wall)
         self.sessions = Sessions(
             settings,
             orchestrator,
@@ -139,8 +151,22 @@ class Application:
             clock=clock,
         )
         self.logins = Logins(
-            settings, directory, store, ring, audit=self.audit, metrics=self.metrics, wall=wall
+            settings, directory, store, keys, audit=self.audit, metrics=self.metrics, wall=wall
         )
+        self.rotation = (
+            Rotation(
+                keys,
+                key_place,
+                logins=self.logins,
+                sharing=self.sharing,
+                audit=self.audit,
+                wall=wall,
+                leads=lambda: election.leading,
+            )
+            if key_place is not None
+            else None
+        )
+        self.entries = Entries(settings, self.logins, wall=wall)
         self.companions = Companions(settings, orchestrator, changed=self.sessions.announce)
         self.oversight = Oversight(
             settings,
@@ -160,6 +186,7 @@ class Application:
             settings=settings,
             sessions=self.sessions,
             logins=self.logins,
+            entries=self.entries,
             directory=directory,
             orchestrator=orchestrator,
             store=store,
@@ -189,12 +216,13 @@ class Application:
             metrics=self.metrics,
             leads=lambda: election.leading,
         )
-        self.public: ASGIApp = secured(public_app(self.hub))
+        self.public: ASGIApp = secured(public_app(self.hub), https=settings.secure)
         verify = Verify(
             settings,
             self.sessions,
             self.logins,
             self.companions,
+            entries=self.entries,
             renderer=renderer,
             metrics=self.metrics,
         )
@@ -238,6 +266,8 @@ class Application:
                 group.start_soon(self.companions.run)
                 group.start_soon(self._follow_store)
                 group.start_soon(self.election.run)
+                if self.rotation is not None:
+                    group.start_soon(self.rotation.run)
                 await self.sessions.run()
         finally:
             self.housekeeping.stop()
@@ -304,12 +334,17 @@ async def build(settings: Settings) -> Application:
     """
     # Another one at each start: two processes of one machine must not take each other for one.
     identity = f"{platform.node()}-{secrets.token_hex(4)}"
-    store, ring = await open_store(settings, identity)
+    store, key_place = open_store(settings, identity)
+    try:
+        keys = Keys(await key_place.key_ring())
+    except BaseException:
+        await store.aclose()
+        raise
     orchestrator = make_orchestrator(settings)
     gateway: Gateway = (
         OpenGateway()
         if settings.orchestrator == "memory"
-        else TraefikGateway(settings, ring, time.time)
+        else TraefikGateway(settings, keys, time.time)
     )
     return Application(
         settings,
@@ -317,13 +352,14 @@ async def build(settings: Settings) -> Application:
         gateway=gateway,
         directory=LdapDirectory(settings.ldap),
         store=store,
-        ring=ring,
+        keys=keys,
+        key_place=key_place,
         election=_make_election(settings, identity),
     )
 
 
-async def open_store(settings: Settings, identity: str) -> tuple[Store, KeyRing]:
-    """Return the store that the settings name, and the key ring. Raises as ``build``.
+def open_store(settings: Settings, identity: str) -> tuple[Store, KeyPlace]:
+    """Return the store that the settings name, and where the key ring is. Nothing is read yet.
 
     ``identity``: the name of whoever uses it, among those of the instance.
     """
@@ -331,13 +367,9 @@ async def open_store(settings: Settings, identity: str) -> tuple[Store, KeyRing]
         from controller.store_kubernetes import KubernetesStore
 
         store = KubernetesStore(settings, identity=identity, wall=time.time)
-        try:
-            return store, await store.key_ring()
-        except BaseException:
-            await store.aclose()
-            raise
+        return store, store
     data = Path(settings.data_dir)
-    return SqliteStore(data / "store.sqlite"), load_key_ring(data / "keys.json")
+    return SqliteStore(data / "store.sqlite"), KeyFile(data / "keys.json", time.time)
 
 
 def _make_election(settings: Settings, identity: str) -> Election:
@@ -367,8 +399,11 @@ def public_app(hub: Hub) -> ASGIApp:
     rest = _pages_and_api(hub)
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        # A session's host first: whatever its path, nothing of the hub's own is served there.
         # Litestar would match a mount at /s with /starting and /static, too.
-        ours = scope["path"] != "/s" and not scope["path"].startswith("/s/")
+        ours = routing.session_label(host_of(scope), hub.settings) is None and (
+            scope["path"] != "/s" and not scope["path"].startswith("/s/")
+        )
         await (rest if ours else waiting)(scope, receive, send)
 
     return dispatch
@@ -384,6 +419,11 @@ def _pages_and_api(hub: Hub) -> Litestar:
     def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
         return _error_response(hub, request, HttpError(error.status_code, _detail(error)))
 
+    def on_nesting(request: AnyRequest, error: RecursionError) -> Response[Any]:
+        # JSON of thousands of brackets; the reader gives up in time, and nothing is wrong with us.
+        del error
+        return _error_response(hub, request, HttpError(HTTP_400_BAD_REQUEST))
+
     def on_fault(request: AnyRequest, error: Exception) -> Response[Any]:
         _log.error("fault", path=_logged(request), exc_info=error)
         return _error_response(hub, request, HttpError(500))
@@ -393,6 +433,7 @@ def _pages_and_api(hub: Hub) -> Litestar:
             pages_router(),
             share_router(),
             admin_pages_router(hub),
+            login_pages_router(),
             api_router(),
             admin_router(hub),
             create_static_files_router(
@@ -406,6 +447,7 @@ def _pages_and_api(hub: Hub) -> Litestar:
         exception_handlers={
             HubError: on_hub_error,
             HTTPException: on_http_error,
+            RecursionError: on_nesting,
             Exception: on_fault,
         },
         request_max_body_size=_BODY_MAX,
@@ -415,7 +457,7 @@ def _pages_and_api(hub: Hub) -> Litestar:
             openapi_router=Router(
                 "/api", route_handlers=[], include_in_schema=False, after_request=_not_found
             ),
-            render_plugins=[JsonRenderPlugin(path="/openapi.json"), _DocsPage(hub.renderer)],
+            render_plugins=[_Document(path="/openapi.json"), _DocsPage(hub.renderer)],
             security=[{"bearer": []}],
             use_handler_docstrings=True,
             components=Components(
@@ -446,6 +488,14 @@ def _not_found(response: Response[Any]) -> Response[Any]:
         status_code=error.status,
         media_type=PROBLEM,
     )
+
+
+class _Document(JsonRenderPlugin):
+    """The API's document, with what Litestar does not know: our refusals."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        del request
+        return encode_json(apidoc.with_refusals(openapi_schema))
 
 
 class _DocsPage(OpenAPIRenderPlugin):
@@ -503,6 +553,11 @@ def private_app(
     def healthz() -> dict[str, bool]:
         return {"alive": True}
 
+    @get("/startz", sync_to_thread=False)
+    def startz() -> Response[dict[str, bool]]:
+        knows = health.knows
+        return Response({"knows": knows}, status_code=200 if knows else 503)
+
     @get("/readyz")
     async def readyz() -> Response[Report]:
         report = await health.report()
@@ -520,7 +575,8 @@ def private_app(
             companions.configuration() if ready else None, status_code=200 if ready else 503
         )
 
-    rest = Litestar([healthz, readyz, numbers, traefik], openapi_config=None, logging_config=None)
+    handlers = [healthz, startz, readyz, numbers, traefik]
+    rest = Litestar(handlers, openapi_config=None, logging_config=None)
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         # Before Litestar: its routing costs three times what the whole verdict does.
@@ -532,9 +588,14 @@ def private_app(
     return dispatch
 
 
-def secured(app: ASGIApp) -> ASGIApp:
-    """Add the hub's headers to whatever ``app`` answers, errors and files included."""
+def secured(app: ASGIApp, *, https: bool) -> ASGIApp:
+    """Add the hub's headers to whatever ``app`` answers, errors and files included.
+
+    ``https``: whether people come by HTTPS, and have to from then on.
+    """
     headers = SECURITY_HEADERS | NO_STORE  # static files say themselves how long they keep
+    if https:
+        headers |= STRICT_TRANSPORT
     wanted = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def with_headers(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
@@ -577,19 +638,62 @@ def _server(app: ASGIApp, settings: Settings, port: int) -> _Server:
     return _Server(config)
 
 
+class _Asked:
+    """Notes when Traefik last asked, so that its answers are there until it has let go."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._open = 0
+        self._last = 0.0  # monotonic
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        if not scope.get("path", "").startswith("/verify/"):
+            await self._app(scope, receive, send)
+            return
+        self._open += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._open -= 1
+            self._last = time.monotonic()
+
+    async def until_quiet(self) -> None:
+        """Wait until nobody asks any more, for a while at most: with one controller they go on."""
+        with anyio.move_on_after(_LET_GO_SECONDS):
+            while self._open or time.monotonic() - self._last < _QUIET_SECONDS:  # noqa: ASYNC110
+                await anyio.sleep(_QUIET_SECONDS / 10)
+
+
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Sessions go on without the controller."""
+    """Run until SIGTERM or SIGINT. Sessions go on without the controller.
+
+    At a signal nothing new begins, and what is under way is finished; then the pages end, and
+    last the answers to Traefik. Raises ConfigError, besides what ``build`` does, if the data folder
+    is another hub's or in use.
+    """
+    with ExitStack() as stack:
+        if settings.store == "sqlite":
+            stack.enter_context(folder.held(Path(settings.data_dir), settings.instance))
+        await _serve(settings)
+
+
+async def _serve(settings: Settings) -> None:
     application = await build(settings)
-    servers = (
-        _server(application.public, settings, settings.public_port),
-        _server(application.private, settings, settings.private_port),
-    )
+    asked = _Asked(application.private)
+    public = _server(application.public, settings, settings.public_port)
+    private = _server(asked, settings, settings.private_port)
+    closed = anyio.Event()
+
+    async def serve_public() -> None:
+        await public.serve()
+        closed.set()
+
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as work:
             work.start_soon(application.run)
             async with anyio.create_task_group() as listeners:
-                for server in servers:
-                    listeners.start_soon(server.serve)
+                listeners.start_soon(serve_public)
+                listeners.start_soon(private.serve)
                 _log.info("serving", instance=settings.instance, url=settings.public_url)
                 if settings.demo:
                     _log.warning(
@@ -599,7 +703,11 @@ async def serve(settings: Settings) -> None:
                 async for received in signals:
                     _log.info("stopping", signal=received.name)
                     break
-                for server in servers:
-                    server.should_exit = True
+                await application.sessions.finish(_FINISH_SECONDS)
+                public.should_exit = True
+                await closed.wait()
+                await asked.until_quiet()
+                private.should_exit = True
             work.cancel_scope.cancel()
     await application.hub.store.aclose()
+    _log.info("stopped", instance=settings.instance)

@@ -45,7 +45,7 @@ class Act(StrEnum):
 
     LOGIN = "login"
     LOGIN_FAILED = "login_failed"  # reason: refused, throttled, unavailable
-    LOGOUT = "logout"  # reason: asked, replaced, departed
+    LOGOUT = "logout"  # reason: asked, elsewhere, everywhere, replaced, departed, admin, keys
     QUEUE = "queue"  # somebody waits in line for a place
     START = "start"
     START_FAILED = "start_failed"
@@ -68,6 +68,8 @@ class Act(StrEnum):
     ADMIN_QUOTA = "admin_quota"
     ADMIN_REMOVE_FILES = "admin_remove_files"
     ADMIN_LOGOUT = "admin_logout"
+    ADMIN_RELEASE = "admin_release"  # log-ins that were refused are looked at again
+    KEYS_ROTATED = "keys_rotated"  # taken by a controller; at_once: without those of before
 
 
 class Actor(msgspec.Struct, frozen=True):

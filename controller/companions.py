@@ -125,14 +125,13 @@ class Companions:
     def configuration(self) -> dict[str, Any]:
         """Return what Traefik is told of all of them."""
         closed = {one.app for one in self._refused if _is_name(one.app)}
-        verify_url = routing.VERIFY_URL
-        if self._settings.orchestrator == "kubernetes":
-            verify_url = self._settings.kubernetes.verify_url
+        on_cluster = self._settings.orchestrator == "kubernetes"
         return routing.companions_configuration(
             sorted(self._known),
             sorted(closed),
             cookie=self._cookie,
-            verify_url=verify_url,
+            verify_url=self._settings.kubernetes.verify_url if on_cluster else routing.VERIFY_URL,
+            limited=not on_cluster,  # the cluster's Traefik may be of any version
         )
 
 
@@ -202,8 +201,8 @@ def _faults_of_route(route: Route, app: str) -> Iterable[str]:
             f"its router does not ask the hub. Put {routing.guard_name(app)}@http first among its "
             "middlewares."
         )
-    if route.priority is not None and route.priority >= routing.ROUTER_PRIORITY:
-        yield f"its priority must be below {routing.ROUTER_PRIORITY}, where sessions are."
+    if route.priority is not None and route.priority >= routing.PLACES_PRIORITY:
+        yield f"its priority must be below {routing.PLACES_PRIORITY}, where sessions are."
 
 
 def _is_name(app: str) -> bool:

@@ -24,15 +24,23 @@ import msgspec
 
 from controller import __version__
 from controller.errors import ConfigError
-from controller.model import GroupVolume, Profile
+from controller.model import GroupVolume, Profile, parse_session_id
 
 PREFIX = "SLICERHUB_"
 FILE_VARIABLE = "SLICERHUB_CONFIG"
 """Names the TOML file."""
 
+PATH_MODE = "path"
+"""The session domain of those who have one host name and no more."""
+
+PATH_MODE_SHARING = "people who open a shared session trust its owner"
+"""What an administrator accepts who lets sessions be shared in path mode: the page of a session
+has the hub's own origin there, and whoever opens it lets it act in their name."""
+
 ReadFile = Callable[[str], str]
 
 _PORTS = range(1, 65536)
+_DOMAIN_MAX = 226  # characters: with a session's 26 and a dot before it, 253
 _TABLES = {"profiles", "volumes"}  # in the file only, as [profiles.<id>] and [volumes.<name>]
 _ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
 # Names as Kubernetes wants them: DNS names, labels, quantities.
@@ -46,6 +54,8 @@ _TAINT = re.compile(
 )
 _QUANTITY = re.compile(r"[1-9][0-9]*(?:[KMGTPE]i?)?")
 _VERIFY_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::(?:\{port\}|[0-9]{1,5}))?")
+_NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # one part of a host name
+_DOMAIN = re.compile(rf"{_NAME}(?:\.{_NAME})*")
 _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/=-]{0,127}")  # an index, a UUID, a MIG or CDI name
 
 
@@ -165,11 +175,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instance: str = "slicerhub"  # tells two hubs on one engine apart
     public_url: str = "http://localhost:8080"  # what people type
     extra_urls: tuple[str, ...] = ()  # further addresses of the same entry point
+    # Sessions are at <id>.<this>. Empty: below public_url's own host name, if it has one. "path":
+    # at public_url/s/<id>/, all on one origin with the hub.
+    session_domain: str = ""
+    path_mode_sharing: str = ""  # PATH_MODE_SHARING, word for word; empty: nobody shares there
     orchestrator: Literal["docker", "kubernetes", "memory"] = "docker"
     # Where log-ins and invitations are kept. On Kubernetes several controllers may share them.
     store: Literal["sqlite", "kubernetes"] = "sqlite"
     data_dir: str = "/data"  # keys and store, if that is a file
     gateway_url: str = "http://traefik:8080"  # Traefik as the controller reaches it
+    gateway_ca_file: str = ""  # PEM, besides the system's authorities; for https only
     organisation: str = ""  # stands on the log-in page
     help_line: str = ""  # whom to ask
     demo_directory: str = ""  # its address: while ldap.url is this, its passwords are shown
@@ -204,6 +219,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def hosts(self) -> tuple[str, ...]:
         """Host names (without port) that the hub answers to."""
         return tuple(dict.fromkeys(urlsplit(url).hostname or "" for url in self.urls))
+
+    @property
+    def sessions_at(self) -> str:
+        """Domain below which each session has a host of its own; empty: path mode."""
+        if self.session_domain == PATH_MODE:
+            return ""
+        host = urlsplit(self.public_url).hostname or ""
+        return self.session_domain.lower() or ("" if _is_address(host) else host)
+
+    @property
+    def sharing(self) -> bool:
+        """Whether sessions may be shown to others."""
+        return bool(self.sessions_at) or self.path_mode_sharing == PATH_MODE_SHARING
 
     @property
     def secure(self) -> bool:
@@ -554,6 +582,7 @@ def _check_addresses(settings: Settings) -> list[str]:
             faults.append(
                 f"{place}: {url!r} must be like https://slicer.example.org, without a path."
             )
+    faults += _check_session_domain(settings)
     try:
         pool = ipaddress.IPv4Network(settings.docker.network_pool)
     except ValueError as error:
@@ -564,6 +593,40 @@ def _check_addresses(settings: Settings) -> list[str]:
                 f"docker.network_prefix: /{settings.docker.network_prefix} does not fit into "
                 f"{pool}; 28 is usual."
             )
+    return faults
+
+
+def _is_address(host: str) -> bool:
+    """Tell whether a host is a number: such has no names below it."""
+    last = host.rpartition(".")[2]
+    return not last or last.isdigit()  # what browsers go by (URL standard, "ends in a number")
+
+
+def _check_session_domain(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    place = "session_domain (SLICERHUB_SESSION_DOMAIN)"
+    domain = settings.session_domain.lower()
+    if domain and (not _DOMAIN.fullmatch(domain) or len(domain) > _DOMAIN_MAX):
+        faults.append(
+            f"{place}: {settings.session_domain!r} must be a host name like "
+            f'sessions.example.org, without a port, or "{PATH_MODE}".'
+        )
+    elif domain != PATH_MODE and domain and _is_address(domain):
+        faults.append(
+            f"{place}: {domain} is an address, and addresses have no names below them. Name a "
+            f'domain, or set it to "{PATH_MODE}".'
+        )
+    faults += [
+        f"{place}: {host}, the hub's own, would be the name of a session. Name another domain."
+        for host in settings.hosts
+        if settings.sessions_at
+        and parse_session_id(host.removesuffix(f".{settings.sessions_at}")) is not None
+    ]
+    if settings.path_mode_sharing not in {"", PATH_MODE_SHARING}:
+        faults.append(
+            "path_mode_sharing (SLICERHUB_PATH_MODE_SHARING): leave it empty, or accept the risk "
+            f'in these words: "{PATH_MODE_SHARING}".'
+        )
     return faults
 
 

@@ -10,11 +10,15 @@ HubError
  |   +- NotAllowed           a verb or profile that this person may not use
  |   +- InvalidRequest       a value in the request is not acceptable
  |   +- NoSuchSession        unknown, foreign and stopped ids alike
+ |   +- NotInvited           the same at the place of a session itself
+ |   +- SharingOff           path mode, and nobody has accepted what sharing means there
  |   +- SessionExists        that name runs already
  |   +- SessionStopping      that name is just being stopped
  |   +- QuotaReached         too many sessions
  |   +- LinkOver             an invitation by link that leads nowhere
  |   +- TooManyQuestions     names looked up faster than people type
+ |   +- NoSuchLogin          unknown, ended and foreign log-ins alike
+ |   +- NotThrottled         nobody's log-ins are refused there
  |   +- Draining             the hub is being emptied: nothing starts
  |   +- FilesInUse           files that a session still uses cannot be removed
  |   +- ImageRefused         the profile's image is missing or unsafe
@@ -129,6 +133,33 @@ class NoSuchSession(Refused):
         super().__init__("There is no such session, or it is not yours.")
 
 
+class NotInvited(Refused):
+    """Somebody wants to enter a session that is not open to them, or that is not there."""
+
+    title = "This session is not open to you"
+
+    def __init__(self) -> None:
+        """Say nothing that tells foreign, stopped and unknown ones apart."""
+        super().__init__(
+            "It belongs to somebody else, has ended, or never was. If a colleague meant to show it "
+            "to you, ask for an invitation."
+        )
+
+
+class SharingOff(Refused):
+    """Sessions cannot be shared as the hub is set up."""
+
+    title = "Sharing is turned off"
+
+    def __init__(self) -> None:
+        """Tell why, and what the administrator can do."""
+        super().__init__(
+            "All sessions of this hub have one address, so that a shared session could act in the "
+            "name of whoever opens it. The administrator can give sessions addresses of their own "
+            "(session_domain), or accept that risk (path_mode_sharing)."
+        )
+
+
 class SessionExists(Refused):
     """A session of that name runs already. ``session_id`` is its id."""
 
@@ -215,6 +246,28 @@ class TooManyQuestions(Refused):
         """A minute later it works again."""
         super().__init__("Too many names were looked up. Wait a minute, or type the whole name.")
         self.retry_after = 60
+
+
+class NoSuchLogin(Refused):
+    """Unknown, ended and foreign log-ins: one answer for all three."""
+
+    status = 404
+    title = "No such log-in"
+
+    def __init__(self) -> None:
+        """Say nothing that tells the three apart."""
+        super().__init__("That log-in has ended already, or it is not yours.")
+
+
+class NotThrottled(Refused):
+    """Somebody is to be let in again who is not refused, or not any more."""
+
+    status = 404
+    title = "Not refused"
+
+    def __init__(self) -> None:
+        """Nothing is to be done."""
+        super().__init__("Log-ins are not refused there, or not any more.")
 
 
 class ImageRefused(Refused):

@@ -36,11 +36,16 @@ class Grants:
         self,
         store: Store,
         *,
+        count: bool = True,
         wall: Callable[[], float],
         new_code: Callable[[], str] = lambda: secrets.token_urlsafe(_CODE_BYTES),
     ) -> None:
-        """``wall``: seconds since the epoch; ``new_code`` makes codes and ids of links."""
+        """``count``: whether an invitation lets anybody in at all, as the hub is set up.
+
+        ``wall``: seconds since the epoch; ``new_code`` makes codes and ids of links.
+        """
         self._store = store
+        self._count = count
         self._wall = wall
         self._new_code = new_code
         self._shares: dict[SessionId, dict[UserId, Share]] = {}
@@ -76,7 +81,7 @@ class Grants:
         ]
 
     def _stands(self, share: Share) -> bool:
-        return share.expires is None or self._wall() < share.expires
+        return self._count and (share.expires is None or self._wall() < share.expires)
 
     # -- acts: each raises StoreUnavailable ------------------------------------------------
 
@@ -192,17 +197,10 @@ class Grants:
                 before = None
             if before is not None and before.role in {Role.CONTROL, link.role}:
                 return before
-            if await self._store.use_link(digest, person.uid, now) is None:
+            share = await self._store.use_link(digest, person, now)
+            if share is None:
                 raise LinkOver
-            share = Share(
-                session=link.session,
-                uid=person.uid,
-                role=link.role,
-                display_name=person.display_name,
-                created=before.created if before else now,
-                expires=link.expires,
-            )
-            await self._keep(share)
+            self._shares.setdefault(share.session, {})[share.uid] = share
         return share
 
     async def sweep(self, live: Collection[SessionId]) -> list[Share]:

@@ -1,4 +1,8 @@
-"""Is the controller fit to work? ``/healthz``: it is alive; ``/readyz``: its parts answer."""
+"""Is the controller fit to work?
+
+``/healthz``: it is alive; ``/startz``: it has read who is logged in and what runs, so requests may
+be sent to it, whatever its parts do later; ``/readyz``: all its parts answer.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,11 @@ class Health:
         self._report: Report | None = None
         self._at = 0.0
 
+    @property
+    def knows(self) -> bool:
+        """Whether people and sessions have been read: the latter are read last."""
+        return self._hub.sessions.ready
+
     async def report(self) -> Report:
         """Return how the parts are."""
         async with self._turn:
@@ -72,7 +81,8 @@ class Health:
 
 def _sessions_read(hub: Hub) -> Callable[[], Awaitable[None]]:
     async def ping() -> None:
-        if not hub.sessions.ready:
+        # One that ends gets no new requests, where there are others.
+        if not hub.sessions.ready or hub.sessions.closing:
             raise NotReadyYet
 
     return ping

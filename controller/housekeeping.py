@@ -27,6 +27,7 @@ from controller.sharing import Sharing
 
 _LOOK_SECONDS = 30  # between two looks into every session
 _LOGINS_SECONDS = 600
+_SEEN_SECONDS = 60
 
 _log = structlog.get_logger("housekeeping")
 
@@ -68,6 +69,7 @@ class Housekeeping:
             (self.look, _LOOK_SECONDS),
             (self.call_the_roll, settings.directory_seconds),
             (self._sweep_logins, _LOGINS_SECONDS),
+            (self._keep_seen, _SEEN_SECONDS),
             (self.sample, SAMPLE_SECONDS),
         ):
             self._scheduler.add_job(act, "interval", seconds=seconds)  # pyright: ignore[reportUnknownMemberType] - APScheduler carries no types
@@ -162,6 +164,12 @@ class Housekeeping:
             except HubError as error:
                 self._metrics.not_done("logins")
                 _log.warning("logins_not_swept", error=str(error))
+
+    async def _keep_seen(self) -> None:  # of its own memory, as well
+        try:
+            await self._logins.keep_seen()
+        except HubError as error:
+            _log.warning("logins_not_noted", error=str(error))
 
 
 def _name_of(decision: Decision) -> str:

@@ -10,10 +10,12 @@ Those of companions are written by whoever runs them; ``orchestrators`` reads th
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from controller.model import Mount, Session, UserId, parse_session_id
+
+Upgrade = Callable[[Mapping[str, str]], Mapping[str, str]]
 
 INSTANCE = "slicerhub.instance"
 SESSION = "slicerhub.session"
@@ -36,14 +38,23 @@ ALL = frozenset(
 )
 """What the hub reads of an object, and so nothing that an image may bring along."""
 
-SCHEMA_VERSION = "1"
+UPGRADES: tuple[Upgrade, ...] = ()
+"""The n-th makes labels of schema n into those of schema n + 1, so that sessions which an older
+controller made are adopted. A label that may be absent needs none. Append, never change."""
 
+SCHEMA_VERSION = str(len(UPGRADES) + 1)
+
+_SCHEMA = re.compile(r"[1-9][0-9]{0,8}")
 _MOUNT = re.compile(r"([a-z][a-z0-9-]{0,31}):(ro|rw)")
 _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/=-]*")
 
 
 class LabelFault(ValueError):
     """An object of ours carries labels that say no session; the message says which and why."""
+
+
+class NewerSchema(LabelFault):
+    """It is of a newer controller: not to be touched."""
 
 
 def encode(session: Session, instance: str) -> dict[str, str]:
@@ -65,11 +76,17 @@ def encode(session: Session, instance: str) -> dict[str, str]:
 def decode(labels: Mapping[str, str]) -> Session:
     """Return the session that ``labels`` record.
 
-    Raises LabelFault if a label is missing or unreadable, or of another schema.
+    Those of an older schema are read as what they would be today. Raises NewerSchema for those
+    of a newer one, LabelFault if a label is missing or unreadable.
     """
     schema = labels.get(SCHEMA, "")
-    if schema != SCHEMA_VERSION:
-        raise LabelFault(f"{SCHEMA} is {schema!r}, this hub reads {SCHEMA_VERSION!r}")
+    number = int(schema) if _SCHEMA.fullmatch(schema) else 0
+    if number > len(UPGRADES) + 1:
+        raise NewerSchema(f"{SCHEMA} is {schema!r}, this hub reads up to {len(UPGRADES) + 1}")
+    if number == 0:
+        raise LabelFault(f"{SCHEMA} is {schema!r}, and no number")
+    for upgrade in UPGRADES[number - 1 :]:
+        labels = upgrade(labels)
     session_id = parse_session_id(labels.get(SESSION, ""))
     if session_id is None:
         raise LabelFault(f"{SESSION} is no session id")
@@ -94,6 +111,24 @@ def decode(labels: Mapping[str, str]) -> Session:
     if created_at.tzinfo is None or not session.owner:
         raise LabelFault(f"{CREATED} or {OWNER} is incomplete")
     return session
+
+
+def glimpse(labels: Mapping[str, str]) -> Session | None:
+    """Return what can be told of a newer controller's session, to be shown and nothing else."""
+    session_id = parse_session_id(labels.get(SESSION, ""))
+    if session_id is None:
+        return None
+    try:
+        created_at = datetime.fromisoformat(labels.get(CREATED, "")).astimezone(UTC)
+    except (ValueError, OverflowError):
+        created_at = datetime.fromtimestamp(0, UTC)
+    return Session(
+        id=session_id,
+        owner=UserId(labels.get(OWNER, "")),
+        profile=labels.get(PROFILE, ""),
+        name=labels.get(NAME, ""),
+        created_at=created_at,
+    )
 
 
 def _mounts(mounts: tuple[Mount, ...]) -> str:

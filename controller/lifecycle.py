@@ -14,8 +14,10 @@ import msgspec
 from controller.config import Settings
 from controller.model import Observed, Phase, Place, Profile
 
-LAUNCH_GRACE = 60.0
-"""Seconds after its creation in which a session that is not whole counts as being launched."""
+LAUNCH_GRACE = 30.0
+"""Seconds after its creation in which a session that is not whole counts as being launched.
+
+With a round of housekeeping after that, what a crash left is mended or gone within a minute."""
 
 
 LOOK_FRESH = 10.0

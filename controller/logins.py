@@ -1,35 +1,38 @@
 """Who is logged in: from password to token and back, and when it ends.
 
 A log-in stands as long as it is in the store; its mirror in memory answers verify without
-waiting. Failures are counted in the store for a name at an address and for an address alone, so
-that guessing is slowed down and nobody can lock a person out from elsewhere.
+waiting. When each was last used is noted in memory, too, and written down now and then. How
+failures are counted is told in ``throttle``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import anyio
 import msgspec
 import structlog
 
+from controller.agents import clean_agent
 from controller.audit import CONTROLLER, Act, Actor, Audit
 from controller.config import Settings
-from controller.directory import Directory, clean_username
-from controller.errors import HubError, LoginRefused, TooManyAttempts, Unavailable
+from controller.directory import Directory
+from controller.errors import HubError, LoginRefused, NoSuchLogin, TooManyAttempts, Unavailable
 from controller.metrics import Metrics
 from controller.model import Person, UserId
 from controller.routing import login_cookie
 from controller.store import Login, Store
-from controller.tokens import Audience, Claims, KeyRing, TokenRefused, VerifiedTokens
+from controller.throttle import Throttle, name_of
+from controller.tokens import Audience, Claims, Keys, TokenRefused, VerifiedTokens
 
 _REFUSAL_SECONDS = 1.0
 """No refusal is answered earlier, so that its time tells nothing of the cause."""
 
-_NAME_COUNTED = 64  # characters of a user name by which its failures are counted
-_NO_NAME = "(not a user name)"  # in logs: who types into the wrong field types a password
 _COOKIE_MAX = 16_384  # bytes of a Cookie header that are looked at
+_SEEN_SECONDS = 300.0  # between two times that the use of a log-in is written down
+_ID_LENGTH = 32  # hexadecimal digits
 
 _log = structlog.get_logger("logins")
 
@@ -49,7 +52,7 @@ class Logins:
         settings: Settings,
         directory: Directory,
         store: Store,
-        ring: KeyRing,
+        keys: Keys,
         *,
         audit: Audit,
         metrics: Metrics,
@@ -60,14 +63,16 @@ class Logins:
         self._settings = settings
         self._directory = directory
         self._store = store
-        self._ring = ring
+        self._keys = keys
         self._audit = audit
         self._metrics = metrics
-        self._tokens = VerifiedTokens(ring, wall)
+        self._tokens = VerifiedTokens(keys, wall)
+        self.throttle = Throttle(settings.login, store, wall=wall)
         self._wall = wall
         self._new_sid = new_sid
         self._live: dict[str, Login] = {}
         self._ended: dict[str, float] = {}  # until when each would have lasted
+        self._used: dict[str, float] = {}  # when each was last used, since that was written down
         # What is read from the store must not undo what is being written there meanwhile.
         self._turn = anyio.Lock()
         self.cookie = login_cookie(settings.instance, secure=settings.secure)
@@ -79,58 +84,55 @@ class Logins:
         """
         async with self._turn:
             found = await self._store.logins(self._wall())
-            self._live = {login.sid: login for login in found if login.sid not in self._ended}
+            self._live = {
+                login.sid: login
+                for login in found
+                if login.sid not in self._ended and self._may_be_proven(login)
+            }
 
     async def enter(
-        self, username: str, password: str, *, address: str, audience: Audience
+        self, username: str, password: str, *, address: str, audience: Audience, agent: str = ""
     ) -> Entry:
-        """Log somebody in by password.
+        """Log somebody in by password. ``agent``: what the browser calls itself.
 
         Raises LoginRefused, TooManyAttempts, DirectoryUnavailable or StoreUnavailable; the first
         two after the same time, whatever the cause.
         """
         earliest = anyio.current_time() + _REFUSAL_SECONDS
-        keys = (f"user:{username[:_NAME_COUNTED].casefold()}@{address}", f"address:{address}")
         try:
-            await self._check_throttle(keys)
-            person = await self._directory.authenticate(username, password)
+            async with self.throttle.attempt(username, address):
+                person = await self._directory.authenticate(username, password)
         except Unavailable as error:
             self._note_failure(error, username, address, "unavailable")
             raise
         except (LoginRefused, TooManyAttempts) as error:
             refused = isinstance(error, LoginRefused)
             self._note_failure(error, username, address, "refused" if refused else "throttled")
-            if refused:
-                for key in keys:
-                    await self._store.add_failure(key, self._wall())
             await anyio.sleep_until(earliest)
             raise
-        await self._store.clear_failures(keys[0])
-        return await self._admit(person, address, audience)
+        return await self._admit(person, address, audience, clean_agent(agent))
 
     def _note_failure(self, error: HubError, username: str, address: str, result: str) -> None:
-        name = _name_of(username)
+        name = name_of(username)
         why = getattr(error, "__notes__", [type(error).__name__])
         _log.info("login_refused", user=name, address=address, why=why)
         self._audit.record(Act.LOGIN_FAILED, Actor(name, address), reason=result)
         self._metrics.login(result)
 
-    async def _check_throttle(self, keys: tuple[str, str]) -> None:
-        window = self._settings.login.attempts_seconds
-        now = self._wall()
-        limits = (
-            self._settings.login.attempts_per_user,
-            self._settings.login.attempts_per_address,
-        )
-        for key, limit in zip(keys, limits, strict=True):
-            failures = await self._store.failures(key, now - window)
-            if len(failures) >= limit:
-                raise TooManyAttempts(retry_after=max(1, round(failures[-limit] + window - now)))
-
-    async def _admit(self, person: Person, address: str, audience: Audience) -> Entry:
+    async def _admit(self, person: Person, address: str, audience: Audience, agent: str) -> Entry:
         now = self._wall()
         expires = now + self._settings.login.hours * 3600
-        login = Login(sid=self._new_sid(), person=person, created=now, expires=expires)
+        login = Login(
+            sid=self._new_sid(),
+            person=person,
+            created=now,
+            expires=expires,
+            address=address,
+            agent=agent,
+            script=audience is Audience.API,
+            seen=now,
+            key=self._keys.ring.signing(now).kid,
+        )
         async with self._turn:
             await self._store.add_login(login)
             self._live[login.sid] = login
@@ -138,7 +140,7 @@ class Logins:
         self._audit.record(Act.LOGIN, by, whose=person.uid, kind=audience.value)
         self._metrics.login("ok")
         claims = Claims(sub=person.uid, sid=login.sid, aud=audience, iat=now, exp=expires)
-        return Entry(login, self._ring.issue(claims))
+        return Entry(login, self._keys.issue(claims))
 
     async def leave(self, login: Login, *, by: Actor, reason: str) -> None:
         """End a log-in, here at once and in the store for good."""
@@ -148,9 +150,17 @@ class Logins:
         async with self._turn:
             await self._store.remove_login(login.sid)
 
-    async def revoke(self, uid: UserId, *, by: Actor = CONTROLLER, reason: str = "departed") -> int:
-        """End every log-in of a person; return how many there were."""
-        theirs = [one for one in self._live.values() if one.person.uid == uid]
+    async def revoke(
+        self,
+        uid: UserId,
+        *,
+        by: Actor = CONTROLLER,
+        reason: str = "departed",
+        but: Login | None = None,
+    ) -> int:
+        """End every log-in of a person, or all ``but`` one; return how many there were."""
+        kept = but.sid if but else ""
+        theirs = [one for one in self._live.values() if one.person.uid == uid and one.sid != kept]
         for login in theirs:
             await self.leave(login, by=by, reason=reason)
         return len(theirs)
@@ -170,6 +180,62 @@ class Logins:
                 if login.sid in self._live:  # else it was ended meanwhile
                     self._live[login.sid] = msgspec.structs.replace(login, person=person)
 
+    def of_person(self, uid: UserId) -> list[Login]:
+        """Return somebody's log-ins that stand, the last used first."""
+        now = self._wall()
+        found = [
+            msgspec.structs.replace(one, seen=self._seen(one))
+            for one in self._live.values()
+            if one.person.uid == uid and one.expires > now
+        ]
+        return sorted(found, key=lambda one: (one.seen, one.created), reverse=True)
+
+    def _seen(self, login: Login) -> float:
+        return max(login.created, login.seen, self._used.get(login.sid, 0.0))
+
+    def find(self, uid: UserId, id_: str) -> Login:
+        """Return the log-in of this person that has this public id. Raises NoSuchLogin."""
+        for login in self.of_person(uid):
+            if login_id(login) == id_:
+                return login
+        raise NoSuchLogin
+
+    async def keep_seen(self) -> None:
+        """Write down which log-ins were used, each at most every few minutes."""
+        for sid, at in tuple(self._used.items()):
+            login = self._live.get(sid)
+            if login is None:
+                self._used.pop(sid)
+            elif at - login.seen >= _SEEN_SECONDS:
+                async with self._turn:
+                    await self._store.set_seen(sid, at)
+                    if sid in self._live:  # else it was ended meanwhile
+                        self._live[sid] = msgspec.structs.replace(self._live[sid], seen=at)
+
+    async def end_unproven(self, *, leads: bool) -> frozenset[UserId]:
+        """End the log-ins that no key of the ring proves any more; return whose they were.
+
+        Those of another controller's last moments with an older ring are among them. ``leads``:
+        whether it is this controller that writes it down.
+        """
+        lost = [one for one in self._live.values() if not self._is_proven(one)]
+        for login in lost:
+            if leads:
+                await self.leave(login, by=CONTROLLER, reason="keys")
+            else:
+                self._live.pop(login.sid, None)
+        return frozenset(one.person.uid for one in lost)
+
+    def _is_proven(self, login: Login) -> bool:
+        keys = self._keys.ring.keys
+        if not login.key:
+            return login.created >= keys[-1].made
+        return any(one.kid == login.key for one in keys)
+
+    def _may_be_proven(self, login: Login) -> bool:
+        """Tell the same where another controller may know of a newer key."""
+        return self._is_proven(login) or login.created >= self._keys.ring.keys[0].made
+
     def people(self) -> frozenset[UserId]:
         """Return who is logged in."""
         now = self._wall()
@@ -186,14 +252,28 @@ class Logins:
     def _by_token(self, token: str, audience: Audience) -> Login | None:
         if not token:
             return None
+        claims = self.read(token, audience)
+        return self.standing(claims) if claims else None
+
+    def read(self, token: str, audience: Audience) -> Claims | None:
+        """Return what a token of this kind says; None: it proves nothing."""
         try:
-            claims = self._tokens.verify(token, audience)
+            return self._tokens.verify(token, audience)
         except TokenRefused:
             return None
+
+    def standing(self, claims: Claims) -> Login | None:
+        """Return the log-in that a token belongs to; None: it is over."""
         login = self._live.get(claims.sid)
-        if login is None or login.person.uid != claims.sub or login.expires <= self._wall():
+        now = self._wall()
+        if login is None or login.person.uid != claims.sub or login.expires <= now:
             return None
+        self._used[login.sid] = now
         return login
+
+    def issue(self, claims: Claims) -> str:
+        """Sign a token."""
+        return self._keys.issue(claims)
 
     def is_service(self, header: str, session_id: str) -> bool:
         """Tell whether an Authorization header is the controller's own, for this session."""
@@ -207,26 +287,25 @@ class Logins:
 
     def csrf(self, login: Login) -> str:
         """Return what a form of this log-in must carry."""
-        return self._ring.csrf(login.sid)
+        return self._keys.ring.csrf(login.sid, self._wall())
 
     def csrf_matches(self, login: Login, given: str) -> bool:
         """Tell whether a form was made for this log-in."""
-        return self._ring.csrf_matches(login.sid, given)
+        return self._keys.ring.csrf_matches(login.sid, given)
 
     async def sweep(self) -> None:
         """Forget log-ins that are over."""
-        await self._store.logins(self._wall())
+        for login in await self._store.logins(self._wall()):
+            if not self._may_be_proven(login):
+                await self._store.remove_login(login.sid)
         now = self._wall()
         self._live = {sid: one for sid, one in self._live.items() if one.expires > now}
         self._ended = {sid: expires for sid, expires in self._ended.items() if expires > now}
 
 
-def _name_of(typed: str) -> str:
-    """Return what was typed as a user name, as it may stand in a log: one short line or none."""
-    try:
-        return clean_username(typed)
-    except LoginRefused:
-        return _NO_NAME
+def login_id(login: Login) -> str:
+    """Return by what its owner names a log-in: it says nothing of what proves it."""
+    return hashlib.sha256(f"log-in:{login.sid}".encode()).hexdigest()[:_ID_LENGTH]
 
 
 def bearer_of(header: str) -> str:
@@ -242,18 +321,24 @@ def cookie_of(header: str, name: str) -> str:
     is believed. (The standard library's parser gives up at the first cookie that it does not
     like, which would let any session log its user out of the hub.)
     """
-    if len(header) > _COOKIE_MAX:
-        return ""
-    pieces = (piece.strip().partition("=") for piece in header.split(";"))
-    values = {value for key, _, value in pieces if key == name}
+    values = cookies_of(header, name)
     return values.pop() if len(values) == 1 else ""
 
 
-def without_cookie(header: str, name: str) -> str:
-    """Return a Cookie header without the cookie ``name`` (and its twins in other case)."""
+def cookies_of(header: str, name: str) -> set[str]:
+    """Return the different values that stand under one name."""
+    if len(header) > _COOKIE_MAX:
+        return set()
+    pieces = (piece.strip().partition("=") for piece in header.split(";"))
+    return {value for key, _, value in pieces if key == name}
+
+
+def without_cookies(header: str, names: Collection[str]) -> str:
+    """Return a Cookie header without the cookies of these names (and their twins in other case)."""
+    dropped = {name.lower() for name in names}
     kept = [
         part
         for part in (piece.strip() for piece in header.split(";"))
-        if part and part.partition("=")[0].strip().lower() != name.lower()
+        if part and part.partition("=")[0].strip().lower() not in dropped
     ]
     return "; ".join(kept)

@@ -55,7 +55,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     default: bool = False
     port: int = 8080  # of the web application inside
     ready_path: str = "/"  # answers 2xx or 3xx once a browser gets the page
-    strip_path: bool = True  # the application is asked for /; false: for /s/<id>/
+    strip_path: bool = True  # the application is asked for /; false: in path mode for /s/<id>/
     endpoints: bool = False  # it has /-/activity, /-/kick, /-/notice and /-/save
     cpus: float = 4.0  # cores
     memory_mib: int = 8192
@@ -128,6 +128,7 @@ class Observed(msgspec.Struct, frozen=True):
     progress: str = ""  # what a start waits for, in words for the person who waits
     served: bool = False  # seen through Traefik; filled in by ``sessions``
     refused: str = ""  # why the engine would not take it, as a sentence; filled in by ``sessions``
+    newer: bool = False  # made by a newer hub: shown to administrators, and left alone
 
 
 class Phase(StrEnum):

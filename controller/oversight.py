@@ -21,7 +21,14 @@ import structlog
 from controller import render
 from controller.audit import Act, Actor, Audit, Detail
 from controller.config import Settings
-from controller.errors import FilesInUse, HubError, InvalidRequest, NotAllowed, Unavailable
+from controller.errors import (
+    FilesInUse,
+    HubError,
+    InvalidRequest,
+    NotAllowed,
+    SharingOff,
+    Unavailable,
+)
 from controller.grants import Grants
 from controller.lifecycle import Reason, Why
 from controller.logins import Logins
@@ -41,6 +48,7 @@ from controller.orchestrators import Orchestrator
 from controller.sessions import Sessions
 from controller.sharing import Sharing
 from controller.store import Drain, Share, Store
+from controller.throttle import Throttled
 
 PAGE = 50
 """Rows of a table's page."""
@@ -322,6 +330,8 @@ class Oversight:
             raise NotAllowed(
                 "Looking into people's sessions is switched off. It is the setting admin.may_look."
             )
+        if not self._settings.sharing:
+            raise SharingOff  # whom a session could harm, an administrator above all
         seen = self._sessions.any(session_id)
         if self._sessions.phase(seen) is not Phase.READY:
             raise InvalidRequest("There is nothing to be seen in this session at present.")
@@ -444,6 +454,18 @@ class Oversight:
         ended = await self._logins.revoke(uid, reason="admin")
         await self._sharing.cut_person(uid)
         return ended
+
+    async def throttled(self) -> list[Throttled]:
+        """Return whose log-ins are refused for a while, after too many failures."""
+        return await self._logins.throttle.throttled()
+
+    async def release(self, throttled_id: str, by: Actor) -> Throttled:
+        """Let log-ins be looked at again that are refused. Raises NotThrottled."""
+        found = await self._logins.throttle.release(throttled_id)
+        self._audit.record(
+            Act.ADMIN_RELEASE, by, whose=found.user, address=found.address, failures=found.failures
+        )
+        return found
 
     async def remove_files(self, uid: UserId, by: Actor) -> None:
         """Remove a person's files for good. Raises FilesInUse while they have a session."""

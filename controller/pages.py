@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
+from urllib.parse import urlencode
 
 import msgspec
 import structlog
@@ -14,6 +16,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, FromPath
 from litestar.response import Redirect
+from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from controller import policy, render, routing, web
 from controller.audit import Actor
@@ -22,21 +25,26 @@ from controller.errors import (
     HubError,
     LoginRefused,
     NoSuchSession,
+    NotInvited,
+    NotReadyYet,
     Refused,
     SessionExists,
     TooManyAttempts,
     Unavailable,
 )
 from controller.lifecycle import Reason
-from controller.model import Observed, Person, Phase, Profile, Role
+from controller.model import Observed, Person, Phase, Profile, Role, parse_session_id
 from controller.policy import Lack, Shortage
 from controller.store import Notice, Share
 from controller.tokens import Audience
 from controller.web import (
+    ENTER,
+    ENTER_PATH,
     HTML,
     NO_STORE,
     AnyRequest,
     Caller,
+    HttpError,
     Hub,
     client_address,
     provide_caller,
@@ -44,6 +52,7 @@ from controller.web import (
 )
 
 _MIB_PER_GB = 1024
+_STATE = re.compile(r"[0-9a-f]{64}")  # the hash of one
 
 # The accounts of the demo directory, whose passwords are their names; shown in the demo only.
 _DEMO_ACCOUNTS = (
@@ -145,6 +154,7 @@ async def log_in(
             data.password,
             address=client_address(request),
             audience=Audience.LOGIN,
+            agent=request.headers.get("user-agent", ""),
         )
     except (LoginRefused, TooManyAttempts, Unavailable) as error:
         view = _login_view(hub, target=target, username=data.username[:64], error=str(error))
@@ -154,18 +164,32 @@ async def log_in(
     if before is not None:
         by = Actor(before.person.uid, client_address(request))
         await hub.logins.leave(before, by=by, reason="replaced")
-    return Redirect(
-        target,
-        status_code=303,
-        cookies=[_cookie(hub, entry.token)],
-        headers=NO_STORE,
-        background=BackgroundTask(
-            _start_ahead,
-            hub,
-            entry.login.person,
-            Actor(entry.login.person.uid, client_address(request)),
-        ),
+    work = BackgroundTask(
+        _start_ahead,
+        hub,
+        entry.login.person,
+        Actor(entry.login.person.uid, client_address(request)),
     )
+    cookies = [_cookie(hub, entry.token)]
+    if _leads_to_session(hub, target):
+        return Response(
+            hub.renderer.onward(target),
+            media_type=HTML,
+            cookies=cookies,
+            headers=NO_STORE | _refresh(target),
+            background=work,
+        )
+    return Redirect(target, status_code=303, cookies=cookies, headers=NO_STORE, background=work)
+
+
+def _leads_to_session(hub: Hub, target: str) -> bool:
+    """Tell whether a path ends at a session's own host, where no form may lead (form-action)."""
+    return bool(hub.settings.sessions_at) and target.startswith((ENTER, "/s/"))
+
+
+def _refresh(url: str) -> dict[str, str]:
+    """Return the header that lets a browser go on from a page by itself."""
+    return {"Refresh": f"0; url={url}"}
 
 
 async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:
@@ -204,6 +228,11 @@ async def log_out(
     del request
     check_csrf(hub, caller, data.csrf)
     await web.log_out(hub, caller)
+    return logged_out(hub)
+
+
+def logged_out(hub: Hub) -> Response[str]:
+    """Lead to the log-in page without the cookie of before."""
     return Redirect("/login", status_code=303, cookies=[_cookie(hub, "")], headers=NO_STORE)
 
 
@@ -309,7 +338,7 @@ async def _card(hub: Hub, seen: Observed) -> render.SessionCard:
         profile=seen.session.profile,
         profile_title=profile.title,
         phase=phase,
-        url=routing.session_path(seen.session.id),
+        url=routing.session_url(seen.session.id, hub.settings),
         started=seen.session.created_at,
         name=seen.session.name,
         message=hub.sessions.message(seen),
@@ -322,7 +351,7 @@ async def _card(hub: Hub, seen: Observed) -> render.SessionCard:
         warning=_warning(hub, seen),
         ahead=hub.sessions.is_ahead(seen),
         place=hub.sessions.place(seen),
-        can_share=phase in {Phase.READY, Phase.STARTING},
+        can_share=hub.settings.sharing and phase in {Phase.READY, Phase.STARTING},
     )
 
 
@@ -357,7 +386,7 @@ def _shared(hub: Hub, caller: Caller, seen: Observed, share: Share) -> render.Sh
         owner=seen.session.owner,
         profile_title=hub.sessions.profile_of(seen).title,
         phase=hub.sessions.phase(seen),
-        url=routing.session_path(seen.session.id),
+        url=routing.session_url(seen.session.id, hub.settings),
         role=share.role,
         name=seen.session.name,
         can_ask=share.role is Role.VIEW,
@@ -411,12 +440,44 @@ async def starting(
     """Show how far a session's start has got; one that is ready opens."""
     seen = hub.sessions.find(session_id, caller.person.uid)
     match hub.sessions.phase(seen):
+        case Phase.READY if hub.settings.sessions_at:
+            # Not a redirect: a form may have led here, and what a form leads to has to stay on
+            # this origin (form-action). The page goes on by itself, without script, too.
+            url = routing.session_url(seen.session.id, hub.settings)
+            return page(await starting_page(hub, caller, seen), headers=_refresh(url))
         case Phase.READY:
             return Redirect(routing.session_path(seen.session.id), status_code=303)
         case Phase.STOPPING:
             return Redirect("/", status_code=303)
         case _:
             return page(await starting_page(hub, caller, seen))
+
+
+@get("/enter/{session_id:str}", sync_to_thread=False)
+def enter(
+    request: AnyRequest,
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    session_id: FromPath[str],
+) -> Response[str]:
+    """Send somebody who may enter to the session's own host, with a code; see ``entries``."""
+    if not hub.settings.sessions_at:
+        raise HttpError(HTTP_404_NOT_FOUND)
+    if not hub.sessions.ready:
+        raise NotReadyYet
+    found = parse_session_id(session_id)
+    access = hub.sessions.access(found, caller.person.uid) if found else None
+    if found is None or access is None or access.role is None or access.phase is Phase.STOPPING:
+        raise NotInvited
+    state = request.query_params.get("state", "")
+    url = routing.session_url(found, hub.settings).rstrip("/")
+    target = policy.safe_next(request.query_params.get("next", "/"))
+    if not _STATE.fullmatch(state):
+        return Redirect(url + target)  # nobody has begun there: they begin now
+    asked = {"code": hub.entries.code(caller.login, found, state), "next": target}
+    if "again" in request.query_params:
+        asked["again"] = "1"
+    return Redirect(f"{url}{ENTER_PATH}?{urlencode(asked)}", headers=NO_STORE)
 
 
 async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
@@ -426,7 +487,7 @@ async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
         id=seen.session.id,
         profile=seen.session.profile,
         profile_title=hub.sessions.profile_of(seen).title,
-        url=routing.session_path(seen.session.id),
+        url=routing.session_url(seen.session.id, hub.settings),
         elapsed=hub.sessions.elapsed(seen),
         steps=tuple(hub.sessions.progress(seen)),
         name=seen.session.name,
@@ -561,6 +622,7 @@ def pages_router() -> Router:
             home,
             launch,
             starting,
+            enter,
             confirm_stop,
             stop,
             confirm_restart,

@@ -108,9 +108,9 @@ class Lack(msgspec.Struct, frozen=True):
         """Say what helps."""
         match self.shortage:
             case Shortage.OWN:
+                many = "1 session" if self.of == "1" else f"{self.of} sessions"
                 return (
-                    f"You have {self.of} sessions, as many as one person may have. Stop one to "
-                    "start another."
+                    f"You have {many}, as many as one person may have. Stop one to start another."
                 )
             case Shortage.GPUS:
                 return "All graphics cards are taken. Try again when somebody has stopped."
@@ -215,6 +215,30 @@ def is_forged(method: str, *, host: str, origin: str, fetch_site: str, settings:
         return False
     expected = public_url_for(host, settings)
     return origin != expected or fetch_site not in {"", "same-origin"}
+
+
+def is_foreign(
+    method: str,
+    *,
+    own: str,
+    origin: str,
+    websocket: bool,
+    fetch_site: str = "",
+    opens: bool = False,
+) -> bool:
+    """Tell whether a request to a session, for which a cookie speaks, is another page's doing.
+
+    ``own``: the session's origin. Other sessions are same-site with it: their pages' requests
+    carry its cookie. ``opens``: it is to be a page of its own, in nobody's frame. A handshake names
+    its origin always, what changes things nearly always, and where the browser says how a request
+    was made (Sec-Fetch-Site) no other page may have made it, but by a link.
+    """
+    if websocket:
+        return origin != own
+    if method not in _SAFE_METHODS and origin not in {"", own}:
+        return True
+    by_link = opens and method in _SAFE_METHODS
+    return fetch_site not in {"", "same-origin", "none"} and not by_link
 
 
 def safe_next(target: str) -> str:

@@ -24,6 +24,8 @@ What the forms send:
 - ``POST /join/<code>``: ``csrf``
 - ``POST /ahead``: ``csrf``, ``profile``, ``on`` (``1``, or empty)
 - ``POST /notices/<id>/dismiss``: ``csrf``
+- ``POST /logins/end``: ``csrf``, ``id``
+- ``POST /logins/all``: ``csrf``, ``but_here`` (``1``, or empty)
 
 Those of administrators: ``GET /admin`` takes ``q``, ``sort``, ``desc`` and ``page``, ``GET
 /admin/act`` the ``act`` and each ``id`` and asks; then
@@ -35,10 +37,12 @@ Those of administrators: ``GET /admin`` takes ``q``, ``sort``, ``desc`` and ``pa
 - ``POST /admin/user/quota``: ``csrf``, ``user``, ``sessions`` (empty: as configured)
 - ``POST /admin/user/logout``: ``csrf``, ``user``
 - ``POST /admin/user/files``: ``csrf``, ``user``, ``typed``; ``GET /admin/user/files`` asks first
+- ``POST /admin/throttled/release``: ``csrf``, ``id``
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +55,7 @@ import jinja2
 import msgspec
 
 from controller import apidoc, plots
-from controller.errors import HubError
+from controller.errors import HubError, NotInvited
 from controller.lifecycle import Step, StepState, Why
 from controller.model import NAME_MAX, Phase, Place, Role
 
@@ -60,6 +64,17 @@ CONTENT_SECURITY_POLICY = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """What every page of the hub is made for; the pages are tested under it."""
+
+ASIDE_STYLE = (
+    ":root{color-scheme:light dark;font:1.1rem/1.6 system-ui,sans-serif}"
+    "main{max-width:34rem;margin:15vh auto;padding:0 1rem}"
+)
+_ASIDE_HASH = base64.b64encode(hashlib.sha256(ASIDE_STYLE.encode()).digest()).decode()
+ASIDE_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_ASIDE_HASH}'; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""For an ``AsideView``."""
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 """Stylesheet, script and icon; served with immutable caching under ``static_prefix``."""
@@ -355,6 +370,33 @@ class JoinView(msgspec.Struct, frozen=True):
     now: datetime | None = None  # UTC; None: times are said with their day
 
 
+class LoginRow(msgspec.Struct, frozen=True):
+    """One of the viewer's log-ins."""
+
+    id: str
+    client: str  # such as "Firefox on Windows"
+    address: str
+    since: datetime  # UTC
+    seen: datetime  # UTC; right to a few minutes
+    ends: datetime  # UTC
+    current: bool = False
+
+
+class LoginsView(msgspec.Struct, frozen=True):
+    """Where the viewer is logged in."""
+
+    viewer: Viewer
+    now: datetime  # UTC
+    rows: tuple[LoginRow, ...]
+    more: int = 0  # that do not stand here
+    said: str = ""  # what came of the last act
+
+    @property
+    def others(self) -> int:
+        """How many there are besides this one."""
+        return self.more + sum(not row.current for row in self.rows)
+
+
 class Bar(msgspec.Struct, frozen=True):
     """How much of something is taken, as digits and as a bar."""
 
@@ -432,6 +474,7 @@ class AdminView(msgspec.Struct, frozen=True):
     hours: tuple[tuple[datetime, tuple[str, ...]], ...] = ()  # the same as a table
     query: str = ""
     drain: DrainState | None = None
+    newer: int = 0  # sessions of a newer hub
     may_look: bool = False
     said: str = ""  # what came of the last act
 
@@ -509,6 +552,28 @@ class AdminFilesView(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+class ThrottledRow(msgspec.Struct, frozen=True):
+    """Log-ins that are refused for a while."""
+
+    id: str
+    user: str  # "": of everybody from that address
+    address: str
+    failures: int
+    until: datetime  # UTC
+
+
+class AdminThrottledView(msgspec.Struct, frozen=True):
+    """Whose log-ins are refused, and why."""
+
+    viewer: Viewer
+    now: datetime  # UTC
+    rows: tuple[ThrottledRow, ...]
+    per_user: int  # failures of one name from one address that are borne
+    per_address: int
+    window: timedelta  # for which they count
+    said: str = ""
+
+
 class ErrorView(msgspec.Struct, frozen=True):
     """Any page that says that something cannot be had."""
 
@@ -519,11 +584,8 @@ class ErrorView(msgspec.Struct, frozen=True):
     retry_after: int | None = None  # seconds; the page tries again by itself. Only after a GET.
 
 
-FORBIDDEN_TITLE = "This session is not open to you"
-FORBIDDEN_SENTENCE = (
-    "It belongs to somebody else, has ended, or never was. If a colleague meant to show it to "
-    "you, ask for an invitation."
-)
+FORBIDDEN_TITLE = NotInvited.title
+FORBIDDEN_SENTENCE = str(NotInvited())
 
 
 class RefusalView(msgspec.Struct, frozen=True):
@@ -533,6 +595,15 @@ class RefusalView(msgspec.Struct, frozen=True):
     home: str = "/"
     title: str = FORBIDDEN_TITLE
     sentence: str = FORBIDDEN_SENTENCE
+
+
+class AsideView(msgspec.Struct, frozen=True):
+    """The small page at a session's own host, where the hub has no stylesheet: it has its own."""
+
+    home: str  # URL of the hub
+    title: str = FORBIDDEN_TITLE
+    sentence: str = FORBIDDEN_SENTENCE
+    style: str = ASIDE_STYLE
 
 
 def error_view(error: HubError, viewer: Viewer | None = None, *, again: bool = False) -> ErrorView:
@@ -745,6 +816,10 @@ class Renderer:
         """The question to somebody who followed a link."""
         return self._page("join.html", view, view.viewer)
 
+    def logins(self, view: LoginsView) -> str:
+        """Where somebody is logged in."""
+        return self._page("logins.html", view, view.viewer)
+
     def admin(self, view: AdminView) -> str:
         """All sessions, for administrators."""
         return self._page("admin.html", view, view.viewer)
@@ -769,6 +844,10 @@ class Renderer:
         """The question before somebody's files are removed."""
         return self._page("admin_files.html", view, view.viewer)
 
+    def admin_throttled(self, view: AdminThrottledView) -> str:
+        """Whose log-ins are refused, for administrators."""
+        return self._page("admin_throttled.html", view, view.viewer)
+
     def error(self, view: ErrorView) -> str:
         """Any page that says that something cannot be had, with the way home."""
         return self._page("error.html", view, view.viewer)
@@ -776,6 +855,14 @@ class Renderer:
     def refusal(self, view: RefusalView) -> str:
         """The small page for somebody who was not invited; less than 900 bytes."""
         return self._templates["refusal.html"].render(view=view)
+
+    def onward(self, url: str) -> str:
+        """The page between the log-in and a session; ``url``: a path of the hub."""
+        return self._templates["onward.html"].render(stylesheet=self.stylesheet, url=url)
+
+    def aside(self, view: AsideView) -> str:
+        """The small page at a session's own host; less than 1024 bytes."""
+        return self._templates["aside.html"].render(view=view)
 
     def docs(self, document: Mapping[str, object]) -> str:
         """The API's own page, from its OpenAPI document; here its own words may stand."""

@@ -1,7 +1,9 @@
-"""What Traefik is told of a session: one router, its middlewares and its service, as labels.
+"""Where sessions are, and what Traefik is told of them: router, middlewares, service, as labels.
 
-And of companions, whose routers are their own: the middlewares that guard them. Only session ids,
-port numbers, configured host names and the names of companions stand in here.
+A session is at a host of its own below ``Settings.sessions_at`` (subdomain mode) or, where that
+is empty, below ``/s/<id>/`` at the hub's hosts (path mode). And of companions, whose routers are
+their own, Traefik is told the middlewares that guard them. Only session ids, port numbers,
+configured host names and the names of companions stand in here.
 """
 
 from __future__ import annotations
@@ -9,8 +11,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
+from controller import policy
+from controller.config import Settings
 from controller.model import Profile, SessionId, UserId
 
 VERIFY_ALIASES = 16
@@ -20,7 +24,11 @@ checks to 4 % (measured with 32 connections)."""
 
 VERIFY_PORT = 8001
 VERIFY_URL = f"http://verify-{{alias}}:{VERIFY_PORT}"  # with Docker
-ROUTER_PRIORITY = 1000  # above the hub's own router, whatever the length of the rules
+PLACES_PRIORITY = 1000
+"""Of the hub's router for hosts of sessions that are not there (traefik/dynamic/hub.yml).
+Companions stay below: what else answered at such a host would tell which sessions there are."""
+
+ROUTER_PRIORITY = 1001  # of sessions: above the hub's own routers, however long the rules are
 _CLOSED = "closed"
 _CLOSING_PRIORITY = 2_000_000_000  # above whatever a companion's labels may say
 
@@ -41,8 +49,8 @@ AUTH_REQUEST_HEADERS = (
     "Sec-WebSocket-Key",
 )
 
-# A page of a session's own may send what it likes; what a companion is told to change must come
-# from a page of this origin, which browsers tell in one header more.
+# Of a session that has a host to itself, and of a companion, it matters whether a page of the same
+# origin has sent a request, which browsers tell in one header more.
 COMPANION_REQUEST_HEADERS = (*AUTH_REQUEST_HEADERS, "Sec-Fetch-Site")
 
 MAX_VERIFY_BODY = 1024
@@ -55,6 +63,36 @@ def session_path(session_id: SessionId) -> str:
     return f"/s/{session_id}/"
 
 
+def session_origin(session_id: SessionId, settings: Settings) -> str:
+    """Return the origin that a session has for itself in subdomain mode."""
+    parts = urlsplit(policy.origin_of(settings.public_url))
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{session_id}.{settings.sessions_at}{port}"
+
+
+def session_url(session_id: SessionId, settings: Settings, hub: str = "") -> str:
+    """Return where a browser finds a session.
+
+    ``hub``: the hub's address, as it stands before a session's path; in subdomain mode it does not
+    matter.
+    """
+    if settings.sessions_at:
+        return f"{session_origin(session_id, settings)}/"
+    return hub + session_path(session_id)
+
+
+def session_label(host: str, settings: Settings) -> str | None:
+    """Return what stands before the sessions' domain in a Host header; None: no session's host.
+
+    Whatever lies below that domain and is none of the hub's own hosts counts as a session's.
+    """
+    if not settings.sessions_at:
+        return None
+    name = host.partition(":")[0].lower().removesuffix(".")
+    label = name.removesuffix(f".{settings.sessions_at}")
+    return label if label != name and name not in settings.hosts else None
+
+
 def user_header(uid: UserId) -> str:
     """Return a person's id as it stands in a header: ASCII, and for plain names the name itself."""
     return quote(uid, safe="@ ")
@@ -63,6 +101,25 @@ def user_header(uid: UserId) -> str:
 def login_cookie(instance: str, *, secure: bool) -> str:
     """Name of the log-in cookie; browsers keep ``__Host-`` names from being set by others."""
     return f"{'__Host-' if secure else ''}{instance}-login"
+
+
+def entry_cookie(instance: str, *, secure: bool) -> str:
+    """Name of the cookie by which a session's own host knows a person, in subdomain mode."""
+    return f"{'__Host-' if secure else ''}{instance}-entry"
+
+
+def state_cookie(instance: str, *, secure: bool) -> str:
+    """Name of the cookie that binds a hand-off to the browser that began it."""
+    return f"{'__Host-' if secure else ''}{instance}-state"
+
+
+def own_cookies(settings: Settings) -> tuple[str, ...]:
+    """Return the names of cookies that a session can neither read nor set."""
+    names = [login_cookie(settings.instance, secure=settings.secure)]
+    if settings.sessions_at:
+        names.append(entry_cookie(settings.instance, secure=settings.secure))
+        names.append(state_cookie(settings.instance, secure=settings.secure))
+    return tuple(names)
 
 
 def verify_alias(session_id: SessionId) -> int:
@@ -84,37 +141,49 @@ def host_rule(hosts: tuple[str, ...]) -> str:
     return " || ".join(f"Host(`{host}`)" for host in hosts)
 
 
-def traefik_labels(
-    session_id: SessionId, profile: Profile, *, hosts: tuple[str, ...], network: str, cookie: str
-) -> dict[str, str]:
-    """Return Traefik's labels of a session.
+def session_rule(session_id: SessionId, settings: Settings) -> str:
+    """Match a session's own host, or its path at the hub's."""
+    if settings.sessions_at:
+        return host_rule((f"{session_id}.{settings.sessions_at}",))
+    return f"({host_rule(settings.hosts)}) && PathPrefix(`{session_path(session_id)}`)"
 
-    ``network`` is the network on which Traefik reaches it, ``cookie`` the log-in cookie's name:
-    a session can neither read nor set it.
-    """
+
+def request_headers(settings: Settings) -> tuple[str, ...]:
+    """Return what of a request to a session verify is told, besides X-Forwarded-*."""
+    return COMPANION_REQUEST_HEADERS if settings.sessions_at else AUTH_REQUEST_HEADERS
+
+
+def strips_path(profile: Profile, settings: Settings) -> bool:
+    """Tell whether Traefik takes the session's path off: at a host of its own there is none."""
+    return profile.strip_path and not settings.sessions_at
+
+
+def traefik_labels(
+    session_id: SessionId, profile: Profile, settings: Settings, *, network: str
+) -> dict[str, str]:
+    """Return Traefik's labels of a session; ``network``: where Traefik reaches it."""
     router = f"traefik.http.routers.{session_id}"
     auth = f"traefik.http.middlewares.{session_id}-auth.forwardauth"
     strip = f"traefik.http.middlewares.{session_id}-strip.stripprefix"
     service = f"traefik.http.services.{session_id}.loadbalancer"
-    path = session_path(session_id)
     middlewares = [f"{session_id}-auth"]
     stripping: dict[str, str] = {}
-    if profile.strip_path:
+    if strips_path(profile, settings):
         middlewares.append(f"{session_id}-strip")
-        stripping[f"{strip}.prefixes"] = path.rstrip("/")
+        stripping[f"{strip}.prefixes"] = session_path(session_id).rstrip("/")
     return {
         "traefik.enable": "true",
         "traefik.docker.network": network,
         f"{router}.entrypoints": "web",
-        f"{router}.rule": f"({host_rule(hosts)}) && PathPrefix(`{path}`)",
+        f"{router}.rule": session_rule(session_id, settings),
         f"{router}.priority": str(ROUTER_PRIORITY),
         f"{router}.service": session_id,
         f"{router}.middlewares": ",".join(middlewares),
         f"{auth}.address": verify_address(session_id),
         f"{auth}.trustforwardheader": "false",
-        f"{auth}.authrequestheaders": ",".join(AUTH_REQUEST_HEADERS),
+        f"{auth}.authrequestheaders": ",".join(request_headers(settings)),
         f"{auth}.authresponseheaders": ",".join(AUTH_RESPONSE_HEADERS),
-        f"{auth}.addauthcookiestoresponse": cookie,
+        f"{auth}.addauthcookiestoresponse": ",".join(own_cookies(settings)),
         f"{auth}.maxresponsebodysize": str(MAX_VERIFY_BODY),
         **stripping,
         f"{service}.server.port": str(profile.port),
@@ -138,7 +207,12 @@ def groups_header(groups: Iterable[str]) -> str:
 
 
 def companions_configuration(
-    apps: Iterable[str], closed: Iterable[str], *, cookie: str, verify_url: str
+    apps: Iterable[str],
+    closed: Iterable[str],
+    *,
+    cookie: str,
+    verify_url: str,
+    limited: bool = True,
 ) -> dict[str, Any]:
     """Return what Traefik's HTTP provider is given: the log-in of each companion.
 
@@ -146,7 +220,8 @@ def companions_configuration(
     middleware that is not here serves nothing. One that names none would serve everybody, so below
     the path of a refused name comes another one before it, where verify lets nobody through and
     nothing is behind. ``cookie``: the log-in cookie's name. ``verify_url``: where Traefik reaches
-    verify, with ``{alias}`` and ``{port}`` for one of its addresses.
+    verify, with ``{alias}`` and ``{port}`` for one of its addresses. ``limited``: whether Traefik
+    knows a limit for verify's answers; a version that does not refuses the whole configuration.
     """
 
     def guard(app: str) -> dict[str, Any]:
@@ -159,7 +234,7 @@ def companions_configuration(
                 "authRequestHeaders": COMPANION_REQUEST_HEADERS,
                 "authResponseHeaders": COMPANION_RESPONSE_HEADERS,
                 "addAuthCookiesToResponse": [cookie],
-                "maxResponseBodySize": MAX_VERIFY_BODY,
+                **({"maxResponseBodySize": MAX_VERIFY_BODY} if limited else {}),
             }
         }
 

@@ -31,6 +31,7 @@ from controller.errors import (
     QuotaReached,
     SessionExists,
     SessionStopping,
+    Unavailable,
 )
 from controller.gateway import Gateway
 from controller.grants import Grants
@@ -62,6 +63,7 @@ _PROBE_SLOW_SECONDS = 1.0  # after the profile's start limit
 _SETTLE_SECONDS = 30.0  # snapshots taken before a launch or stop may still arrive for so long
 _ANSWER_SECONDS = 5.0  # that whoever launches waits for the engine; fetching a program takes longer
 _LOG_LINES = 40
+_FINISH_SECONDS = 0.05  # between two looks at what is still under way
 
 _log = structlog.get_logger("sessions")
 
@@ -81,6 +83,7 @@ class _Start:
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()
         self.awaited = True
+        self.asked = False  # the engine is at it: fetching the program is over
         self.error: HubError | None = None
 
 
@@ -134,6 +137,8 @@ class Sessions:
         self._leads = leads
         self._new_id = new_id
         self._observed: dict[SessionId, Observed] = {}
+        self._newer: list[Observed] = []
+        self.closing = False  # this controller ends: it begins nothing any more
         self._activity: dict[SessionId, Activity] = {}
         self._memos: dict[SessionId, Memo] = {}  # of the controller before this one
         self._line: dict[SessionId, Ticket] = {}
@@ -143,6 +148,10 @@ class Sessions:
         self._inside: dict[SessionId, dict[str, UserId]] = {}  # who has entered, by their log-in
         self._launched: dict[SessionId, float] = {}  # when: not in every snapshot yet
         self._stopping: set[SessionId] = set()
+        self._doomed: dict[SessionId, Reason] = {}  # to be stopped, when the engine can be told
+        self._mending: dict[SessionId, anyio.Event] = {}
+        self._left: set[SessionId] = set()  # have begun, and stand in the store's line still
+        self._line_known = False
         self._gone: dict[SessionId, float] = {}  # when: may still be in a late snapshot
         self._served: set[SessionId] = set()
         self._probing: set[SessionId] = set()
@@ -163,9 +172,9 @@ class Sessions:
             for profile in self._settings.profiles:
                 await self._learn_usual(profile.id)
             self._memos = await self._store.memos()
-            self._line = {one.session.id: one for one in await self._store.tickets()}
+            await self.load_line()
         except HubError as error:
-            # Everybody has their whole time again, and who waited in line asks once more.
+            # Everybody has their whole time again; housekeeping reads the line when it can.
             _log.warning("nothing_remembered", error=str(error))
         async with anyio.create_task_group() as group:
             self._tasks = group
@@ -174,6 +183,8 @@ class Sessions:
 
     def _take(self, snapshot: Sequence[Observed]) -> None:
         """Replace what is known by a snapshot, as far as that is not older than our own acts."""
+        self._newer = [one for one in snapshot if one.newer]
+        snapshot = [one for one in snapshot if not one.newer]
         now = self._clock()
         self._gone = {one: at for one, at in self._gone.items() if now - at < _SETTLE_SECONDS}
         known = {one.session.id: one for one in snapshot if one.session.id not in self._gone}
@@ -199,12 +210,26 @@ class Sessions:
         self._clocked = {one: when for one, when in self._clocked.items() if one in known}
         self._inside = {one: who for one, who in self._inside.items() if one in known}
         self._served &= known.keys()
-        # A controller before this one had started it, and did not come to say so.
-        self._line = {one: ticket for one, ticket in self._line.items() if one not in known}
-        self._memos = {}
+        self._doomed = {one: why for one, why in self._doomed.items() if one in known}
+        self._drop_begun(known)
+        # A newer hub wants to find what was written down of its sessions.
+        newer = {one.session.id for one in self._newer}
+        self._memos = {one: memo for one, memo in self._memos.items() if one in newer}
         self.ready = True
         self._serve_line()
         self.announce()
+
+    def _drop_begun(self, known: Mapping[SessionId, Observed]) -> None:
+        """Take out of the line whom a controller before this one had started.
+
+        Out of the store's, too: else a later controller would start it again, long after its end.
+        """
+        for session_id in tuple(self._line):
+            if session_id in known and not known[session_id].orphan:
+                del self._line[session_id]
+                self._left.add(session_id)
+                if self._tasks is not None:
+                    self._tasks.start_soon(self._leave_line, session_id)
 
     def _note_gone(self, known: Mapping[SessionId, Observed]) -> None:
         """Put on record what has ended, or has begun to, without our doing."""
@@ -223,7 +248,9 @@ class Sessions:
         self._observed[session.id] = msgspec.structs.replace(
             observed,
             served=session.id in self._served,
-            deleting=observed.deleting or session.id in self._stopping,
+            deleting=observed.deleting
+            or session.id in self._stopping
+            or session.id in self._doomed,
         )
         self._probe_if_needed(session.id)
 
@@ -322,6 +349,10 @@ class Sessions:
     def leftovers(self) -> list[Observed]:
         """Return what a crash left of sessions that never came to be, or are no more."""
         return [one for one in self._observed.values() if one.orphan]
+
+    def newer(self) -> list[Observed]:
+        """Return what a newer hub has made: nothing is done to it, and nobody enters it."""
+        return list(self._newer)
 
     def owned_by(self, uid: UserId) -> list[Observed]:
         """Return a person's own sessions, the oldest first, those in line after them."""
@@ -588,7 +619,7 @@ class Sessions:
         Raises NotReadyYet, Draining, SessionExists, SessionStopping, QuotaReached,
         InvalidRequest, ImageRefused or EngineUnavailable.
         """
-        if not self.ready:
+        if not self.ready or self.closing:
             raise NotReadyYet
         if self._rules.drain is not None:
             raise Draining(self._rules.drain.message)
@@ -608,7 +639,10 @@ class Sessions:
             start.awaited = False
             if start.error is not None:
                 raise start.error
-        return self._observed[session.id]
+            seen = self._observed.get(session.id)
+        if seen is None:
+            raise SessionStopping  # somebody has stopped it, before it was there
+        return seen
 
     def _session(self, person: Person, profile: Profile, name: str) -> Session:
         return Session(
@@ -629,6 +663,10 @@ class Sessions:
         """Return why a session cannot begin now; whoever waits in line comes first."""
         running = self._running()
         ruled = self._ruled()
+        in_line = (ticket.session for ticket in self._line.values())
+        own = sum(1 for one in (*running, *in_line) if one.owner == session.owner)
+        if own >= policy.most_sessions(session.owner, ruled.limits):
+            return Lack(Shortage.OWN, str(own))  # a place in line is as good as taken
         lack = policy.lack_of(session, running, ruled)
         if lack is not None or not self._line:
             return lack
@@ -649,7 +687,7 @@ class Sessions:
 
     def _serve_line(self) -> None:
         """Begin what there is room for; called whenever there may be more of it."""
-        while self._line and self._tasks is not None and self._leads():
+        while self._line and self._tasks is not None and self._leads() and not self.closing:
             if self._rules.drain is not None:
                 return
             line = tuple(self._line.values())
@@ -701,6 +739,9 @@ class Sessions:
                 self._put(Observed(session=session, complete=False, refused=str(start.error)))
             elif start.error is not None or start.scope.cancelled_caught:
                 self._forget(session.id)
+                if isinstance(start.error, EngineUnavailable):
+                    # Whether something of it is left is not known: what is there is shown.
+                    self._gone.pop(session.id, None)
             start.done.set()
             self.announce()
         await self._leave_line(session.id)
@@ -717,6 +758,9 @@ class Sessions:
         self._activity[session.id] = msgspec.structs.replace(
             activity, first_seen=now, last_active=now, looked=now
         )
+        start = self._starts.get(session.id)
+        if start is not None:
+            start.asked = True
         await self._orchestrator.ensure(session)
         self._launched[session.id] = self._clock()
         # The engine has accepted it; the next snapshot says the same and more.
@@ -732,11 +776,14 @@ class Sessions:
             self.announce()
 
     async def _leave_line(self, session_id: SessionId) -> None:
+        self._left.add(session_id)
         try:
             await self._store.remove_ticket(session_id)
         except HubError as error:
-            # The next controller sees that it has begun, or begins it then.
+            # Housekeeping tries again, and it does not end before that is done.
             _log.warning("ticket_left", session=session_id, error=str(error))
+        else:
+            self._left.discard(session_id)
 
     @asynccontextmanager
     async def _turn(self, key: tuple[UserId, str]) -> AsyncGenerator[None, None]:
@@ -757,7 +804,7 @@ class Sessions:
                 case Phase.STOPPING:
                     raise SessionStopping
                 case Phase.FAILED:
-                    await self._orchestrator.remove(one.session.id, grace=timedelta(0))
+                    await self._end(one.session.id, timedelta(0))
                     self._record(Act.STOP, one.session, by, reason=Reason.FAILED)
                     self._forget(one.session.id)
                 case _:
@@ -773,11 +820,13 @@ class Sessions:
             ticket = self._line.pop(session_id, None)
             if ticket is not None:
                 self._record(Act.STOP, ticket.session, by, reason=reason, waiting=True)
-            self.announce()
-            return
+                self.announce()
+                return
+            # Its turn came meanwhile: it is stopped like any other.
         seen = self._observed.get(session_id)
         if seen is None or session_id in self._stopping or self._tasks is None:
             return
+        reason = self._doomed.pop(session_id, reason)
         if not seen.deleting and not seen.orphan:
             # Else it was never whole, or an earlier controller has begun to stop it, and said so.
             self._record(Act.STOP, seen.session, by, reason=reason)
@@ -799,9 +848,11 @@ class Sessions:
             # Before the engine's grace begins, which is too short for a large scene.
             saves = runs and self.profile_of(seen).endpoints
             saved = await self._gateway.save(session.id) if saves else False
-            await self._orchestrator.remove(session.id, grace=STOP_GRACE)
-        except EngineUnavailable as error:
-            # Housekeeping tries again: the engine's object says that it is being stopped.
+            await self._end(session.id, STOP_GRACE)
+        except Unavailable as error:
+            # Housekeeping tries again. The engine's object need not say yet that it stops.
+            self._doomed[session.id] = reason
+            self._gone.pop(session.id, None)
             _log.warning("stop_interrupted", session=session.id, error=str(error))
         else:
             # First why, then that it is gone: the owner's page looks once.
@@ -810,6 +861,19 @@ class Sessions:
             _log.info("session_stopped", session=session.id, reason=reason.value, saved=saved)
         finally:
             self._stopping.discard(session.id)
+
+    async def _end(self, session_id: SessionId, grace: timedelta) -> None:
+        """Remove a session, once nothing is at work that would make it anew.
+
+        Raises EngineUnavailable or StoreUnavailable.
+        """
+        mending = self._mending.get(session_id)
+        if mending is not None:
+            await mending.wait()
+        if session_id in self._left:
+            await self._store.remove_ticket(session_id)
+            self._left.discard(session_id)
+        await self._orchestrator.remove(session_id, grace=grace)
 
     async def _tell(self, session: Session, reason: Reason, *, saved: bool) -> None:
         """Leave a notice for the owner, if it was not them who stopped it."""
@@ -845,13 +909,22 @@ class Sessions:
             _log.warning("not_restarted", session=session.id, error=str(error))
 
     async def repair(self, session: Session) -> None:
-        """Give a session again what a crash took from it."""
+        """Give a session again what a crash took from it, unless it is being stopped by now."""
+        seen = self._observed.get(session.id)
+        if seen is None or seen.deleting or session.id in self._mending:
+            return
         _log.info("session_repaired", session=session.id)
-        await self._orchestrator.ensure(session)
+        done = self._mending[session.id] = anyio.Event()
+        try:
+            await self._orchestrator.ensure(session)
+        finally:
+            del self._mending[session.id]
+            done.set()
 
     def _forget(self, session_id: SessionId) -> None:
         self._gone[session_id] = self._clock()
         self._launched.pop(session_id, None)
+        self._doomed.pop(session_id, None)
         self._observed.pop(session_id, None)
         self._activity.pop(session_id, None)
         self._served.discard(session_id)
@@ -859,6 +932,23 @@ class Sessions:
         self._inside.pop(session_id, None)
         self._serve_line()
         self.announce()
+
+    async def finish(self, seconds: float) -> None:
+        """Begin nothing any more, and let what is under way come to its end within ``seconds``.
+
+        A transfer of a program is not waited for: it takes minutes.
+        """
+        self.closing = True
+        with anyio.move_on_after(seconds) as late:
+            while self._is_at_work():  # noqa: ASYNC110 - of several kinds
+                await anyio.sleep(_FINISH_SECONDS)
+        if late.cancelled_caught:
+            # The next controller finds what is left by its labels.
+            _log.warning("not_finished", starts=len(self._starts), stops=len(self._stopping))
+
+    def _is_at_work(self) -> bool:
+        asked = any(one.asked for one in self._starts.values())
+        return asked or bool(self._stopping or self._mending)
 
     # -- what other controllers did --------------------------------------------------------
 
@@ -868,6 +958,7 @@ class Sessions:
         # What begins here, or has ended, leaves the store's line a moment later.
         left = {*self._observed, *self._starts, *self._gone}
         self._line = {one.session.id: one for one in found if one.session.id not in left}
+        self._line_known = True
         self.announce()
 
     async def load_rules(self) -> None:
@@ -880,6 +971,8 @@ class Sessions:
 
         Raises StoreUnavailable.
         """
+        if not self._line_known:
+            await self.load_line()
         now = self._clock()
         for session_id, memo in (await self._store.others_memos()).items():
             activity = self._activity.get(session_id)
@@ -1014,9 +1107,12 @@ class Sessions:
         """Write down what the next controller should know. Raises StoreUnavailable."""
         if not self.ready:
             return
+        for session_id in tuple(self._left):
+            await self._leave_line(session_id)
         now = self._clock()
         await self._store.put_memos(
-            {
+            self._memos
+            | {
                 session_id: Memo(
                     age=activity.age(now),
                     idle=activity.idle(now),

@@ -12,14 +12,14 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from controller import render, routing, web
-from controller.errors import InvalidRequest, NoSuchSession, Refused, Unavailable
+from controller import render, web
+from controller.errors import InvalidRequest, NoSuchSession, Refused, SharingOff, Unavailable
 from controller.grants import FreshLink
 from controller.model import Observed, Role, canonical_uid
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.sharing import Guest
 from controller.store import Link
-from controller.web import Caller, Hub, provide_caller
+from controller.web import STARTING, Caller, Hub, provide_caller
 
 
 class ShareForm(msgspec.Struct, frozen=True):
@@ -46,6 +46,8 @@ async def share(
     hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
 ) -> Response[str]:
     """Show to whom a session is shown."""
+    if not hub.settings.sharing:
+        raise SharingOff
     seen = hub.sessions.find_own(session_id, caller.person.uid)
     await hub.looks.refresh(seen)
     return page(hub.renderer.share(await _view(hub, caller, seen)))
@@ -179,7 +181,8 @@ async def offer(
     found = await hub.sharing.peek(code)
     owner = found.seen.session.owner
     if owner == caller.person.uid:
-        return Redirect(routing.session_path(found.seen.session.id), status_code=303)
+        # The page of its start goes on to it, whatever led here.
+        return Redirect(f"{STARTING}{found.seen.session.id}", status_code=303)
     view = render.JoinView(
         viewer=viewer_of(hub, caller),
         code=code,

@@ -17,7 +17,14 @@ import structlog
 from controller.audit import CONTROLLER, Act, Actor, Audit, Detail
 from controller.config import Settings
 from controller.directory import Directory, clean_username
-from controller.errors import InvalidRequest, LinkOver, LoginRefused, NotAllowed, TooManyQuestions
+from controller.errors import (
+    InvalidRequest,
+    LinkOver,
+    LoginRefused,
+    NotAllowed,
+    SharingOff,
+    TooManyQuestions,
+)
 from controller.gateway import Gateway
 from controller.grants import FreshLink, Grants
 from controller.looks import Looks
@@ -122,7 +129,11 @@ class Sharing:
         found = await self._directory.suggest(text, _SUGGESTIONS + 1)
         return [one for one in found if one.uid != person.uid][:_SUGGESTIONS]
 
-    # -- the owner's acts: each raises StoreUnavailable ------------------------------------
+    # -- the owner's acts: each raises StoreUnavailable, what lets people in SharingOff ----
+
+    def _check_open(self) -> None:
+        if not self._settings.sharing:
+            raise SharingOff
 
     async def invite(
         self, seen: Observed, typed: str, role: Role, *, seconds: float | None, by: Actor
@@ -131,6 +142,7 @@ class Sharing:
 
         Raises InvalidRequest if that is nobody, DirectoryUnavailable if that cannot be known.
         """
+        self._check_open()
         _check_role(role)
         if seconds is not None and seconds <= 0:
             raise InvalidRequest("The end of an invitation must lie ahead.")
@@ -146,6 +158,7 @@ class Sharing:
 
     async def change(self, seen: Observed, uid: UserId, role: Role, *, by: Actor) -> Share:
         """Give somebody who is invited another role. Raises InvalidRequest if they are not."""
+        self._check_open()
         _check_role(role)
         before = self._grants.role_of(seen.session.id, uid)
         changed = await self._grants.change(seen.session.id, uid, role)
@@ -179,6 +192,7 @@ class Sharing:
         self, seen: Observed, role: Role, *, seconds: int, max_uses: int | None, by: Actor
     ) -> FreshLink:
         """Make a link that invites whoever has it. Raises InvalidRequest for odd bounds."""
+        self._check_open()
         _check_role(role)
         if seconds not in LINK_SECONDS:
             raise InvalidRequest("A link stands for a minute at least and thirty days at most.")
@@ -215,6 +229,7 @@ class Sharing:
 
     async def peek(self, code: str) -> Invitation:
         """Return what a link offers. Raises LinkOver."""
+        self._check_open()
         link = await self._grants.peek(code)
         return Invitation(link, self._sessions.find(link.session, self._owner_of(link.session)))
 
@@ -223,6 +238,7 @@ class Sharing:
 
         The owner's own link leads them to their session and is not used up.
         """
+        self._check_open()
         link = await self._grants.peek(code)
         owner = self._owner_of(link.session)
         if person.uid != owner:
@@ -308,7 +324,9 @@ class Sharing:
             for uid, asked in self._questions.items()
             if asked and now - asked[-1] < _MINUTE
         }
-        over = await self._grants.sweep(living.keys())
+        newer = {one.session.id for one in self._sessions.newer()}
+        over = await self._grants.sweep(living.keys() | newer)
+        over = [share for share in over if share.session in living]
         self.note_revoked(over, "expired")
         for share in over:
             await self.cut(living[share.session], share.uid)

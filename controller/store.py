@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -68,6 +68,13 @@ _MIGRATIONS = (
         STRICT;
     CREATE TABLE quota (uid TEXT PRIMARY KEY, sessions INTEGER NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE login ADD COLUMN address TEXT NOT NULL DEFAULT '';
+    ALTER TABLE login ADD COLUMN agent TEXT NOT NULL DEFAULT '';
+    ALTER TABLE login ADD COLUMN script INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE login ADD COLUMN seen REAL NOT NULL DEFAULT 0;
+    ALTER TABLE login ADD COLUMN key TEXT NOT NULL DEFAULT '';
+    """,
 )
 """Forward only: the file's user_version counts those that were run."""
 
@@ -82,6 +89,11 @@ class Login(msgspec.Struct, frozen=True):
     person: Person
     created: float
     expires: float
+    address: str = ""  # from which it was made
+    agent: str = ""  # what the browser or program calls itself; whatever it likes
+    script: bool = False  # a program's, with a bearer token
+    seen: float = 0.0  # last used then, a few minutes more or less; 0: not since it was made
+    key: str = ""  # id of the key that signed what proves it; "": by a hub that did not write it
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -122,6 +134,17 @@ class Link(msgspec.Struct, frozen=True):
     def is_open(self, now: float) -> bool:
         """Tell whether one more person may come by it."""
         return now < self.expires and (self.max_uses is None or self.uses < self.max_uses)
+
+    def share_for(self, person: Person, now: float) -> Share:
+        """Return the invitation that it gives somebody at this moment."""
+        return Share(
+            session=self.session,
+            uid=person.uid,
+            role=self.role,
+            display_name=person.display_name,
+            created=now,
+            expires=self.expires,
+        )
 
 
 class Memo(msgspec.Struct, frozen=True):
@@ -182,6 +205,10 @@ class Store(Protocol):
         """Put what the directory says now of somebody into their log-ins."""
         ...
 
+    async def set_seen(self, sid: str, at: float) -> None:
+        """Remember that a log-in was used; one that is over stays over."""
+        ...
+
     async def add_failure(self, who: str, now: float) -> None:
         """Count a failed log-in under each key that the caller chose."""
         ...
@@ -192,6 +219,10 @@ class Store(Protocol):
 
     async def clear_failures(self, who: str) -> None:
         """Forget the failures of a key: a log-in has succeeded."""
+        ...
+
+    async def all_failures(self, since: float) -> dict[str, list[float]]:
+        """Return the times of the failures after ``since``, oldest first, by key."""
         ...
 
     async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
@@ -249,10 +280,10 @@ class Store(Protocol):
         """Return the link of a code's hash."""
         ...
 
-    async def use_link(self, digest: str, uid: UserId, now: float) -> Link | None:
-        """Count one use of a link and return it; None if it is over, or this person used it.
+    async def use_link(self, digest: str, person: Person, now: float) -> Share | None:
+        """Count one use of a link and keep the invitation that it gives: both or neither.
 
-        Two at once for the last use: one gets it.
+        None if it is over, or this person used it. Two at once for the last use: one gets it.
         """
         ...
 
@@ -369,12 +400,19 @@ class SqliteStore:
     async def add_login(self, login: Login) -> None:
         """See Store."""
         await self._write(
-            "INSERT INTO login VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO login"
+            " (sid, uid, person, created, expires, address, agent, script, seen, key)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             login.sid,
             login.person.uid,
             msgspec.json.encode(login.person),
             login.created,
             login.expires,
+            login.address,
+            login.agent,
+            login.script,
+            login.seen,
+            login.key,
         )
 
     async def remove_login(self, sid: str) -> None:
@@ -386,10 +424,22 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> list[Login]:
             db.execute("DELETE FROM login WHERE expires <= ?", (now,))
-            rows = db.execute("SELECT sid, person, created, expires FROM login").fetchall()
+            rows = db.execute(
+                "SELECT sid, person, created, expires, address, agent, script, seen, key FROM login"
+            ).fetchall()
             return [
-                Login(sid, msgspec.json.decode(person, type=Person), created, expires)
-                for sid, person, created, expires in rows
+                Login(
+                    sid,
+                    msgspec.json.decode(person, type=Person),
+                    created,
+                    expires,
+                    address=address,
+                    agent=agent,
+                    script=bool(script),
+                    seen=seen,
+                    key=key,
+                )
+                for sid, person, created, expires, address, agent, script, seen, key in rows
             ]
 
         return await self._run(work)
@@ -398,6 +448,10 @@ class SqliteStore:
         """See Store."""
         body = msgspec.json.encode(person)
         await self._write("UPDATE login SET person = ? WHERE uid = ?", body, person.uid)
+
+    async def set_seen(self, sid: str, at: float) -> None:
+        """See Store."""
+        await self._write("UPDATE login SET seen = max(seen, ?) WHERE sid = ?", at, sid)
 
     async def add_failure(self, who: str, now: float) -> None:
         """See Store."""
@@ -416,6 +470,19 @@ class SqliteStore:
     async def clear_failures(self, who: str) -> None:
         """See Store."""
         await self._write("DELETE FROM failure WHERE who = ?", who)
+
+    async def all_failures(self, since: float) -> dict[str, list[float]]:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> dict[str, list[float]]:
+            found: dict[str, list[float]] = {}
+            for who, at in db.execute(
+                "SELECT who, at FROM failure WHERE at > ? ORDER BY at", (since,)
+            ):
+                found.setdefault(who, []).append(at)
+            return found
+
+        return await self._run(work)
 
     async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
         """See Store."""
@@ -473,18 +540,7 @@ class SqliteStore:
 
     async def add_share(self, share: Share) -> None:
         """See Store."""
-        await self._write(
-            "INSERT OR REPLACE INTO share"
-            " (session, uid, role, display_name, created, expires, look)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            share.session,
-            share.uid,
-            share.role.value,
-            share.display_name,
-            share.created,
-            share.expires,
-            share.look,
-        )
+        await self._run(lambda db: _add_share(db, share))
 
     async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
         """See Store."""
@@ -544,20 +600,22 @@ class SqliteStore:
         """See Store."""
         return await self._run(lambda db: next(iter(_links(db, "digest = ?", digest)), None))
 
-    async def use_link(self, digest: str, uid: UserId, now: float) -> Link | None:
+    async def use_link(self, digest: str, person: Person, now: float) -> Share | None:
         """See Store."""
 
-        def work(db: sqlite3.Connection) -> Link | None:
+        def work(db: sqlite3.Connection) -> Share | None:
             with _transaction(db):
                 link = next(iter(_links(db, "digest = ?", digest)), None)
                 if link is None or not link.is_open(now):
                     return None
                 used = "SELECT 1 FROM redeemed WHERE link = ? AND uid = ?"
-                if db.execute(used, (link.id, uid)).fetchone():
+                if db.execute(used, (link.id, person.uid)).fetchone():
                     return None
-                db.execute("INSERT INTO redeemed VALUES (?, ?)", (link.id, uid))
+                db.execute("INSERT INTO redeemed VALUES (?, ?)", (link.id, person.uid))
                 db.execute("UPDATE link SET uses = uses + 1 WHERE id = ?", (link.id,))
-                return link
+                share = link.share_for(person, now)
+                _add_share(db, share)
+                return share
 
         return await self._run(work)
 
@@ -673,15 +731,63 @@ class SqliteStore:
         await anyio.to_thread.run_sync(self.close)
 
 
+def copy_store(path: Path, target: Path) -> int:
+    """Copy the records as of one moment, though they are in use; return the copy's version.
+
+    Raises StoreUnavailable.
+    """
+    with _mapped():
+        # A name that is not there would be made.
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True)) as db, closing(sqlite3.connect(target)) as to:
+            db.backup(to)
+            to.execute("PRAGMA journal_mode = DELETE")  # one file, without a second beside it
+    return store_version(target)
+
+
+def store_version(path: Path) -> int:
+    """Return the version of records that can be used here: whole, and of no newer hub.
+
+    Raises StoreUnavailable for others.
+    """
+    with _mapped(), closing(sqlite3.connect(path, isolation_level=None)) as db:
+        (found,) = db.execute("PRAGMA integrity_check").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(str(found))
+        return _version(db)
+
+
 def _migrate(db: sqlite3.Connection) -> None:
+    version = _version(db)
+    for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+        db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def _version(db: sqlite3.Connection) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(_MIGRATIONS):
         raise StoreUnavailable(
             f"The store is of a newer hub (version {version}, this one knows "
             f"{len(_MIGRATIONS)}). Start that hub again, or move the file away."
         )
-    for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-        db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+    return int(version)
+
+
+def _add_share(db: sqlite3.Connection, share: Share) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO share"
+        " (session, uid, role, display_name, created, expires, look)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            share.session,
+            share.uid,
+            share.role.value,
+            share.display_name,
+            share.created,
+            share.expires,
+            share.look,
+        ),
+    )
 
 
 def _links(db: sqlite3.Connection, where: str, *values: object) -> list[Link]:

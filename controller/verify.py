@@ -5,6 +5,9 @@ question, a question to a verdict, a verdict to an answer. It waits for nothing:
 directory nor the engine nor the store is asked. The session's id comes from the address that
 Traefik's matching router names, never from the request's own path.
 
+In subdomain mode the hand-off from the hub to a session's own host is in these answers, too: what
+begins and what ends it comes before anything of the session's.
+
 The same verdicts serve the place of a session that has no router (yet), in ``waiting``.
 Companions are asked about in the same way, at ``/verify/app/<name>``.
 """
@@ -15,7 +18,7 @@ import time
 from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlencode
 
 import msgspec
 import structlog
@@ -24,6 +27,7 @@ from controller import policy, routing
 from controller.audit import Actor
 from controller.companions import Companions
 from controller.config import Settings
+from controller.entries import Entries
 from controller.errors import (
     Forged,
     HubError,
@@ -33,16 +37,20 @@ from controller.errors import (
     Refused,
     Unavailable,
 )
-from controller.logins import Logins, without_cookie
+from controller.logins import Logins, without_cookies
 from controller.metrics import Metrics
 from controller.model import Person, Phase, Role, SessionId, UserId, parse_session_id
-from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, Renderer
+from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
 from controller.sessions import Sessions
 from controller.web import (
     ADDRESS_MAX,
+    ENTER,
+    ENTER_PATH,
     NO_STORE,
+    STARTING,
     Answer,
     answer,
+    aside_page,
     forbidden_page,
     login_url,
     problem_answer,
@@ -50,10 +58,13 @@ from controller.web import (
 )
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SHOWING = frozenset({"GET", "HEAD"})
 _HEADER_MAX = 16_384  # bytes of one header that is looked at
 _FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
 
 _APP = "/verify/app/"
+
+_FIELDS_MAX = 8  # of the query there
 
 _log = structlog.get_logger("verify")
 
@@ -70,7 +81,8 @@ class Question(msgspec.Struct, frozen=True):
     origin: str = ""
     websocket: bool = False
     navigation: bool = False  # a person's browser wants a page
-    fetch_site: str = ""  # where the browser says that it comes from; asked for companions only
+    opens: bool = False  # it is to be a page of its own, in nobody's frame
+    fetch_site: str = ""  # where the browser says that it comes from; not asked for in path mode
     forwarded_for: str = ""
 
     @property
@@ -103,23 +115,26 @@ class Judgement(msgspec.Struct, frozen=True):
 class Judge:
     """Turns questions into verdicts."""
 
-    def __init__(self, settings: Settings, sessions: Sessions, logins: Logins) -> None:
-        """Keep what is looked up."""
+    def __init__(
+        self, settings: Settings, sessions: Sessions, logins: Logins, entries: Entries | None
+    ) -> None:
+        """Keep what is looked up. ``entries`` is given for sessions at hosts of their own."""
         self._settings = settings
         self._sessions = sessions
         self._logins = logins
+        self._entries = entries
 
     def judge(self, question: Question) -> Judgement:
         """Return what becomes of the request. Whatever is not known denies."""
         session_id = parse_session_id(question.session_id)
         if session_id and self._logins.is_service(question.authorization, session_id):
             return Judgement(Verdict.PASS, session_id, UserId("controller"), Role.SERVICE)
-        login = self._logins.by_cookie(question.cookie)
+        if self._entries is None:
+            login = self._logins.by_cookie(question.cookie)
+        else:
+            login = self._entries.login_of(question.cookie, session_id) if session_id else None
         if login is not None:
-            # A foreign page may open WebSockets with a person's cookie: only its origin tells.
-            if question.websocket and question.origin != policy.public_url_for(
-                question.host, self._settings
-            ):
+            if self._is_foreign(question, session_id):
                 return Judgement(Verdict.FORGED)
         else:
             login = self._logins.by_bearer(question.authorization)
@@ -133,6 +148,20 @@ class Judge:
             return Judgement(Verdict.FORBID)
         verdict = Verdict.PASS if access.phase is Phase.READY else Verdict.WAIT
         return Judgement(verdict, session_id, uid, access.role, login.sid)
+
+    def _is_foreign(self, question: Question, session_id: SessionId | None) -> bool:
+        """Tell whether a foreign page speaks with a person's cookie."""
+        at_own_host = self._entries is not None and session_id is not None
+        return policy.is_foreign(
+            question.method,
+            own=routing.session_origin(session_id, self._settings)
+            if at_own_host and session_id
+            else policy.public_url_for(question.host, self._settings),
+            origin=question.origin,
+            websocket=question.websocket,
+            fetch_site=question.fetch_site if at_own_host else "",
+            opens=question.opens,
+        )
 
 
 class Door:
@@ -191,7 +220,7 @@ class Refusals:
     def answer(self, question: Question, verdict: Verdict) -> Answer:
         """Return the answer for a person's browser or for a program."""
         match verdict:
-            case Verdict.LOG_IN if question.navigation and question.method in {"GET", "HEAD"}:
+            case Verdict.LOG_IN if question.navigation and question.method in _SHOWING:
                 public_url = policy.public_url_for(question.host, self._settings)
                 return redirect(login_url(public_url, question.uri))
             case Verdict.LOG_IN:
@@ -208,6 +237,67 @@ class Refusals:
                 return problem_answer(NotReadyYet())
 
 
+class Threshold(Refusals):
+    """The same at a session's own host, and the hand-off that ends or begins there."""
+
+    def __init__(self, settings: Settings, renderer: Renderer, entries: Entries) -> None:
+        """Make the pages once."""
+        super().__init__(settings, renderer)
+        self._settings = settings
+        self._entries = entries
+        home = f"{policy.origin_of(settings.public_url)}/"
+        self._forbidden = aside_page(renderer, AsideView(home=home))
+        self._not_kept = aside_page(
+            renderer,
+            AsideView(
+                home=home,
+                title="This session could not be opened",
+                sentence="Your browser did not bring back the cookie that it was given here, or "
+                "holds another one of that name. Allow cookies for this address, delete those of "
+                "the hub and its sessions, and open the session from the first page.",
+            ),
+        )
+
+    def answer(self, question: Question, verdict: Verdict) -> Answer:
+        """Return the answer for a person's browser or for a program."""
+        if verdict is Verdict.LOG_IN and question.navigation and question.method in _SHOWING:
+            return self._begin(question, question.uri)
+        return super().answer(question, verdict)
+
+    def enter(self, question: Question) -> Answer | None:
+        """End the hand-off; None: the request is no such thing."""
+        path, _, query = question.uri.partition("?")
+        if path != ENTER_PATH or question.method not in _SHOWING:
+            return None
+        session_id = parse_session_id(question.session_id)
+        if session_id is None or not question.navigation:
+            return self.answer(question, Verdict.LOG_IN)
+        try:
+            fields = parse_qs(query, max_num_fields=_FIELDS_MAX)
+        except ValueError as error:
+            raise InvalidRequest("The address has too many parts.") from error
+        given = {key: values[0] for key, values in fields.items()}
+        target = policy.safe_next(given.get("next", "/"))
+        location = routing.session_origin(session_id, self._settings) + target
+        if self._entries.is_torn(question.cookie):
+            return self._not_kept
+        if cookies := self._entries.redeem(given.get("code", ""), question.cookie, session_id):
+            return redirect(location, cookies=cookies)
+        if self._entries.login_of(question.cookie, session_id) is not None:
+            return redirect(location)  # in already: gone back to, or a second tab's
+        # Once more, for a state that ran out while its person logged in, but not for ever.
+        return self._not_kept if "again" in given else self._begin(question, target, again=True)
+
+    def _begin(self, question: Question, target: str, *, again: bool = False) -> Answer:
+        state, cookie = self._entries.begin(question.cookie)
+        asked = {"next": policy.safe_next(target), "state": state}
+        if again:
+            asked["again"] = "1"
+        hub = policy.origin_of(self._settings.public_url)
+        where = f"{hub}{ENTER}{quote(question.session_id, safe='')}?{urlencode(asked)}"
+        return redirect(where, cookies=(cookie,))
+
+
 class Verify:
     """The ASGI application behind ``/verify/<id>``."""
 
@@ -218,6 +308,7 @@ class Verify:
         logins: Logins,
         companions: Companions,
         *,
+        entries: Entries,
         renderer: Renderer,
         metrics: Metrics,
     ) -> None:
@@ -231,9 +322,10 @@ class Verify:
             sentence="It is for others, or is not here any more. Ask the administrator.",
         )
         self._sessions = sessions
-        self._cookie = logins.cookie
-        self._judge = Judge(settings, sessions, logins)
-        self._refusals = Refusals(settings, renderer)
+        self._cookies = routing.own_cookies(settings)
+        self._threshold = Threshold(settings, renderer, entries) if settings.sessions_at else None
+        self._judge = Judge(settings, sessions, logins, entries if settings.sessions_at else None)
+        self._refusals = self._threshold or Refusals(settings, renderer)
         self._metrics = metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
@@ -258,6 +350,10 @@ class Verify:
         if path.startswith(_APP):
             return self._answer_app(path.removeprefix(_APP), raw)
         question = parse_forwarded(path.removeprefix("/verify/"), raw)
+        if self._threshold is not None:
+            check_place(question, self._settings)
+            if handed := self._threshold.enter(question):
+                return handed
         found = self._judge.judge(question)
         if found.verdict is Verdict.PASS and found.session_id and found.uid and found.role:
             if found.role is not Role.SERVICE:
@@ -266,8 +362,7 @@ class Verify:
                     self._note_entry(question, found)
             return self._pass(question, found.uid, found.role)
         if found.verdict is Verdict.WAIT and question.navigation and found.session_id:
-            public_url = policy.public_url_for(question.host, self._settings)
-            return redirect(f"{public_url}/starting/{found.session_id}")
+            return redirect(starting_url(question, found.session_id, self._settings))
         return self._refusals.answer(question, found.verdict)
 
     def _note_entry(self, question: Question, found: Judgement) -> None:
@@ -305,9 +400,24 @@ class Verify:
             # too; this one goes no further, since addAuthCookiesToResponse does not name it.
             "Set-Cookie": "slicerhub-guard=1",
         }
-        if cookies := without_cookie(question.cookie, self._cookie):
+        if cookies := without_cookies(question.cookie, self._cookies):
             headers["Cookie"] = cookies
         return answer(200, headers)
+
+
+def starting_url(question: Question, session_id: SessionId, settings: Settings) -> str:
+    """Return where the start of a session is shown, at the address of the hub's that was used."""
+    return f"{policy.public_url_for(question.host, settings)}{STARTING}{session_id}"
+
+
+def check_place(question: Question, settings: Settings) -> None:
+    """Raise InvalidRequest unless the request came to this very session's host.
+
+    A session that was started in path mode, or below another domain, is none that can be served.
+    """
+    host = question.host.lower().partition(":")[0]
+    if host != f"{question.session_id}.{settings.sessions_at}":
+        raise InvalidRequest("There is no session at this host name.")
 
 
 def parse_forwarded(session_id: str, raw: Iterable[tuple[bytes, bytes]]) -> Question:
@@ -350,6 +460,7 @@ def _question(
         navigation=not websocket
         and mode in {"", "navigate"}
         and "text/html" in headers.get("accept", ""),
+        opens=mode == "navigate" and headers.get("sec-fetch-dest", "") == "document",
         fetch_site=headers.get("sec-fetch-site", ""),
         forwarded_for=headers.get("x-forwarded-for", ""),
     )

@@ -1,48 +1,70 @@
-"""What stands at ``/s/<id>/`` while Traefik has no router of the session's own.
+"""What stands in a session's place while Traefik has no router of the session's own.
 
-The hub's low-priority router leads here. The verdicts are verify's, so that a session that is
-starting, foreign, stopped or unknown looks the same from here and from there.
+The hub's low-priority router leads here: in path mode what is below ``/s/<id>/``, in subdomain
+mode what comes to a session's host. The verdicts are verify's, so that a session that is starting,
+foreign, stopped or unknown looks the same from here and from there. In subdomain mode ``/s/<id>/``
+only leads on.
 """
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from controller import policy, routing
 from controller.errors import HubError, NoSuchSession, NotReadyYet
 from controller.model import Phase, parse_session_id
 from controller.pages import starting_page
-from controller.verify import Judge, Judgement, Question, Refusals, Verdict, parse_direct
+from controller.render import AsideView
+from controller.verify import (
+    Judge,
+    Judgement,
+    Question,
+    Refusals,
+    Threshold,
+    Verdict,
+    check_place,
+    parse_direct,
+    starting_url,
+)
 from controller.web import (
     HTML,
     NO_STORE,
     SECURITY_HEADERS,
     Answer,
     Caller,
+    HttpError,
     Hub,
     answer,
+    aside_page,
     problem_answer,
     redirect,
 )
 
 
 class Waiting:
-    """The ASGI application mounted at ``/s``."""
+    """The ASGI application for the places of sessions."""
 
     def __init__(self, hub: Hub) -> None:
         """Keep the parts."""
         self._hub = hub
-        self._judge = Judge(hub.settings, hub.sessions, hub.logins)
+        self._judge = Judge(hub.settings, hub.sessions, hub.logins, None)
         self._refusals = Refusals(hub.settings, hub.renderer)
+        self._inner_judge = Judge(hub.settings, hub.sessions, hub.logins, hub.entries)
+        self._threshold = Threshold(hub.settings, hub.renderer, hub.entries)
+        home = f"{policy.origin_of(hub.settings.public_url)}/"
+        self._moment = aside_page(
+            hub.renderer,
+            AsideView(home=home, title="One moment", sentence="The session is just opening."),
+            NotReadyYet.status,
+            refresh=1,  # Traefik is just about to take over: look again
+        )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         """Answer one request."""
         del receive  # bodies are not looked at
-        path = scope["path"].removeprefix("/s").removeprefix("/")
-        session_id, slash, _ = path.partition("/")
         try:
-            question = parse_direct(session_id, f"/s/{path}", scope)
-            found = await self._answer(question, whole=bool(slash))
+            found = await self._answer(scope)
         except HubError as error:
             found = problem_answer(error)
         await send(
@@ -51,16 +73,52 @@ class Waiting:
         body = b"" if scope["method"] == "HEAD" else found.body
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, question: Question, *, whole: bool) -> Answer:
+    async def _answer(self, scope: Any) -> Answer:  # noqa: ANN401
+        label = routing.session_label(host_of(scope), self._hub.settings)
+        if label is not None:
+            return self._answer_at_host(parse_direct(label, scope["path"], scope))
+        path = scope["path"].removeprefix("/s").removeprefix("/")
+        session_id, slash, rest = path.partition("/")
+        question = parse_direct(session_id, f"/s/{path}", scope)
+        if self._hub.settings.sessions_at:
+            return self._lead_on(question, rest)
+        return await self._answer_at_path(question, whole=bool(slash))
+
+    def _answer_at_host(self, question: Question) -> Answer:
+        check_place(question, self._hub.settings)
+        if handed := self._threshold.enter(question):
+            return handed
+        found = self._inner_judge.judge(question)
+        if refusal := _refusal(self._threshold, question, found):
+            return refusal
+        if not _is_showing(question) or found.session_id is None:
+            return problem_answer(NotReadyYet())
+        if found.verdict is Verdict.WAIT:
+            return redirect(starting_url(question, found.session_id, self._hub.settings))
+        return self._moment
+
+    def _lead_on(self, question: Question, rest: str) -> Answer:
+        """Send who may enter to the session's own address; nothing is served at this one."""
         found = self._judge.judge(question)
-        if found.verdict not in {Verdict.PASS, Verdict.WAIT} or found.uid == "controller":
-            # The controller's own probe has to see that nothing is served here.
-            verdict = Verdict.LOG_IN if found.verdict is Verdict.PASS else found.verdict
-            return self._refusals.answer(question, verdict)
+        if refusal := _refusal(self._refusals, question, found):
+            return refusal
+        if found.session_id is None:
+            return self._refusals.answer(question, Verdict.FORBID)
+        url = routing.session_url(found.session_id, self._hub.settings)
+        if not _is_showing(question):
+            return problem_answer(HttpError(404, f"This session is at {url} and not here."))
+        _, mark, query = question.uri.partition("?")
+        target = policy.safe_next(f"/{quote(rest)}{mark}{query}")
+        return redirect(url.rstrip("/") + target)
+
+    async def _answer_at_path(self, question: Question, *, whole: bool) -> Answer:
+        found = self._judge.judge(question)
+        if refusal := _refusal(self._refusals, question, found):
+            return refusal
         if not whole and found.session_id:
             public_url = policy.public_url_for(question.host, self._hub.settings)
             return redirect(public_url + routing.session_path(found.session_id), 307)
-        if question.navigation and question.method in {"GET", "HEAD"}:
+        if _is_showing(question):
             return await self._page(question, found)
         return problem_answer(NotReadyYet())
 
@@ -83,3 +141,22 @@ class Waiting:
         caller = Caller(login, public_url, question.address)
         html = await starting_page(self._hub, caller, seen)
         return answer(200, headers, html.encode())
+
+
+def host_of(scope: Any) -> str:  # noqa: ANN401 - ASGI's own
+    """Return the Host header of a request."""
+    found = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return found.decode("latin-1")
+
+
+def _is_showing(question: Question) -> bool:
+    return question.navigation and question.method in {"GET", "HEAD"}
+
+
+def _refusal(refusals: Refusals, question: Question, found: Judgement) -> Answer | None:
+    """Return the answer to somebody who may not enter; None: they may."""
+    if found.verdict in {Verdict.PASS, Verdict.WAIT} and found.uid != "controller":
+        return None
+    # The controller's own probe has to see that nothing is served here.
+    verdict = Verdict.LOG_IN if found.verdict is Verdict.PASS else found.verdict
+    return refusals.answer(question, verdict)

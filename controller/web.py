@@ -15,13 +15,20 @@ from controller.audit import Actor, Audit
 from controller.companions import Companions
 from controller.config import Settings
 from controller.directory import Directory
+from controller.entries import Entries
 from controller.errors import Forged, HubError, NotLoggedIn
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.model import Person
 from controller.orchestrators import Orchestrator
 from controller.oversight import Oversight
-from controller.render import CONTENT_SECURITY_POLICY, RefusalView, Renderer
+from controller.render import (
+    ASIDE_POLICY,
+    CONTENT_SECURITY_POLICY,
+    AsideView,
+    RefusalView,
+    Renderer,
+)
 from controller.sessions import Sessions
 from controller.sharing import Sharing
 from controller.store import Login, Store
@@ -32,13 +39,23 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), usb=()",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
+"""For a year. The same in traefik/dynamic/hub.yml, for what sessions answer."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 ADDRESS_MAX = 45  # characters: the longest form of an IPv6 address
+
+ENTER = "/enter/"
+"""What follows it is the session that somebody wants to enter, in subdomain mode."""
+
+ENTER_PATH = "/.slicerhub/enter"
+"""At a session's own host, where the hand-off ends. Never the session's."""
+
+STARTING = "/starting/"
 
 JOIN_PATH = "/join/"
 """What follows it is the code of a link."""
@@ -53,6 +70,7 @@ class Hub(msgspec.Struct, frozen=True):
     settings: Settings
     sessions: Sessions
     logins: Logins
+    entries: Entries
     directory: Directory
     orchestrator: Orchestrator
     store: Store
@@ -113,12 +131,15 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes = b""
 
 
-def answer(status: int, headers: dict[str, str], body: bytes = b"") -> Answer:
-    """Make an Answer; ``content-length`` is added."""
-    given = headers | {"Content-Length": str(len(body))}
+def answer(
+    status: int, headers: dict[str, str], body: bytes = b"", *, cookies: tuple[str, ...] = ()
+) -> Answer:
+    """Make an Answer; ``content-length`` is added. ``cookies``: one Set-Cookie each."""
+    given = [*headers.items(), ("Content-Length", str(len(body)))]
+    given += [("Set-Cookie", cookie) for cookie in cookies]
     return Answer(
         status,
-        tuple((name.lower().encode(), value.encode()) for name, value in given.items()),
+        tuple((name.lower().encode(), value.encode()) for name, value in given),
         body,
     )
 
@@ -148,9 +169,24 @@ def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:
     return answer(403, headers, page.encode())
 
 
-def redirect(location: str, status: int = 302) -> Answer:
+def aside_page(
+    renderer: Renderer, view: AsideView, status: int = 403, *, refresh: int | None = None
+) -> Answer:
+    """Return what a session's own host says in the session's place.
+
+    ``refresh``: seconds after which the browser asks again.
+    """
+    headers = SECURITY_HEADERS | NO_STORE
+    headers |= {"Content-Type": HTML, "Content-Security-Policy": ASIDE_POLICY}
+    if refresh is not None:
+        headers["Refresh"] = str(refresh)
+    return answer(status, headers, renderer.aside(view).encode())
+
+
+def redirect(location: str, status: int = 302, *, cookies: tuple[str, ...] = ()) -> Answer:
     """Send the browser elsewhere; ``location`` is made of configured addresses only."""
-    return answer(status, NO_STORE | {"Location": location})
+    headers = SECURITY_HEADERS | NO_STORE | {"Location": location}
+    return answer(status, headers, cookies=cookies)
 
 
 def login_url(public_url: str, target: str) -> str:
@@ -188,6 +224,30 @@ def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
     if login is None:
         raise NotLoggedIn
     return Caller(login, public_url, client_address(request))
+
+
+async def end_login(hub: Hub, caller: Caller, id_: str) -> Login:
+    """End one of the caller's log-ins, and close what it may have open; what may stay comes back.
+
+    Raises NoSuchLogin.
+    """
+    uid = caller.person.uid
+    login = hub.logins.find(uid, id_)
+    reason = "asked" if login.sid == caller.login.sid else "elsewhere"
+    await hub.logins.leave(login, by=caller.actor, reason=reason)
+    await hub.sharing.cut_person(uid)
+    return login
+
+
+async def log_out_everywhere(hub: Hub, caller: Caller, *, but_here: bool) -> int:
+    """End all log-ins of the caller, or all but this one, programs' too; return how many."""
+    uid = caller.person.uid
+    ended = await hub.logins.revoke(
+        uid, by=caller.actor, reason="everywhere", but=caller.login if but_here else None
+    )
+    if ended:
+        await hub.sharing.cut_person(uid)
+    return ended
 
 
 async def log_out(hub: Hub, caller: Caller) -> None:

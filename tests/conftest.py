@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.threats import ThreatTable
 
 # A busy machine is no fault of the code: how long an example takes is never a reason to fail.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,6 +22,14 @@ GOLDEN = Path(__file__).parent / "golden"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a person write the golden files anew, to read the difference afterwards."""
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep account of the rows of the threat table."""
+    config.addinivalue_line("markers", "row(number, ...): rows of the threat table that it shows")
+    below_a_path = os.environ.get("SLICERHUB_SESSION_DOMAIN", "") == "path"
+    mode = "path" if below_a_path else "subdomain"
+    config.pluginmanager.register(ThreatTable(mode), "threats")
 
 
 @pytest.fixture(scope="session")

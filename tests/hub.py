@@ -12,12 +12,13 @@ import anyio
 import httpx
 
 from controller.app import Application
-from controller.config import Settings
+from controller.config import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.election import Election
+from controller.keys import KeyPlace
 from controller.model import Observed, Phase, SessionId
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import SqliteStore, Store
-from controller.tokens import Key, KeyRing
+from controller.tokens import Key, KeyRing, Keys
 from tests.fakes.directory import FakeDirectory
 from tests.fakes.gateway import FakeGateway
 from tests.samples import settings
@@ -70,6 +71,7 @@ class World:
         orchestrator: MemoryOrchestrator | None = None,
         store: Store | None = None,
         ring: KeyRing = RING,
+        key_place: KeyPlace | None = None,
         election: Election | None = None,
     ) -> None:
         """Make the parts; those that are given belong to another hub, too."""
@@ -77,6 +79,7 @@ class World:
         self.clock = clock or Clock()
         self.orchestrator = orchestrator or MemoryOrchestrator(configured)
         self.store: Store = store or SqliteStore(":memory:")
+        self.key_place = key_place
         self.gateway = FakeGateway()
         self.launched = 0
         self.directory = FakeDirectory()
@@ -86,7 +89,8 @@ class World:
             gateway=self.gateway,
             directory=self.directory,
             store=self.store,
-            ring=ring,
+            keys=Keys(ring),
+            key_place=key_place,
             election=election,
             clock=self.clock.monotonic,
             wall=self.clock.wall,
@@ -234,8 +238,14 @@ async def running(world: World) -> AsyncGenerator[World, None]:
 
 
 def world(**environ: str) -> World:
-    """Return a hub with these settings."""
-    return World(settings(public_url=ORIGIN, extra_urls="http://127.0.0.1:8080", **environ))
+    """Return a hub with these settings, in path mode and with sharing unless they say otherwise."""
+    usual = {
+        "public_url": ORIGIN,
+        "extra_urls": "http://127.0.0.1:8080",
+        "session_domain": PATH_MODE,
+        "path_mode_sharing": PATH_MODE_SHARING,
+    }
+    return World(settings(**(usual | environ)))
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

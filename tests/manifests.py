@@ -18,7 +18,6 @@ KUBECTL = kubectl_path()
 
 FOLDER = Path(__file__).parents[1] / "deploy" / "kubernetes"
 CHART = FOLDER / "chart"
-OPENLDAP = FOLDER / "components" / "openldap"
 
 
 def read(text: str) -> list[Body]:
@@ -41,17 +40,17 @@ def overlay(
     images: Sequence[Body] = (),
     patches: Sequence[Body] = (),
     settings: str = "",
+    components: Sequence[str] = ("openldap",),
 ) -> Path:
-    """Write an overlay of the base and the demo directory, as a site would; return its folder.
+    """Write an overlay of the base with components, as a site would; return its folder.
 
     ``settings``: what stands in slicerhub.toml; "": the base's.
     """
-    relative = {name: os.path.relpath(path, folder) for name, path in _SOURCES.items()}
     kustomization: Body = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [relative["base"]],
-        "components": [relative["openldap"]],
+        "resources": [os.path.relpath(FOLDER / "base", folder)],
+        "components": [os.path.relpath(FOLDER / "components" / one, folder) for one in components],
         "images": list(images),
         "patches": list(patches),
     }
@@ -67,9 +66,6 @@ def overlay(
         ]
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
     return folder
-
-
-_SOURCES = {"base": FOLDER / "base", "openldap": OPENLDAP}
 
 
 def helm(values: Body | None = None, *, namespace: str = "slicerhub") -> list[Body]:

@@ -379,6 +379,47 @@ ADMIN_FILES = render.AdminFilesView(
     volume="slicerhub-home-alice-2bd806c9",
 )
 
+FIREFOX = render.LoginRow(
+    id="f" * 32,
+    client="Firefox on Windows",
+    address="10.14.3.77",
+    since=NOW - timedelta(hours=5),
+    seen=NOW - timedelta(seconds=20),
+    ends=NOW + timedelta(hours=7),
+    current=True,
+)
+SCRIPT = replace(
+    FIREFOX, id="5" * 32, client="Script", current=False, seen=NOW - timedelta(minutes=12)
+)
+LOGINS = render.LoginsView(
+    viewer=ALICE,
+    now=NOW,
+    rows=(
+        FIREFOX,
+        replace(
+            SCRIPT,
+            id="a" * 32,
+            client="Safari on an iPhone",
+            address="2001:db8:85a3:8d3:1319:8a2e:370:7348",
+            since=NOW - timedelta(hours=11),
+            seen=NOW - timedelta(hours=9),
+        ),
+        SCRIPT,
+    ),
+)
+THROTTLED = render.AdminThrottledView(
+    viewer=CAROL,
+    now=NOW,
+    rows=(
+        render.ThrottledRow("1" * 32, "", "2001:db8:85a3:8d3::/64", 30, NOW + timedelta(minutes=4)),
+        render.ThrottledRow("2" * 32, "alice", "10.14.3.77", 5, NOW + timedelta(minutes=2)),
+        render.ThrottledRow("3" * 32, HOSTILE, LONG, 5, NOW + timedelta(minutes=1)),
+    ),
+    per_user=5,
+    per_address=30,
+    window=timedelta(minutes=5),
+)
+
 
 API: Mapping[str, object] = {
     "paths": {
@@ -441,6 +482,25 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
                 render.DemoAccount("carol", "carol", "administrator"),
             ),
         )
+    ),
+    "logins": lambda r: r.logins(LOGINS),
+    "logins_one": lambda r: r.logins(replace(LOGINS, rows=(FIREFOX,))),
+    "logins_ended": lambda r: r.logins(
+        replace(LOGINS, rows=(FIREFOX, SCRIPT), more=11, said="That log-in has ended.")
+    ),
+    "logins_hostile": lambda r: r.logins(
+        replace(
+            LOGINS,
+            viewer=replace(ALICE, user=LONG, display_name=HOSTILE),
+            rows=(
+                replace(FIREFOX, client=HOSTILE, address=LONG),
+                replace(SCRIPT, client=LONG, address=""),
+            ),
+        )
+    ),
+    "admin_throttled": lambda r: r.admin_throttled(THROTTLED),
+    "admin_throttled_none": lambda r: r.admin_throttled(
+        replace(THROTTLED, rows=(), said="They can try again.")
     ),
     "home_empty": lambda r: r.home(EMPTY),
     "home_empty_many_profiles": lambda r: r.home(

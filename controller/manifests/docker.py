@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from controller import labels, routing
+from controller import labels, policy, routing
 from controller.config import Settings
 from controller.model import (
     Egress,
@@ -42,10 +42,22 @@ def container_labels(session: Session, profile: Profile, settings: Settings) -> 
     return labels.encode(session, settings.instance) | routing.traefik_labels(
         session.id,
         profile,
-        hosts=settings.hosts,
+        settings,
         network=network_name(settings.instance, session.id),
-        cookie=routing.login_cookie(settings.instance, secure=settings.secure),
     )
+
+
+def environment(session: Session, profile: Profile, settings: Settings) -> dict[str, str]:
+    """Return what a session's program is told; the profile's own words win."""
+    told = {
+        "HOME": profile.home,
+        "SLICERHUB_SESSION": session.id,
+        "SLICERHUB_USER": session.owner,
+    }
+    if settings.sessions_at:
+        # The hub is at another address than the session: its links have to name it.
+        told["SLICERHUB_HUB_URL"] = policy.origin_of(settings.public_url)
+    return told | profile.environment
 
 
 def container(
@@ -58,11 +70,7 @@ def container(
     """
     network = network_name(settings.instance, session.id)
     memory = profile.memory_mib * _MIB
-    environment = {
-        "HOME": profile.home,
-        "SLICERHUB_SESSION": session.id,
-        "SLICERHUB_USER": session.owner,
-    } | profile.environment
+    told = environment(session, profile, settings)
     mounts: list[dict[str, Any]] = [{"Type": "volume", "Source": volume, "Target": profile.home}]
     mounts += [
         {
@@ -77,7 +85,7 @@ def container(
     return {
         "Image": profile.image,
         "User": f"{profile.uid}:{profile.uid}",
-        "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
+        "Env": [f"{name}={value}" for name, value in sorted(told.items())],
         "Labels": container_labels(session, profile, settings),
         # Traefik has no router for a container whose health is still "starting"; readiness is
         # what the controller sees through Traefik.

@@ -21,7 +21,7 @@ from typing import Any
 
 from controller import labels, routing
 from controller.config import Settings
-from controller.manifests.docker import GROUPS_FOLDER
+from controller.manifests.docker import GROUPS_FOLDER, environment
 from controller.model import (
     Egress,
     Profile,
@@ -42,6 +42,16 @@ CONTAINER = "session"
 STOP_SECONDS = 10  # the engine's own grace when it evicts by itself
 _TMP_MIB = 1024  # of /tmp, in memory
 _TRAEFIK = "traefik.io/v1alpha1"
+
+# What a client says in these about itself is not known to be true, and Traefik removes only their
+# X-Forwarded-* sisters. An empty value removes a header; with Docker the entry point does that.
+EDGE: Mapping[str, str] = {
+    "Forwarded": "",
+    "X-Original-Url": "",
+    "X-Rewrite-Url": "",
+    "X-Http-Method-Override": "",
+}
+STS_SECONDS = 31_536_000  # a year; sent on HTTPS alone
 _DNS_PORT = 53
 
 
@@ -62,14 +72,17 @@ def record(session: Session, instance: str) -> dict[str, str]:
 
 def decode(found: Mapping[str, str]) -> Session:
     """Return the session that a Pod's annotations record. Raises labels.LabelFault."""
+    return labels.decode(plain(found))
+
+
+def plain(found: Mapping[str, str]) -> dict[str, str]:
+    """Return those annotations that record a session by the names of ``labels``."""
     prefix = key("slicerhub.")
-    return labels.decode(
-        {
-            f"slicerhub.{name.removeprefix(prefix)}": text
-            for name, text in found.items()
-            if name.startswith(prefix)
-        }
-    )
+    return {
+        f"slicerhub.{name.removeprefix(prefix)}": text
+        for name, text in found.items()
+        if name.startswith(prefix)
+    }
 
 
 def selected_by(session: Session, instance: str) -> dict[str, str]:
@@ -139,11 +152,6 @@ def pod(session: Session, profile: Profile, settings: Settings) -> Body:
 
 
 def _container(session: Session, profile: Profile, settings: Settings) -> Body:
-    environment = {
-        "HOME": profile.home,
-        "SLICERHUB_SESSION": session.id,
-        "SLICERHUB_USER": session.owner,
-    } | profile.environment
     mounts: list[Body] = [
         {"name": "home", "mountPath": profile.home},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a folder inside the session
@@ -164,7 +172,7 @@ def _container(session: Session, profile: Profile, settings: Settings) -> Body:
         # Values are taken literally: "$$" stands for "$" in Kubernetes.
         "env": [
             {"name": name, "value": value.replace("$", "$$")}
-            for name, value in sorted(environment.items())
+            for name, value in sorted(environment(session, profile, settings).items())
         ],
         "ports": [{"name": "http", "containerPort": profile.port, "protocol": "TCP"}],
         "resources": _resources(profile),
@@ -228,14 +236,21 @@ def _toleration(taint: str) -> Body:
     return {"key": name, "operator": "Exists", "effect": effect}
 
 
-def child_names(session_id: SessionId, profile: Profile, instance: str) -> list[tuple[str, str]]:
+def child_names(
+    session_id: SessionId, profile: Profile, settings: Settings
+) -> list[tuple[str, str]]:
     """Return (kind, name) of all that a session's Pod owns; see ``children``."""
-    name = child_name(instance, session_id)
-    parts = ("auth", "strip") if profile.strip_path else ("auth",)
+    name = child_name(settings.instance, session_id)
     return [
         *((kind, name) for kind in ("NetworkPolicy", "Service", "IngressRoute")),
-        *(("Middleware", f"{name}-{part}") for part in parts),
+        *(("Middleware", f"{name}-{part}") for part in _parts(profile, settings)),
     ]
+
+
+def _parts(profile: Profile, settings: Settings) -> tuple[str, ...]:
+    """Return what a session's middlewares are called, in the order in which they are asked."""
+    strip = ("strip",) if routing.strips_path(profile, settings) else ()
+    return ("edge", "auth", *strip)
 
 
 def children(session: Session, profile: Profile, settings: Settings, *, uid: str) -> list[Body]:
@@ -248,9 +263,10 @@ def children(session: Session, profile: Profile, settings: Settings, *, uid: str
     found = [
         _network_policy(session, profile, settings),
         _service(session, profile, settings),
+        _edge(session, settings),
         _auth(session, settings),
     ]
-    if profile.strip_path:
+    if routing.strips_path(profile, settings):
         found.append(_strip(session, settings))
     found.append(_route(session, profile, settings))
     owner = {
@@ -352,6 +368,15 @@ def verify_address(session_id: SessionId, verify_url: str) -> str:
     return f"{verify_url.replace('{port}', port)}/verify/{session_id}"
 
 
+def _edge(session: Session, settings: Settings) -> Body:
+    return {
+        "apiVersion": _TRAEFIK,
+        "kind": "Middleware",
+        "metadata": _for_traefik(_metadata(session, settings, part="edge"), settings),
+        "spec": {"headers": {"customRequestHeaders": dict(EDGE), "stsSeconds": STS_SECONDS}},
+    }
+
+
 def _auth(session: Session, settings: Settings) -> Body:
     return {
         "apiVersion": _TRAEFIK,
@@ -361,11 +386,9 @@ def _auth(session: Session, settings: Settings) -> Body:
             "forwardAuth": {
                 "address": verify_address(session.id, settings.kubernetes.verify_url),
                 "trustForwardHeader": False,
-                "authRequestHeaders": list(routing.AUTH_REQUEST_HEADERS),
+                "authRequestHeaders": list(routing.request_headers(settings)),
                 "authResponseHeaders": list(routing.AUTH_RESPONSE_HEADERS),
-                "addAuthCookiesToResponse": [
-                    routing.login_cookie(settings.instance, secure=settings.secure)
-                ],
+                "addAuthCookiesToResponse": list(routing.own_cookies(settings)),
                 "maxResponseBodySize": routing.MAX_VERIFY_BODY,
             }
         },
@@ -383,16 +406,14 @@ def _strip(session: Session, settings: Settings) -> Body:
 
 def _route(session: Session, profile: Profile, settings: Settings) -> Body:
     name = child_name(settings.instance, session.id)
-    path = routing.session_path(session.id)
-    parts = ("auth", "strip") if profile.strip_path else ("auth",)
     spec: Body = {
         "entryPoints": [settings.kubernetes.entry_point],
         "routes": [
             {
                 "kind": "Rule",
-                "match": f"({routing.host_rule(settings.hosts)}) && PathPrefix(`{path}`)",
+                "match": routing.session_rule(session.id, settings),
                 "priority": routing.ROUTER_PRIORITY,
-                "middlewares": [{"name": f"{name}-{part}"} for part in parts],
+                "middlewares": [{"name": f"{name}-{part}"} for part in _parts(profile, settings)],
                 "services": [{"kind": "Service", "name": name, "port": profile.port}],
             }
         ],

@@ -67,6 +67,10 @@ class Orchestrator(Protocol):
         """Return the files of all people of this instance. May take long: the engine measures."""
         ...
 
+    async def make_volume(self, owner: UserId) -> None:
+        """Make the place for a person's files, with its labels and empty; one there stays."""
+        ...
+
     async def remove_volume(self, owner: UserId) -> None:
         """Remove a person's files for good; missing ones are success.
 

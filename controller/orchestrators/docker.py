@@ -91,6 +91,7 @@ class DockerOrchestrator:
         self._ended: dict[str, _Facts] = {}  # what inspect said of containers that ended: final
         self._transfers: dict[str, _Transfer] = {}  # by image
         self._transfer_limiter = anyio.CapacityLimiter(_TRANSFERS)
+        self._tidy = False  # nothing of what opens volumes was left behind
 
     async def ensure(self, session: Session) -> None:
         """See Orchestrator."""
@@ -164,8 +165,12 @@ class DockerOrchestrator:
         # Whether this has been done before cannot be asked for; doing it again is harmless.
         opener = manifests.volume_opener(mount.name, profile.image, self._settings)
         with anyio.CancelScope(shield=True):
-            made = await self._call(lambda api: api.create_container_from_config(opener))
-            await self._remove_container(str(made["Id"]))
+            try:
+                made = await self._call(lambda api: api.create_container_from_config(opener))
+                await self._remove_container(str(made["Id"]))
+            except EngineUnavailable:
+                self._tidy = False  # it may be there, though no answer told of it
+                raise
 
     async def _remove_openers(self) -> None:
         """Remove what a crash left; one of another controller has done its work once it is seen."""
@@ -311,15 +316,16 @@ class DockerOrchestrator:
         async with anyio.create_task_group() as group, send, receive:
             group.start_soon(events.run)
             patience = _RELIST_SECONDS
-            tidy = False
+            self._tidy = False
             try:
                 while True:
                     try:
-                        if not tidy:
+                        if not self._tidy:
+                            self._tidy = True
                             await self._remove_openers()
-                            tidy = True
                         snapshot = await self.list()
                     except EngineUnavailable as error:
+                        self._tidy = False
                         _log.warning("engine_unavailable", error=str(error))
                         await anyio.sleep(_RETRY_SECONDS)
                         continue
@@ -380,6 +386,10 @@ class DockerOrchestrator:
             if owner and theirs.get(labels.INSTANCE) == self._settings.instance:
                 volumes.append(Volume(UserId(owner), str(one["Name"]), _size_of(one)))
         return volumes
+
+    async def make_volume(self, owner: UserId) -> None:
+        """See Orchestrator."""
+        await self._ensure_volume(owner)
 
     async def remove_volume(self, owner: UserId) -> None:
         """See Orchestrator. The engine itself refuses while a container has it."""
@@ -580,6 +590,12 @@ def observe(
             continue
         try:
             session = labels.decode(one["Labels"])
+        except labels.NewerSchema:
+            glimpsed = labels.glimpse(one["Labels"])
+            if glimpsed is not None:
+                running = one["State"] in {"running", "paused"}
+                seen[glimpsed.id] = Observed(glimpsed, running=running, newer=True)
+            continue
         except labels.LabelFault as fault:
             _log.warning("labels_unreadable", container=one["Id"][:12], fault=str(fault))
             continue

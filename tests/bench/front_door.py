@@ -27,7 +27,7 @@ import docker
 import httpx
 from bench.measure import CONNECTIONS, Load, machine, table, wrk
 from docker import DockerClient
-from e2e.stack import INSTANCE, URL, Member, container_of, part
+from e2e.stack import INSTANCE, Member, container_of, part, place_of
 
 from controller.routing import VERIFY_ALIASES
 
@@ -35,7 +35,6 @@ USER = "bob"
 PROFILE = "echo"
 SERVER = "slicerhub/engine-proxy:0.1.0"  # holds HAProxy
 EDGE = f"{INSTANCE}_edge"
-HOST = urlsplit(URL).netloc
 PORT = 8080
 _ROUTED_SECONDS = 20
 
@@ -153,11 +152,13 @@ def main(rounds: int, seconds: int, addresses: int) -> None:
     loads: dict[str, list[Load]] = {"open": [], "shut": []}
     opened = checks = 0
     try:
-        session_id: str = member.launch(PROFILE, name)["id"]
+        session = member.launch(PROFILE, name)
+        session_id: str = session["id"]
         like: dict[str, str] = container_of(engine, session_id).labels
         controller = part(engine, "controller")
         traefik = address_on_edge(part(engine, "traefik"))
-        headers = {"Host": HOST, "Cookie": member.cookie}
+        host = urlsplit(place_of(session)).netloc
+        headers = {"Host": host} | member.cookie_in(session)
         lines = [": ".join(pair) for pair in headers.items()]
         with page_server(engine, labels_for(like, session_id, name, addresses), name):
             urls = {way: f"http://{traefik}:8080/{name}/{way}/" for way in loads}
@@ -165,7 +166,7 @@ def main(rounds: int, seconds: int, addresses: int) -> None:
                 for number in below:
                     wait_until_routed(f"{url}{number}/", headers)
                 wrk(url, lines, seconds=1, below=below)
-            shut = httpx.get(f"{urls['shut']}0/", headers={"Host": HOST}, trust_env=False)
+            shut = httpx.get(f"{urls['shut']}0/", headers={"Host": host}, trust_env=False)
             if shut.status_code != HTTPStatus.UNAUTHORIZED:
                 raise click.ClickException(f"an anonymous request was answered {shut.status_code}")
             for _ in range(rounds):

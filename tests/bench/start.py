@@ -25,7 +25,7 @@ import click
 import docker
 from bench.measure import machine, table
 from docker import DockerClient
-from e2e.stack import URL, Member, container_of
+from e2e.stack import URL, Member, container_of, session_url
 
 USER = "bob"
 PROFILE = "slicer"
@@ -59,7 +59,7 @@ class Hub:
         self._member = member
         parts = urlsplit(URL)
         self._host, self._port = parts.hostname or "", parts.port or 80
-        self._headers = {"Authorization": f"Bearer {member.token}", "Host": parts.netloc}
+        self._headers = {"Authorization": f"Bearer {member.token}"}
 
     def start(self, number: int) -> float:
         """Launch one and wait until it is served; return seconds."""
@@ -74,8 +74,10 @@ class Hub:
             for line in told.iter_lines():
                 if '"phase":"failed"' in line:
                     raise click.ClickException(f"{session_id} failed: {line}")
-        path = f"/s/{session_id}{READY}"
-        return wait_for_200(self._host, self._port, path, self._headers, since)
+        place = urlsplit(session_url(session_id))
+        headers = self._headers | {"Host": place.netloc}
+        path = place.path.rstrip("/") + READY
+        return wait_for_200(self._host, self._port, path, headers, since)
 
     def clear(self) -> None:
         """Stop all and wait until they are gone."""

@@ -32,9 +32,11 @@ from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 
 from controller.app import Application
+from controller.config import PATH_MODE
 from controller.gateway import OpenGateway
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import SqliteStore
+from controller.tokens import Keys
 from tests.fakes.directory import FakeDirectory
 from tests.hub import ORIGIN, RING
 from tests.samples import settings
@@ -133,14 +135,14 @@ async def serve(kind: str, listener: socket.socket) -> None:
         if kind == "litestar":
             app, question = plain_app()
         elif kind == "hub":
-            configured = settings(public_url=ORIGIN)
+            configured = settings(public_url=ORIGIN, session_domain=PATH_MODE)
             hub = Application(
                 configured,
                 orchestrator=MemoryOrchestrator(configured),
                 gateway=OpenGateway(),
                 directory=FakeDirectory(),
                 store=SqliteStore(":memory:"),
-                ring=RING,
+                keys=Keys(RING),
             )
             group.start_soon(hub.run)
             app, question = hub.private, await hub_question(hub)

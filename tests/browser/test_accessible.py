@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from browser.windows import START_MS, Window, choose, log_in, tab_to
-from e2e.stack import URL, Member
+from e2e.stack import SESSIONS, URL, Member
 from playwright.sync_api import Page, expect
 
 
@@ -96,12 +96,12 @@ def test_everything_by_the_keyboard(window: Window, alice: Member, taken: dict[s
     keys.type("by hand")
     choose(page.locator("#start-echo"))
     expect(page.get_by_role("heading", name="Starting Echo · by hand")).to_be_visible()
-    page.wait_for_url(f"{URL}/s/**", timeout=START_MS)
+    page.wait_for_url(SESSIONS, timeout=START_MS)
     page.goto(URL)
     card = page.locator("li.session", has_text="Echo · by hand")
     expect(card.locator(".phase")).to_have_text("ready")
     choose(card.get_by_role("link", name="Open"))
-    page.wait_for_url(f"{URL}/s/**")
+    page.wait_for_url(SESSIONS)
     page.goto(URL)
 
     stop = card.get_by_role("link", name="Stop")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from browser.windows import START_MS, Window, log_in
 from docker import DockerClient
-from e2e.stack import URL, Member
+from e2e.stack import SESSIONS, Member
 from playwright.sync_api import expect
 
 from tests.registry import forget, registry
@@ -131,7 +131,7 @@ def test_the_page_tells_how_far_and_opens(window: Window) -> None:
     page.get_by_text("Give it a name, or start something else").click()
     page.get_by_role("button", name="Start Fetched").click()
     expect(page.get_by_role("heading", name="Starting Fetched")).to_be_visible()
-    page.wait_for_url(f"{URL}/s/**", timeout=START_MS)
+    page.wait_for_url(SESSIONS, timeout=START_MS)
     expect(page.get_by_role("heading", name="Fetched and here")).to_be_visible()
     noted: list[str] = page.evaluate("JSON.parse(sessionStorage.getItem('noted'))")
     told = [one for one in noted if re.search(r"the program: [\d,]+ of [\d,]+ MB", one)]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser.windows import Window, log_in
-from e2e.stack import URL, Member, place_of
+from e2e.stack import Member, place_of
 from playwright.sync_api import expect
 
 PATIENCE_MS = 90_000  # several times the twenty seconds of the profile, on a busy machine

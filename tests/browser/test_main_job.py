@@ -33,7 +33,7 @@ from browser.windows import (
     wait_for_segment,
 )
 from docker import DockerClient
-from e2e.stack import URL, Member, container_of, remove_files, until
+from e2e.stack import SESSIONS, URL, Member, container_of, remove_files, until
 from PIL import Image, ImageStat
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
@@ -175,7 +175,7 @@ def test_markup_in_a_name_is_only_text(window: Window, bob: Member) -> None:
     page.get_by_role("button", name="Start Echo").click()
     expect(page.get_by_role("heading", name=f"Starting Echo · {HOSTILE}")).to_be_visible()
     assert page.locator("img").count() == 0
-    page.wait_for_url(f"{URL}/s/**", timeout=START_MS)
+    page.wait_for_url(SESSIONS, timeout=START_MS)
     session_id = session_at(page)
     page.goto(URL)
     card = page.locator(f"#session-{session_id}")

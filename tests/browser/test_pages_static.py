@@ -44,6 +44,7 @@ from tests.page_views import (
     LINED,
     LINK,
     LOGIN,
+    LOGINS,
     OVERDUE,
     PAGES,
     QUEUED,
@@ -385,6 +386,31 @@ def test_sessions_are_governed_without_script(hub: Hub, browser: Browser) -> Non
     assert path == "/admin/act"
     assert (sent["act"], sent["text"], sent["csrf"]) == ("message", "Lunch is ready", "c5rf")
     assert sent["ids"].split(",") == [one.id for one in ADMIN.rows]
+    context.close()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_log_ins_are_ended_with_the_keyboard(hub: Hub, browser: Browser, script: bool) -> None:
+    """The menu leads there; each log-in, and all of them, end by a key, also without script."""
+    home_at(hub, EMPTY)
+    hub.pages["/logins"] = RENDERER.logins(LOGINS)
+    context = browser.new_context(java_script_enabled=script)
+    page = context.new_page()
+    page.goto(hub.url)
+    page.locator("summary.who").press("Enter")
+    page.get_by_role("link", name="Where you are logged in").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Where you are logged in")
+    page.get_by_role("button", name="Log out Script from 10.14.3.77").press("Enter")
+    page.wait_for_url(f"{hub.url}/")
+    for name in ("Log out everywhere else", "Log me out everywhere"):
+        page.goto(f"{hub.url}/logins")
+        page.get_by_role("button", name=name).press("Enter")
+        page.wait_for_url(f"{hub.url}/")
+    assert hub.posts == [
+        ("/logins/end", {"csrf": "c5rf", "id": "5" * 32}),
+        ("/logins/all", {"csrf": "c5rf", "but_here": "1"}),
+        ("/logins/all", {"csrf": "c5rf", "but_here": ""}),
+    ]
     context.close()
 
 

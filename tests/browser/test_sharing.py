@@ -18,7 +18,7 @@ from browser.windows import (
     views_of,
 )
 from docker import DockerClient
-from e2e.stack import URL, Member, path_of, remove_files, until
+from e2e.stack import URL, Member, place_of, remove_files, until
 from playwright.sync_api import Browser, Page, expect
 
 READY_MS = 60_000  # for something that the session itself has to do, on a busy machine
@@ -100,7 +100,7 @@ def test_shown_by_link_lent_and_taken_back(
     guests.get_by_role("button", name="Join").click()
 
     inside = window.context.new_page()
-    inside.goto(URL + path_of(slicer))
+    inside.goto(place_of(slicer))
     owners_view = look_on(inside)
     guests_view = look_on(guests)
     expect(guests.get_by_text("You are viewing; alice has control.")).to_be_visible()

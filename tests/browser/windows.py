@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from io import BytesIO
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pytest
-from e2e.stack import URL, until
+from e2e.stack import URL, session_id_at, until
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
 
@@ -26,7 +25,7 @@ STILL = 6  # the same picture so many times: nothing is being drawn any more
 
 def hubs_own(url: str) -> bool:
     """Tell whether an address belongs to the hub and not to a session."""
-    return not url.startswith(f"{URL}/s/")
+    return session_id_at(url) is None
 
 
 class Window(NamedTuple):
@@ -190,9 +189,9 @@ def keep_picture(page: Page, name: str, *, full_page: bool = False) -> None:
 
 def session_at(page: Page) -> str:
     """Return the id of the session whose page is open."""
-    found = re.fullmatch(re.escape(URL) + r"/s/([^/]+)/.*", page.url)
+    found = session_id_at(page.url)
     assert found, page.url
-    return found[1]
+    return found
 
 
 def start_slicer(page: Page) -> str:

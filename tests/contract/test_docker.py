@@ -6,7 +6,7 @@ import base64
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -604,11 +604,65 @@ async def test_neighbours(docker_lab: Lab, orchestrator: DockerOrchestrator) -> 
         other.clean()
 
 
+async def test_two_hubs(docker_lab: Lab, orchestrator: DockerOrchestrator) -> None:
+    """Two hubs on one engine, with the same people and names, see and touch only their own."""
+    other = Lab(docker_lab.api, f"{docker_lab.instance}y"[:16])
+    other.settings = replace(docker_lab.settings, instance=other.instance)
+    theirs = session(2, name="thesis")
+    try:
+        neighbour = other.orchestrator()
+        await orchestrator.ensure(session(1))
+        await neighbour.ensure(theirs)
+        before = other.inspect(theirs)["State"]["StartedAt"]
+        docker_lab.run(session(1), "echo mine > /home/slicer/note")
+        assert "No such file" in other.run(theirs, "cat /home/slicer/note 2>&1")
+        assert await orchestrator.list() == [Observed(session(1), running=True)]
+        assert [one.session for one in await neighbour.list()] == [theirs]
+        for stranger in (session(1).id, samples.session_id(9)):
+            await neighbour.remove(stranger, grace=NO_GRACE)
+        await orchestrator.remove(theirs.id, grace=NO_GRACE)
+        assert await orchestrator.usage(theirs.id) is None
+        assert [line async for line in orchestrator.logs(theirs.id, tail=5)] == []
+        await orchestrator.remove(session(1).id, grace=NO_GRACE)
+        await orchestrator.remove_volume(session(1).owner)
+        assert other.inspect(theirs)["State"]["StartedAt"] == before
+        assert [one.owner for one in await neighbour.volumes()] == [theirs.owner]
+        assert await orchestrator.volumes() == []
+    finally:
+        other.clean()
+
+
+def as_it_is(found: Mapping[str, str]) -> Mapping[str, str]:
+    """Be the next schema, which says all in the same labels."""
+    return found
+
+
+async def test_an_older_hubs_sessions(docker_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub of the next schema adopts, mends and stops what this one has made."""
+    await docker_lab.orchestrator().ensure(session())
+    monkeypatch.setattr(labels, "UPGRADES", (as_it_is,))
+    monkeypatch.setattr(labels, "SCHEMA_VERSION", "2")
+    upgraded = docker_lab.orchestrator()
+    assert await upgraded.list() == [Observed(session(), running=True)]
+    await upgraded.ensure(session())
+    await upgraded.ensure(session(2, name="new"))
+    monkeypatch.undo()
+    before = docker_lab.orchestrator()
+    found = {one.session.id: one for one in await before.list()}
+    assert found[session().id] == Observed(session(), running=True)
+    newer = found[session(2).id]
+    assert (newer.newer, newer.running, newer.session.owner) == (True, True, "alice")
+    monkeypatch.setattr(labels, "UPGRADES", (as_it_is,))
+    for number in (1, 2):
+        await upgraded.remove(session(number).id, grace=NO_GRACE)
+    assert await upgraded.list() == []
+
+
 async def test_unreadable_labels(docker_lab: Lab, orchestrator: DockerOrchestrator) -> None:
     """What carries labels that say no session is left out, and hinders no other."""
     await orchestrator.ensure(session(1))
     for number, damage in enumerate(
-        ({labels.SCHEMA: "99"}, {labels.CREATED: "?"}, {labels.SESSION: "x"}, {labels.OWNER: ""})
+        ({labels.SCHEMA: "?"}, {labels.CREATED: "?"}, {labels.SESSION: "x"}, {labels.OWNER: ""})
     ):
         strange = labels.encode(session(5), docker_lab.instance) | damage
         docker_lab.api.create_container(

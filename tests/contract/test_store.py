@@ -31,6 +31,7 @@ pytestmark = pytest.mark.anyio
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 LOGIN = Login("sid-1", PEOPLE["carol"], created=100.0, expires=200.0)
+AGENT = "Größe \U0001f9e0 '; DROP TABLE login; --"
 ONE, TWO = session_id(1), session_id(2)
 SHARE = Share(ONE, BOB, Role.VIEW, "Bob Baker", created=100.0)
 LINK = Link("link-1", ONE, Role.CONTROL, created=100.0, expires=200.0, max_uses=2)
@@ -92,6 +93,33 @@ async def test_failures(store: Store) -> None:
     await store.clear_failures("user:alice@a")
     assert await store.failures("user:alice@a", 0.0) == []
     assert await store.failures("address:a", 0.0) == [15.0]
+
+
+async def test_all_failures(store: Store) -> None:
+    """Who has failed lately is told with all of it, by key; what was forgiven is not."""
+    assert await store.all_failures(0.0) == {}
+    for who, at in (("user:a@b@::/64", 30.0), ("user:a@b@::/64", 10.0), ("address:a", 20.0)):
+        await store.add_failure(who, at)
+    assert await store.all_failures(0.0) == {"user:a@b@::/64": [10.0, 30.0], "address:a": [20.0]}
+    assert await store.all_failures(15.0) == {"user:a@b@::/64": [30.0], "address:a": [20.0]}
+    await store.clear_failures("user:a@b@::/64")
+    assert await store.all_failures(15.0) == {"address:a": [20.0]}
+    assert await store.all_failures(20.0) == {}
+
+
+async def test_where_somebody_is_logged_in(store: Store) -> None:
+    """Of a log-in is kept from where it is, with what, and when it was last used."""
+    whole = replace(LOGIN, address="2001:db8::1", agent=AGENT, script=True, seen=110.0, key="k")
+    other = replace(LOGIN, sid="sid-2")
+    for login in (whole, other):
+        await store.add_login(login)
+    await store.set_seen("sid-1", 150.0)
+    await store.set_seen("sid-1", 120.0)  # of a controller that was slow to tell
+    found = sorted(await store.logins(150), key=lambda one: one.sid)
+    assert found == [replace(whole, seen=150.0), other]
+    await store.remove_login("sid-1")
+    await store.set_seen("sid-1", 160.0)
+    assert await store.logins(150) == [other]
 
 
 async def test_notices(store: Store) -> None:
@@ -176,18 +204,23 @@ async def test_links(store: Store) -> None:
         await store.add_link(replace(LINK, id="link-4"), "digest-1")
 
 
+def someone(uid: UserId) -> Person:
+    """Return a person of whom the directory knows this name only."""
+    return Person(uid, uid)
+
+
 async def test_uses_of_a_link(store: Store) -> None:
     """A link lets each person in once, as many as it says, and not after its end."""
     await store.add_link(LINK, "digest")
-    assert await store.use_link("other", BOB, 150) is None
-    assert await store.use_link("digest", BOB, 200) is None
-    used = await store.use_link("digest", BOB, 199.9)
-    assert used is not None
-    assert (used.id, used.session, used.role) == (LINK.id, ONE, Role.CONTROL)
-    assert await store.use_link("digest", BOB, 150) is None
+    assert await store.use_link("other", someone(BOB), 150) is None
+    assert await store.use_link("digest", someone(BOB), 200) is None
+    used = await store.use_link("digest", someone(BOB), 199.9)
+    assert used == Share(ONE, BOB, Role.CONTROL, BOB, created=199.9, expires=LINK.expires)
+    assert await store.shares() == [used]
+    assert await store.use_link("digest", someone(BOB), 150) is None
     assert [one.uses for one in await store.links(ONE)] == [1]
-    assert await store.use_link("digest", ALICE, 150) is not None
-    assert await store.use_link("digest", UserId("carol"), 150) is None
+    assert await store.use_link("digest", someone(ALICE), 150) is not None
+    assert await store.use_link("digest", someone(UserId("carol")), 150) is None
     assert [one.uses for one in await store.links(ONE)] == [2]
 
 
@@ -195,7 +228,7 @@ async def test_a_link_without_number(store: Store) -> None:
     """A link without a number of uses lets in anybody until its end."""
     await store.add_link(replace(LINK, max_uses=None), "digest")
     for number in range(50):
-        assert await store.use_link("digest", UserId(f"person-{number}"), 150) is not None
+        assert await store.use_link("digest", someone(UserId(f"person-{number}")), 150) is not None
     assert [one.uses for one in await store.links(ONE)] == [50]
 
 
@@ -203,11 +236,11 @@ async def test_the_last_use(opened: Opened) -> None:
     """Of many who come at once for the last use, by two controllers, one gets it."""
     stores = [opened(), opened()]
     await stores[0].add_link(replace(LINK, max_uses=1), "digest")
-    found: list[Link | None] = []
+    found: list[Share | None] = []
 
     async def come(number: int) -> None:
         uid = UserId(f"person-{number}")
-        found.append(await stores[number % 2].use_link("digest", uid, 150))
+        found.append(await stores[number % 2].use_link("digest", someone(uid), 150))
 
     async with anyio.create_task_group() as group:
         for number in range(20):
@@ -223,12 +256,12 @@ async def test_shut_out(store: Store) -> None:
     await store.add_link(replace(LINK, id="link-2", session=TWO), "elsewhere")
     await store.add_share(SHARE)
     await store.remove_share(ONE, BOB, bar=True)
-    assert await store.use_link("old", BOB, 150) is None
+    assert await store.use_link("old", someone(BOB), 150) is None
     assert [one.uses for one in await store.links(ONE)] == [0]
-    assert await store.use_link("old", ALICE, 150) is not None
-    assert await store.use_link("elsewhere", BOB, 150) is not None
+    assert await store.use_link("old", someone(ALICE), 150) is not None
+    assert await store.use_link("elsewhere", someone(BOB), 150) is not None
     await store.add_link(replace(LINK, id="link-3"), "new")
-    assert await store.use_link("new", BOB, 150) is not None
+    assert await store.use_link("new", someone(BOB), 150) is not None
 
 
 async def test_grants_go_with_their_session(store: Store) -> None:
@@ -238,7 +271,7 @@ async def test_grants_go_with_their_session(store: Store) -> None:
         await store.add_share(share)
     await store.add_link(LINK, "one")
     await store.add_link(replace(LINK, id="link-2", session=TWO), "two")
-    await store.use_link("two", ALICE, 150)
+    await store.use_link("two", someone(ALICE), 150)
     await store.add_link(replace(LINK, id="link-3", session=late.session, created=180.0), "three")
     await store.remove_grants({ONE}, 180.0)
     assert by_place(await store.shares()) == by_place([SHARE, late])
@@ -307,16 +340,16 @@ async def test_reopened(opened: Opened) -> None:
     """Everything is there after a restart, and after a kill: it was on disk before."""
     killed = opened()
     await killed.add_login(LOGIN)
-    await killed.add_share(SHARE)
     await killed.add_link(LINK, "digest")
-    await killed.use_link("digest", BOB, 150)
+    await killed.use_link("digest", someone(BOB), 150)
+    await killed.add_share(SHARE)
     await killed.put_memos({ONE: Memo(1.0, 2.0, served=True)})
     await killed.add_ticket(Ticket(session(2), 5.0))
     again = opened()
     assert await again.logins(150) == [LOGIN]
     assert await again.shares() == [SHARE]
     assert await again.links(ONE) == [replace(LINK, uses=1)]
-    assert await again.use_link("digest", BOB, 150) is None
+    assert await again.use_link("digest", someone(BOB), 150) is None
     assert await again.memos() == {ONE: Memo(1.0, 2.0, served=True)}
     assert await again.tickets() == [Ticket(session(2), 5.0)]
     await again.ping()
@@ -383,10 +416,12 @@ async def test_older_hub(tmp_path: Path) -> None:
     await store.add_share(SHARE)
     await store.add_link(LINK, "digest")
     await store.remove_share(ONE, BOB, bar=True)
-    assert await store.use_link("digest", BOB, 150) is None
+    assert await store.use_link("digest", someone(BOB), 150) is None
     assert await store.memos() == {}
     assert await store.tickets() == []
     assert await store.ahead(ALICE) == frozenset()
+    await store.set_seen("sid-1", 160.0)
+    assert await store.logins(150) == [replace(LOGIN, seen=160.0)]
     store.close()
     again = SqliteStore(path)
     assert await again.links(ONE) == [LINK]

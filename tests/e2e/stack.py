@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import time
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,6 +21,67 @@ T = TypeVar("T")
 URL = os.environ.get("SLICERHUB_TEST_URL", "http://localhost:18080")
 INSTANCE = os.environ.get("SLICERHUB_TEST_INSTANCE", "slicerhub-test")
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
+# As the stack was started: see README, "Where sessions are".
+PATH_MODE = os.environ.get("SLICERHUB_SESSION_DOMAIN", "") == "path"
+DOMAIN = os.environ.get("SLICERHUB_SESSION_DOMAIN", "") or urlsplit(URL).hostname or ""
+OUTSIDE = 403 if PATH_MODE else 401
+"""What a program or a handshake of somebody gets whom a session's own host has never let in."""
+
+NOBODY = "a" * 26
+"""The form of a session's id, and none."""
+
+
+class Names(httpx.HTTPTransport):
+    """Finds every name below localhost where browsers find it: on this machine."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Connect there; the request names whom it wants all the same."""
+        if not request.url.host.endswith(".localhost"):
+            return super().handle_request(request)
+        here = httpx.Request(
+            request.method,
+            request.url.copy_with(host="127.0.0.1"),
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        return super().handle_request(here)
+
+
+def session_url(session_id: str) -> str:
+    """Return where a session is, as the hub says it in ``url``; it need not be there."""
+    if PATH_MODE:
+        return f"{URL}/s/{session_id}/"
+    parts = urlsplit(URL)
+    return f"{parts.scheme}://{session_id}.{DOMAIN}:{parts.port}/"
+
+
+SESSIONS = session_url("*") + "**"
+"""Where sessions are, as a pattern for browsers."""
+
+
+def session_id_at(url: str) -> str | None:
+    """Return the id of the session that an address leads to; None: it leads elsewhere."""
+    found = re.match(re.escape(session_url(NOBODY)).replace(NOBODY, "([a-z2-7]{26})"), url)
+    return found[1] if found else None
+
+
+def place_of(session: dict[str, Any]) -> str:
+    """Return the session's address, with a slash at its end."""
+    assert session["url"] == session_url(session["id"])
+    return session["url"]
+
+
+def origin_of(url: str) -> str:
+    """Return the origin of an address."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def request(method: str, url: str, **given: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own
+    """Send one request as nobody in particular."""
+    with httpx.Client(base_url=URL, transport=Names(), timeout=30) as client:
+        return client.request(method, url, **given)
 
 
 def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it") -> T:
@@ -40,28 +103,29 @@ def hub_answers() -> bool:
         return False
 
 
-def path_of(session: dict[str, Any]) -> str:
-    """Return the session's path, as the page links to it."""
-    return f"/s/{session['id']}/"
-
-
 def open_socket(
-    path: str, headers: dict[str, str], *, origin: str | None = URL
+    url: str, headers: dict[str, str], *, origin: str | None = "own"
 ) -> ClientConnection:
-    """Open a WebSocket through Traefik. Raises InvalidStatus if it is refused."""
+    """Open a WebSocket through Traefik, as a page of the same origin unless another is named.
+
+    Raises InvalidStatus if it is refused.
+    """
+    parts = urlsplit(url)
+    host = "127.0.0.1" if (parts.hostname or "").endswith("localhost") else parts.hostname
     return connect(
-        URL.replace("http", "ws") + path,
+        url.replace("http", "ws", 1),
+        sock=socket.create_connection((host, parts.port), timeout=20),
         additional_headers=headers,
-        origin=origin,  # pyright: ignore[reportArgumentType] - any text may be sent
+        origin=origin_of(url) if origin == "own" else origin,  # pyright: ignore[reportArgumentType] - any text may be sent
         proxy=None,
         open_timeout=20,
     )
 
 
-def handshake(path: str, headers: dict[str, str], *, origin: str | None = URL) -> int:
+def handshake(url: str, headers: dict[str, str], *, origin: str | None = "own") -> int:
     """Try a WebSocket handshake; return its status."""
     try:
-        with open_socket(path, headers, origin=origin):
+        with open_socket(url, headers, origin=origin):
             return 101
     except InvalidStatus as refused:
         return refused.response.status_code
@@ -86,18 +150,63 @@ def is_closed(socket: ClientConnection) -> bool:
     return False
 
 
+class Browser(httpx.Client):
+    """A browser: comes to a session's own host by the hand-off, the first time."""
+
+    def __init__(self) -> None:
+        """Know nobody, and begin at the hub."""
+        super().__init__(base_url=URL, transport=Names(), timeout=30, headers=PAGE)
+
+    def request(self, method: str, url: httpx.URL | str, **given: Any) -> httpx.Response:  # noqa: ANN401
+        """Send a request; if the hub does not let this person in, that answer is the answer."""
+        wanted = str(self._merge_url(url))
+        if self._is_session(wanted) and not self._entered(wanted):
+            refusal = self.enter(wanted)
+            if refusal is not None:
+                return refusal
+        return super().request(method, url, **given)
+
+    def enter(self, url: str) -> httpx.Response | None:
+        """Enter a session's host; None: entered, else what the hub or the host answers."""
+        asked = self.step(origin_of(url) + "/")
+        if asked.status_code != 302:
+            return asked
+        sent = self.step(asked.headers["location"])
+        if sent.status_code != 302 or not self._is_session(sent.headers["location"]):
+            return sent
+        back = self.step(sent.headers["location"])
+        return None if self._entered(url) else back
+
+    def step(self, url: str) -> httpx.Response:
+        """Ask for this page as it is, without entering."""
+        return super().request("GET", url)
+
+    def cookie_at(self, url: str) -> str:
+        """Return the Cookie header for an address."""
+        host = urlsplit(url).hostname or ""
+        names = {host, f"{host}.local"}  # what Python's cookie jar makes of a name without a dot
+        kept = [one for one in self.cookies.jar if one.domain in names]
+        return "; ".join(f"{one.name}={one.value}" for one in kept)
+
+    def _is_session(self, url: str) -> bool:
+        return not PATH_MODE and (urlsplit(url).hostname or "").endswith(f".{DOMAIN}")
+
+    def _entered(self, url: str) -> bool:
+        return f"{INSTANCE}-entry=" in self.cookie_at(url)
+
+
 class Member:
     """Somebody who is logged in, as a script (``api``) and as a browser (``browser``)."""
 
     def __init__(self, name: str) -> None:
         """Log in both ways; the password of the demo's people is their name."""
         self.name = name
-        self.api = httpx.Client(base_url=URL, timeout=30)
+        self.api = httpx.Client(base_url=URL, transport=Names(), timeout=30)
         answer = self.api.post("/api/v1/login", json={"username": name, "password": name})
         assert answer.status_code == 200, answer.text
         self.token: str = answer.json()["token"]
         self.api.headers["Authorization"] = f"Bearer {self.token}"
-        self.browser = httpx.Client(base_url=URL, timeout=30, headers=PAGE)
+        self.browser = Browser()
         answer = self.browser.post(
             "/login",
             data={"username": name, "password": name, "next": "/"},
@@ -107,8 +216,17 @@ class Member:
 
     @property
     def cookie(self) -> str:
-        """The browser's Cookie header."""
-        return "; ".join(f"{key}={value}" for key, value in self.browser.cookies.items())
+        """The browser's Cookie header at the hub."""
+        return self.browser.cookie_at(URL)
+
+    def cookie_in(self, session: dict[str, Any]) -> dict[str, str]:
+        """Return the Cookie header at a session, which this person enters; empty: they cannot."""
+        url = place_of(session)
+        if PATH_MODE:
+            return {"Cookie": self.cookie}
+        self.browser.enter(url)
+        found = self.browser.cookie_at(url)
+        return {"Cookie": found} if found else {}
 
     def csrf(self) -> str:
         """What this person's forms carry."""

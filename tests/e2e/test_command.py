@@ -59,6 +59,21 @@ def test_a_directory_that_does_not_answer_is_named(engine: DockerClient) -> None
     assert "Traceback" not in said
 
 
+def test_names_of_sessions_that_lead_nowhere_are_told(engine: DockerClient) -> None:
+    """A domain without a wildcard record is named, with the two ways out of it."""
+    domain = "sessions.invalid"  # never in any name service (RFC 6761)
+    code, said = run(engine, "check", environment={"SLICERHUB_SESSION_DOMAIN": domain})
+    assert code == 1
+    assert f"✗ host names of sessions, <id>.{domain}: " in said
+    assert f"Add a record for *.{domain} to the name service" in said
+    assert 'set session_domain (SLICERHUB_SESSION_DOMAIN) to "path"' in said
+    # Traefik was not told of that domain, either.
+    assert "Tell it that domain, too: SLICERHUB_SESSION_DOMAIN" in said
+    assert "Traceback" not in said
+    by_path = {"SLICERHUB_SESSION_DOMAIN": "path"}
+    assert "host names of sessions" not in run(engine, "check", environment=by_path)[1]
+
+
 def test_an_engine_that_does_not_answer_is_named(engine: DockerClient) -> None:
     """So is an engine that is not there."""
     elsewhere = {"SLICERHUB_DOCKER_HOST": "tcp://engine-proxy:1"}

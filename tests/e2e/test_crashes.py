@@ -16,7 +16,7 @@ from e2e.stack import (
     hub_answers,
     open_socket,
     part,
-    path_of,
+    place_of,
     until,
 )
 
@@ -29,9 +29,9 @@ def test_the_controller_is_killed_and_the_session_goes_on(
 ) -> None:
     """An open desktop does not notice, and afterwards the session is there, owned and reachable."""
     session = alice.launch("echo", "survivor")
-    path = path_of(session)
+    path = place_of(session)
     before = container_of(engine, session["id"]).attrs["State"]["StartedAt"]
-    with open_socket(path, {"Cookie": alice.cookie}) as socket:
+    with open_socket(path, alice.cookie_in(session)) as socket:
         socket.recv()
         controller = part(engine, "controller")
         controller.kill(signal="SIGKILL")
@@ -55,7 +55,7 @@ def test_a_restart_of_the_controller_stops_nobody_early(
 ) -> None:
     """What is unused is stopped for it also after a restart, and not before its time."""
     session = alice.launch("brief", "over a restart")
-    assert alice.browser.get(path_of(session)).status_code == 200
+    assert alice.browser.get(place_of(session)).status_code == 200
     used = time.monotonic()
     part(engine, "controller").restart(timeout=10)
     until(hub_answers, seconds=60, what="the hub")
@@ -70,7 +70,7 @@ def test_a_traefik_made_anew_finds_the_sessions_again(alice: Member, engine: Doc
     compose("up", "--detach", "--wait", "--force-recreate", "--no-deps", "traefik")
     until(hub_answers, seconds=60, what="the hub")
     until(
-        lambda: alice.browser.get(f"/s/{session['id']}/").status_code == 200,
+        lambda: alice.browser.get(place_of(session)).status_code == 200,
         seconds=90,
         what="the session behind the new Traefik",
     )

@@ -16,7 +16,7 @@ from e2e.stack import (
     is_open,
     open_socket,
     part,
-    path_of,
+    place_of,
     until,
 )
 
@@ -55,10 +55,10 @@ def test_who_leaves_is_out(alice: Member, engine: DockerClient) -> None:
             ["sh", "-c", "echo kept > /home/slicer/testament"]
         )
         assert written.exit_code == 0
-        socket_path = f"{path_of(shown)}ws"
-        cookie = {"Cookie": bob.cookie}
+        socket_path = f"{place_of(shown)}ws"
+        cookie = bob.cookie_in(shown)
         with (
-            open_socket(socket_path, {"Cookie": alice.cookie}) as owners,
+            open_socket(socket_path, alice.cookie_in(shown)) as owners,
             open_socket(socket_path, cookie) as guests,
         ):
             assert is_open(guests)
@@ -84,7 +84,7 @@ def test_who_leaves_is_out(alice: Member, engine: DockerClient) -> None:
                 assert is_open(owners)
         assert alice.phase(shown["id"]) == "ready"
     with Member("bob") as bob:
-        assert bob.browser.get(path_of(shown)).status_code == 403
+        assert bob.browser.get(place_of(shown)).status_code == 403
         assert "may no longer use the hub" in bob.browser.get("/").text
         again = bob.launch("echo", "back")
         found = container_of(engine, again["id"]).exec_run(["cat", "/home/slicer/testament"])

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, Member, path_of, until
+from e2e.stack import INSTANCE, Member, place_of, session_url, until
 
 PLACES = 10  # of the profiles "few" and "line", as the tests' slicerhub.toml says
 LAUNCHES = 50
@@ -117,7 +117,7 @@ def test_who_waits_knows_for_what(alice: Member, bob: Member, carol: Member) -> 
     assert bob.phase(second["id"]) == "gone"
     alice.stop(first["id"])
     assert carol.wait(third["id"], "ready")["place"] is None
-    assert carol.browser.get(path_of(third)).status_code == 200
+    assert carol.browser.get(place_of(third)).status_code == 200
     carol.stop(third["id"])
 
 
@@ -149,6 +149,6 @@ def test_started_ahead_and_used(engine: DockerClient) -> None:
         pressed = alice.act("/launch", profile="early")
         assert pressed.headers["location"] == f"/starting/{session_id}"
         alice.wait(session_id, "ready")
-        assert alice.browser.get(f"/s/{session_id}/").status_code == 200
+        assert alice.browser.get(session_url(session_id)).status_code == 200
         assert "started ahead for you" not in alice.browser.get("/").text
         alice.stop(session_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from docker import DockerClient
-from e2e.stack import PAGE, Member, part, path_of, until
+from e2e.stack import PAGE, Member, part, place_of, until
 
 
 def acts(engine: DockerClient, **wanted: str) -> list[dict[str, Any]]:
@@ -39,7 +39,7 @@ def test_a_links_code_is_in_no_log(engine: DockerClient, stack: str) -> None:
 def test_acts_are_on_record(engine: DockerClient, alice: Member, echo: dict[str, Any]) -> None:
     """Who opened a session, and from where, stands in the log as Traefik saw it."""
     for _ in range(2):
-        assert alice.browser.get(path_of(echo), headers=PAGE).status_code == 200
+        assert alice.browser.get(place_of(echo), headers=PAGE).status_code == 200
     its = {"whose": "alice", "session": echo["id"]}
     (opened,) = until(
         lambda: acts(engine, act="open", who="alice", **its), what="the record of the opening"

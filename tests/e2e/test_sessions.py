@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 from docker import DockerClient
 from docker.errors import NotFound
-from e2e.stack import INSTANCE, URL, Member, container_of, networks_of, part, until
+from e2e.stack import (
+    INSTANCE,
+    URL,
+    Member,
+    container_of,
+    networks_of,
+    part,
+    place_of,
+    session_url,
+    until,
+)
 
 
 def test_twenty_launches_of_one_name_make_one_session(alice: Member, engine: DockerClient) -> None:
@@ -47,10 +57,10 @@ def test_while_it_starts_a_browser_sees_the_progress(alice: Member) -> None:
     """The address of a starting session shows how far it is; programs are told to wait."""
     answer = alice.api.post("/api/v1/sessions", json={"profile": "slicer", "name": "progress"})
     session_id = answer.json()["id"]
-    page = alice.browser.get(f"/s/{session_id}/", follow_redirects=True)
+    page = alice.browser.get(session_url(session_id), follow_redirects=True)
     assert page.status_code == 200
     assert "Starting" in page.text
-    program = alice.api.get(f"/s/{session_id}/")
+    program = alice.api.get(session_url(session_id))
     assert program.status_code == 503
     assert int(program.headers["retry-after"]) > 0
     alice.stop(session_id)
@@ -68,7 +78,7 @@ def test_stopping_frees_everything_but_the_files(alice: Member, engine: DockerCl
         engine.networks.get(f"{INSTANCE}-{session['id']}")
     assert [engine.volumes.get(name).name for name in volumes] == volumes
     assert len(volumes) == 1
-    assert alice.browser.get(f"/s/{session['id']}/").status_code == 403
+    assert alice.browser.get(place_of(session)).status_code == 403
 
 
 def test_files_are_there_in_the_next_session(alice: Member, engine: DockerClient) -> None:
@@ -107,7 +117,7 @@ def test_a_used_session_is_not_idle(alice: Member) -> None:
     created = container_age(session)
 
     def still_there() -> bool:
-        assert alice.browser.get(f"/s/{session['id']}/").status_code == 200
+        assert alice.browser.get(place_of(session)).status_code == 200
         return container_age(session) - created > 15
 
     until(still_there, seconds=60, what="fifteen seconds of use")
@@ -122,10 +132,10 @@ def container_age(session: dict[str, Any]) -> float:
 def test_a_session_that_ends_by_itself_says_why(alice: Member) -> None:
     """A crash is shown as such: with the exit code in words, and the last lines it printed."""
     session = alice.launch("echo", "crash")
-    alice.browser.get(f"/s/{session['id']}/fail")
+    alice.browser.get(f"{place_of(session)}fail")
     failed = alice.wait(session["id"], "failed")
     assert "exit code 3" in failed["message"]
-    page = alice.browser.get(f"/s/{session['id']}/")
+    page = alice.browser.get(place_of(session), follow_redirects=True)
     assert page.status_code == 200
     assert "the echo was told to fail" in page.text
     again = alice.launch("echo", "crash")

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from docker import DockerClient
 from e2e.stack import (
+    OUTSIDE,
     PAGE,
     URL,
     Member,
@@ -18,7 +19,7 @@ from e2e.stack import (
     is_open,
     open_socket,
     part,
-    path_of,
+    place_of,
     until,
 )
 
@@ -79,14 +80,14 @@ def test_the_invited_get_in_with_their_role(
     alice: Member, bob: Member, echo: dict[str, Any]
 ) -> None:
     """Page and WebSocket are open to a guest, and the session is told what they may, each time."""
-    path, cookie = path_of(echo), {"Cookie": bob.cookie}
+    path = place_of(echo)
     assert bob.browser.get(path).status_code == 403
-    assert handshake(path, cookie) == 403
+    assert handshake(path, bob.cookie_in(echo)) == OUTSIDE
     for role in ("view", "control"):
         alice.invite(echo, "bob", role)
         assert role_told(bob.browser.get(path).json()["headers"]) == role
         assert role_told(bob.api.get(path).json()["headers"]) == role
-        with open_socket(path, cookie) as socket:
+        with open_socket(path, bob.cookie_in(echo)) as socket:
             assert role_told(json.loads(socket.recv())) == role
         found = bob.api.get("/api/v1/sessions").json()["items"]
         assert [(one["id"], one["role"]) for one in found] == [(echo["id"], role)]
@@ -100,7 +101,7 @@ def test_what_cannot_be_cut_ends_with_a_restart(
     """An application that cannot let go of one person says so; started anew it is rid of them."""
     foreign = alice.launch("echo", "foreign")
     alice.invite(foreign, "bob", "view")
-    path, cookie = path_of(foreign), {"Cookie": bob.cookie}
+    path, cookie = place_of(foreign), bob.cookie_in(foreign)
     with open_socket(path, cookie) as socket:
         socket.recv()
         assert take_back(alice, foreign, "bob") is False
@@ -119,16 +120,16 @@ def test_what_cannot_be_cut_ends_with_a_restart(
         )
 
     after = alice.wait(until(anew, what="the new session")["id"], "ready")
-    assert alice.browser.get(path_of(after)).status_code == 200
+    assert alice.browser.get(place_of(after)).status_code == 200
     assert alice.browser.get(path).status_code == 403
-    assert bob.browser.get(path_of(after)).status_code == 403
+    assert bob.browser.get(place_of(after)).status_code == 403
     assert alice.phase(echo["id"]) == "ready"
     alice.stop(after["id"])
 
 
 def test_who_looks_on_changes_nothing(alice: Member, bob: Member, shown: dict[str, Any]) -> None:
     """The real session lets a viewer in, and lets nobody but those with control write files."""
-    path = path_of(shown)
+    path = place_of(shown)
     file = f"{path}files/My%20files/from-bob.txt"
     assert bob.browser.get(path).status_code == 200
     assert bob.api.put(file, content=b"note").status_code == 403
@@ -143,9 +144,9 @@ def test_who_looks_on_changes_nothing(alice: Member, bob: Member, shown: dict[st
 
 def test_another_role_is_there_at_once(alice: Member, bob: Member, shown: dict[str, Any]) -> None:
     """With another role a guest's open view is closed and may come back; nobody else notices."""
-    path, cookie = f"{path_of(shown)}ws", {"Cookie": bob.cookie}
+    path, cookie = f"{place_of(shown)}ws", bob.cookie_in(shown)
     with (
-        open_socket(path, {"Cookie": alice.cookie}) as owners,
+        open_socket(path, alice.cookie_in(shown)) as owners,
         open_socket(path, cookie) as guests,
     ):
         until(lambda: connected(alice, shown) == {"bob": True}, what="bob among those present")
@@ -158,15 +159,15 @@ def test_another_role_is_there_at_once(alice: Member, bob: Member, shown: dict[s
 
 def test_taken_back_is_taken_back(alice: Member, bob: Member, shown: dict[str, Any]) -> None:
     """The next request is refused, the open view is cut, and the owner's goes on undisturbed."""
-    path, cookie = f"{path_of(shown)}ws", {"Cookie": bob.cookie}
+    path, cookie = f"{place_of(shown)}ws", bob.cookie_in(shown)
     with (
-        open_socket(path, {"Cookie": alice.cookie}) as owners,
+        open_socket(path, alice.cookie_in(shown)) as owners,
         open_socket(path, cookie) as guests,
     ):
         assert is_open(owners)
         assert is_open(guests)
         assert take_back(alice, shown, "bob") is True
-        assert bob.browser.get(path_of(shown)).status_code == 403
+        assert bob.browser.get(place_of(shown)).status_code == 403
         assert handshake(path, cookie) == 403
         until(lambda: is_closed(guests), seconds=CUT_SECONDS, what="the end of bob's view")
         assert is_open(owners)
@@ -176,18 +177,18 @@ def test_taken_back_is_taken_back(alice: Member, bob: Member, shown: dict[str, A
 
 def test_logging_out_cuts_what_is_open(alice: Member, shown: dict[str, Any]) -> None:
     """The view of a log-in that has ended is cut; another log-in of theirs may come back."""
-    path = f"{path_of(shown)}ws"
+    path = f"{place_of(shown)}ws"
     with Member("bob") as again, Member("bob") as other:
-        ended = {"Cookie": again.cookie}
+        ended = again.cookie_in(shown)
         with (
-            open_socket(path, {"Cookie": alice.cookie}) as owners,
+            open_socket(path, alice.cookie_in(shown)) as owners,
             open_socket(path, ended) as socket,
         ):
             assert is_open(socket)
             assert again.act("/logout").status_code == 303
             assert handshake(path, ended) == 401
             until(lambda: is_closed(socket), seconds=CUT_SECONDS, what="the end of the view")
-            assert handshake(path, {"Cookie": other.cookie}) == 101
+            assert handshake(path, other.cookie_in(shown)) == 101
             assert is_open(owners)
 
 
@@ -209,7 +210,7 @@ def test_guests_are_no_owners(
     assert bob.browser.get(f"{page}/share").status_code == 403
     assert bob.act(f"{page}/stop").status_code == 403
     assert bob.act(f"{page}/share", user="carol", role="view").status_code == 403
-    assert carol.browser.get(path_of(shown)).status_code == 403
+    assert carol.browser.get(place_of(shown)).status_code == 403
     assert alice.phase(shown["id"]) == "ready"
 
 
@@ -224,12 +225,12 @@ def test_a_link_lets_in_once(
     offer = bob.browser.get(f"/join/{code}").text
     assert "alice" in offer
     assert "Slicer · shown" in offer
-    assert bob.browser.get(path_of(slicer)).status_code == 403
+    assert bob.browser.get(place_of(slicer)).status_code == 403
     joined = bob.act(f"/join/{code}")
     assert (joined.status_code, joined.headers["location"]) == (303, f"/starting/{slicer['id']}")
-    assert bob.browser.get(path_of(slicer)).status_code == 200
+    assert bob.browser.get(place_of(slicer)).status_code == 200
     refused(carol, code)
-    assert carol.browser.get(path_of(slicer)).status_code == 403
+    assert carol.browser.get(place_of(slicer)).status_code == 403
     written = part(engine, "controller").exec_run(["grep", "--recursive", "--count", code, "/data"])
     assert written.exit_code == 1, "the link's code can be read in the hub's records"
     take_back(alice, slicer, "bob")
@@ -268,4 +269,4 @@ def test_a_link_that_came_of_age(
     assert aged.exit_code == 0, aged.output
     refused(carol, code)
     assert alice.api.get(where).json()["items"] == []
-    assert carol.browser.get(path_of(echo)).status_code == 403
+    assert carol.browser.get(place_of(echo)).status_code == 403

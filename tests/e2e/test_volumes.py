@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, Member, container_of, hub_answers, part, path_of, until
+from e2e.stack import INSTANCE, Member, container_of, hub_answers, part, place_of, until
 
 REMEMBERED = """
 import json, sqlite3, sys
@@ -28,7 +28,7 @@ def sessions(bob: Member, carol: Member) -> tuple[dict[str, Any], dict[str, Any]
 
 def file_in(session: dict[str, Any], name: str) -> str:
     """Return the address of a file in the group's volume, as the session's page uses it."""
-    return f"{path_of(session)}files/atlas/{name}"
+    return f"{place_of(session)}files/atlas/{name}"
 
 
 def reaches(who: Member, session: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+import msgspec
 import pytest
 import structlog
 from msgspec.structs import replace
@@ -17,10 +18,11 @@ from msgspec.structs import replace
 from controller.audit import Act
 from controller.config import AuditLog, Limits, Login, Settings
 from controller.errors import DirectoryUnavailable, StoreUnavailable
+from controller.keys import KeyFile, rotate
 from controller.model import Phase, SessionId, UserId
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator
 from controller.store import Link, SqliteStore
-from tests.hub import HTML, ORIGIN, RING, Browser, World, location, running, world
+from tests.hub import HTML, ORIGIN, RING, Browser, Clock, World, location, running, world
 
 pytestmark = pytest.mark.anyio
 
@@ -270,6 +272,17 @@ async def logging_out(day: Day, alice: Browser) -> None:
     await hub.app.housekeeping.call_the_roll()
 
 
+async def rotating(day: Day, place: KeyFile) -> None:
+    """Let another key sign."""
+    hub = day.hub
+    hub.clock.advance(1)
+    ring = await rotate(place, now=hub.clock.wall(), seconds=60, expiries=())
+    assert hub.app.rotation is not None
+    await hub.app.rotation.look()
+    day.secrets["new key"] = ring.keys[0].secret
+    day.expect(Act.KEYS_ROTATED, "controller", None, key=ring.keys[0].kid, at_once=False)
+
+
 @pytest.fixture(scope="module")
 async def lines(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Lines:
     """Do each act of the list, and give what is on record, in the file and on the output."""
@@ -286,13 +299,24 @@ async def lines(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
         logger_factory=structlog.PrintLoggerFactory(output),
     )
     plan = configured(file)
-    hub = World(plan, orchestrator=MemoryOrchestrator(plan), store=Records(":memory:"))
+    keys = file.with_name("keys.json")
+    keys.write_bytes(msgspec.json.encode(RING))
+    clock = Clock()
+    place = KeyFile(keys, clock.wall)
+    hub = World(
+        plan,
+        clock=clock,
+        orchestrator=MemoryOrchestrator(plan),
+        store=Records(":memory:"),
+        key_place=place,
+    )
     day = Day(hub)
     async with running(hub):
         alice, bob, carol = await logging_in(day)
         await working(day, alice, bob, carol)
         await idling(day, alice)
         await logging_out(day, alice)
+        await rotating(day, place)
         sids = {f"log-in {one}": one for one in hub.app.logins._live}  # pyright: ignore[reportPrivateUsage] - what is secret is looked for
     structlog.reset_defaults()
     said = [json.loads(line) for line in output.getvalue().splitlines()]

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from controller.config import Limits, Settings
 from controller.gateway import Inside
+from controller.lifecycle import Reason
 from controller.model import Phase, SessionId, UserId
 from controller.orchestrators.memory import Fetch
 from tests.hub import World, eventually, location, problem, running, world
@@ -114,6 +115,20 @@ async def test_a_place_in_line() -> None:
         await hub.until(SessionId(third["id"]), Phase.READY)
 
 
+async def test_places_in_line_are_counted() -> None:
+    """Nobody holds more places than one person may have by waiting for them."""
+    hub = World(configured(queue=True, sessions_per_user=2, sessions_total=1))
+    async with running(hub):
+        alice, bob = await hub.script("alice"), await hub.script("bob")
+        assert (await launch(bob, "a")).status_code == 202
+        for name in ("a", "b"):
+            assert (await launch(alice, name)).json()["place"]
+        answer = await launch(alice, "c")
+        assert answer.status_code == 429
+        assert "You have 2 sessions" in problem(answer)["detail"]
+        assert len(await hub.store.tickets()) == 2
+
+
 async def test_the_line_survives_a_restart() -> None:
     """The line stands after a restart of the controller as it did before."""
     one = World(configured(queue=True, sessions_total=1))
@@ -139,7 +154,7 @@ async def test_ones_own_limit_has_no_line() -> None:
         assert (await launch(alice, "a")).status_code == 202
         answer = await launch(alice, "b")
         assert answer.status_code == 429
-        assert "You have 1 sessions" in problem(answer)["detail"]
+        assert "You have 1 session," in problem(answer)["detail"]
         page = (await (await hub.browser("alice")).get("/")).text
         assert "as many as one person may have" in page
 
@@ -416,3 +431,33 @@ async def test_changed_groups(fresh: World) -> None:
     )
     await fresh.app.housekeeping.call_the_roll()
     assert (await carol.get("/api/v1/me")).json()["admin"] is False
+
+
+async def test_a_place_in_line_is_used_once() -> None:
+    """Who was started from the line and then stopped does not start again after restarts.
+
+    Though the controller was killed before it could write down that the place was used.
+    """
+    one = World(configured(queue=True, sessions_total=1))
+    async with running(one):
+        made = await one.session("alice")
+        waiting = await one.session("bob", ready=False)
+        tickets = await one.store.tickets()
+        assert [ticket.session.id for ticket in tickets] == [waiting]
+        await one.app.sessions.stop(made, Reason.STOPPED)
+        await eventually(lambda: one.find(waiting) is not None)
+        one.gateway.served.add(waiting)
+        await one.until(waiting, Phase.READY)
+    await one.store.add_ticket(tickets[0])  # as a kill would have left it
+    two = World(one.settings, orchestrator=one.orchestrator, store=one.store)
+    two.gateway.serves_all = True
+    async with running(two):
+        await two.until(waiting, Phase.READY)
+        await two.sweep()
+        assert await two.store.tickets() == []
+        await two.app.sessions.stop(waiting, Reason.STOPPED)
+        await two.until(waiting, None)
+    three = World(one.settings, orchestrator=one.orchestrator, store=one.store)
+    async with running(three):
+        await three.sweep()
+        assert three.app.sessions.everything() == []

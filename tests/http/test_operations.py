@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from controller.errors import DirectoryUnavailable, EngineUnavailable, GatewayUnavailable
 from controller.gateway import TraefikGateway
-from controller.model import Observed, Phase, Profile, Session, SessionId, Usage
+from controller.lifecycle import Reason
+from controller.model import Observed, Phase, Profile, Role, Session, SessionId, Usage, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
-from controller.store import SqliteStore
+from controller.store import Memo, Share, SqliteStore
+from controller.tokens import Keys
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world
 from tests.samples import session, session_id, settings
 
@@ -232,6 +234,7 @@ async def test_ready(fresh: World) -> None:
     """A hub whose parts answer says that it is ready, part by part."""
     async with fresh.private() as monitoring:
         assert (await monitoring.get("/healthz")).json() == {"alive": True}
+        assert (await monitoring.get("/startz")).json() == {"knows": True}
         answer = await monitoring.get("/readyz")
         assert answer.status_code == 200
         report = answer.json()
@@ -249,6 +252,8 @@ async def test_not_ready(fresh: World) -> None:
         assert answer.json()["parts"]["directory"] == "The directory does not answer."
         assert answer.json()["parts"]["engine"] == "ok"
         assert (await monitoring.get("/healthz")).status_code == 200
+        # Those who are logged in go on, so requests may still be sent here.
+        assert (await monitoring.get("/startz")).status_code == 200
         fresh.directory.fault = None
         assert (await monitoring.get("/readyz")).status_code == 200
 
@@ -316,7 +321,7 @@ async def test_private_listener_knows_nothing_else(fresh: World) -> None:
 async def test_gateway_away(unused_port: int) -> None:
     """If Traefik is away no session counts as served, and the check says where it was sought."""
     away = settings(gateway_url=f"http://127.0.0.1:{unused_port}")
-    gateway = TraefikGateway(away, RING, Clock().wall)
+    gateway = TraefikGateway(away, Keys(RING), Clock().wall)
     try:
         profile = Profile(id="slicer", title="Slicer", image="x")
         assert not await gateway.is_served(session_id(1), profile)
@@ -330,3 +335,72 @@ async def test_gateway_away(unused_port: int) -> None:
 def unused_port(free_tcp_port: int) -> int:
     """Give a port on which nobody listens."""
     return free_tcp_port
+
+
+async def test_a_newer_hubs_session_is_left_alone() -> None:
+    """What a newer hub has made is neither entered, mended nor stopped; administrators are told."""
+    newer = session(1, name="a")
+    engine = Damaged(Observed(newer, running=True, newer=True), Observed(session(2, name="b")))
+    async with running(hub_over(engine)) as hub:
+        share = Share(newer.id, UserId("bob"), Role.VIEW, "Bob Baker", created=1.0)
+        await hub.store.add_share(share)
+        await hub.store.put_memos({newer.id: Memo(5.0, 1.0, served=True)})
+        await hub.app.grants.load()
+        alice = await hub.script("alice")
+        assert (await alice.get(f"/api/v1/sessions/{newer.id}")).status_code == 404
+        assert (await alice.delete(f"/api/v1/sessions/{newer.id}")).status_code == 404
+        await hub.spend(3 * DAY, every=3600)
+        assert newer.id in engine._sessions  # pyright: ignore[reportPrivateUsage] - the same
+        assert newer.id not in engine.ensured
+        assert share in await hub.store.shares()
+        page = await (await hub.browser("carol")).get("/admin")
+        assert "One session was made by a newer version of the hub." in page.text
+
+
+async def test_a_session_stopped_while_it_is_mended() -> None:
+    """What is stopped while it is being mended does not come back, whichever ends first."""
+    half = session(1, name="a")
+    engine = Patient(Observed(half, running=True, complete=False))
+    async with running(hub_over(engine)) as hub, anyio.create_task_group() as group:
+        group.start_soon(hub.app.housekeeping.sweep)
+        await eventually(lambda: engine.ensured == [half.id])
+        await hub.app.sessions.stop(half.id, Reason.STOPPED)
+        await anyio.wait_all_tasks_blocked()
+        engine.go.set()
+        await hub.until(half.id, None)
+        await hub.sweep()
+        assert engine._sessions == {}  # pyright: ignore[reportPrivateUsage] - the same
+
+
+class Patient(Damaged):
+    """An engine that takes its time to make a session."""
+
+    def __init__(self, *left: Observed) -> None:
+        """Begin with ``left``. ``go``: it makes it once this is set."""
+        super().__init__(*left)
+        self.go = anyio.Event()
+
+    async def ensure(self, session: Session) -> None:
+        """See Orchestrator."""
+        self.ensured.append(session.id)
+        await self.go.wait()
+        await MemoryOrchestrator.ensure(self, session)
+        self._put(replace(self._sessions[session.id], running=True, complete=True))
+
+
+async def test_a_stop_that_the_engine_did_not_hear() -> None:
+    """A stop that was accepted is carried out, though the engine was away at first."""
+    engine = Damaged(Observed(session(), running=True))
+    async with running(hub_over(engine)) as hub:
+        await hub.until(session().id, Phase.READY)
+        engine.fault = EngineUnavailable("The engine does not answer.")
+        alice = await hub.script("alice")
+        answer = await alice.delete(f"/api/v1/sessions/{session().id}")
+        assert answer.status_code == 202
+        await hub.sweep()
+        engine.adopt(Observed(session(), running=True))  # it still says that all is well
+        await anyio.wait_all_tasks_blocked()
+        assert hub.phase(session().id) is Phase.STOPPING
+        engine.fault = None
+        await hub.sweep()
+        await hub.until(session().id, None)

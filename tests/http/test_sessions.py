@@ -156,7 +156,9 @@ class Slow(MemoryOrchestrator):
 async def test_while_stopping() -> None:
     """While a session is stopping nobody enters, it is stopped once, and its name is taken."""
     engine = Slow()
-    async with running(World(settings(public_url=ORIGIN), orchestrator=engine)) as hub:
+    async with running(
+        World(settings(public_url=ORIGIN, session_domain="path"), orchestrator=engine)
+    ) as hub:
         made = await hub.session("alice", "thesis")
         alice = await hub.script("alice")
         cookie = {"Cookie": (await hub.browser("alice")).cookie}

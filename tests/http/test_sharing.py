@@ -255,7 +255,7 @@ async def test_the_owners_own_link(fresh: World) -> None:
     made = await fresh.session()
     code = await make_link(fresh, made, max_uses=1)
     browser = await fresh.browser("alice")
-    assert location(await browser.get(f"/join/{code}")) == f"/s/{made}/"
+    assert location(await browser.get(f"/join/{code}")) == f"/starting/{made}"
     bob = await fresh.script("bob")
     assert (await bob.post("/api/v1/join", json={"code": code})).status_code == 200
 

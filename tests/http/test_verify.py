@@ -247,7 +247,9 @@ async def test_not_read_yet() -> None:
             await anyio.sleep_forever()
             yield []
 
-    made = World(settings(public_url=ORIGIN), orchestrator=Silent(settings()))
+    made = World(
+        settings(public_url=ORIGIN, session_domain="path"), orchestrator=Silent(settings())
+    )
     async with anyio.create_task_group() as group:
         group.start_soon(made.app.run)
         cookie = {"Cookie": (await made.browser("alice")).cookie}

@@ -76,6 +76,7 @@ def chatter(connection: socket.socket, over: threading.Event) -> None:
     over.wait(0)
 
 
+@pytest.mark.row(26)
 async def test_server_down(slapd: Slapd) -> None:
     """Nobody listens: the port is named."""
     url = f"ldap://127.0.0.1:{free_port()}"
@@ -87,6 +88,7 @@ async def test_unknown_host(slapd: Slapd) -> None:
     await fails(slapd.with_settings(url="ldap://no-such-host.invalid"), "not known.*name service")
 
 
+@pytest.mark.row(26)
 async def test_black_hole(slapd: Slapd, listen: Listen) -> None:
     """A server that takes the connection and never answers costs a few seconds, no more."""
     settings = slapd.with_settings(url=listen().url, receive_seconds=1)
@@ -96,6 +98,7 @@ async def test_black_hole(slapd: Slapd, listen: Listen) -> None:
     await fails(msgspec.structs.replace(settings, url=tls), "does not answer in time")
 
 
+@pytest.mark.row(26)
 async def test_server_that_hangs_after_the_bind(slapd: Slapd, listen: Listen) -> None:
     """Having let somebody in does not excuse a server from answering."""
     settings = slapd.with_settings(
@@ -118,6 +121,7 @@ async def test_server_that_takes_no_connection(slapd: Slapd) -> None:
         await fails(settings, "does not answer in time", answer_seconds=60)
 
 
+@pytest.mark.row(26)
 async def test_endless_answer(slapd: Slapd, listen: Listen) -> None:
     """An answer that trickles in for ever is cut off, and its thread and connection are freed."""
     server = listen(drip)
@@ -138,6 +142,7 @@ async def test_server_that_is_none(
     await fails(slapd.with_settings(url=listen(behave).url, receive_seconds=1), sentence)
 
 
+@pytest.mark.row(26)
 async def test_waiting_for_a_thread_is_bounded_too(slapd: Slapd, listen: Listen) -> None:
     """A crowd at a dead directory all get their answer in time, and do not all knock at it."""
     server = listen()
@@ -201,6 +206,7 @@ async def test_wrong_authority(slapd: Slapd, other_authority: str, *, start_tls:
     assert "BIND" not in log.until("closed")
 
 
+@pytest.mark.row(26)
 @pytest.mark.parametrize("start_tls", [True, False])
 async def test_wrong_name(slapd: Slapd, *, start_tls: bool) -> None:
     """A certificate for another name is refused, though the authority is the right one."""

@@ -267,6 +267,7 @@ INJECTIONS = [
 ]
 
 
+@pytest.mark.row(22)
 @pytest.mark.parametrize("mode", ["search", "template"])
 async def test_injection_never_reaches_the_server(slapd: Slapd, mode: str) -> None:
     """Names that mean something in a filter or a DN are refused before anything is sent."""
@@ -281,6 +282,7 @@ async def test_injection_never_reaches_the_server(slapd: Slapd, mode: str) -> No
     assert seen.count("ACCEPT") == 1, "only bob's log-in may be seen"
 
 
+@pytest.mark.row(22)
 async def test_a_lookup_is_escaped_too(slapd: Slapd) -> None:
     """The second line of defence: a uid that is a filter is looked for letter by letter."""
     directory = LdapDirectory(slapd.settings)
@@ -308,6 +310,7 @@ async def test_no_bind_without_a_password(slapd: Slapd, password: str, mode: str
     assert seen.count("ACCEPT") == 1, "only bob's log-in may be seen"
 
 
+@pytest.mark.row(26)
 async def test_referrals_are_never_followed(slapd: Slapd, rogue: Listener) -> None:
     """A directory that points elsewhere gets nobody's password sent there."""
     wide = LdapDirectory(slapd.with_settings(search_base="dc=example,dc=org"))

@@ -6,11 +6,13 @@ import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import helm_python
 import jsonschema
 import kubernetes_validate  # pyright: ignore[reportMissingTypeStubs] - it has none
+import msgspec
 import pytest
 import yaml
 from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStubs]
@@ -18,9 +20,11 @@ from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStub
 )
 
 from controller import routing
+from controller.companions import judge
 from controller.config import Kubernetes, Settings, load
-from tests import manifests
-from tests.manifests import CHART, FOLDER, Body, helm, kustomize, only, read
+from controller.manifests.kubernetes import EDGE, STS_SECONDS
+from controller.orchestrators.ingress import IngressRoute, read_offer
+from tests.manifests import CHART, FOLDER, Body, helm, kustomize, only, overlay, read
 
 ROOT = FOLDER.parents[1]
 VERSIONS = (all_versions()[0], all_versions()[-1])
@@ -39,13 +43,30 @@ SITE: Body = {
     "data": {"size": "2Gi", "storageClass": "nfs"},
     "env": {"SLICERHUB_KUBERNETES_STORAGE_CLASS": "nfs", "SLICERHUB_IDLE_SECONDS": 60},
 }
+SEVERAL: Body = {
+    "store": "kubernetes",
+    "replicas": 2,
+    "prePull": ["slicerhub/slicer:0.1.0"],
+}
+
+
+def several() -> list[Body]:
+    """Return the base with several controllers and with images fetched ahead."""
+    with TemporaryDirectory() as folder:
+        return read(kustomize(overlay(Path(folder), components=("several", "images"))))
+
+
 BUILDS: dict[str, Callable[[], list[Body]]] = {
     **{
         name: lambda name=name: read(kustomize(FOLDER / name))
         for name in ("base", "overlays/minikube", "overlays/k3s", "overlays/private")
     },
+    "several": several,
     "chart": helm,
     "chart, trial": lambda: helm({"openldap": {"enabled": True}}),
+    "chart, several": lambda: helm(SEVERAL),
+    "chart, path": lambda: helm({"sessionDomain": "path"}),
+    "chart, address": lambda: helm({"publicUrl": "http://192.0.2.7"}),
     "chart, site": lambda: helm(SITE, namespace="hub"),
 }
 
@@ -81,8 +102,13 @@ def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema, or a part of one
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_cluster_takes_them(build: list[Body], version: str) -> None:
     """Kubernetes 1.25 and the newest know every field of every object that is applied."""
+    validate(build, version)
+
+
+def validate(bodies: list[Body], version: str) -> None:
+    """Hold objects against the schemas of this version, and of Traefik's kinds."""
     traefik = definitions()
-    for body in build:
+    for body in bodies:
         if body["apiVersion"].startswith("traefik.io/"):
             jsonschema.validate(body, closed(traefik[body["kind"]]))
         else:
@@ -128,17 +154,26 @@ def test_the_settings_are_good_and_agree_with_the_objects(build: list[Body]) -> 
     service = only(build, "Service", "slicerhub-verify")
     assert settings.kubernetes.verify_url == f"http://slicerhub-verify.{where}.svc:{{port}}"
     assert service["metadata"]["namespace"] == where
-    assert (
-        settings.kubernetes.namespace == only(build, "Role", "slicerhub")["metadata"]["namespace"]
-    )
-    assert settings.kubernetes.namespace in {
-        one["metadata"]["name"] for one in build if one["kind"] == "Namespace"
-    }
+    there = {settings.kubernetes.namespace, settings.kubernetes.apps_namespace}
+    assert rights_of(build, "slicerhub").keys() - {where} == there
+    assert there <= {one["metadata"]["name"] for one in build if one["kind"] == "Namespace"}
     route = only(build, "IngressRoute", "slicerhub")["spec"]
-    assert route["routes"][0]["match"] == routing.host_rule(settings.hosts)
+    hosts = routing.host_rule(settings.hosts)
+    below = re.escape(settings.sessions_at)
+    assert [one["match"] for one in route["routes"]] == [
+        hosts,
+        f"{hosts} && PathPrefix(`/join/`)",
+        *([rf"HostRegexp(`^[a-z2-7]{{26}}\.{below}\.?$`)"] if below else []),
+    ]
     assert route["entryPoints"] == [settings.kubernetes.entry_point]
     policy = only(build, "NetworkPolicy", "slicerhub")["spec"]
-    for peer in (policy["ingress"][0]["from"][0], policy["egress"][0]["to"][0]):
+    apps = only(build, "NetworkPolicy", "traefik-only")
+    assert apps["metadata"]["namespace"] == settings.kubernetes.apps_namespace
+    for peer in (
+        policy["ingress"][0]["from"][0],
+        policy["egress"][0]["to"][0],
+        apps["spec"]["ingress"][0]["from"][0],
+    ):
         assert peer == {
             "namespaceSelector": {
                 "matchLabels": {
@@ -166,12 +201,21 @@ def test_the_private_port_has_no_route(build: list[Body]) -> None:
         for rule in one["spec"]["routes"]
         for service in rule["services"]
     ]
-    assert services == [("slicerhub", 8000)]
+    assert set(services) == {("slicerhub", 8000)}
+
+
+def test_codes_of_links_are_not_written_down(build: list[Body]) -> None:
+    """The address that ends in a link's code leaves no line in Traefik's access log."""
+    pages, links, *_ = only(build, "IngressRoute", "slicerhub")["spec"]["routes"]
+    assert links["observability"] == {"accessLogs": False}
+    assert links["priority"] > pages["priority"]
+    same = ("middlewares", "services")
+    assert [links[one] for one in same] == [pages[one] for one in same]
 
 
 def test_programs_have_no_rights_on_their_machine(build: list[Body]) -> None:
     """Every Pod passes the strictest of the standard rules (Pod Security ``restricted``)."""
-    deployments = [one for one in build if one["kind"] == "Deployment"]
+    deployments = [one for one in build if one["kind"] in {"Deployment", "DaemonSet"}]
     assert deployments
     for one in deployments:
         spec = one["spec"]["template"]["spec"]
@@ -179,7 +223,8 @@ def test_programs_have_no_rights_on_their_machine(build: list[Body]) -> None:
         assert spec["securityContext"]["runAsUser"] > 0
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
-        kinds = {kind for volume in spec["volumes"] for kind in volume if kind != "name"}
+        volumes = spec.get("volumes", [])
+        kinds = {kind for volume in volumes for kind in volume if kind != "name"}
         assert kinds <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
         for container in spec["containers"]:
             context = dict(container["securityContext"])
@@ -191,45 +236,103 @@ def test_programs_have_no_rights_on_their_machine(build: list[Body]) -> None:
                 "capabilities": {"drop": ["ALL"]},
             }
             assert "memory" in container["resources"]["limits"]
-            assert not any("hostPort" in port for port in container["ports"])
+            assert not any("hostPort" in port for port in container.get("ports", []))
+    apps = settings_of(build).kubernetes.apps_namespace
     for one in build:
         if one["kind"] == "Namespace":
             level = one["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
-            assert level == "restricted"
+            # Companions are the site's own programs, and not all run without a root of their own.
+            ours = one["metadata"]["name"] != apps
+            assert level == ("restricted" if ours else "baseline")
 
 
-RIGHTS = {
+OF_SESSIONS = {
     ("", "pods"): {"create", "delete", "get", "list", "watch"},
     ("", "pods/log"): {"get"},
     ("", "services"): {"create", "get", "list", "watch"},
-    ("", "persistentvolumeclaims"): {"create", "get"},
+    ("", "persistentvolumeclaims"): {"create", "delete", "get", "list"},
     ("", "events"): {"list", "watch"},
     ("networking.k8s.io", "networkpolicies"): {"create", "get", "list", "watch"},
     ("traefik.io", "ingressroutes"): {"create", "get", "list", "watch"},
     ("traefik.io", "middlewares"): {"create", "get", "list", "watch"},
     ("metrics.k8s.io", "pods"): {"list"},
 }
+OF_COMPANIONS = {("traefik.io", "ingressroutes"): {"list"}}
+OF_SEVERAL = {
+    ("", "configmaps"): {"create", "delete", "get", "list", "update", "watch"},
+    ("", "secrets/slicerhub-keys"): {"get", "update"},
+    ("coordination.k8s.io", "leases"): {"create"},
+    ("coordination.k8s.io", "leases/slicerhub-controller"): {"get", "update"},
+}
+
+Rights = dict[tuple[str, str], set[str]]
+
+
+def rights_of(build: list[Body], account: str) -> dict[str, Rights]:
+    """Return what an account may, by namespace; of named objects with their names."""
+    roles = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): one["rules"]
+        for one in build
+        if one["kind"] == "Role"
+    }
+    found: dict[str, Rights] = {}
+    for one in build:
+        if one["kind"] != "RoleBinding":
+            continue
+        assert len(one["subjects"]) == 1
+        if one["subjects"][0]["name"] != account:
+            continue
+        where = one["metadata"]["namespace"]
+        for rule in roles.pop((where, one["roleRef"]["name"])):
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    for name in rule.get("resourceNames", [""]):
+                        what = f"{resource}/{name}" if name else resource
+                        found.setdefault(where, {})[group, what] = set(rule["verbs"])
+    return found
 
 
 def test_the_hub_has_these_rights_and_no_other(build: list[Body]) -> None:
-    """The controller may make and end sessions in one namespace: no secrets, no exec."""
+    """The controller may make and end sessions in one namespace: no exec, no secret but keys."""
     assert not {one["kind"] for one in build} & {"ClusterRole", "ClusterRoleBinding"}
-    rules = only(build, "Role", "slicerhub")["rules"]
-    found = {
-        (group, resource): set(rule["verbs"])
-        for rule in rules
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
+    settings = settings_of(build)
+    where = only(build, "Deployment", "slicerhub")["metadata"]["namespace"]
+    wanted = {
+        settings.kubernetes.namespace: OF_SESSIONS,
+        settings.kubernetes.apps_namespace: OF_COMPANIONS,
     }
-    assert found == RIGHTS
-    accounts = {
-        (subject["name"], one["roleRef"]["name"])
-        for one in build
-        if one["kind"] == "RoleBinding"
-        for subject in one["subjects"]
-    }
-    assert ("slicerhub", "slicerhub") in accounts
-    assert accounts <= {("slicerhub", "slicerhub"), ("traefik", "traefik")}
+    if settings.store == "kubernetes":
+        wanted[where] = OF_SEVERAL
+    assert rights_of(build, "slicerhub") == wanted
+    accounts = {one["subjects"][0]["name"] for one in build if one["kind"] == "RoleBinding"}
+    assert accounts <= {"slicerhub", "traefik"}
+
+
+@pytest.mark.parametrize("name", ["several", "chart, several"])
+def test_several_controllers_need_no_file(name: str) -> None:
+    """Two controllers share no volume, come and go one at a time, and have a place for keys."""
+    build = BUILDS[name]()
+    assert not [one for one in build if one["kind"] == "PersistentVolumeClaim"]
+    deployment = only(build, "Deployment", "slicerhub")["spec"]
+    assert deployment["replicas"] == 2
+    assert deployment["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    spec = deployment["template"]["spec"]
+    container = spec["containers"][0]
+    assert not [one for one in container["volumeMounts"] if one["mountPath"] == "/data"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/startz"
+    assert spec["terminationGracePeriodSeconds"] > int(
+        container["lifecycle"]["preStop"]["exec"]["command"][1]
+    )
+    assert "data" not in only(build, "Secret", "slicerhub-keys")
+    assert only(build, "PodDisruptionBudget", "slicerhub")["spec"]["minAvailable"] == 1
+    for service in ("slicerhub", "slicerhub-verify"):
+        assert only(build, "Service", service)["spec"]["publishNotReadyAddresses"] is False
+
+
+def test_several_controllers_without_a_common_store_are_refused() -> None:
+    """Who asks for two controllers with a file each is told what to say."""
+    with pytest.raises(helm_python.HelmError, match="need store: kubernetes"):
+        helm({"replicas": 2})
 
 
 def test_nothing_is_open_that_is_not_named(build: list[Body]) -> None:
@@ -243,7 +346,7 @@ def test_nothing_is_open_that_is_not_named(build: list[Body]) -> None:
         if one["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     }
     assert denying == {hub, sessions}
-    assert len(policies) == 3
+    assert len(policies) == 4
     spec = only(build, "NetworkPolicy", "slicerhub")["spec"]
     assert [one["port"] for one in spec["ingress"][0]["ports"]] == ["public", "private"]
     assert len(spec["ingress"]) == 1
@@ -256,12 +359,17 @@ def test_nothing_is_open_that_is_not_named(build: list[Body]) -> None:
 # What Helm adds, and what is its business: the labels of a release, the hub's own namespace, what
 # is kept when a release goes, and a sum instead of a name for a change of the settings.
 OF_HELM = {"app.kubernetes.io/instance", "app.kubernetes.io/managed-by", "helm.sh/chart"}
-KEPT = {"Namespace slicerhub-sessions", "PersistentVolumeClaim slicerhub-data"}
+KEPT = {
+    "Namespace slicerhub-apps",
+    "Namespace slicerhub-sessions",
+    "PersistentVolumeClaim slicerhub-data",
+    "Secret slicerhub-keys",
+}
 
 
 def of_kustomize(text: str) -> dict[str, Body]:
     """Return objects by kind and name, without the hash in the name of the settings."""
-    plain = re.sub(r"\bslicerhub-[a-z0-9]{10}$", "slicerhub", text, flags=re.MULTILINE)
+    plain = re.sub(r"\bslicerhub-[bcdfghkmt2456789]{10}$", "slicerhub", text, flags=re.MULTILINE)
     found = {key(one): one for one in read(plain)}
     del found["Namespace slicerhub"]
     return found
@@ -281,11 +389,14 @@ def of_helm(bodies: list[Body]) -> dict[str, Body]:
     return found
 
 
+TWICE = {"NetworkPolicy", "Role", "RoleBinding"}  # a name of these stands in two namespaces
+
+
 def key(body: Body) -> str:
     """Return kind and name; with the namespace where a name stands twice."""
     name = body["metadata"]["name"]
-    where = f" in {body['metadata']['namespace']}" if name == "default-deny" else ""
-    return f"{body['kind']} {name}{where}"
+    where = body["metadata"].get("namespace", "slicerhub")
+    return f"{body['kind']} {name}" + (f" in {where}" if body["kind"] in TWICE else "")
 
 
 def sorted_lists(value: Any) -> Any:  # noqa: ANN401 - any part of an object
@@ -307,9 +418,15 @@ def test_helm_and_kustomize_give_the_same_hub() -> None:
 
 def test_helm_and_kustomize_give_the_same_trial(tmp_path: Path) -> None:
     """The chart's demo directory is the kustomize component, object by object."""
-    theirs = of_kustomize(kustomize(manifests.overlay(tmp_path)))
+    theirs = of_kustomize(kustomize(overlay(tmp_path)))
     ours = of_helm(helm({"openldap": {"enabled": True}}))
     assert sorted_lists(ours) == sorted_lists(theirs)
+
+
+def test_helm_and_kustomize_give_the_same_several(tmp_path: Path) -> None:
+    """The chart's several controllers and images are the kustomize components, object by object."""
+    theirs = of_kustomize(kustomize(overlay(tmp_path, components=("several", "images"))))
+    assert sorted_lists(of_helm(helm(SEVERAL))) == sorted_lists(theirs)
 
 
 def test_the_chart_says_what_it_does_not_know() -> None:
@@ -354,7 +471,7 @@ def test_values_of_a_site_arrive() -> None:
 def test_the_settings_that_stand_there_are_the_programs_own() -> None:
     """The base differs from the program's own defaults only where it says so."""
     ours = settings_of(BUILDS["base"]()).kubernetes
-    assert ours == Kubernetes()
+    assert ours == msgspec.structs.replace(Kubernetes(), apps_namespace="slicerhub-apps")
 
 
 def test_traefik_brought_along_is_set_as_on_one_server() -> None:
@@ -368,10 +485,29 @@ def test_traefik_brought_along_is_set_as_on_one_server() -> None:
     assert cluster["entryPoints"] == server["entryPoints"]
     for table in ("global", "log", "accessLog", "ping"):
         assert cluster[table] == server[table]
+    http = server["providers"]["http"]
+    base = BUILDS["base"]()
+    verify = settings_of(base).kubernetes.verify_url.format(port=routing.VERIFY_PORT)
+    assert cluster["providers"].pop("http") == http | {"endpoint": f"{verify}/traefik"}
     crd = cluster["providers"].pop("kubernetesCRD")
     assert crd["allowCrossNamespace"] is crd["allowExternalNameServices"] is False
     hub = yaml.safe_load((ROOT / "traefik/dynamic/hub.yml").read_text().replace("{{", "#"))["http"]
-    base = BUILDS["base"]()
     edge = only(base, "Middleware", "slicerhub-edge")["spec"]
     assert edge == hub["middlewares"]["edge"]
+    assert edge["headers"] == {"customRequestHeaders": EDGE, "stsSeconds": STS_SECONDS}
     assert only(base, "ServersTransport", "slicerhub")["spec"] == hub["serversTransports"]["hub"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_example_is_a_companion(version: str) -> None:
+    """The companion of the README is valid, where the hub looks for it, and taken by it."""
+    found = read(kustomize(ROOT / "deploy/examples/companion"))
+    validate(found, version)
+    settings = settings_of(BUILDS["base"]())
+    route = only(found, "IngressRoute", "board")
+    assert route["metadata"]["namespace"] == settings.kubernetes.apps_namespace
+    offer = read_offer(msgspec.convert(route, IngressRoute), settings.kubernetes.apps_namespace)
+    assert offer is not None
+    accepted, refused = judge([offer], settings)
+    assert refused == ()
+    assert [(one.app, one.groups) for one in accepted] == [("board", frozenset({"slicer-users"}))]

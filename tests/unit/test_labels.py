@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -124,3 +125,31 @@ def test_any_damage(damage: dict[str, str]) -> None:
         return
     assert found.owner
     assert found.created_at.tzinfo is not None
+
+
+def test_an_older_hubs_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session of the schema before is read as what it would be today; a newer one never is."""
+    before = labels.encode(session(), "slicerhub")
+    old = {("slicerhub.person" if name == labels.OWNER else name): before[name] for name in before}
+
+    def rename(found: Mapping[str, str]) -> Mapping[str, str]:
+        return {labels.OWNER if name == "slicerhub.person" else name: found[name] for name in found}
+
+    with pytest.raises(labels.LabelFault):
+        labels.decode(old)
+    monkeypatch.setattr(labels, "UPGRADES", (rename,))
+    assert labels.decode(old) == session()
+    assert labels.decode(before | {labels.SCHEMA: "2"}) == session()
+    with pytest.raises(labels.NewerSchema):
+        labels.decode(before | {labels.SCHEMA: "3"})
+
+
+def test_a_glimpse_of_a_newer_hubs_session() -> None:
+    """Of a newer hub's session that is told which can be read, and nothing is made up."""
+    found = labels.encode(session(), "slicerhub") | {labels.SCHEMA: "9"}
+    assert labels.glimpse(found) == session()
+    strange = {labels.SESSION: session().id, labels.CREATED: "?", labels.SCHEMA: "9"}
+    glimpsed = labels.glimpse(strange)
+    assert glimpsed is not None
+    assert (glimpsed.id, glimpsed.owner) == (session().id, "")
+    assert labels.glimpse({labels.SCHEMA: "9"}) is None

@@ -97,18 +97,18 @@ OLD = replace(FRESH, age_then=3600)
     ("seen", "activity", "now", "decision"),
     [
         # Being launched: others are at it.
-        (BORN, FRESH, 59, Keep()),
-        (ORPHAN, FRESH, 59, Keep()),
+        (BORN, FRESH, 29, Keep()),
+        (ORPHAN, FRESH, 29, Keep()),
         (UP, FRESH, 170, Keep()),
         # Half made: a crash in the middle of a launch.
-        (BORN, FRESH, 60, Repair()),
+        (BORN, FRESH, 30, Repair()),
         (BORN, OLD, 1, Repair()),
-        (replace(UP, complete=False), FRESH, 60, Repair()),
+        (replace(UP, complete=False), FRESH, 30, Repair()),
         # The engine is at it, and says what for.
         (replace(BORN, complete=True, progress="Waiting for a free machine"), FRESH, 170, Keep()),
         (replace(BORN, progress="Waiting for a free machine"), FRESH, 170, Repair()),
         (replace(READY, complete=False), FRESH, 5000, Repair()),
-        (ORPHAN, FRESH, 60, Remove(Reason.STOPPED)),
+        (ORPHAN, FRESH, 30, Remove(Reason.STOPPED)),
         (ORPHAN, OLD, 1, Remove(Reason.STOPPED)),
         # A stop that was cut short is finished at once.
         (STOPPING, FRESH, 0, Remove(Reason.STOPPED)),
@@ -395,9 +395,9 @@ def test_ready_means_ready(seen: Observed, watched: float) -> None:
         assert seen.exit_code is None
 
 
-@given(age=st.floats(0, 59), seen=st.sampled_from([BORN, UP, READY, ORPHAN]))
+@given(age=st.floats(0, 29), seen=st.sampled_from([BORN, UP, READY, ORPHAN]))
 def test_a_launch_is_left_alone(age: float, seen: Observed) -> None:
-    """Nothing that is younger than a minute is touched: its launch may be under way elsewhere."""
+    """Nothing under half a minute old is touched: its launch may be under way elsewhere."""
     young = Activity(first_seen=5, last_active=5, age_then=age)
     assert decide(seen, young, 5, LIMITS) == Keep()
 

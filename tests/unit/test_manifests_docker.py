@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.config import SLICER
+from controller.config import PATH_MODE, SLICER
 from controller.manifests import docker as manifests
 from controller.model import Egress, Mount, UserId, volume_name
 from tests.samples import session, settings
@@ -33,7 +33,8 @@ LAB = replace(
     uid=4711,
     read_only=False,
 )
-HUB = settings(public_url="https://slicer.example.org", extra_urls="https://10.1.2.3:8443")
+OWN_HOSTS = settings(public_url="https://slicer.example.org", extra_urls="https://10.1.2.3:8443")
+HUB = replace(OWN_HOSTS, session_domain=PATH_MODE)
 HOSTILE = session(2, owner="a`b||\nc", name="`) || Host(`evil`\n\x00", profile="lab")
 
 
@@ -41,6 +42,13 @@ def test_container(golden: Golden) -> None:
     """A session of the default profile gets exactly this container."""
     volume = volume_name(HUB.instance, UserId("alice"))
     golden("docker_container", manifests.container(session(), SLICER, HUB, volume=volume))
+
+
+def test_container_at_a_host_of_its_own(golden: Golden) -> None:
+    """In subdomain mode a session is routed by its host alone, and is told where the hub is."""
+    volume = volume_name(HUB.instance, UserId("alice"))
+    body = manifests.container(session(), SLICER, OWN_HOSTS, volume=volume)
+    golden("docker_container_own_host", body)
 
 
 def test_container_of_a_lab(golden: Golden) -> None:

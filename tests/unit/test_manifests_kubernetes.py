@@ -15,7 +15,7 @@ from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStub
 from msgspec.structs import replace
 
 from controller import labels, routing
-from controller.config import SLICER, Kubernetes
+from controller.config import PATH_MODE, SLICER, Kubernetes, Settings
 from controller.manifests import kubernetes as manifests
 from controller.model import Egress, Mount, Profile, Session, UserId
 from tests.samples import session, session_id, settings
@@ -44,7 +44,8 @@ LAB = replace(
     priority_class="interactive",
     runtime_class="nvidia",
 )
-HUB = settings(public_url="https://slicer.example.org", extra_urls="https://10.1.2.3:8443")
+OWN_HOSTS = settings(public_url="https://slicer.example.org", extra_urls="https://10.1.2.3:8443")
+HUB = replace(OWN_HOSTS, session_domain=PATH_MODE)
 SITE = replace(
     HUB,
     kubernetes=Kubernetes(
@@ -90,9 +91,17 @@ def test_children(golden: Golden) -> None:
         "Service",
         "Middleware",
         "Middleware",
+        "Middleware",
         "IngressRoute",
     ]
     golden("kubernetes_children", found)
+
+
+def test_children_at_a_host_of_its_own(golden: Golden) -> None:
+    """In subdomain mode a session is routed by its host alone, and no path is taken off."""
+    golden(
+        "kubernetes_children_own_host", manifests.children(session(), SLICER, OWN_HOSTS, uid=UID)
+    )
 
 
 def test_children_of_a_lab(golden: Golden) -> None:
@@ -124,7 +133,8 @@ def test_every_version_takes_them(version: str) -> None:
         manifests.group_claim("atlas", SITE),
     ]
     ours = [one for one in bodies if not str(one["apiVersion"]).startswith("traefik.io/")]
-    assert len(ours) == len(bodies) - 5  # Traefik's kinds are held against its own schemas
+    # Traefik's kinds are held against its own schemas.
+    assert {one["kind"] for one in bodies if one not in ours} == {"Middleware", "IngressRoute"}
     for body in ours:
         cast("Any", kubernetes_validate).validate(body, version, strict=True)
 
@@ -210,11 +220,12 @@ def test_record() -> None:
         manifests.decode(foreign)
 
 
+@pytest.mark.parametrize("hub", [HUB, OWN_HOSTS], ids=["path", "own hosts"])
 @pytest.mark.parametrize("profile", [SLICER, LAB])
-def test_names_of_children(profile: Profile) -> None:
+def test_names_of_children(profile: Profile, hub: Settings) -> None:
     """What is looked for to be whole is what is made."""
-    made = manifests.children(session(), profile, HUB, uid=UID)
-    wanted = manifests.child_names(session().id, profile, HUB.instance)
+    made = manifests.children(session(), profile, hub, uid=UID)
+    wanted = manifests.child_names(session().id, profile, hub)
     assert sorted((one["kind"], one["metadata"]["name"]) for one in made) == sorted(wanted)
 
 

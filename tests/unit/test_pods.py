@@ -222,7 +222,7 @@ def test_an_end(status: Facts, code: int, told: str, message: str) -> None:
 
 def test_whole() -> None:
     """A running Pod with all that belongs to it is a whole session, and nothing is said of it."""
-    wanted = manifests.child_names(session().id, SLICER, HUB.instance)
+    wanted = manifests.child_names(session().id, SLICER, HUB)
     children = {(kind, name, UID) for kind, name in wanted}
     seen, _ = pods.observe([pod(RUNNING)], children, {}, HUB)
     assert seen == [Observed(session=session(), running=True)]
@@ -263,9 +263,17 @@ def test_profile_gone() -> None:
 
 def test_unreadable() -> None:
     """A Pod that records no session is left out, and it is said why."""
-    seen, faults = pods.observe([pod(RUNNING, annotations={"slicerhub/schema": "9"})], (), {}, HUB)
+    seen, faults = pods.observe([pod(RUNNING, annotations={"slicerhub/schema": "?"})], (), {}, HUB)
     assert seen == []
-    assert "slicerhub.schema is '9'" in faults[0]
+    assert "slicerhub.schema is '?'" in faults[0]
+
+
+def test_of_a_newer_hub() -> None:
+    """A Pod of a newer hub is shown as such; it is no fault, and nothing else is said of it."""
+    record = {"slicerhub/schema": "9", "slicerhub/session": session().id}
+    (seen,), faults = pods.observe([pod(RUNNING, annotations=record)], (), {}, HUB)
+    assert (seen.newer, seen.running, seen.session.id) == (True, True, session().id)
+    assert faults == []
 
 
 def test_newer() -> None:

@@ -9,22 +9,29 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from controller import routing
-from controller.config import SLICER
+from controller.config import PATH_MODE, SLICER
 from controller.model import new_session_id
-from tests.samples import session_id
+from tests.samples import session_id, settings
+
+OWN_HOSTS = settings(
+    instance="hub", public_url="https://slicer.example.org", extra_urls="https://localhost"
+)
+HUB = replace(OWN_HOSTS, session_domain=PATH_MODE)
 
 
 def test_labels(golden: Callable[[str, object], None]) -> None:
     """Traefik gets exactly the labels that stand in the golden file."""
     golden(
         "traefik_labels",
-        routing.traefik_labels(
-            session_id(1),
-            SLICER,
-            hosts=("slicer.example.org", "localhost"),
-            network="hub-network",
-            cookie="__Host-hub-login",
-        ),
+        routing.traefik_labels(session_id(1), SLICER, HUB, network="hub-network"),
+    )
+
+
+def test_labels_of_an_own_host(golden: Callable[[str, object], None]) -> None:
+    """In subdomain mode the session's host alone is matched, and none of our cookies gets in."""
+    golden(
+        "traefik_labels_own_host",
+        routing.traefik_labels(session_id(1), SLICER, OWN_HOSTS, network="hub-network"),
     )
 
 
@@ -35,9 +42,8 @@ def test_labels_of_a_whole_path(golden: Callable[[str, object], None]) -> None:
         routing.traefik_labels(
             session_id(1),
             replace(SLICER, strip_path=False),
-            hosts=("slicer.example.org", "localhost"),
+            HUB,
             network="hub-network",
-            cookie="__Host-hub-login",
         ),
     )
 

@@ -6,8 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import stat
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +14,15 @@ from hypothesis import strategies as st
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from controller.errors import ConfigError
 from controller.tokens import (
     LEEWAY,
     Audience,
     Claims,
     Key,
     KeyRing,
+    Keys,
     TokenRefused,
     VerifiedTokens,
-    load_key_ring,
 )
 
 NOW = 1_800_000_000.0
@@ -181,14 +178,71 @@ def test_rotation() -> None:
         KeyRing((OURS,)).verify(by_old, Audience.LOGIN, NOW)
 
 
+def test_a_new_key_waits() -> None:
+    """A new key verifies at once and signs only when everybody knows it; the old one ends later."""
+    new = Key("new", "3c" * 32, made=NOW, signs=NOW + 30)
+    before, after = KeyRing((OURS,)), KeyRing((OURS,)).rotated(new, ends=NOW + 5000)
+    assert before.verify(after.issue(CLAIMS), Audience.LOGIN, NOW) == CLAIMS
+    later = replace(CLAIMS, iat=NOW + 30)
+    assert after.verify(after.issue(later), Audience.LOGIN, NOW + 30) == later
+    with pytest.raises(TokenRefused):
+        before.verify(after.issue(later), Audience.LOGIN, NOW + 30)
+    assert after.standing(NOW + 4999) == after
+    assert after.standing(NOW + 5000) == KeyRing((new,))
+    lasting = before.issue(replace(CLAIMS, exp=NOW + 9000))
+    assert after.verify(lasting, Audience.LOGIN, NOW + 4999)
+    with pytest.raises(TokenRefused):
+        after.verify(lasting, Audience.LOGIN, NOW + 5000)
+
+
+def test_clock_behind() -> None:
+    """A controller whose clock is behind signs with a key that everybody knows."""
+    ring = KeyRing((Key("b", "3c" * 32, signs=NOW + 30), Key("a", "4d" * 32, signs=NOW)))
+    assert ring.signing(NOW - 3600).kid == "a"
+    assert [ring.signing(NOW + at).kid for at in (0, 29, 30)] == ["a", "a", "b"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 40_000), st.integers(600, 40_000)), max_size=12))
+def test_any_rotations(steps: list[tuple[int, int]]) -> None:
+    """However often keys are rotated, whatever was signed verifies until it is over, no longer."""
+    ring, now, hour = KeyRing((Key("0", "00" * 32),)), NOW, 3600.0
+    signed: list[Claims] = []
+    tokens: list[str] = []
+    for number, (pause, more) in enumerate(steps, start=1):
+        now += pause
+        key = Key(str(number), f"{number:02x}" * 32, made=now, signs=now + 30)
+        ring = ring.standing(now).rotated(key, ends=now + 30 + hour + LEEWAY)
+        for at in (now, now + 29, now + 30, now + 30 + more):
+            signed.append(replace(CLAIMS, iat=at, exp=at + hour))
+            tokens.append(ring.issue(signed[-1]))
+        now += 30 + more
+        for claims, token in zip(signed, tokens, strict=True):
+            if now <= claims.exp + LEEWAY:
+                assert ring.standing(now).verify(token, Audience.LOGIN, now) == claims
+            else:
+                with pytest.raises(TokenRefused):
+                    ring.verify(token, Audience.LOGIN, now)
+    assert len({one.kid for one in ring.keys}) == len(ring.keys)
+
+
+def test_another_ring_counts_at_once() -> None:
+    """What was verified a moment ago is not believed any more when its key is dropped."""
+    keys = Keys(KeyRing((OURS,)))
+    tokens = VerifiedTokens(keys, Clock(NOW))
+    assert tokens.verify(GOOD, Audience.LOGIN) == CLAIMS
+    keys.ring = KeyRing((OLD,))
+    with pytest.raises(TokenRefused):
+        tokens.verify(GOOD, Audience.LOGIN)
+
+
 def test_form_tokens() -> None:
     """A form is good for the log-in that it was made for, also after a key's rotation."""
-    made = RING.csrf("sid-1")
+    made = RING.csrf("sid-1", NOW)
     assert RING.csrf_matches("sid-1", made)
-    assert RING.csrf_matches("sid-1", KeyRing((OLD,)).csrf("sid-1"))
+    assert RING.csrf_matches("sid-1", KeyRing((OLD,)).csrf("sid-1", NOW))
     for sid, given_ in (("sid-2", made), ("sid-1", ""), ("sid-1", "é"), ("sid-1", made[:-1])):
         assert not RING.csrf_matches(sid, given_)
-    assert not KeyRing((OURS,)).csrf_matches("sid-1", KeyRing((THEIRS,)).csrf("sid-1"))
+    assert not KeyRing((OURS,)).csrf_matches("sid-1", KeyRing((THEIRS,)).csrf("sid-1", NOW))
 
 
 class Clock:
@@ -207,7 +261,7 @@ class Clock:
 def test_memory_never_outlives_the_token(steps: list[float]) -> None:
     """What was verified before is no longer believed once its time is over, whatever the clock."""
     clock = Clock(NOW)
-    tokens = VerifiedTokens(RING, clock, seconds=1e9)
+    tokens = VerifiedTokens(Keys(RING), clock, seconds=1e9)
     assert tokens.verify(GOOD, Audience.LOGIN) == CLAIMS
     for step in steps:
         clock.now += step
@@ -220,7 +274,7 @@ def test_memory_never_outlives_the_token(steps: list[float]) -> None:
 
 def test_memory_keeps_kinds_apart() -> None:
     """What was verified as a log-in is not remembered as anything else."""
-    tokens = VerifiedTokens(RING, Clock(NOW))
+    tokens = VerifiedTokens(Keys(RING), Clock(NOW))
     tokens.verify(GOOD, Audience.LOGIN)
     with pytest.raises(TokenRefused):
         tokens.verify(GOOD, Audience.SERVICE)
@@ -228,66 +282,10 @@ def test_memory_keeps_kinds_apart() -> None:
 
 def test_memory_is_bounded() -> None:
     """Many tokens do not make the controller grow."""
-    tokens = VerifiedTokens(RING, Clock(NOW), size=3)
+    tokens = VerifiedTokens(Keys(RING), Clock(NOW), size=3)
     for number in range(10):
         tokens.verify(RING.issue(replace(CLAIMS, sid=str(number))), Audience.LOGIN)
     assert len(tokens._known) == 3  # pyright: ignore[reportPrivateUsage] - nothing else shows it
-
-
-def test_first_start(tmp_path: Path) -> None:
-    """The first start makes a strong key that only the hub reads; the second finds the same."""
-    path = tmp_path / "keys.json"
-    ring = load_key_ring(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert len(bytes.fromhex(ring.keys[0].secret)) >= 32
-    assert ring == load_key_ring(path)
-    assert load_key_ring(tmp_path / "other.json") != ring
-
-
-def test_interrupted_first_start(tmp_path: Path) -> None:
-    """A crash while the first key was written does not stand in the way of the next start."""
-    (tmp_path / "keys.new").write_text('{"keys":[{"kid":"a"')
-    ring = load_key_ring(tmp_path / "keys.json")
-    assert ring == load_key_ring(tmp_path / "keys.json")
-    assert [one.name for one in tmp_path.iterdir()] == ["keys.json"]
-
-
-def ring_text(*secrets: str) -> str:
-    """Return a key file with these secrets."""
-    return json.dumps({"keys": [{"kid": str(n), "secret": one} for n, one in enumerate(secrets)]})
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "secret",
-        '{"keys":[{"kid"',
-        "{}",
-        "[]",
-        ring_text(),
-        ring_text("secret"),
-        ring_text(""),
-        ring_text("0f" * 31),
-        ring_text("0f" * 32, "0f" * 8),
-        ring_text("zz" * 32),
-    ],
-)
-def test_unusable_keys(tmp_path: Path, text: str) -> None:
-    """With a damaged or weak key the hub does not start; it says why and touches nothing."""
-    path = tmp_path / "keys.json"
-    path.write_text(text)
-    with pytest.raises(ConfigError, match=r"keys\.json") as caught:
-        load_key_ring(path)
-    assert text == path.read_text()
-    assert "0f0f" not in str(caught.value)
-
-
-@pytest.mark.parametrize("place", ["none/keys.json", "."])
-def test_unusable_place(tmp_path: Path, place: str) -> None:
-    """A folder that is not there is named in one sentence."""
-    with pytest.raises(ConfigError, match="See to its folder"):
-        load_key_ring(tmp_path / place)
 
 
 def test_secrets_are_not_shown() -> None:

@@ -1,7 +1,8 @@
 """Answers every request with what it was sent, as JSON; a WebSocket with what it is told.
 
 ``/fail`` ends the program with exit code 3, ``/cookie`` sets the cookies that the query names,
-``/burn`` computes for as many seconds as the query says.
+``/burn`` computes for as many seconds as the query says, ``/page`` is a page of the HTML that the
+query gives. Every answer names the container, so that it is known wherever it turns up.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from urllib.parse import parse_qsl, urlsplit
 
+NAME = socket.gethostname()
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 
 
@@ -43,7 +46,10 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
                     pass
             cookies = [f"Set-Cookie: {k}={v}; Path=/" for k, v in query if parts.path == "/cookie"]
             told = {"method": method, "target": target, "headers": headers, "size": len(body)}
-            respond(writer, method, json.dumps(told).encode(), cookies)
+            content, kind = json.dumps(told | {"container": NAME}).encode(), "application/json"
+            if parts.path == "/page":
+                content, kind = dict(query)["html"].encode(), "text/html; charset=utf-8"
+            respond(writer, method, content, [f"Content-Type: {kind}", *cookies])
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
@@ -55,7 +61,7 @@ def respond(writer: asyncio.StreamWriter, method: str, content: bytes, more: lis
     """Write an answer; one to HEAD has no body."""
     lines = [
         "HTTP/1.1 200 OK",
-        "Content-Type: application/json",
+        f"X-Echo: {NAME}",
         f"Content-Length: {len(content)}",
         *more,
     ]
@@ -71,7 +77,7 @@ async def websocket(
     writer.write(
         (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
+            f"X-Echo: {NAME}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
         ).encode()
     )
     send(writer, json.dumps(headers).encode())

@@ -1,0 +1,209 @@
+"""Backups: the keys, the records, and the list of whose files there are, in one tar file.
+
+People's files are not in it: they are large, and every site has its own way for those. The list
+tells which of them are missing once the records are back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from controller import __version__, folder, labels
+from controller.errors import ConfigError, StoreUnavailable
+from controller.model import UserId, Volume
+from controller.store import copy_store, store_version
+from controller.tokens import parse_key_ring
+
+FORMAT = 1
+KEYS = "keys.json"
+STORE = "store.sqlite"
+
+_MANIFEST = "manifest.json"
+_PARTS = (_MANIFEST, KEYS, STORE)
+_PART_MAX = 2**30  # bytes of one part: what is larger is no backup of ours
+
+
+class Files(msgspec.Struct, frozen=True):
+    """Whose files there were, and what the engine called them."""
+
+    owner: UserId
+    volume: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a backup says of itself."""
+
+    format: int
+    instance: str
+    made_at: str  # RFC 3339, UTC
+    version: str  # of the hub
+    schema: int  # of the labels of sessions
+    store: int  # of the records
+    digests: dict[str, str]  # SHA-256 of the parts, hexadecimal
+    files: tuple[Files, ...]
+
+
+class Backup(msgspec.Struct, frozen=True):
+    """What was read from a backup. Whole, and not looked at any further."""
+
+    manifest: Manifest
+    parts: dict[str, bytes]
+
+
+def make_backup(
+    data: Path, instance: str, volumes: Iterable[Volume], made_at: str, out: BinaryIO
+) -> Manifest:
+    """Write a backup of a data folder that may be in use. Returns what it says of itself.
+
+    ``made_at``: now, RFC 3339. Raises ConfigError if there is nothing to keep, StoreUnavailable.
+    """
+    folder.check_owner(data, instance)
+    try:
+        keys = (data / KEYS).read_bytes()
+        parse_key_ring(keys, str(data / KEYS))
+        with tempfile.TemporaryDirectory(dir=data, prefix="backup-") as room:
+            copy = Path(room) / STORE
+            version = copy_store(data / STORE, copy)
+            store = copy.read_bytes()
+    except OSError as error:
+        raise ConfigError([f"{data}: cannot be read or written ({error}). See to it."]) from error
+    parts = {KEYS: keys, STORE: store}
+    manifest = Manifest(
+        format=FORMAT,
+        instance=instance,
+        made_at=made_at,
+        version=__version__,
+        schema=int(labels.SCHEMA_VERSION),
+        store=version,
+        digests={name: hashlib.sha256(content).hexdigest() for name, content in parts.items()},
+        files=tuple(Files(one.owner, one.name) for one in volumes),
+    )
+    with tarfile.open(fileobj=out, mode="w|") as tar:
+        for name, content in ({_MANIFEST: msgspec.json.encode(manifest)} | parts).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            member.mode = 0o600
+            tar.addfile(member, io.BytesIO(content))
+    return manifest
+
+
+def read_backup(source: BinaryIO, instance: str) -> Backup:
+    """Read a backup of this instance. Raises ConfigError if it is damaged or not to be used."""
+    parts: dict[str, bytes] = {}
+    try:
+        with tarfile.open(fileobj=source, mode="r|") as tar:
+            for member in tar:
+                if member.name not in _PARTS or member.name in parts or not member.isfile():
+                    raise _damaged(f"{member.name[:80]!r} does not belong there")
+                if member.size > _PART_MAX:
+                    raise _damaged(f"{member.name} is too large")
+                content = tar.extractfile(member)
+                parts[member.name] = content.read() if content is not None else b""
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise _damaged(str(error)) from error
+    if set(parts) != set(_PARTS):
+        raise _damaged("it is not whole")
+    manifest = _manifest(parts.pop(_MANIFEST), instance)
+    for name, content in parts.items():
+        if hashlib.sha256(content).hexdigest() != manifest.digests.get(name):
+            raise _damaged(f"{name} is not what was written")
+    parse_key_ring(parts[KEYS], KEYS)
+    return Backup(manifest, parts)
+
+
+def _manifest(content: bytes, instance: str) -> Manifest:
+    try:
+        number = msgspec.json.decode(content, type=_Numbered).format
+        newer = number > FORMAT
+        manifest = None if newer else msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise _damaged(str(error)) from error
+    if manifest is None or manifest.schema > int(labels.SCHEMA_VERSION):
+        raise ConfigError(
+            ["The backup is of a newer hub. Restore it with that version or a later one."]
+        )
+    if manifest.instance != instance:
+        fault = (
+            f"The backup is of the hub {manifest.instance!r}, and this one is called "
+            f"{instance!r}. Call it {manifest.instance!r} (SLICERHUB_INSTANCE): sessions and "
+            "files carry that name."
+        )
+        raise ConfigError([fault])
+    return manifest
+
+
+class _Numbered(msgspec.Struct):
+    format: int
+
+
+def _damaged(why: str) -> ConfigError:
+    return ConfigError([f"The backup is damaged: {why}. Nothing was changed."])
+
+
+def restore(backup: Backup, data: Path, *, force: bool) -> None:
+    """Put keys and records back. What was there is kept beside it, as ``….replaced``.
+
+    Raises ConfigError if a hub is running, or something is there and ``force`` is not said.
+    """
+    with folder.held(data, backup.manifest.instance):
+        there = [name for name in (KEYS, STORE) if (data / name).exists()]
+        if there and not force:
+            fault = (
+                f"{data}: there is {' and '.join(there)} already. Say --force to put the backup in "
+                "its place; what is there is kept as ….replaced."
+            )
+            raise ConfigError([fault])
+        try:
+            _check_store(backup, data)
+            for name in (STORE, KEYS):
+                _write(data, f"{name}.restored", backup.parts[name])
+            for name in (STORE, KEYS):
+                _put_aside(data, name)
+                (data / f"{name}.restored").replace(data / name)
+        except OSError as error:
+            raise ConfigError([f"{data}: cannot be written ({error}). See to it."]) from error
+
+
+def _check_store(backup: Backup, data: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=data, prefix="restore-") as room:
+        copy = Path(room) / STORE
+        copy.write_bytes(backup.parts[STORE])
+        try:
+            store_version(copy)
+        except StoreUnavailable as error:
+            raise ConfigError([" ".join([str(error), *getattr(error, "__notes__", [])])]) from error
+
+
+def _put_aside(data: Path, name: str) -> None:
+    if not (data / name).exists():
+        return
+    (data / name).replace(data / f"{name}.replaced")
+    # SQLite would take them for the new file's.
+    for ending in ("-wal", "-shm"):
+        (data / f"{name}{ending}").unlink(missing_ok=True)
+
+
+def _write(data: Path, name: str, content: bytes) -> None:
+    path = data / name
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        folder.give(descriptor, data)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def missing(manifest: Manifest, volumes: Iterable[Volume]) -> Sequence[Files]:
+    """Return whose files are not there any more."""
+    there = {one.name for one in volumes}
+    return [one for one in manifest.files if one.volume not in there]

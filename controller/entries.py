@@ -1,0 +1,143 @@
+"""How people get from the hub to a session's own host: a hand-off, in subdomain mode.
+
+The two share no cookie. The session's host gives a browser that it does not know a random state
+and sends it to the hub; the hub, which knows the person, sends it back with a code that is good
+once, for a moment, for this session and for the browser that has the state; for the code the
+session's host gives its own cookie, the entry. Code and entry name the log-in they come from and
+end with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+
+from controller import routing
+from controller.config import Settings
+from controller.logins import Logins, cookie_of, cookies_of
+from controller.model import SessionId
+from controller.store import Login
+from controller.tokens import LEEWAY, Audience, Claims
+
+CODE_SECONDS = 30.0
+STATE_SECONDS = 300
+"""In which somebody who is logged in already is back; who has to log in first begins anew."""
+
+_STATE_BYTES = 24
+_STATE_LENGTH = 32  # characters of them
+_USED_MAX = 4096  # codes that are remembered as used
+
+
+class Entries:
+    """Hand-offs and entries of this instance."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        logins: Logins,
+        *,
+        wall: Callable[[], float],
+        new_secret: Callable[[], str] = lambda: secrets.token_urlsafe(_STATE_BYTES),
+    ) -> None:
+        """``wall``: seconds since the epoch; ``new_secret`` makes states and numbers of codes."""
+        self._secure = settings.secure
+        self._logins = logins
+        self._wall = wall
+        self._new_secret = new_secret
+        self._entry = routing.entry_cookie(settings.instance, secure=settings.secure)
+        self._state = routing.state_cookie(settings.instance, secure=settings.secure)
+        self._used: OrderedDict[str, float] = OrderedDict()  # number of a code -> when it ends
+
+    def login_of(self, cookies: str, session_id: SessionId) -> Login | None:
+        """Return the log-in by which a browser has entered this session, or None."""
+        token = cookie_of(cookies, self._entry)
+        claims = self._logins.read(token, Audience.ENTRY) if token else None
+        if claims is None or claims.session != session_id:
+            return None
+        return self._logins.standing(claims)
+
+    def begin(self, cookies: str) -> tuple[str, str]:
+        """Begin a hand-off. Returns the state's hash, for the hub, and the state's Set-Cookie.
+
+        A browser that has begun already, in another tab, goes on with the state that it has.
+        """
+        state = cookie_of(cookies, self._state)
+        if len(state) != _STATE_LENGTH:
+            state = self._new_secret()
+        return _hash(state), self._cookie(self._state, state, STATE_SECONDS)
+
+    def code(self, login: Login, session_id: SessionId, state: str) -> str:
+        """Return the code with which this log-in enters; ``state``: the hash that came along."""
+        now = self._wall()
+        return self._logins.issue(
+            Claims(
+                sub=login.person.uid,
+                sid=login.sid,
+                aud=Audience.CODE,
+                iat=now,
+                exp=now + CODE_SECONDS,
+                session=session_id,
+                state=state,
+                jti=self._new_secret(),
+            )
+        )
+
+    def redeem(self, code: str, cookies: str, session_id: SessionId) -> tuple[str, ...]:
+        """Return the Set-Cookies of somebody who enters by a code; none: it is not good here."""
+        claims = self._logins.read(code, Audience.CODE) if code else None
+        if claims is None or claims.session != session_id or not claims.jti:
+            return ()
+        state = cookie_of(cookies, self._state)
+        if not state or _hash(state) != claims.state:
+            return ()
+        login = self._logins.standing(claims)
+        if login is None or not self._use(claims):
+            return ()
+        now = self._wall()
+        entry = Claims(
+            sub=login.person.uid,
+            sid=login.sid,
+            aud=Audience.ENTRY,
+            iat=now,
+            exp=login.expires,
+            session=session_id,
+        )
+        return (
+            self._cookie(self._entry, self._logins.issue(entry), int(login.expires - now)),
+            self._cookie(self._state, "", 0),
+        )
+
+    def is_torn(self, cookies: str) -> bool:
+        """Tell whether another page has planted an entry: then none is ever believed."""
+        return len(cookies_of(cookies, self._entry)) > 1
+
+    def _use(self, claims: Claims) -> bool:
+        """Use a code up; False: it was used before.
+
+        Each controller remembers its own. Among several, and past the memory's end, it is the
+        state that a second use lacks: the browser loses it with the first.
+        """
+        now = self._wall()
+        while self._used and next(iter(self._used.values())) < now:
+            self._used.popitem(last=False)
+        if claims.jti in self._used:
+            return False
+        self._used[claims.jti] = claims.exp + LEEWAY
+        if len(self._used) > _USED_MAX:
+            self._used.popitem(last=False)
+        return True
+
+    def _cookie(self, name: str, value: str, seconds: int) -> str:
+        """Return a Set-Cookie for this host alone.
+
+        Lax and not Strict: who follows a link to a session from elsewhere comes in. What a page of
+        the session itself sends, WebSockets too, carries it either way.
+        """
+        secure = "; Secure" if self._secure else ""
+        return f"{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}"
+
+
+def _hash(state: str) -> str:
+    return hashlib.sha256(state.encode()).hexdigest()

@@ -1,0 +1,82 @@
+"""The data folder: whose it is, and that one controller at a time uses it.
+
+What is kept there is about sessions by their ids and people by their names, all of one instance. A
+hub under another name would find nothing there that is its own, and take all of it for rubbish.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controller.errors import ConfigError
+
+_NAME = "instance"  # of the file that tells; whoever serves holds it locked
+_NAME_MAX = 64  # bytes that are read of it
+
+
+@contextmanager
+def held(folder: Path, instance: str) -> Generator[None, None, None]:
+    """Keep the folder for this process; the kernel gives it back however the process ends.
+
+    Raises ConfigError if it belongs to another instance, or is in use.
+    """
+    with _mapped(folder):
+        descriptor = os.open(folder / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with _mapped(folder):
+            give(descriptor, folder)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.pread(descriptor, _NAME_MAX, 0)
+        _check(found, folder, instance)
+        if not found:
+            with _mapped(folder):
+                os.pwrite(descriptor, f"{instance}\n".encode(), 0)
+                os.fsync(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_owner(folder: Path, instance: str) -> None:
+    """Raise ConfigError if the folder belongs to another instance. Nothing is changed."""
+    with _mapped(folder):
+        path = folder / _NAME
+        found = path.read_bytes()[:_NAME_MAX] if path.exists() else b""
+    _check(found, folder, instance)
+
+
+def give(descriptor: int, folder: Path) -> None:
+    """Let a file belong to the folder's owner: the command may be run by root."""
+    if os.geteuid() == 0:
+        there = folder.stat()
+        os.fchown(descriptor, there.st_uid, there.st_gid)
+
+
+def _check(found: bytes, folder: Path, instance: str) -> None:
+    theirs = found.decode("ascii", errors="replace").strip()
+    if theirs not in {"", instance}:
+        fault = (
+            f"instance: {folder} belongs to the hub {theirs!r}, and this one is called "
+            f"{instance!r}. It would see neither that hub's sessions nor its people's files. Call "
+            f"it {theirs!r} again (SLICERHUB_INSTANCE); or, for a hub of its own, give it another "
+            "folder (data_dir, SLICERHUB_DATA_DIR)."
+        )
+        raise ConfigError([fault])
+
+
+@contextmanager
+def _mapped(folder: Path) -> Generator[None, None, None]:
+    try:
+        yield
+    except BlockingIOError as error:
+        raise ConfigError(
+            [f"{folder}: a hub is running with this folder. Stop it first; one at a time uses it."]
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            [f"{folder}: the data folder cannot be used ({error}). See to it."]
+        ) from error
