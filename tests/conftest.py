@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.threats import ThreatTable
@@ -36,6 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def anyio_backend() -> str:
     """The hub runs on asyncio."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Take back what a command that ran in this process has set up for its own output."""
+    before, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = before
+    logging.root.setLevel(level)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ import functools
 import inspect
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NoReturn
 
+import anyio
 import docker.errors
 import msgspec
 import requests
@@ -193,14 +194,14 @@ class GuardedPart:
         points = self._points
         label = f"{self._name}.{name}"
         if points.dead:
-            raise StoreUnavailable(f"{label}: nobody there")
+            await self._nobody(label)
         fault = points.spring() if name in self._effects else None
         if self._name == "gateway" and fault not in {Fault.KILL_BEFORE, Fault.KILL_AFTER}:
-            fault = None  # it raises nothing; sessions that do not answer are another test's
+            fault = None  # sessions that do not answer are another test's
         match fault:
             case Fault.KILL_BEFORE:
                 points.dead = True
-                raise StoreUnavailable(f"before:{label}")
+                await self._nobody(f"before:{label}")
             case Fault.ERROR | Fault.TIMEOUT | Fault.OUTAGE:
                 raise StoreUnavailable(f"before:{label}")
             case _:
@@ -211,11 +212,18 @@ class GuardedPart:
         match fault:
             case Fault.KILL_AFTER:
                 points.dead = True
-                raise StoreUnavailable(f"after:{label}")
+                await self._nobody(f"after:{label}")
             case Fault.LOST:
                 raise StoreUnavailable(f"after:{label}")
             case _:
-                return answer
+                pass
+        return answer
+
+    async def _nobody(self, label: str) -> NoReturn:
+        """Be what a dead controller gets: no answer. The store's calls are not to be cancelled."""
+        if self._name == "gateway":
+            await anyio.sleep_forever()
+        raise StoreUnavailable(f"{label}: nobody there")
 
 
 def refusal(status: int, text: str) -> docker.errors.APIError:

@@ -24,8 +24,8 @@ LAUNCH = (
 )
 GROUPED = (  # the volume of the group, and what opens it to everybody
     ("after:create_volume", 2),
-    ("after:create_container_from_config", 1),
     ("after:remove_container", 1),
+    ("after:create_container_from_config", 1),  # last: what it leaves, the next start removes
 )
 STOP = (
     ("before:rename", 1),

@@ -54,6 +54,7 @@ _RENDERER = Renderer()
 
 RECOVERY = 60  # seconds in which all must be right again
 ROUND = 10  # seconds between two rounds of housekeeping, as by default
+_LINK_SECONDS = 30 * 86_400  # longer than any story, whatever its clock is set to
 PLACES = 2  # of the profile with a line
 
 
@@ -99,6 +100,7 @@ class Ledger:
         self.grants: dict[tuple[SessionId, UserId], set[Role | None]] = {}
         self.codes: dict[str, tuple[SessionId, Role]] = {}
         self.tried: dict[str, set[UserId]] = {}  # who ever came by a code
+        self.asked_to_bar: set[tuple[str, UserId]] = set()  # codes that may not let in any more
         self.barred: set[tuple[str, UserId]] = set()  # codes that must not let in any more
 
     def may(self, session: SessionId, uid: UserId) -> set[Role | None]:
@@ -298,6 +300,7 @@ class World:
         codes = [code for code, (session, _) in self.ledger.codes.items() if session == key[0]]
         before = self.ledger.may(*key)
         self.ledger.grants[key] = before | {None}
+        self.ledger.asked_to_bar |= {(code, guest) for code in codes}
         done = await self._asked(
             self.app.sharing.withdraw(seen, guest, by=Actor(seen.session.owner))
         )
@@ -309,7 +312,7 @@ class World:
         """Make a link that one person may use."""
         fresh = await self._asked(
             self.app.sharing.make_link(
-                seen, role, seconds=86_400, max_uses=1, by=Actor(seen.session.owner)
+                seen, role, seconds=_LINK_SECONDS, max_uses=1, by=Actor(seen.session.owner)
             )
         )
         if fresh is not None:
@@ -446,7 +449,9 @@ class World:
             if len(guests) > 1 or self.ledger.fates[session] is not Fate.THERE:
                 continue
             (guest,) = guests
-            if (code, guest) in self.ledger.barred or self.app.sessions.owner(session) == guest:
+            if (code, guest) in self.ledger.asked_to_bar or self.app.sessions.owner(
+                session
+            ) == guest:
                 continue
             if None not in self.ledger.may(session, guest):
                 continue
