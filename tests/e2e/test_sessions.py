@@ -173,7 +173,7 @@ def test_profiles_of_a_group_are_for_that_group(alice: Member, carol: Member) ->
 
 def test_more_than_one_person_may_have_is_refused(bob: Member) -> None:
     """Over the quota a launch is refused with a sentence and a time to try again."""
-    for number in range(10):
+    for number in range(20):
         answer = bob.api.post("/api/v1/sessions", json={"profile": "echo", "name": f"q{number}"})
         if answer.status_code == 429:
             break
