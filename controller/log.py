@@ -28,7 +28,8 @@ def configure() -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        # One write for a line and its end, as the handler below does: else two threads' lines meet.
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.windows import START_MS, Window, log_in
+from browser.windows import START_MS, Window, log_in, notes_of
 from docker import DockerClient
 from e2e.stack import SESSIONS, Member
 from playwright.sync_api import expect
@@ -45,10 +45,8 @@ CMD ["perl", "/serve.pl"]
 NOTE_DETAILS = """document.addEventListener("DOMContentLoaded", () => {
     const list = document.querySelector("#steps");
     if (!list) return;
-    const noted = new Set(JSON.parse(sessionStorage.getItem("noted") || "[]"));
     const note = () => {
-        for (const detail of list.querySelectorAll(".detail")) noted.add(detail.textContent);
-        sessionStorage.setItem("noted", JSON.stringify([...noted]));
+        for (const detail of list.querySelectorAll(".detail")) noteDown(detail.textContent);
     };
     const watched = { subtree: true, childList: true, characterData: true };
     new MutationObserver(note).observe(list, watched);
@@ -126,6 +124,7 @@ def bob() -> Iterator[Member]:
 def test_the_page_tells_how_far_and_opens(window: Window) -> None:
     """Whoever starts it reads how many megabytes are there, and is in once it runs."""
     page = window.page
+    noted: list[str] = notes_of(page)
     page.add_init_script(NOTE_DETAILS)
     log_in(page, "bob", "bob")
     page.get_by_text("Give it a name, or start something else").click()
@@ -133,6 +132,5 @@ def test_the_page_tells_how_far_and_opens(window: Window) -> None:
     expect(page.get_by_role("heading", name="Starting Fetched")).to_be_visible()
     page.wait_for_url(SESSIONS, timeout=START_MS)
     expect(page.get_by_role("heading", name="Fetched and here")).to_be_visible()
-    noted: list[str] = page.evaluate("JSON.parse(sessionStorage.getItem('noted'))")
     told = [one for one in noted if re.search(r"the program: [\d,]+ of [\d,]+ MB", one)]
     assert told, noted

@@ -24,6 +24,7 @@ from browser.windows import (
     drag,
     keep_picture,
     log_in,
+    notes_of,
     open_files,
     open_window,
     segment,
@@ -44,11 +45,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 NOTE_STEPS = """document.addEventListener("DOMContentLoaded", () => {
     const list = document.querySelector("#steps");
     if (!list) return;
-    const noted = [];
-    const note = () => {
-        noted.push([...list.children].map((step) => step.dataset.state));
-        sessionStorage.setItem("noted", JSON.stringify(noted));
-    };
+    const note = () => noteDown([...list.children].map((step) => step.dataset.state));
     new MutationObserver(note).observe(list, { subtree: true, childList: true, attributes: true });
     note();
 });"""
@@ -109,6 +106,7 @@ def test_the_whole_job_from_the_log_in_to_the_files_of_the_second_day(
     """Start Slicer, turn the brain, leave a file, segment, stop; start again and find all of it."""
     assert bob.api.get("/api/v1/sessions").json()["items"] == []
     page = window.page
+    noted: list[list[str]] = notes_of(page)
     page.add_init_script(NOTE_STEPS)
     page.goto(URL)
     keep_picture(page, "login", full_page=True)
@@ -116,7 +114,6 @@ def test_the_whole_job_from_the_log_in_to_the_files_of_the_second_day(
     expect(page.get_by_role("heading", name="Nothing is running")).to_be_visible()
 
     first = start_slicer(page)
-    noted: list[list[str]] = page.evaluate("JSON.parse(sessionStorage.getItem('noted'))")
     done = [states.count("done") for states in noted]
     assert done == sorted(done)
     assert done[0] < done[-1] == len(noted[-1])

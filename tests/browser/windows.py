@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pytest
 from e2e.stack import URL, session_id_at, until
@@ -54,6 +54,17 @@ def open_window(
     context.set_default_timeout(15_000)
     page = context.new_page()
     return Window(context, page, Complaints(page, hubs_own))
+
+
+def notes_of(page: Page) -> list[Any]:
+    """Return a list that grows by what scripts of the page tell ``noteDown``, wherever it goes."""
+    noted: list[Any] = []
+
+    def note_down(one: Any) -> None:  # noqa: ANN401 - as the page says it
+        noted.append(one)
+
+    page.expose_function("noteDown", note_down)  # pyright: ignore[reportUnknownMemberType]
+    return noted
 
 
 def log_in(page: Page, name: str, password: str, *, at: str = URL) -> None:

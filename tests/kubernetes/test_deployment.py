@@ -152,26 +152,6 @@ def test_the_controller_may_do_what_it_does_and_nothing_else(hub: Deployment) ->
         }
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"containers": [POD | {"securityContext": {"privileged": True}}]},
-        {"containers": [POD | {"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]},
-        {"containers": [POD], "hostNetwork": True},
-        {"containers": [POD], "volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
-        {"containers": [POD], "securityContext": {"runAsUser": 0}},
-    ],
-)
-def test_who_takes_over_the_controller_gets_no_machine(
-    hub: Deployment, session: str, more: Body
-) -> None:
-    """Sessions are admitted where Pods with rights on their machine are refused to the hub."""
-    assert hub.of_session(session)
-    refused = hub.refusal(more)
-    assert "forbidden" in refused
-    assert "PodSecurity" in refused or "pod security policy" in refused
-
-
 def test_log_in_work_show_take_back_stop_and_find_all_again(
     hub: Deployment, alice: Person, bob: Person, browser: Browser, tmp_path: Path
 ) -> None:
@@ -242,13 +222,33 @@ def test_no_moment_without_a_log_in(hub: Deployment, alice: Person, bob: Person)
         knocking(hub.url, path, {**PAGE, "Cookie": bob.cookie}) as foreign,
     ):
         alice.wait(session_id, "ready")
-        assert alice.is_served(session_id)
+        until(lambda: alice.is_served(session_id), "the session itself")
         alice.stop(session_id)
         until(lambda: not hub.left(), "the end of all but the files")
     for answers in (anybody, foreign):
         assert answers.total() > KNOCKS
         assert not [status for status in answers if 200 <= status < 300], answers
     assert anybody.keys() <= {401, 404}, anybody
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"containers": [POD | {"securityContext": {"privileged": True}}]},
+        {"containers": [POD | {"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]},
+        {"containers": [POD], "hostNetwork": True},
+        {"containers": [POD], "volumes": [{"name": "root", "hostPath": {"path": "/"}}]},
+        {"containers": [POD], "securityContext": {"runAsUser": 0}},
+    ],
+)
+def test_who_takes_over_the_controller_gets_no_machine(
+    hub: Deployment, session: str, more: Body
+) -> None:
+    """Sessions are admitted where Pods with rights on their machine are refused to the hub."""
+    assert hub.of_session(session)
+    refused = hub.refusal(more)
+    assert "forbidden" in refused
+    assert "PodSecurity" in refused or "pod security policy" in refused
 
 
 def test_without_its_controllers_a_session_goes_on(
@@ -382,7 +382,11 @@ def test_a_companion_has_the_hubs_log_in(hub: Deployment, alice: Person) -> None
         hub.annotate_companion("slicer-admins")
         until(lambda: alice.browser.get("/apps/board/").status_code == 403, "the other group")
         carol = Person(hub.url, "carol")
-        assert carol.browser.get("/apps/board/").status_code == 200
+        until(
+            lambda: carol.browser.get("/apps/board/").status_code == 200,
+            "the board for the other group",
+            AGREED_SECONDS,
+        )
         # Without groups it would be open to everybody by mistake: then it is open to nobody.
         hub.annotate_companion("")
         until(lambda: carol.browser.get("/apps/board/").status_code == 403, "the refusal")

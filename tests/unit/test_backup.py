@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
 import stat
 import tarfile
@@ -215,7 +216,11 @@ async def test_missing_files(data: Path) -> None:
 
 def run(data: Path, *words: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
     """Run the command for the hub "clinic" on the memory engine."""
-    environment = {
+    # What names parts of the tests' own is no setting.
+    unset: dict[str, str | None] = {
+        name: None for name in os.environ if name.startswith("SLICERHUB_")
+    }
+    environment = unset | {
         "SLICERHUB_ORCHESTRATOR": "memory",
         "SLICERHUB_INSTANCE": "clinic",
         "SLICERHUB_DATA_DIR": str(data),
