@@ -88,16 +88,23 @@ async def websocket(
             size = int.from_bytes(await reader.readexactly(2), "big")
         mask = await reader.readexactly(4)
         data = await reader.readexactly(size)
-        if first & 0x0F == 8:  # close
-            return
-        send(writer, bytes(byte ^ mask[i % 4] for i, byte in enumerate(data)))
+        said = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
+        match first & 0x0F:
+            case 8:  # close
+                return
+            case 9:  # ping
+                send(writer, said, 10)
+            case 10:  # pong
+                continue
+            case _:
+                send(writer, said)
         await writer.drain()
 
 
-def send(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send one text message of less than 64 KiB."""
+def send(writer: asyncio.StreamWriter, data: bytes, opcode: int = 1) -> None:
+    """Send one message of less than 64 KiB, a text unless ``opcode`` says else."""
     size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + len(data).to_bytes(2, "big")
-    writer.write(b"\x81" + size + data)
+    writer.write(bytes([0x80 | opcode]) + size + data)
 
 
 async def main() -> None:
