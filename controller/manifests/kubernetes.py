@@ -50,6 +50,11 @@ EDGE: Mapping[str, str] = {
     "X-Original-Url": "",
     "X-Rewrite-Url": "",
     "X-Http-Method-Override": "",
+    # Programs behind other log-ins believe these.
+    "X-Forwarded-User": "",
+    "Remote-User": "",
+    "X-Remote-User": "",
+    "X-Auth-Request-User": "",
 }
 STS_SECONDS = 31_536_000  # a year; sent on HTTPS alone
 _DNS_PORT = 53

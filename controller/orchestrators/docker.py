@@ -711,6 +711,8 @@ def _mapped() -> Generator[None, None, None]:
             raise _OverlapError(text) from error
         if "already exists in network" in text or "same name as its current name" in text:
             raise _ConflictError(text) from error
+        if "has active endpoints" in text:
+            raise _ConflictError(text) from error  # somebody else takes it down, too
         if "is not connected to network" in text:
             raise _MissingError(text) from error
         kind = {404: _MissingError, 409: _ConflictError}.get(error.status_code or 0)

@@ -295,7 +295,7 @@ def test_busy(desktop: Desktop) -> None:
     """While the program computes the session says so, and not any longer."""
     with Vnc(desktop, ALICE) as alice:
         alice.type("while [ ! -e files/enough ]; do :; done\n")
-        until(lambda: desktop.activity["busy"] or None, "it is busy", 20)
+        until(lambda: desktop.activity["busy"] or None, "it is busy", 60)
         desktop.run("touch files/enough")
         until(lambda: not desktop.activity["busy"] or None, "it is idle again", 20)
 

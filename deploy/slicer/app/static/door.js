@@ -77,7 +77,8 @@
     home.href = about("home") || "/";
     home.textContent = "Go to your sessions";
     home.style = "color: LinkText;";
-    show(text).append(...more, home);
+    const box = show(text);
+    box.replaceChildren(box.firstChild, ...more, home); // it may have ended before, in other words
     home.focus();
     return false;
   }
