@@ -42,6 +42,8 @@ ENGINE_LOG=/var/log/dockerd.log
 # may take as long as it needs.
 REGISTRY_SECONDS=15
 ENGINE_SECONDS=60
+# The engine's process if this script launched it.
+ENGINE_PID=""
 
 # --- what the person at the terminal sees -------------------------------------------------------
 
@@ -169,6 +171,7 @@ wait_for_engine() {
     local deadline=$((SECONDS + ENGINE_SECONDS))
     until engine_answers; do
         ((SECONDS < deadline)) || return 1
+        if [ -n "$ENGINE_PID" ] && ! kill -0 "$ENGINE_PID" 2>/dev/null; then return 1; fi
         sleep 0.3
     done
 }
@@ -182,13 +185,33 @@ start_engine() {
     fi
     if ! pgrep -x dockerd >/dev/null; then
         say "starting the Docker engine (log: $ENGINE_LOG)"
-        # A process file left by an engine that was killed keeps the next one from starting.
-        rm -f /var/run/docker.pid
-        # The lock's descriptor is closed, or the engine would hold the lock for ever.
-        setsid nohup dockerd >>"$ENGINE_LOG" 2>&1 </dev/null 9>&- &
+        launch_engine
     fi
-    wait_for_engine ||
-        fail "the Docker engine does not answer after $ENGINE_SECONDS s." "See its log: $ENGINE_LOG"
+    wait_for_engine && return
+    if put_networks_aside; then
+        launch_engine
+        wait_for_engine && return
+    fi
+    fail "the Docker engine does not start." "See its log: $ENGINE_LOG"
+}
+
+launch_engine() {
+    # A process file left by an engine that was killed keeps the next one from starting.
+    rm -f /var/run/docker.pid
+    # The lock's descriptor is closed, or the engine would hold the lock for ever.
+    setsid nohup dockerd >>"$ENGINE_LOG" 2>&1 </dev/null 9>&- &
+    ENGINE_PID=$!
+}
+
+# An engine that was killed while it wrote its list of networks can panic over a half-written one at
+# each later start (libnetwork's reservePools; seen with 20.10). Without the list it starts, and the
+# networks are made again by what uses them. False if the engine died of anything else.
+put_networks_aside() {
+    local list=/var/lib/docker/network/files/local-kv.db
+    if [ ! -f "$list" ] || pgrep -x dockerd >/dev/null; then return 1; fi
+    tail -n 50 "$ENGINE_LOG" | grep -aq 'libnetwork.*reservePools' || return 1
+    mv "$list" "$list.broken"
+    say "the engine could not read its list of networks, which is now at $list.broken"
 }
 
 ensure_engine() {
