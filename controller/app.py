@@ -214,6 +214,8 @@ class Application:
             ),
             oversight=self.oversight,
             metrics=self.metrics,
+            clock=clock,
+            wall=wall,
             leads=lambda: election.leading,
         )
         self.public: ASGIApp = secured(public_app(self.hub), https=settings.secure)
@@ -260,17 +262,16 @@ class Application:
         """Follow the engine and keep house until cancelled."""
         self.audit.start()
         await self._read_store()
-        self.housekeeping.start()
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self.companions.run)
                 group.start_soon(self._follow_store)
                 group.start_soon(self.election.run)
+                group.start_soon(self.housekeeping.run)
                 if self.rotation is not None:
                     group.start_soon(self.rotation.run)
                 await self.sessions.run()
         finally:
-            self.housekeeping.stop()
             with anyio.CancelScope(shield=True):
                 await self.hub.orchestrator.aclose()
             await self.audit.stop()

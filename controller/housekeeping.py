@@ -7,7 +7,9 @@ not keep the others from their turn.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
+import anyio
 import structlog
 from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTypeStubs]
     AsyncIOScheduler,
@@ -28,6 +30,8 @@ from controller.sharing import Sharing
 _LOOK_SECONDS = 30  # between two looks into every session
 _LOGINS_SECONDS = 600
 _SEEN_SECONDS = 60
+_CLOCK_SECONDS = 1  # between two looks at the wall clock
+_CLOCK_STEP = 2.0  # seconds of difference after which it was set, not merely adjusted
 
 _log = structlog.get_logger("housekeeping")
 
@@ -46,12 +50,17 @@ class Housekeeping:
         rollcall: RollCall,
         oversight: Oversight,
         metrics: Metrics,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Nothing runs before ``start``.
+        """Nothing happens before ``run``.
 
-        ``leads`` tells whether this controller is the one that acts; the others look on.
+        ``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``leads`` tells whether
+        this controller is the one that acts; the others look on.
         """
+        self._clock = clock
+        self._wall = wall
         self._leads = leads
         self._sessions = sessions
         self._logins = logins
@@ -74,13 +83,28 @@ class Housekeeping:
         ):
             self._scheduler.add_job(act, "interval", seconds=seconds)  # pyright: ignore[reportUnknownMemberType] - APScheduler carries no types
 
-    def start(self) -> None:
-        """Begin the rounds in the running event loop."""
+    async def run(self) -> None:
+        """Do the rounds until cancelled."""
         self._scheduler.start()
+        try:
+            await self._watch_clock()
+        finally:
+            self._scheduler.shutdown(wait=False)  # pyright: ignore[reportUnknownMemberType] - the same
 
-    def stop(self) -> None:
-        """End the rounds."""
-        self._scheduler.shutdown(wait=False)  # pyright: ignore[reportUnknownMemberType] - the same
+    async def _watch_clock(self) -> None:
+        """Begin every round anew when somebody has set the wall clock.
+
+        APScheduler plans by that clock: set back by an hour, it would not do a round for an hour.
+        """
+        ahead = self._wall() - self._clock()
+        while True:
+            await anyio.sleep(_CLOCK_SECONDS)
+            before, ahead = ahead, self._wall() - self._clock()
+            if abs(ahead - before) < _CLOCK_STEP:
+                continue
+            _log.warning("clock_was_set", seconds=round(ahead - before))
+            for job in self._scheduler.get_jobs():  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - the same
+                job.modify(next_run_time=datetime.now(UTC))  # pyright: ignore[reportUnknownMemberType] - the same
 
     async def sweep(self) -> None:
         """Do one round over all sessions."""

@@ -74,6 +74,17 @@ async def test_clock_steps(fresh: World, step: float) -> None:
     await fresh.until(made, None)
 
 
+@pytest.mark.parametrize("step", [3600, -3600])
+async def test_a_clock_that_was_set_keeps_no_round_waiting(step: float) -> None:
+    """The rounds go on at once, however far away the next one was planned by the old clock."""
+    hub = world(housekeeping_seconds="86400")
+    async with running(hub):
+        await hub.session()
+        hub.clock.advance(1700)
+        hub.clock.step(step)
+        await eventually(lambda: hub.gateway.notices != [])
+
+
 async def test_restart_stops_nobody_early() -> None:
     """A restart of the controller forgets no idle time, and gives everyone a warning again."""
     one = world()
