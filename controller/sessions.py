@@ -62,8 +62,11 @@ _PROBE_SECONDS = 0.1  # between two looks through Traefik while a session starts
 _PROBE_SLOW_SECONDS = 1.0  # after the profile's start limit
 _SETTLE_SECONDS = 30.0  # snapshots taken before a launch or stop may still arrive for so long
 _ANSWER_SECONDS = 5.0  # that whoever launches waits for the engine; fetching a program takes longer
+_PING_SECONDS = 3.0  # after which an engine that has said nothing of late counts as away
 _LOG_LINES = 40
 _FINISH_SECONDS = 0.05  # between two looks at what is still under way
+
+_SILENT = "What runs the sessions does not answer: nothing can start now. Sessions that run go on."
 
 _log = structlog.get_logger("sessions")
 
@@ -143,6 +146,7 @@ class Sessions:
         self._memos: dict[SessionId, Memo] = {}  # of the controller before this one
         self._line: dict[SessionId, Ticket] = {}
         self._rules = Rules()
+        self._heard = 0.0  # when the engine last said what there is
         self._starts: dict[SessionId, _Start] = {}  # not accepted by the engine yet
         self._clocked: dict[SessionId, _Clocked | None] = {}  # have not been ready yet
         self._inside: dict[SessionId, dict[str, UserId]] = {}  # who has entered, by their log-in
@@ -183,6 +187,7 @@ class Sessions:
 
     def _take(self, snapshot: Sequence[Observed]) -> None:
         """Replace what is known by a snapshot, as far as that is not older than our own acts."""
+        self._heard = self._clock()
         self._newer = [one for one in snapshot if one.newer]
         snapshot = [one for one in snapshot if not one.newer]
         now = self._clock()
@@ -633,9 +638,15 @@ class Sessions:
                 if not profile.queue or lack.shortage is Shortage.OWN or ahead:
                     raise QuotaReached(lack.sentence)
                 return await self._line_up(session, by)
+            begun = self._clock()
             start = self._begin(session, by, ahead=ahead)
             with anyio.move_on_after(_ANSWER_SECONDS):
                 await start.done.wait()
+            if not start.done.is_set() and not await self._engine_answers(since=begun):
+                # Whatever of it the engine still makes is removed once it can be.
+                self._record(Act.START_FAILED, session, by, reason=EngineUnavailable.title)
+                self._take_down(session.id, Reason.FAILED)
+                raise EngineUnavailable(_SILENT)
             start.awaited = False
             if start.error is not None:
                 raise start.error
@@ -643,6 +654,18 @@ class Sessions:
         if seen is None:
             raise SessionStopping  # somebody has stopped it, before it was there
         return seen
+
+    async def _engine_answers(self, *, since: float) -> bool:
+        """Tell whether the engine has said anything since then, or does when it is asked."""
+        if self._heard > since:
+            return True
+        with anyio.move_on_after(_PING_SECONDS):
+            try:
+                await self._orchestrator.ping()
+            except EngineUnavailable:
+                return False
+            return True
+        return False
 
     def _session(self, person: Person, profile: Profile, name: str) -> Session:
         return Session(
@@ -830,6 +853,12 @@ class Sessions:
         if not seen.deleting and not seen.orphan:
             # Else it was never whole, or an earlier controller has begun to stop it, and said so.
             self._record(Act.STOP, seen.session, by, reason=reason)
+        self._take_down(session_id, reason)
+
+    def _take_down(self, session_id: SessionId, reason: Reason) -> None:
+        seen = self._observed.get(session_id)
+        if seen is None or session_id in self._stopping or self._tasks is None:
+            return
         runs = self.phase(seen) is Phase.READY
         self._stopping.add(session_id)
         start = self._starts.get(session_id)

@@ -422,7 +422,8 @@ class DockerOrchestrator:
 
     async def ping(self) -> None:
         """See Orchestrator."""
-        await self._call(lambda api: api.ping())
+        # Whoever asks does not wait for an engine that hangs; the thread does.
+        await self._call(lambda api: api.ping(), abandon_on_cancel=True)
 
     async def _checked_profile(self, profile_id: str) -> Profile:
         profile = self._profile(profile_id)
@@ -482,14 +483,16 @@ class DockerOrchestrator:
             # Missing, or being removed by the engine right now.
             return None
 
-    async def _call(self, work: Callable[[_Api], _T]) -> _T:
+    async def _call(self, work: Callable[[_Api], _T], *, abandon_on_cancel: bool = False) -> _T:
         """Run one call of the engine in a thread, with its errors as ours."""
 
         def run() -> _T:
             with _mapped():
                 return work(self._connected())
 
-        return await anyio.to_thread.run_sync(run, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(
+            run, limiter=self._limiter, abandon_on_cancel=abandon_on_cancel
+        )
 
     def _connected(self) -> _Api:
         with self._connecting:  # the first calls come from several threads at once

@@ -16,7 +16,7 @@ import pytest
 from controller.errors import EngineUnavailable
 from controller.model import Phase, Session, SessionId
 from controller.orchestrators.memory import MemoryOrchestrator
-from tests.hub import DEADLINE, ORIGIN, World, location, problem, running, world
+from tests.hub import DEADLINE, ORIGIN, World, eventually, location, problem, running, world
 from tests.samples import session_id, settings
 
 pytestmark = pytest.mark.anyio
@@ -195,6 +195,39 @@ async def test_failed_launch() -> None:
         assert "Starting must wait" in problem(answer)["detail"]
         assert int(answer.headers["retry-after"]) > 0
         assert (await alice.get("/api/v1/sessions")).json() == {"items": []}
+
+
+class Hanging(MemoryOrchestrator):
+    """An engine that says nothing, until ``go`` is set."""
+
+    def __init__(self) -> None:
+        """Hang at first."""
+        super().__init__(settings())
+        self.go = anyio.Event()
+
+    async def ensure(self, session: Session) -> None:
+        """See Orchestrator."""
+        await self.go.wait()
+        await super().ensure(session)
+
+    async def ping(self) -> None:
+        """See Orchestrator."""
+        await self.go.wait()
+
+
+async def test_a_launch_while_the_engine_hangs() -> None:
+    """Who launches is told that it cannot be now, and nothing of it appears later."""
+    engine = Hanging()
+    async with running(World(settings(public_url=ORIGIN), orchestrator=engine)) as hub:
+        alice = await hub.script("alice")
+        answer = await alice.post("/api/v1/sessions", json={"name": "thesis"})
+        assert answer.status_code == 503
+        assert "does not answer" in problem(answer)["detail"]
+        assert int(answer.headers["retry-after"]) > 0
+        engine.go.set()
+        await eventually(lambda: not hub.app.sessions.all())
+        assert not await engine.list()
+        assert (await alice.post("/api/v1/sessions", json={"name": "thesis"})).status_code == 202
 
 
 async def test_failed_sessions_make_way(fresh: World) -> None:
