@@ -28,6 +28,7 @@ import msgspec
 import structlog
 
 from controller.config import AuditLog
+from controller.errors import ConfigError
 from controller.metrics import Metrics
 
 _WAITING_MAX = 10_000  # lines that wait for the disk; more are lost
@@ -184,6 +185,20 @@ class _File(RotatingFileHandler):
         if not self._told:
             self._told = True
             _log.error("audit_file_unusable", file=self.baseFilename, error=str(sys.exception()))
+
+
+def check_file(settings: AuditLog) -> None:
+    """Raise ConfigError if lines could not be written to the file."""
+    try:
+        with open(settings.file, "a", opener=_private):
+            pass
+    except OSError as error:
+        fault = (
+            f"audit.file (SLICERHUB_AUDIT_FILE): {settings.file} cannot be written "
+            f"({error.strerror or error}). Name a file in a folder that is there and that the "
+            "controller may write to."
+        )
+        raise ConfigError([fault]) from error
 
 
 def _private(path: str, flags: int) -> int:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import anyio
+import anyio.to_thread
 import click
 import msgspec
 import uvloop
 
-from controller import __version__, folder, log
+from controller import __version__, audit, folder, log
 from controller.app import make_orchestrator, open_store, serve
 from controller.backup import make_backup, missing, read_backup, restore
 from controller.config import PATH_MODE, Settings, load, read_text
@@ -129,11 +130,15 @@ async def _check(settings: Settings) -> None:
         await gateway.close()
 
     click.echo(f"✓ configuration of {settings.instance}, public address {settings.public_url}")
-    if settings.sessions_at:
-        await step(f"host names of sessions, <id>.{settings.sessions_at}", _check_names(settings))
-    await step(kept, keys_and_store)
-    if settings.ldap.url:
-        await step(f"directory {settings.ldap.url}", LdapDirectory(settings.ldap).ping)
+    names, audited, directory = settings.sessions_at, settings.audit.file, settings.ldap.url
+    for wanted, title, ping in (
+        (names, f"host names of sessions, <id>.{names}", _check_names(settings)),
+        (kept, kept, keys_and_store),
+        (audited, f"audit file {audited}", _check_audit(settings)),
+        (directory, f"directory {directory}", LdapDirectory(settings.ldap).ping),
+    ):
+        if wanted:
+            await step(title, ping)
     async with aclosing(make_orchestrator(settings)) as engine:
         await step(f"engine ({settings.orchestrator})", engine.ping)
         for profile in settings.profiles:
@@ -143,6 +148,13 @@ async def _check(settings: Settings) -> None:
             )
     if faults:
         raise ConfigError(faults)
+
+
+def _check_audit(settings: Settings) -> Callable[[], Awaitable[None]]:
+    async def ping() -> None:
+        await anyio.to_thread.run_sync(audit.check_file, settings.audit)
+
+    return ping
 
 
 def _check_owner(settings: Settings) -> None:

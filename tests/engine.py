@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import uuid
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -78,6 +78,19 @@ class Lab:
                 check=True,
                 capture_output=True,
             )
+
+    def start_companion(self, app: str, said: Mapping[str, str]) -> None:
+        """Run a service of the site's own, with these labels."""
+        made = self.api.create_container(
+            f"{self.instance}:good",
+            name=f"{self.instance}-{app}",
+            labels={labels.INSTANCE: self.instance, **said},
+        )
+        self.api.start(made["Id"])
+
+    def stop_companion(self, app: str) -> None:
+        """Remove that service."""
+        self.api.remove_container(f"{self.instance}-{app}", force=True)
 
     def start_traefik(self) -> None:
         """Start what stands in for Traefik: sessions' networks are joined to it."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 import anyio
+import anyio.to_thread
 import pytest
 from msgspec.structs import replace
 
+from controller import labels, routing
 from controller.config import Settings
-from controller.model import Observed, Session
+from controller.model import Observed, Offer, Route, Session
 from controller.orchestrators import Orchestrator
 from controller.orchestrators.docker import DockerOrchestrator
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator
@@ -36,6 +38,17 @@ class MemoryEngine:
         self.orchestrator.crash(session.id, exit_code=3, message="last")
         return session
 
+    async def offer(self, app: str, rule: str) -> None:
+        """Let the engine see a service that names the hub's guard."""
+        route = Route(rule=rule, guarded=True)
+        offered = Offer(where=app, app=app, title=f"The {app}", groups="staff", routes=(route,))
+        self.orchestrator.offers.append(offered)
+
+    async def withdraw(self, app: str) -> None:
+        """Let it see that service no more."""
+        left = [one for one in self.orchestrator.offers if one.app != app]
+        self.orchestrator.offers = left
+
 
 class DockerEngine:
     """The real engine, and how things happen in it."""
@@ -47,12 +60,29 @@ class DockerEngine:
         """Use this instance."""
         self.settings = settings
         self.orchestrator: DockerOrchestrator = made.orchestrator(settings)
+        self._lab = made
 
     async def end(self, session: Session) -> Session:
         """Make a session whose program ends by itself with exit code 3 after saying "last"."""
         await self.orchestrator.ensure(session)
         await until_ended(self.orchestrator, session)
         return session
+
+    async def offer(self, app: str, rule: str) -> None:
+        """Run a container that names the hub's guard."""
+        router = f"traefik.http.routers.{app}"
+        said = {
+            labels.APP: app,
+            labels.TITLE: f"The {app}",
+            labels.GROUPS: "staff",
+            f"{router}.rule": rule,
+            f"{router}.middlewares": f"{routing.guard_name(app)}@http",
+        }
+        await anyio.to_thread.run_sync(self._lab.start_companion, app, said)
+
+    async def withdraw(self, app: str) -> None:
+        """Remove that container."""
+        await anyio.to_thread.run_sync(self._lab.stop_companion, app)
 
 
 async def until_ended(orchestrator: Orchestrator, session: Session) -> Observed:

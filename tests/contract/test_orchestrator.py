@@ -14,7 +14,16 @@ from msgspec.structs import replace
 
 from controller.config import Settings
 from controller.errors import FilesInUse, ImageRefused, SessionExists
-from controller.model import Mount, Observed, Session, SessionId, Usage, UserId, volume_name
+from controller.model import (
+    Mount,
+    Observed,
+    Route,
+    Session,
+    SessionId,
+    Usage,
+    UserId,
+    volume_name,
+)
 from controller.orchestrators import Orchestrator
 from tests import samples
 
@@ -38,6 +47,14 @@ class Engine(Protocol):
 
     async def end(self, session: Session) -> Session:
         """Make a session whose program ends by itself with exit code 3 after saying "last"."""
+        ...
+
+    async def offer(self, app: str, rule: str) -> None:
+        """Run a service for the group "staff" that names the hub's guard for this rule."""
+        ...
+
+    async def withdraw(self, app: str) -> None:
+        """Remove that service."""
         ...
 
 
@@ -275,6 +292,21 @@ async def test_watch(engine: Engine) -> None:
         await engine.orchestrator.remove(second.id, grace=NO_GRACE)
         await soon(lambda: ids(snapshots) == set())
         group.cancel_scope.cancel()
+
+
+async def test_companions(engine: Engine) -> None:
+    """A service that wants the hub's log-in is seen as it was labelled, and is no session."""
+    rule = "PathPrefix(`/apps/wiki/`)"
+    assert await engine.orchestrator.apps() == []
+    await engine.offer("wiki", rule)
+    (seen,) = await engine.orchestrator.apps()
+    assert (seen.app, seen.title, seen.groups) == ("wiki", "The wiki", "staff")
+    assert seen.routes == (Route(rule=rule, guarded=True),)
+    assert seen.where
+    assert seen.claims == ()
+    assert await engine.orchestrator.list() == []
+    await engine.withdraw("wiki")
+    assert await engine.orchestrator.apps() == []
 
 
 async def test_ping(engine: Engine) -> None:

@@ -74,6 +74,17 @@ def test_names_of_sessions_that_lead_nowhere_are_told(engine: DockerClient) -> N
     assert "host names of sessions" not in run(engine, "check", environment=by_path)[1]
 
 
+def test_an_audit_file_that_cannot_be_written_is_named(engine: DockerClient) -> None:
+    """Nobody finds out months later that nothing was on record."""
+    nowhere = {"SLICERHUB_AUDIT_FILE": "/nowhere/audit.jsonl"}
+    code, said = run(engine, "check", environment=nowhere)
+    assert code == 1
+    assert "✗ audit file /nowhere/audit.jsonl: " in said
+    assert "No such file or directory" in said
+    somewhere = {"SLICERHUB_AUDIT_FILE": "/tmp/audit.jsonl"}  # noqa: S108 - in the container
+    assert "✓ audit file /tmp/audit.jsonl" in run(engine, "check", environment=somewhere)[1]
+
+
 def test_an_engine_that_does_not_answer_is_named(engine: DockerClient) -> None:
     """So is an engine that is not there."""
     elsewhere = {"SLICERHUB_DOCKER_HOST": "tcp://engine-proxy:1"}

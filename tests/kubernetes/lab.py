@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from controller import routing
 from controller.cluster import Api, MissingError
 from controller.config import PATH_MODE, PATH_MODE_SHARING, SLICER, Kubernetes, Settings
 from controller.manifests import kubernetes as manifests
@@ -116,6 +117,28 @@ class Lab:
         }
         path = f"{groups.get(plural, '/api/v1')}/namespaces/{self.namespace}/{plural}"
         return f"{path}/{name}" if name else path
+
+    async def offer(
+        self, name: str, said: Mapping[str, str], *, rule: str, instance: str = ""
+    ) -> None:
+        """Make an IngressRoute of the site's own, with these annotations and the guard ``wiki``."""
+        route = {
+            "kind": "Rule",
+            "match": rule,
+            "middlewares": [{"name": f"{routing.guard_name('wiki')}@http"}],
+            "services": [{"name": name, "port": 80}],
+        }
+        body = {
+            "apiVersion": "traefik.io/v1alpha1",
+            "kind": "IngressRoute",
+            "metadata": {
+                "name": name,
+                "labels": {manifests.INSTANCE: instance or self.settings.instance},
+                "annotations": said,
+            },
+            "spec": {"routes": [route]},
+        }
+        await self.ask("POST", self.path("ingressroutes"), body)
 
     def pod_path(self, session: Session) -> str:
         """Return where a session's Pod is."""

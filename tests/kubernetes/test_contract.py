@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from controller import labels
+from controller.manifests import kubernetes as manifests
 from controller.model import Session
 from tests.contract.conftest import until_ended
 from tests.contract.test_orchestrator import *  # noqa: F403 - the tests themselves
@@ -21,14 +24,26 @@ class KubernetesEngine:
 
     def __init__(self, made: Lab) -> None:
         """Use this instance."""
-        self.settings = made.settings
-        self.orchestrator = made.orchestrator()
+        there = replace(made.settings.kubernetes, apps_namespace=made.namespace)
+        self.settings = replace(made.settings, kubernetes=there)
+        self.orchestrator = made.orchestrator(self.settings)
+        self._lab = made
 
     async def end(self, session: Session) -> Session:
         """Make a session whose program ends by itself with exit code 3 after saying "last"."""
         await self.orchestrator.ensure(session)
         await until_ended(self.orchestrator, session)
         return session
+
+    async def offer(self, app: str, rule: str) -> None:
+        """Make an IngressRoute that names the hub's guard."""
+        said = {labels.APP: app, labels.TITLE: f"The {app}", labels.GROUPS: "staff"}
+        annotations = {manifests.key(label): text for label, text in said.items()}
+        await self._lab.offer(app, annotations, rule=rule)
+
+    async def withdraw(self, app: str) -> None:
+        """Remove that IngressRoute."""
+        await self._lab.ask("DELETE", self._lab.path("ingressroutes", app))
 
 
 @pytest.fixture

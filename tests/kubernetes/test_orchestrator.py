@@ -438,28 +438,10 @@ async def test_usage(
 async def test_companions(lab: Lab, orchestrator: KubernetesOrchestrator) -> None:
     """Services that want the hub's log-in are found by their annotations, and no others."""
     marked = {"slicerhub/app": "wiki", "slicerhub/title": "Wiki", "slicerhub/groups": "staff"}
-    rule = {
-        "kind": "Rule",
-        "match": "PathPrefix(`/apps/wiki/`)",
-        "middlewares": [{"name": f"{routing.guard_name('wiki')}@http"}],
-        "services": [{"name": "wiki", "port": 80}],
-    }
-    for name, instance, said in (
-        ("wiki", "kt", marked),
-        ("plain", "kt", {}),
-        ("theirs", "another", marked),
-    ):
-        body = {
-            "apiVersion": "traefik.io/v1alpha1",
-            "kind": "IngressRoute",
-            "metadata": {
-                "name": name,
-                "labels": {"slicerhub/instance": instance},
-                "annotations": said,
-            },
-            "spec": {"routes": [rule]},
-        }
-        await lab.ask("POST", lab.path("ingressroutes"), body)
+    rule = "PathPrefix(`/apps/wiki/`)"
+    await lab.offer("wiki", marked, rule=rule)
+    await lab.offer("plain", {}, rule=rule)
+    await lab.offer("theirs", marked, rule=rule, instance="another")
     assert await orchestrator.apps() == []
     asked = lab.orchestrator(with_kubernetes(lab.settings, apps_namespace=lab.namespace))
     assert await asked.apps() == [
