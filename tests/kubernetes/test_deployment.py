@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import httpx
@@ -391,6 +392,16 @@ def test_a_companion_has_the_hubs_log_in(hub: Deployment, alice: Person) -> None
         hub.annotate_companion("")
         until(lambda: carol.browser.get("/apps/board/").status_code == 403, "the refusal")
         carol.leave()
+
+
+def test_too_much_is_refused_before_the_hub_sees_it(hub: Deployment, alice: Person) -> None:
+    """Traefik reads no body that is far too large, and slows down who tries link after link."""
+    answer = alice.api.post("/api/v1/sessions", content=b"x" * 200_000)
+    assert answer.status_code == 413
+    tried = (alice.browser.get("/join/no-such-link").status_code for _ in range(1000))
+    assert sum(1 for _ in takewhile(lambda status: status != 429, tried)) >= 100
+    assert alice.browser.get("/").status_code == 200
+    assert httpx.get(f"{hub.url}/login").status_code == 200
 
 
 def test_images_are_there_before_anybody_waits(hub: Deployment) -> None:

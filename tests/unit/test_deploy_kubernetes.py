@@ -209,8 +209,35 @@ def test_codes_of_links_are_not_written_down(build: list[Body]) -> None:
     pages, links, *_ = only(build, "IngressRoute", "slicerhub")["spec"]["routes"]
     assert links["observability"] == {"accessLogs": False}
     assert links["priority"] > pages["priority"]
-    same = ("middlewares", "services")
-    assert [links[one] for one in same] == [pages[one] for one in same]
+    assert links["services"] == pages["services"]
+
+
+def limits_of_one_server() -> Body:
+    """Return what Traefik reads of limits.yml in the Docker stack, for the host ``HUB``."""
+    text = (ROOT / "traefik/dynamic/limits.yml").read_text()
+    text = re.sub(r"\{\{ mul (\d+) \$factor \}\}", r"\1", text)
+    text = text.replace('{{ template "hub" $hosts }}', "HUB")
+    return yaml.safe_load(re.sub(r"^\{\{.*\}\}$", "", text, flags=re.MULTILINE))["http"]
+
+
+def test_limits_are_those_of_one_server(build: list[Body]) -> None:
+    """One address may ask as much of what costs as it may of the Docker stack, and no more."""
+    server = limits_of_one_server()
+    for name, middleware in server["middlewares"].items():
+        assert only(build, "Middleware", f"slicerhub-{name}")["spec"] == middleware
+    ours = only(build, "IngressRoute", "slicerhub-limits")["spec"]
+    pages = only(build, "IngressRoute", "slicerhub")["spec"]
+    assert ours["entryPoints"] == pages["entryPoints"]
+    assert ours.get("tls") == pages.get("tls")
+    hub = pages["routes"][0]["match"]
+    for route, theirs in zip(ours["routes"], server["routers"].values(), strict=True):
+        assert route["match"] == theirs["rule"].replace("HUB", hub)
+        assert route["priority"] == theirs["priority"]
+        named = [one["name"] for one in route["middlewares"]]
+        assert named == ["slicerhub-edge", *(f"slicerhub-{one}" for one in theirs["middlewares"])]
+        assert route["services"] == pages["routes"][0]["services"]
+    links = [one["name"] for one in pages["routes"][1]["middlewares"]]
+    assert links == ["slicerhub-edge", "slicerhub-join-rate", "slicerhub-small-body"]
 
 
 def test_programs_have_no_rights_on_their_machine(build: list[Body]) -> None:

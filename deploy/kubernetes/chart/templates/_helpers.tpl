@@ -13,3 +13,20 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "slicerhub.config" -}}
 {{ .Values.config | default (.Files.Get "slicerhub.toml") }}
 {{- end }}
+
+{{- define "slicerhub.pages" -}}
+services:
+  - kind: Service
+    name: slicerhub
+    port: 8000
+    passHostHeader: true
+    serversTransport: slicerhub
+    {{- if eq .Values.store "kubernetes" }}
+    # What a person does is known to the others a moment later: so their next step goes to the same one.
+    sticky:
+      cookie:
+        name: slicerhub-controller
+        httpOnly: true
+        sameSite: lax
+    {{- end }}
+{{- end }}
