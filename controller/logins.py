@@ -19,7 +19,14 @@ from controller.agents import clean_agent
 from controller.audit import CONTROLLER, Act, Actor, Audit
 from controller.config import Settings
 from controller.directory import Directory
-from controller.errors import HubError, LoginRefused, NoSuchLogin, TooManyAttempts, Unavailable
+from controller.errors import (
+    HubError,
+    LoginRefused,
+    NoSuchLogin,
+    NotReadyYet,
+    TooManyAttempts,
+    Unavailable,
+)
 from controller.metrics import Metrics
 from controller.model import Person, UserId
 from controller.routing import login_cookie
@@ -71,6 +78,7 @@ class Logins:
         self._wall = wall
         self._new_sid = new_sid
         self._live: dict[str, Login] = {}
+        self._known = False  # what stands in the store
         self._ended: dict[str, float] = {}  # until when each would have lasted
         self._used: dict[str, float] = {}  # when each was last used, since that was written down
         # What is read from the store must not undo what is being written there meanwhile.
@@ -89,6 +97,7 @@ class Logins:
                 for login in found
                 if login.sid not in self._ended and self._may_be_proven(login)
             }
+            self._known = True
 
     async def enter(
         self, username: str, password: str, *, address: str, audience: Audience, agent: str = ""
@@ -242,11 +251,11 @@ class Logins:
         return frozenset(one.person.uid for one in self._live.values() if one.expires > now)
 
     def by_cookie(self, header: str) -> Login | None:
-        """Return the log-in that a Cookie header proves, or None."""
+        """Return the log-in that a Cookie header proves, or None. Raises NotReadyYet."""
         return self._by_token(cookie_of(header, self.cookie), Audience.LOGIN)
 
     def by_bearer(self, header: str) -> Login | None:
-        """Return the log-in that an Authorization header proves, or None."""
+        """Return the log-in that an Authorization header proves, or None. Raises NotReadyYet."""
         return self._by_token(bearer_of(header), Audience.API)
 
     def _by_token(self, token: str, audience: Audience) -> Login | None:
@@ -263,8 +272,13 @@ class Logins:
             return None
 
     def standing(self, claims: Claims) -> Login | None:
-        """Return the log-in that a token belongs to; None: it is over."""
+        """Return the log-in that a token belongs to; None: it is over.
+
+        Raises NotReadyYet while it may be one that has not been read from the store yet.
+        """
         login = self._live.get(claims.sid)
+        if login is None and not self._known:
+            raise NotReadyYet
         now = self._wall()
         if login is None or login.person.uid != claims.sub or login.expires <= now:
             return None

@@ -202,7 +202,7 @@ async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:
     except SessionExists:
         return  # it runs already: what was wanted
     except HubError as error:
-        _log.info("not_started_ahead", user=person.uid, why=str(error))
+        _log.info("not_started_ahead", user=person.uid, why=error.in_full)
 
 
 def _cookie(hub: Hub, token: str) -> Cookie:
@@ -604,7 +604,10 @@ async def dismiss(
 def error_page(hub: Hub, request: AnyRequest, error: HubError) -> Response[str]:
     """Return an error as a page, with the way home."""
     viewer = None
-    login = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    try:
+        login = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    except NotReadyYet:
+        login = None  # that may be the very error that is shown
     if login is not None:
         viewer = viewer_of(hub, Caller(login, hub.settings.public_url, client_address(request)))
     view = render.error_view(error, viewer, again=request.method == "GET")

@@ -16,7 +16,7 @@ from controller.companions import Companions
 from controller.config import Settings
 from controller.directory import Directory
 from controller.entries import Entries
-from controller.errors import Forged, HubError, NotLoggedIn
+from controller.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.model import Person
@@ -211,7 +211,8 @@ def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
     """Return who is asking, by bearer token or by cookie.
 
     Raises NotLoggedIn, or Forged for a changing request that a cookie speaks for and that the
-    hub's own page did not send.
+    hub's own page did not send. Raises NotReadyYet while the sessions have not been read: whoever
+    has one would be told that it is gone.
     """
     headers = request.headers
     public_url = policy.public_url_for(headers.get("host", ""), hub.settings)
@@ -223,6 +224,8 @@ def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
             refuse_forged(request, hub)
     if login is None:
         raise NotLoggedIn
+    if not hub.sessions.ready:
+        raise NotReadyYet
     return Caller(login, public_url, client_address(request))
 
 

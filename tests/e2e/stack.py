@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -96,19 +97,35 @@ def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it"
 
 
 def hub_answers() -> bool:
-    """Tell whether the hub answers, and Traefik with it."""
+    """Tell whether the hub answers through Traefik, and knows who is logged in and what runs."""
     try:
-        return httpx.get(f"{URL}/login", timeout=5).status_code == 200
+        known = {"Authorization": f"Bearer {_somebodys_token()}"}
+        answer = httpx.get(f"{URL}/api/v1/sessions", headers=known, timeout=5)
     except httpx.HTTPError:
         return False
+    return answer.status_code in {200, 401}  # that log-in may have ended
+
+
+@cache
+def _somebodys_token() -> str:
+    """Log in. Raises httpx.HTTPError if that is not possible now."""
+    who = {"username": "bob", "password": "bob"}
+    answer = httpx.post(f"{URL}/api/v1/login", json=who, timeout=30)
+    answer.raise_for_status()
+    return answer.json()["token"]
 
 
 def open_socket(
-    url: str, headers: dict[str, str], *, origin: str | None = "own"
+    url: str,
+    headers: dict[str, str],
+    *,
+    origin: str | None = "own",
+    ping_interval: float | None = 20,
 ) -> ClientConnection:
     """Open a WebSocket through Traefik, as a page of the same origin unless another is named.
 
-    Raises InvalidStatus if it is refused.
+    ``ping_interval``: seconds between two looks whether the other side is there, after which it is
+    closed from here; None: never, as browsers do. Raises InvalidStatus if it is refused.
     """
     parts = urlsplit(url)
     host = "127.0.0.1" if (parts.hostname or "").endswith("localhost") else parts.hostname
@@ -119,6 +136,7 @@ def open_socket(
         origin=origin_of(url) if origin == "own" else origin,  # pyright: ignore[reportArgumentType] - any text may be sent
         proxy=None,
         open_timeout=20,
+        ping_interval=ping_interval,
     )
 
 
@@ -260,7 +278,13 @@ class Member:
     def phase(self, session_id: str) -> str:
         """Return the session's phase, or "gone"."""
         answer = self.api.get(f"/api/v1/sessions/{session_id}")
-        return "gone" if answer.status_code == 404 else answer.json()["phase"]
+        match answer.status_code:
+            case 404:
+                return "gone"
+            case 503:
+                return "unknown"  # a hub that has just started, or has lost its engine
+            case _:
+                return answer.json()["phase"]
 
     def wait(self, session_id: str, phase: str, *, seconds: float = 60) -> dict[str, Any]:
         """Wait until the session has got so far."""

@@ -303,6 +303,28 @@ async def test_not_ready_before_the_sessions_are_read() -> None:
         assert "starting" in answer.json()["parts"]["sessions"]
 
 
+async def test_nobody_is_told_that_theirs_is_gone(fresh: World) -> None:
+    """A hub that has just started asks people to wait, and does not say that nothing is theirs."""
+    made = await fresh.session()
+    token = (await fresh.script("alice")).headers["Authorization"]
+    cookie = (await fresh.browser("alice")).cookie
+    again = World(fresh.settings, orchestrator=fresh.orchestrator, store=fresh.store)
+    async with again.client(Authorization=token) as alice:
+        for path in ("/api/v1/me", "/api/v1/sessions", f"/api/v1/sessions/{made}", "/"):
+            answer = await alice.get(path)
+            assert answer.status_code == 503, path
+            assert int(answer.headers["retry-after"]) > 0
+        page = await (await again.browser()).get("/", Cookie=cookie)
+        assert page.status_code == 503
+        assert "The hub is starting" in page.text
+        # Who is logged in is known now, and what they have is not.
+        await again.app.logins.load()
+        assert (await alice.get("/api/v1/sessions")).status_code == 503
+    async with running(again), again.client(Authorization=token) as alice:
+        (found,) = (await alice.get("/api/v1/sessions")).json()["items"]
+        assert found["id"] == made
+
+
 async def test_metrics(fresh: World) -> None:
     """The monitoring counts sessions by phase, answers by status, and how long starts take."""
     alices = await fresh.session()
