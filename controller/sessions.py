@@ -179,7 +179,7 @@ class Sessions:
             await self.load_line()
         except HubError as error:
             # Everybody has their whole time again; housekeeping reads the line when it can.
-            _log.warning("nothing_remembered", error=str(error))
+            _log.warning("nothing_remembered", error=error.in_full)
         async with anyio.create_task_group() as group:
             self._tasks = group
             async for snapshot in self._orchestrator.watch():
@@ -337,7 +337,7 @@ class Sessions:
                 await self._store.add_start(seen.session.profile, seconds, self._wall().timestamp())
                 await self._learn_usual(seen.session.profile)
             except HubError as error:
-                _log.warning("start_not_remembered", error=str(error))
+                _log.warning("start_not_remembered", error=error.in_full)
 
     async def _learn_usual(self, profile: str) -> None:
         starts = await self._store.starts(profile)
@@ -585,7 +585,7 @@ class Sessions:
             lines = self._orchestrator.logs(seen.session.id, tail=_LOG_LINES)
             return [line async for line in lines]
         except EngineUnavailable as error:
-            _log.warning("logs_unavailable", session=seen.session.id, error=str(error))
+            _log.warning("logs_unavailable", session=seen.session.id, error=error.in_full)
             return []
 
     async def changes(self, *, at_least_every: float) -> AsyncIterator[bool]:
@@ -750,7 +750,7 @@ class Sessions:
             with start.scope:
                 await self._ask_engine(session, start.by)
         except HubError as error:
-            why = error.cause if isinstance(error, ImageRefused) else str(error)
+            why = error.cause if isinstance(error, ImageRefused) else error.in_full
             _log.warning("launch_refused", owner=session.owner, profile=session.profile, why=why)
             start.error = error
             self._record(Act.START_FAILED, session, start.by, reason=error.title)
@@ -804,7 +804,7 @@ class Sessions:
             await self._store.remove_ticket(session_id)
         except HubError as error:
             # Housekeeping tries again, and it does not end before that is done.
-            _log.warning("ticket_left", session=session_id, error=str(error))
+            _log.warning("ticket_left", session=session_id, error=error.in_full)
         else:
             self._left.discard(session_id)
 
@@ -882,7 +882,7 @@ class Sessions:
             # Housekeeping tries again. The engine's object need not say yet that it stops.
             self._doomed[session.id] = reason
             self._gone.pop(session.id, None)
-            _log.warning("stop_interrupted", session=session.id, error=str(error))
+            _log.warning("stop_interrupted", session=session.id, error=error.in_full)
         else:
             # First why, then that it is gone: the owner's page looks once.
             await self._tell(session, reason, saved=saved)
@@ -916,7 +916,7 @@ class Sessions:
                 session.owner, f"{title} was stopped at", more, self._wall().timestamp()
             )
         except HubError as error:
-            _log.warning("notice_lost", session=session.id, error=str(error))
+            _log.warning("notice_lost", session=session.id, error=error.in_full)
 
     async def restart(self, seen: Observed, person: Person, *, by: Actor) -> None:
         """Stop a session and launch it anew; returns at once, the rest goes on by itself.
@@ -935,7 +935,7 @@ class Sessions:
         try:
             await self.launch(person, profile, session.name, by=by)
         except HubError as error:
-            _log.warning("not_restarted", session=session.id, error=str(error))
+            _log.warning("not_restarted", session=session.id, error=error.in_full)
 
     async def repair(self, session: Session) -> None:
         """Give a session again what a crash took from it, unless it is being stopped by now."""
@@ -946,6 +946,11 @@ class Sessions:
         done = self._mending[session.id] = anyio.Event()
         try:
             await self._orchestrator.ensure(session)
+            if session.id in self._observed:
+                # Not every engine tells of it by itself, and its next list may be a while away.
+                mended = msgspec.structs.replace(self._observed[session.id], complete=True)
+                self._put(mended)
+                self.announce()
         finally:
             del self._mending[session.id]
             done.set()

@@ -133,16 +133,13 @@ class DockerOrchestrator:
             await self._remove_network(session.id)
         except EngineUnavailable as error:
             # Housekeeping finds the rest by its labels.
-            _log.warning("half_made_session_left", session=session.id, error=str(error))
+            _log.warning("half_made_session_left", session=session.id, error=error.in_full)
 
     async def _ensure_volume(self, owner: UserId) -> str:
         name = volume_name(self._settings.instance, owner)
         body = manifests.volume(name, owner, self._settings)
-        found = await self._call(
-            lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
-        )
-        # An existing one is returned as it is. Its name holds a short hash only, its label all.
-        theirs: _Facts = found.get("Labels") or {}
+        theirs = await self._make_volume(body)
+        # Its name holds a short hash only, its label all.
         if theirs.get(labels.OWNER) != owner:
             raise EngineUnavailable(
                 f"The volume {name} is not labelled as this person's. Nothing is mounted; the "
@@ -150,13 +147,20 @@ class DockerOrchestrator:
             )
         return name
 
+    async def _make_volume(self, body: _Facts) -> _Facts:
+        """Return the labels of a volume that is there from now on; one that was there keeps its."""
+        await self._call(
+            lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
+        )
+        # Asked for once more: an engine that was restarted (20.10) has been seen to answer the call
+        # above without the labels of a volume that was there.
+        found = await self._call(lambda api: api.inspect_volume(body["Name"]))
+        return found.get("Labels") or {}
+
     async def _ensure_group_volume(self, mount: Mount, profile: Profile) -> None:
         name = group_volume_name(self._settings.instance, mount.name)
         body = manifests.group_volume(mount.name, self._settings)
-        found = await self._call(
-            lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
-        )
-        theirs: _Facts = found.get("Labels") or {}
+        theirs = await self._make_volume(body)
         if any(theirs.get(label) != body["Labels"][label] for label in _VOLUME_LABELS):
             raise EngineUnavailable(
                 f"The volume {name} is not labelled as the group volume {mount.name}. Nothing is "
@@ -326,7 +330,7 @@ class DockerOrchestrator:
                         snapshot = await self.list()
                     except EngineUnavailable as error:
                         self._tidy = False
-                        _log.warning("engine_unavailable", error=str(error))
+                        _log.warning("engine_unavailable", error=error.in_full)
                         await anyio.sleep(_RETRY_SECONDS)
                         continue
                     yield snapshot
@@ -374,7 +378,7 @@ class DockerOrchestrator:
                 partial(_measure_volumes, self._settings), abandon_on_cancel=True
             )
         except EngineUnavailable as error:
-            _log.warning("volumes_not_measured", error=str(error))
+            _log.warning("volumes_not_measured", error=error.in_full)
             listed = await self._call(
                 lambda api: api.volumes(filters={"label": [self._instance_label]})
             )
@@ -541,7 +545,7 @@ class _Events:
             try:
                 await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True)
             except EngineUnavailable as error:
-                _log.info("events_interrupted", error=str(error))
+                _log.info("events_interrupted", error=error.in_full)
             self._ring()  # something may have been missed
             await anyio.sleep(_RETRY_SECONDS)
 
@@ -721,18 +725,23 @@ def _mapped() -> Generator[None, None, None]:
         kind = {404: _MissingError, 409: _ConflictError}.get(error.status_code or 0)
         if kind is not None:
             raise kind(text) from error
-        raise EngineUnavailable(f"The engine refuses: {text}") from error
+        refused = EngineUnavailable(
+            "The engine refuses what the hub asks of it. Tell your administrator."
+        )
+        refused.add_note(f"The engine says: {text}")
+        raise refused from error
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        raise EngineUnavailable(
-            f"The engine does not answer ({error}). Running sessions go on; starting and "
-            "stopping must wait."
-        ) from error
+        away = EngineUnavailable(
+            "The engine does not answer. Running sessions go on; starting and stopping must wait."
+        )
+        away.add_note(f"What was tried: {error}")
+        raise away from error
 
 
 def _words_of(error: EngineUnavailable) -> str:
     if isinstance(error.__cause__, requests.RequestException):
         return f"the transfer broke off ({error.__cause__})."
-    return str(error)
+    return error.in_full
 
 
 def _connect_engine(settings: Settings) -> _Api:

@@ -19,6 +19,13 @@ esac
     exit 78
 }
 
+# A container sees the socket that was there when it started. An engine that starts anew makes
+# another, and with live-restore it lets its containers run meanwhile: then the one here is a file
+# without a name. The proxy ends, and the engine starts it again with the new one.
+# shellcheck disable=SC2016 # the inner shell's variables
 exec setpriv --reuid 10003 --regid "$(stat -c %g "$socket")" --clear-groups \
     --inh-caps=-all --no-new-privs \
-    haproxy -db -f /etc/haproxy/common.cfg -f "/etc/haproxy/$role.cfg"
+    bash -c '
+        { while [ "$(stat -c %h "$1")" != 0 ]; do sleep 2; done; kill -USR1 1; } &
+        exec haproxy -db -f /etc/haproxy/common.cfg -f "/etc/haproxy/$2.cfg"
+    ' engine-proxy "$socket" "$role"

@@ -120,6 +120,12 @@ class Api:
         found = self._engine.volumes.setdefault(name, dict(labels or {}))
         return {"Name": name, "Labels": found}
 
+    def inspect_volume(self, name: str) -> Facts:
+        """Tell of a volume."""
+        if name not in self._engine.volumes:
+            raise refusal(404, f"get {name}: no such volume")
+        return {"Name": name, "Labels": self._engine.volumes[name]}
+
     def volumes(self, filters: Mapping[str, Any] | None = None) -> Facts:
         """List volumes."""
         found = [
