@@ -180,7 +180,7 @@ def _check_store(backup: Backup, data: Path) -> None:
         try:
             store_version(copy)
         except StoreUnavailable as error:
-            raise ConfigError([" ".join([str(error), *getattr(error, "__notes__", [])])]) from error
+            raise ConfigError([error.in_full]) from error
 
 
 def _put_aside(data: Path, name: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import anyio
 import anyio.to_thread
@@ -67,18 +67,15 @@ def _run(work: _Work) -> None:
     try:
         uvloop.run(work(_settings()))
     except* HubError as errors:
-        sentences = [
-            " ".join([str(error), *getattr(error, "__notes__", ())])
-            for error in _leaves(cast("BaseExceptionGroup[Any]", errors))
-        ]
+        sentences = [error.in_full for error in _leaves(errors)]
         raise _Faults("\n".join(sentences)) from None
 
 
-def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
-    found: list[BaseException] = []
+def _leaves(group: BaseExceptionGroup[HubError]) -> list[HubError]:
+    found: list[HubError] = []
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            found += _leaves(cast("BaseExceptionGroup[Any]", error))
+            found += _leaves(error)
         else:
             found.append(error)
     return found
@@ -112,7 +109,7 @@ async def _check(settings: Settings) -> None:
         except ImageRefused as error:
             faults.append(f"{title}: {error.cause}")
         except HubError as error:
-            faults.append(" ".join([f"{title}: {error}", *getattr(error, "__notes__", ())]))
+            faults.append(f"{title}: {error.in_full}")
         else:
             click.echo(f"✓ {title}")
 

@@ -233,9 +233,9 @@ async def follow(api: Api, source: Source, follower: Follower) -> None:
                 await _watch(api, source, version, follower)
         except GoneError as error:
             # Too old a version: what has happened since is in the list.
-            _log.info("watch_expired", kind=source.kind, why=str(error))
+            _log.info("watch_expired", kind=source.kind, why=error.in_full)
         except EngineUnavailable as error:
-            _log.warning("watch_interrupted", kind=source.kind, error=str(error))
+            _log.warning("watch_interrupted", kind=source.kind, error=error.in_full)
             follower.lose(listed=listed)
         lasted = anyio.current_time() - began
         if lasted >= _RELIST_SECONDS:
@@ -326,7 +326,8 @@ def _mapped() -> Generator[None, None, None]:
             "controller in the cluster."
         ) from error
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise EngineUnavailable(
-            f"The cluster does not answer ({error or type(error).__name__}). Running sessions go "
-            "on; starting and stopping must wait."
-        ) from error
+        away = EngineUnavailable(
+            "The cluster does not answer. Running sessions go on; starting and stopping must wait."
+        )
+        away.add_note(f"What was tried: {str(error) or type(error).__name__}")
+        raise away from error

@@ -92,7 +92,7 @@ class Companions:
                 await self.look()
             except EngineUnavailable as error:
                 # What is known holds on: each request asks for a log-in and a group anyway.
-                _log.info("companions_not_looked_for", error=str(error))
+                _log.info("companions_not_looked_for", error=error.in_full)
             await anyio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:

@@ -44,6 +44,11 @@ class HubError(Exception):
     title: str = "Something went wrong in the hub"
     retry_after: int | None = None  # seconds
 
+    @property
+    def in_full(self) -> str:
+        """The sentence, and in the notes after it what only the administrator can use."""
+        return " ".join([str(self), *getattr(self, "__notes__", ())])
+
     def extra(self) -> dict[str, str]:
         """Return what a program may want to know besides the sentence."""
         return {}

@@ -119,7 +119,7 @@ class Housekeeping:
         except HubError as error:
             # Somebody may use what seems idle: nothing is decided without knowing.
             self._metrics.not_done("sweep")
-            _log.warning("others_not_heard", error=str(error))
+            _log.warning("others_not_heard", error=error.in_full)
             return
         for seen, decision in self._sessions.decisions() if self._leads() else ():
             if not self._leads():
@@ -128,7 +128,7 @@ class Housekeeping:
                 await self._carry_out(seen, decision)
             except HubError as error:
                 self._metrics.not_done("sweep")
-                _log.warning("not_done", session=seen.session.id, error=str(error))
+                _log.warning("not_done", session=seen.session.id, error=error.in_full)
         self._sessions.serve_line()
         try:
             if self._leads():
@@ -137,7 +137,7 @@ class Housekeeping:
             await self._sessions.keep_memos()
         except HubError as error:
             self._metrics.not_done("sweep")
-            _log.warning("not_written_down", error=str(error))
+            _log.warning("not_written_down", error=error.in_full)
 
     async def _carry_out(self, seen: Observed, decision: Decision) -> None:
         match decision:
@@ -179,7 +179,7 @@ class Housekeeping:
                 await self._rollcall.call()
             except HubError as error:
                 self._metrics.not_done("roll_call")
-                _log.warning("roll_not_called", error=str(error))
+                _log.warning("roll_not_called", error=error.in_full)
 
     async def _sweep_logins(self) -> None:  # of its own memory, too: so each controller does
         with self._metrics.round("logins"):
@@ -187,13 +187,13 @@ class Housekeeping:
                 await self._logins.sweep()
             except HubError as error:
                 self._metrics.not_done("logins")
-                _log.warning("logins_not_swept", error=str(error))
+                _log.warning("logins_not_swept", error=error.in_full)
 
     async def _keep_seen(self) -> None:  # of its own memory, as well
         try:
             await self._logins.keep_seen()
         except HubError as error:
-            _log.warning("logins_not_noted", error=str(error))
+            _log.warning("logins_not_noted", error=error.in_full)
 
 
 def _name_of(decision: Decision) -> str:

@@ -65,7 +65,7 @@ class LeaseElection:
                 try:
                     await self._turn()
                 except EngineUnavailable as error:
-                    _log.warning("lease_not_renewed", error=str(error))
+                    _log.warning("lease_not_renewed", error=error.in_full)
                 if before is not self.leading:
                     _log.info("leading" if self.leading else "not_leading", who=self._identity)
                 await anyio.sleep(_RENEW_SECONDS if self.leading else _LOOK_SECONDS)
@@ -112,7 +112,7 @@ class LeaseElection:
                 spec = _spec(lease) | {"holderIdentity": ""}
                 await self._api.request("PUT", self._path(self._name), body=lease | {"spec": spec})
         except EngineUnavailable as error:
-            _log.warning("lease_not_released", error=str(error))
+            _log.warning("lease_not_released", error=error.in_full)
 
     async def _read(self) -> dict[str, Any] | None:
         try:

@@ -77,7 +77,7 @@ class Looks:
                 usage = await self._orchestrator.usage(session_id)
             except EngineUnavailable as error:
                 measured = False
-                _log.info("usage_unknown", session=session_id, error=str(error))
+                _log.info("usage_unknown", session=session_id, error=error.in_full)
             before = self.clients(session_id)
             self._last[session_id] = Look(anyio.current_time(), inside, usage)
             # An image that can say itself whether it is used is believed only when it does.

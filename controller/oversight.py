@@ -530,7 +530,7 @@ class Oversight:
                 try:
                     await self._sessions.stop(seen.session.id, Reason.DRAIN)
                 except HubError as error:
-                    _log.warning("not_drained", session=seen.session.id, error=str(error))
+                    _log.warning("not_drained", session=seen.session.id, error=error.in_full)
             return
         await self._show_all()
 

@@ -66,7 +66,7 @@ class RollCall:
             try:
                 found[uid] = await self._directory.find(uid)
             except DirectoryUnavailable as error:
-                _log.warning("rollcall_interrupted", error=str(error))
+                _log.warning("rollcall_interrupted", error=error.in_full)
                 return
         if len(found) >= _CROWD and not any(found.values()):
             _log.error(

@@ -167,7 +167,7 @@ class KubernetesOrchestrator:
             return
         except EngineUnavailable as error:
             # Housekeeping finds the rest by its labels.
-            _log.warning("half_made_session_left", session=session.id, error=str(error))
+            _log.warning("half_made_session_left", session=session.id, error=error.in_full)
 
     async def _ensure_claims(self, session: Session) -> None:
         body = manifests.claim(session.owner, self._settings)
@@ -328,7 +328,7 @@ class KubernetesOrchestrator:
             found = await self._list("PodMetrics", _Measured, None)
         except (MissingError, ForbiddenError, BrokenError) as error:
             self._measure_at = self._clock() + _NO_METRICS_SECONDS
-            _log.info("no_metrics", why=str(error))
+            _log.info("no_metrics", why=error.in_full)
             return
         self._measure_at = self._clock() + _METRICS_SECONDS
         for one in found.items or ():
@@ -408,7 +408,7 @@ class KubernetesOrchestrator:
         except NotAdmittedError as error:
             if "dry run" in str(error):
                 # A webhook of the site's cannot be asked; then only a start tells.
-                _log.info("profile_not_tried", profile=profile.id, why=str(error))
+                _log.info("profile_not_tried", profile=profile.id, why=error.in_full)
                 return
             raise _refusal(profile, error) from error
 
@@ -608,6 +608,6 @@ def _note(events: dict[str, Event], event: Event) -> None:
 
 def _refusal(profile: Profile, error: NotAdmittedError) -> ImageRefused | QuotaReached:
     if "exceeded quota" in str(error):
-        _log.warning("quota_of_namespace", profile=profile.id, why=str(error))
+        _log.warning("quota_of_namespace", profile=profile.id, why=error.in_full)
         return QuotaReached("All places are taken. Try again later.")
     return ImageRefused(f"The cluster does not admit the profile {profile.id}: {error}")
