@@ -329,8 +329,10 @@ class Release:
         self._deployment = deployment
         self._traefik = cluster.traefik_url
         self._host = f"helm.localhost:{urlsplit(cluster.traefik_url).port or 80}"
+        self.url = f"http://{self._host}"
         self._values: Body = {
-            "publicUrl": f"http://{self._host}",
+            "publicUrl": self.url,
+            "config": _SETTINGS,
             "sessionsNamespace": self.sessions,
             "appsNamespace": self.apps,
             "image": images["controller"],

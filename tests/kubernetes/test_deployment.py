@@ -9,10 +9,12 @@ rules of ``restricted`` it has as a policy of its own (security.yaml).
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -108,15 +110,28 @@ def session(alice: Person) -> str:
     return running
 
 
-def start_slicer(page: Page, url: str) -> str:
-    """Press the large button and wait until Slicer opens by itself; return the session's id."""
+def log_in(page: Page, url: str) -> None:
+    """Log in as alice, as a person does."""
+    page.goto(url)
+    page.get_by_label("User name").fill("alice")
+    page.get_by_label("Password", exact=True).fill("alice")
+    page.keyboard.press("Enter")
+
+
+def start_slicer(page: Page) -> str:
+    """Press the large button and wait until Slicer opens by itself; return its address."""
     page.get_by_role("button", name="Start Slicer").click()
     failure = page.locator("main .failure")
     expect(failure.or_(frames_of(page).first)).to_be_visible(timeout=START_MS)
     if failure.count():
         pytest.fail(failure.inner_text())
-    assert page.url.startswith(f"{url}/s/")
-    return page.url.removeprefix(f"{url}/s/").partition("/")[0]
+    return page.url
+
+
+def id_below(address: str, url: str) -> str:
+    """Return the id of a session that is below a path of the hub's."""
+    assert address.startswith(f"{url}/s/")
+    return address.removeprefix(f"{url}/s/").partition("/")[0]
 
 
 def upload(page: Page, file: Path) -> None:
@@ -160,12 +175,9 @@ def test_log_in_work_show_take_back_stop_and_find_all_again(
     context = browser.new_context(locale="en-GB", timezone_id="UTC")
     context.set_default_timeout(20_000)
     page = context.new_page()
-    page.goto(hub.url)
-    page.get_by_label("User name").fill("alice")
-    page.get_by_label("Password", exact=True).fill("alice")
-    page.keyboard.press("Enter")
+    log_in(page, hub.url)
 
-    first = start_slicer(page, hub.url)
+    first = id_below(start_slicer(page), hub.url)
     solid, _ = views_of(page)
     before = solid.rest()
     drag(page, solid)
@@ -197,7 +209,7 @@ def test_log_in_work_show_take_back_stop_and_find_all_again(
     ] == ["alice"]
 
     page.goto(hub.url)
-    second = start_slicer(page, hub.url)
+    second = id_below(start_slicer(page), hub.url)
     assert second != first
     pod = hub.of_session(second)[0]["metadata"]["name"]
     found = hub.kubectl(
@@ -414,13 +426,27 @@ def test_images_are_there_before_anybody_waits(hub: Deployment) -> None:
     assert found["status"]["numberReady"] == len(nodes)
 
 
-def test_helm_installs_the_same_and_keeps_the_files(hub: Deployment) -> None:
-    """The chart gives a hub that works, beside another one, grows, and leaves the files behind."""
+def test_helm_installs_the_same_and_keeps_the_files(hub: Deployment, browser: Browser) -> None:
+    """The chart gives a hub that works, beside another one, grows, and leaves the files behind.
+
+    As it comes, each session has a host of its own there.
+    """
     with hub.by_helm() as other:
         told = other.in_controller("slicerhub", "check").splitlines()
         assert all(line.startswith("✓") for line in told)
         assert other.log_in_status("alice", "alice") == 200
         assert other.log_in_status("alice", "wrong") == 401
+        context = browser.new_context(locale="en-GB", timezone_id="UTC")
+        page = context.new_page()
+        log_in(page, other.url)
+        place = urlsplit(start_slicer(page))
+        solid, _ = views_of(page)
+        before = solid.rest()
+        drag(page, solid)
+        until(lambda: changed(before, solid.look()) > MOVED, "the brain from another side")
+        assert re.fullmatch(r"[a-z2-7]{26}\." + re.escape(urlsplit(other.url).netloc), place.netloc)
+        assert httpx.get(f"{hub.url}/", headers={"Host": place.netloc}).status_code == 401
+        context.close()
         other.upgrade({"store": "kubernetes", "replicas": 2})
         assert other.log_in_status("alice", "alice") == 200
         assert hub.rules_of(f"{other.hub}:slicerhub", SESSIONS) == hub.rules_of(
