@@ -224,7 +224,7 @@ def write(place: Path, seen: Iterable[Shown]) -> None:
     }
     for mode, tests in again.items():
         path = place / f"{mode.replace(' ', '-')}.jsonl"
-        kept = [one for one in _read(path) if one.test not in tests and _exists(one.test)]
+        kept = [one for one in _read(path) if one.test not in tests and exists(one.test)]
         lines = [*kept, *(one for one in now if one.mode == mode)]
         text = "".join(f"{json.dumps(msgspec.to_builtins(one))}\n" for one in lines)
         path.write_text(text, encoding="utf-8")
@@ -232,7 +232,7 @@ def write(place: Path, seen: Iterable[Shown]) -> None:
     (place / "table.md").write_text(table(found), encoding="utf-8")
 
 
-def _exists(test: str) -> bool:
+def exists(test: str) -> bool:
     """Tell whether a test is still there: one that was renamed shows nothing any more."""
     path, _, name = test.partition("::")
     file = _ROOT / path

@@ -7,17 +7,14 @@ own host, or at a host of its own. Everything here that does is in ``door``.
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -30,7 +27,6 @@ from e2e.stack import (
     URL,
     Member,
     container_of,
-    hub_answers,
     part,
     session_url,
     until,
@@ -39,10 +35,10 @@ from websockets.exceptions import InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from controller.tokens import KeyRing, parse_key_ring
+from tests.breakage import inside, wait_for_hub
 
 T = TypeVar("T")
 
-ROOT = Path(__file__).parents[2]
 MODE = "path" if PATH_MODE else "subdomain"
 HUB_HOST = urlsplit(URL).netloc
 PORT = urlsplit(URL).port or 80
@@ -264,13 +260,6 @@ def try_login(name: str, password: str, *, url: str = URL, **headers: str) -> ht
 # --- what only the test may know ----------------------------------------------------------------
 
 
-def inside(container: Any, *command: str, **how: Any) -> str:  # noqa: ANN401
-    """Run a command in a container; return what it says, or fail."""
-    done = container.exec_run(list(command), **how)
-    assert done.exit_code == 0, done.output.decode(errors="replace")
-    return done.output.decode(errors="replace")
-
-
 def key_ring(engine: DockerClient) -> KeyRing:
     """Return the hub's own keys."""
     text = inside(part(engine, "controller"), "cat", "/data/keys.json")
@@ -355,49 +344,10 @@ def reached(container: Any, targets: Iterable[str]) -> list[str]:  # noqa: ANN40
 # --- the stack itself ---------------------------------------------------------------------------
 
 
-def compose(*words: str, **environment: str) -> None:
-    """Run Compose on the stack under attack, with settings of the moment."""
-    here = {
-        "SLICERHUB_INSTANCE": INSTANCE,
-        "SLICERHUB_PORT": str(PORT),
-        "SLICERHUB_NETWORK_POOL": os.environ["SLICERHUB_TEST_NETWORK_POOL"],
-    }
-    done = subprocess.run(
-        ["docker", "compose", *words],
-        check=False,
-        env=os.environ | here | environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def wait_for_hub() -> None:
-    """Wait until the hub answers, and knows all sessions."""
-    until(hub_answers, seconds=60, what="the hub")
-
-
 def restart_controller(engine: DockerClient) -> None:
     """End the controller as its engine does, and start it."""
     part(engine, "controller").restart(timeout=10)
     wait_for_hub()
-
-
-@contextmanager
-def frozen(engine: DockerClient, service: str) -> Generator[None]:
-    """Let a part of the stack hang: it takes connections and does nothing."""
-    container = part(engine, service)
-    container.pause()
-    try:
-        yield
-    finally:
-        container.unpause()
-        until(lambda: _health(engine, service) == "healthy", seconds=60, what=f"{service} again")
-
-
-def _health(engine: DockerClient, service: str) -> str:
-    return part(engine, service).attrs["State"]["Health"]["Status"]
 
 
 def elapsed(work: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:

@@ -63,6 +63,7 @@ def machines(engine: DockerClient) -> Iterator[Iterator[str]]:
 
 def _person(name: str) -> Iterator[Person]:
     person = Person(name)
+    person.stop_all()  # what a run that was cut short has left
     yield person
     person.leave()
     # Anew, for a test may have ended every log-in there was.

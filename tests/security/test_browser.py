@@ -16,12 +16,11 @@ from security.attacker import (
     COOKIE,
     Person,
     change_directory,
-    compose,
     door,
     knock,
-    wait_for_hub,
 )
 
+from tests.breakage import compose, wait_for_hub
 from tests.chromium import Complaints, chromium
 
 EVIL = "http://evil.example"

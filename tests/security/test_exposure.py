@@ -18,21 +18,19 @@ from e2e.stack import INSTANCE, PAGE, PATH_MODE, URL, container_of, part, until
 from security.attacker import (
     COOKIE,
     HUB_HOST,
-    ROOT,
     SECRETS,
     Door,
     Person,
     door,
     host_of,
-    inside,
     key_ring,
     knock,
     raw,
     try_login,
-    wait_for_hub,
 )
 
 from controller import routing
+from tests.breakage import ROOT, inside, wait_for_hub
 
 SERVICES = ("traefik", "controller", "ldap", "engine-proxy", "engine-proxy-traefik")
 HIDDEN = [

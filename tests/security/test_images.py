@@ -10,16 +10,16 @@ from docker import DockerClient
 from e2e.stack import INSTANCE, container_of
 from security.attacker import (
     COOKIE,
-    ROOT,
     Person,
     at_once,
     door,
-    inside,
     knock,
     open_socket,
     someone,
     try_login,
 )
+
+from tests.breakage import ROOT, inside
 
 ENABLE = {"traefik.enable"}
 NAMES = [

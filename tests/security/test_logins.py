@@ -32,20 +32,18 @@ from security.attacker import (
     door,
     elapsed,
     entry_of,
-    frozen,
     handshake,
     helper,
-    inside,
     key_ring,
     knock,
     navigation,
     open_socket,
     someone,
     try_login,
-    wait_for_hub,
 )
 
 from controller.tokens import Audience, Claims, KeyRing
+from tests.breakage import frozen, inside, wait_for_hub
 
 CUT_SECONDS = 5  # within which an open view is closed: the hub's promise
 ANSWER_SECONDS = 8  # within which a log-in is answered, whatever the directory does

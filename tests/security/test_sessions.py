@@ -16,11 +16,12 @@ from security.attacker import (
     Person,
     door,
     handshake,
-    inside,
     knock,
     navigation,
     open_socket,
 )
+
+from tests.breakage import inside
 
 CUT_SECONDS = 5  # within which an open view is closed: the hub's promise
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
