@@ -1,0 +1,86 @@
+"""Each part of the stack is restarted, killed, and hangs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from docker import DockerClient
+from e2e.stack import part, until
+from outages.conftest import PARTS, Outage
+from outages.watch import EVERYWHERE, LOGIN, NONE, Notices, everywhere
+
+from tests.breakage import frozen
+
+PAUSE_SECONDS = 6
+NAMES = {
+    "controller": "the controller",
+    "traefik": "Traefik",
+    "ldap": "LDAP",
+    "engine-proxy": "the controller's engine proxy",
+    "engine-proxy-traefik": "Traefik's engine proxy",
+}
+MAY: dict[str, dict[str, frozenset[int]]] = {
+    "controller": EVERYWHERE,
+    # Until it has read everything it knows no host, or no session yet.
+    "traefik": everywhere({NONE, 404, 503}),
+    "ldap": {LOGIN: frozenset({503})},
+}
+
+
+def kill(engine: DockerClient, service: str) -> None:
+    """Kill the program of a part as the kernel would; the engine starts it again by itself.
+
+    Not by the engine's own word, which would keep it from that.
+    """
+    container = part(engine, service)
+    state = container.attrs["State"]
+    # From a container that sees all processes of the machine: the tests need not be root's.
+    engine.containers.run(
+        "slicerhub-test/echo",
+        ["sh", "-c", f"kill -9 {state['Pid']}"],
+        pid_mode="host",
+        user="0:0",
+        network_mode="none",
+        remove=True,
+    )
+
+    def again() -> bool:
+        now: dict[str, Any] = part(engine, service).attrs["State"]
+        return now["Running"] and now["StartedAt"] != state["StartedAt"]
+
+    until(again, seconds=60, what=f"the next {service}")
+
+
+@pytest.mark.parametrize("service", PARTS)
+def test_a_part_is_restarted(broken: Outage, engine: DockerClient, service: str) -> None:
+    """A restart of any part costs nobody a session; only Traefik's is seen in open desktops."""
+    notices = Notices.CLOSING if service == "traefik" else Notices.NOTHING
+    fault = f"restart of {NAMES[service]} (SIGTERM)"
+    with broken(fault, may=MAY.get(service), notices=notices, by_itself=True):
+        part(engine, service).restart(timeout=30)
+
+
+@pytest.mark.parametrize("service", PARTS)
+def test_a_part_is_killed(broken: Outage, engine: DockerClient, service: str) -> None:
+    """A kill of any part costs nobody a session, and nobody has to start it again."""
+    notices = Notices.CLOSING if service == "traefik" else Notices.NOTHING
+    fault = f"kill -9 of {NAMES[service]}"
+    with broken(fault, may=MAY.get(service), notices=notices, by_itself=True):
+        kill(engine, service)
+
+
+@pytest.mark.parametrize("service", PARTS)
+def test_a_part_hangs(broken: Outage, engine: DockerClient, service: str) -> None:
+    """Whoever needs it waits or is told; whoever does not goes on; afterwards all is as before."""
+    notices = Notices.SILENCE if service == "traefik" else Notices.NOTHING
+    fault = f"{NAMES[service]} hangs for some seconds (paused)"
+    with (
+        broken(fault, may=MAY.get(service), notices=notices) as vigil,
+        frozen(engine, service),
+    ):
+        if service == "engine-proxy":
+            answer = vigil.start()
+            assert answer is not None
+            assert answer.status_code == 503, answer.text
+        vigil.last(PAUSE_SECONDS)
