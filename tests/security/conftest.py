@@ -57,7 +57,7 @@ def stack(engine: DockerClient) -> str:
 @pytest.fixture(scope="session")
 def machines(engine: DockerClient) -> Iterator[Iterator[str]]:
     """Machines from which nobody has tried to log in yet: each is taken once."""
-    with other_machines(engine, 30) as addresses:
+    with other_machines(engine, 40) as addresses:
         yield addresses
 
 
