@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 from browser.windows import Window, open_window
 from docker import DockerClient
+from e2e.stack import running_engine
 from playwright.sync_api import Browser
 
 from tests.chromium import chromium
@@ -25,9 +25,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def engine() -> Iterator[DockerClient]:
     """The engine that the stack runs on."""
-    client = docker.from_env()
-    yield client
-    client.close()
+    with running_engine() as client:
+        yield client
 
 
 @pytest.fixture

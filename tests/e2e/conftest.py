@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import docker
-import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import PATH_MODE, URL, Member
+from e2e.stack import PATH_MODE, Member, running_engine, running_stack
 
 # What is below hosts of their own is nothing in path mode.
 collect_ignore = ["test_subdomains.py"] if PATH_MODE else []
@@ -18,18 +16,14 @@ collect_ignore = ["test_subdomains.py"] if PATH_MODE else []
 @pytest.fixture(scope="session")
 def engine() -> Iterator[DockerClient]:
     """The engine that the stack runs on."""
-    client = docker.from_env()
-    client.ping()
-    yield client
-    client.close()
+    with running_engine() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
 def stack() -> str:
     """The address of the stack that deploy/test has started."""
-    answer = httpx.get(f"{URL}/login")
-    assert answer.status_code == 200, "the stack does not answer; start it with deploy/test e2e"
-    return URL
+    return running_stack("e2e")
 
 
 def _member(name: str) -> Iterator[Member]:

@@ -6,11 +6,13 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+import docker
 import httpx
 import pytest
 from docker import DockerClient
@@ -94,6 +96,21 @@ def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it"
             return seen
         time.sleep(0.05)
     pytest.fail(f"waited {seconds:.0f} s for {what}")
+
+
+@contextmanager
+def running_engine() -> Generator[DockerClient]:
+    """Give the engine that the stack runs on."""
+    with closing(docker.from_env()) as client:
+        client.ping()
+        yield client
+
+
+def running_stack(part: str) -> str:
+    """Return the stack's address; fail if nobody has started it. ``part``: of deploy/test."""
+    answer = httpx.get(f"{URL}/login")
+    assert answer.status_code == 200, f"the stack does not answer: start it with deploy/test {part}"
+    return URL
 
 
 def hub_answers() -> bool:

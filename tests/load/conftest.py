@@ -8,11 +8,9 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 
-import docker
-import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import URL
+from e2e.stack import running_engine, running_stack
 from load.account import Book, Report, write
 from load.people import PEOPLE, Engine, Gather, Load, Person, enrol
 
@@ -31,17 +29,14 @@ def load() -> Load:
 @pytest.fixture(scope="session")
 def client() -> Iterator[DockerClient]:
     """The engine that the stack runs on."""
-    found = docker.from_env()
-    found.ping()
-    yield found
-    found.close()
+    with running_engine() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
 def names(client: DockerClient, load: Load) -> list[str]:
     """Names of people who may use the hub, which runs."""
-    answer = httpx.get(f"{URL}/login")
-    assert answer.status_code == 200, "the stack does not answer; start it with deploy/test load"
+    running_stack("load")
     found = [f"soak-{number:03}" for number in range(max(PEOPLE, load.users))]
     enrol(client, ["watch", *found])
     return found

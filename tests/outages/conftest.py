@@ -7,11 +7,9 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
-import docker
-import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import URL, Member, until
+from e2e.stack import Member, running_engine, running_stack, until
 from outages.table import FaultTable
 from outages.watch import Scene, Vigil, outage
 
@@ -33,18 +31,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[DockerClient]:
     """The engine that the stack runs on."""
-    client = docker.from_env()
-    client.ping()
-    yield client
-    client.close()
+    with running_engine() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
 def stack() -> str:
     """The address of the stack that deploy/test has started."""
-    answer = httpx.get(f"{URL}/login")
-    assert answer.status_code == 200, "the stack does not answer; start it with deploy/test outages"
-    return URL
+    return running_stack("outages")
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import docker
-import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import URL
+from e2e.stack import running_engine, running_stack
 from security.attacker import MODE, Person, marker_of, other_machines
 
 
@@ -34,24 +32,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[DockerClient]:
     """The engine that the stack runs on."""
-    client = docker.from_env()
-    client.ping()
-    yield client
-    client.close()
+    with running_engine() as client:
+        yield client
 
 
 @pytest.fixture(scope="session", autouse=True)
 def stack(engine: DockerClient) -> str:
     """The address of the stack, which routes as this run believes it does."""
-    answer = httpx.get(f"{URL}/login")
-    assert answer.status_code == 200, "the stack does not answer; start it with deploy/test"
+    url = running_stack("security")
     assert engine
     with Person("alice") as somebody:
         begun = somebody.begin("echo", "which mode")
-        below = begun["url"].startswith(f"{URL}/s/")
+        below = begun["url"].startswith(f"{url}/s/")
         somebody.stop(begun["id"])
     assert below == (MODE == "path"), f"the stack does not route in the mode '{MODE}'"
-    return URL
+    return url
 
 
 @pytest.fixture(scope="session")
