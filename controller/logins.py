@@ -277,7 +277,7 @@ class Logins:
         Raises NotReadyYet while it may be one that has not been read from the store yet.
         """
         login = self._live.get(claims.sid)
-        if login is None and not self._known:
+        if login is None and not self._known and claims.sid not in self._ended:
             raise NotReadyYet
         now = self._wall()
         if login is None or login.person.uid != claims.sub or login.expires <= now:

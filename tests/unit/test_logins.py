@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.audit import CONTROLLER, Audit
+from controller.errors import NotReadyYet
 from controller.logins import Logins, bearer_of, cookie_of, without_cookies
 from controller.metrics import Metrics
 from controller.model import Person, UserId
@@ -243,10 +244,11 @@ async def test_people(desk: Desk) -> None:
 
 @pytest.mark.anyio
 async def test_nobody_before_the_store_is_read(desk: Desk) -> None:
-    """A controller that has not read its records yet takes nobody for logged in."""
+    """A controller that has not read its records yet lets nobody in, and asks them to wait."""
     header = await desk.enter("alice")
     again = desk.another()
     assert again.people() == frozenset()
-    assert again.by_bearer(header) is None
+    with pytest.raises(NotReadyYet):
+        again.by_bearer(header)
     await again.load()
     assert again.by_bearer(header) is not None
