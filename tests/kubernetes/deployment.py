@@ -333,6 +333,7 @@ class Release:
         self._values: Body = {
             "publicUrl": self.url,
             "config": _SETTINGS,
+            "env": {"SLICERHUB_KUBERNETES_STORAGE_CLASS": cluster.storage_class},
             "sessionsNamespace": self.sessions,
             "appsNamespace": self.apps,
             "image": images["controller"],
@@ -475,6 +476,11 @@ class Person:
     def own(self) -> list[str]:
         """Return the ids of this person's sessions."""
         return [one["id"] for one in self.api.get("/api/v1/sessions").json()["items"]]
+
+    def sees(self, session_id: str) -> bool:
+        """Tell whether the hub answers, and lists this session as theirs."""
+        answer = self.api.get("/api/v1/sessions")
+        return answer.status_code == 200 and session_id in answer.text
 
     def stop(self, session_id: str) -> None:
         """Stop the session and wait until it is gone."""
