@@ -448,7 +448,8 @@ def test_helm_installs_the_same_and_keeps_the_files(hub: Deployment, browser: Br
         assert httpx.get(f"{hub.url}/", headers={"Host": place.netloc}).status_code == 401
         context.close()
         other.upgrade({"store": "kubernetes", "replicas": 2})
-        assert other.log_in_status("alice", "alice") == 200
+        # The one controller has made room for the two; Traefik hears of that a moment later.
+        until(lambda: other.log_in_status("alice", "alice") == 200, "the two controllers")
         assert hub.rules_of(f"{other.hub}:slicerhub", SESSIONS) == hub.rules_of(
             f"{HUB}:nobody", SESSIONS
         )
