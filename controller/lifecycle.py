@@ -260,7 +260,9 @@ def failure_of(seen: Observed, limits: Limits) -> str:
         case 137:  # SIGKILL
             return "It was killed, most likely because it needed more memory than it may have."
         case 0:
-            return "It ended by itself."
+            return "It ended by itself, or with a restart of the server."
+        case 143:  # SIGTERM: not by the hub, which removes what it stops
+            return "It was ended from outside, most likely by a restart of the server."
         case code:
             return f"It ended with an error (exit code {code})."
 

@@ -100,6 +100,7 @@ class Ledger:
         self.grants: dict[tuple[SessionId, UserId], set[Role | None]] = {}
         self.codes: dict[str, tuple[SessionId, Role]] = {}
         self.tried: dict[str, set[UserId]] = {}  # who ever came by a code
+        self.coming: list[tuple[SessionId, UserId, Role]] = []  # by a code, not let in yet
         self.asked_to_bar: set[tuple[str, UserId]] = set()  # codes that may not let in any more
         self.barred: set[tuple[str, UserId]] = set()  # codes that must not let in any more
 
@@ -292,7 +293,9 @@ class World:
         if await self._asked(
             self.app.sharing.invite(seen, guest, role, seconds=None, by=Actor(seen.session.owner))
         ):
-            self.ledger.grants[key] = {role}
+            # Who comes by a link meanwhile may be let in before or after this.
+            late = {may for at, who, may in self.ledger.coming if (at, who) == key}
+            self.ledger.grants[key] = {role, *late}
 
     async def revoke(self, seen: Observed, guest: UserId) -> None:
         """Take an invitation back; by links they come no more either."""
@@ -326,7 +329,12 @@ class World:
         theirs = self.app.sessions.owner(session) == person.uid
         if not theirs and (code, person.uid) not in self.ledger.barred:
             self.ledger.grants[key] = self.ledger.may(*key) | {role}
-        await self._asked(self.app.sharing.join(code, person, Actor(person.uid)))
+        coming = (*key, role)
+        self.ledger.coming.append(coming)
+        try:
+            await self._asked(self.app.sharing.join(code, person, Actor(person.uid)))
+        finally:
+            self.ledger.coming.remove(coming)
 
     async def _asked(self, work: Awaitable[T]) -> T | None:
         """Return the answer; None: it was refused, failed, or is not to be known."""

@@ -57,7 +57,9 @@ def test_the_api_does_as_it_says(
         *("--url", next(machines), "--header", f"Host:{HUB_HOST}"),
         *("--checks", ",".join(CHECKS), "--exclude-path-regex", LEFT_OUT),
         *("--phases", "examples,coverage,fuzzing", "--max-time", str(SECONDS)),
-        *("--max-examples", "30", "--continue-on-failure", "--no-shrink", "--workers", "4"),
+        # One worker: Python 3.11's parser, which hypothesis uses, has faults among several threads
+        # ("AST constructor recursion depth mismatch").
+        *("--max-examples", "30", "--continue-on-failure", "--no-shrink", "--workers", "1"),
         *("--request-timeout", "60", "--no-color", "--warnings", "off"),
         *(("--header", f"Authorization:Bearer {token}") if token else ()),
     ]

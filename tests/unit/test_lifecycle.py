@@ -434,6 +434,7 @@ def test_length_of_warnings(
         (None, "within 180 seconds"),
         (137, "memory"),
         (0, "ended by itself"),
+        (143, "restart of the server"),
         (3, "exit code 3"),
     ],
 )
