@@ -126,6 +126,19 @@ def test_the_owner_can_do_what_a_guest_cannot(session: Session) -> None:
         assert alice.state()["hub_saving_as"] == "mine"
 
 
+def test_a_page_is_told_again_what_it_missed(session: Session) -> None:
+    """Who came while a guest's page was being built stands on it, though it dropped that news."""
+    with Page(session, BOB) as bob:
+        bob.state()
+        with Page(session, ALICE):
+            told = bob.receive(lambda message: "hub_role" in (message.get("result") or {}))
+            while told["result"]["hub_viewing"] == "You are viewing.":  # said before alice came
+                told = bob.receive(lambda message: "hub_role" in (message.get("result") or {}))
+    assert told["result"]["hub_viewing"] == "You are viewing; alice has control."
+    assert told["result"]["hub_user"] == "bob"
+    assert {person["user"] for person in told["result"]["hub_people"]} == {"alice", "bob"}
+
+
 def test_nobody_ends_the_program_from_the_page(session: Session) -> None:
     """Stopping a session is the hub's: not even its owner can do it past the hub."""
     with Page(session, ALICE) as alice:

@@ -38,7 +38,7 @@ KICKED = 4403  # private range of RFC 6455; the page shows that the connection w
 _CLOSE_SECONDS = 0.4
 _TICK_SECONDS = 0.5
 _STUCK_SECONDS = 5.0
-_GREET_AGAIN = (1.0, 4.0)  # seconds after a page asked for its state
+_GREET_AGAIN = (1.0, 4.0, 15.0)  # seconds after a page asked for its state
 _REDRAW_SECONDS = 0.5
 _REFUSED = -32003
 

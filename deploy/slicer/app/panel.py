@@ -53,6 +53,8 @@ _ICONS = {
     Kind.MODEL: "mdi-vector-triangle",
     Kind.OTHER: "mdi-file-outline",
 }
+# What changes without anybody on the page having done something.
+_TOLD_TO_ALL = ("hub_people", "hub_viewing", "hub_asking", "hub_notice", "hub_notice_until")
 _ROLES = {"owner": "owner", "control": "can control", "view": "viewing"}
 
 
@@ -119,8 +121,13 @@ class Panel:
         scene.logic._layout_button_logic.data.current_layout_id = _LAYOUT  # noqa: SLF001
 
     def greeting(self, client: Client) -> dict[str, object]:
-        """What only this client's page is told."""
-        return {"hub_role": client.visitor.role.value, "hub_user": client.visitor.user}
+        """What this client's page is told once it is there.
+
+        Who it is, which is for this page alone; and what all pages are told, as it is now: a page
+        drops what was said between its asking for the common state and its taking it in.
+        """
+        own = {"hub_role": client.visitor.role.value, "hub_user": client.visitor.user}
+        return own | {name: self._state[name] for name in _TOLD_TO_ALL}
 
     def show_people(self) -> None:
         """After somebody came or went."""

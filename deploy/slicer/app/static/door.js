@@ -31,7 +31,16 @@
   }
 
   // Resolves to whether the session is open to this person again; else they have been told.
+  // However much of the page ends at once, a socket and scripts, one asks for all of it.
+  let coming = null;
   async function comeBack() {
+    coming ??= askAgain();
+    const open = await coming;
+    if (open) coming = null;
+    return open;
+  }
+
+  async function askAgain() {
     for (let turn = firstTurn(); turn < PAUSES.length; turn++) {
       await sleep(PAUSES[turn]);
       const state = await look();
@@ -98,13 +107,10 @@
   }, 250);
 
   // A page of which a part did not arrive is dead; networks change while somebody walks about.
-  let loading = false;
   addEventListener(
     "error",
     async (event) => {
-      if (loading || !(event.target instanceof HTMLScriptElement)) return;
-      loading = true;
-      if (await comeBack()) location.reload();
+      if (event.target instanceof HTMLScriptElement && (await comeBack())) location.reload();
     },
     true,
   );
