@@ -200,11 +200,13 @@ class Sessions:
                 del self._launched[session_id]
             elif session_id in self._observed:
                 known[session_id] = self._observed[session_id]
-        # What the engine has not accepted yet, or has refused, is known here only.
+        # What the engine has not accepted yet, or has refused, is known here only; what is being
+        # stopped stays until its owner has been told why.
+        at_work = self._starts.keys() | self._stopping
         known |= {
             session_id: seen
             for session_id, seen in self._observed.items()
-            if session_id not in whole and (session_id in self._starts or seen.refused)
+            if session_id not in whole and (session_id in at_work or seen.refused)
         }
         self._note_gone(known)
         first = not self.ready

@@ -62,6 +62,34 @@ async def test_days_in_use(fresh: World) -> None:
     assert notice.more.startswith("after 24 hours, the longest it may run.")
 
 
+class Lingering(MemoryOrchestrator):
+    """An engine that has removed a session, and says so when ``go`` is set."""
+
+    def __init__(self) -> None:
+        """Wait at first."""
+        super().__init__(settings())
+        self.go = anyio.Event()
+
+    async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
+        """See Orchestrator."""
+        await super().remove(session_id, grace=grace)
+        await self.go.wait()
+
+
+async def test_nothing_is_gone_before_its_owner_is_told_why() -> None:
+    """A session that the hub stops leaves the page no sooner than the reason stands there."""
+    engine = Lingering()
+    async with running(World(settings(public_url=ORIGIN), orchestrator=engine)) as hub:
+        made = await hub.session()
+        await hub.app.sessions.stop(made, Reason.IDLE)
+        await anyio.wait_all_tasks_blocked()
+        assert not await engine.list()
+        assert hub.phase(made) is Phase.STOPPING
+        engine.go.set()
+        await hub.until(made, None)
+        assert len(await hub.store.notices(session().owner)) == 1
+
+
 @pytest.mark.parametrize("step", [3600, -3600, 30 * DAY, -30 * DAY])
 async def test_clock_steps(fresh: World, step: float) -> None:
     """When the wall clock is set, nobody is stopped who was not due, and nobody stays for ever."""
