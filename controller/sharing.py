@@ -316,7 +316,8 @@ class Sharing:
 
     async def sweep(self) -> None:
         """Forget what is over, and close what it had opened."""
-        living = {one.session.id: one for one in self._sessions.all()}
+        # Who waits in line may have invited others already.
+        living = {one.session.id: one for one in self._sessions.everything()}
         self._asking = {one: who for one, who in self._asking.items() if one in living}
         now = self._clock()
         self._questions = {

@@ -261,6 +261,10 @@ class World:
         """Start a session, and note what was answered."""
         chosen = self.settings.profile(profile)
         assert chosen is not None
+        for one in self.known():
+            # What has failed makes way for the next of its name.
+            if one.refused and (one.session.owner, one.session.name) == (person.uid, name):
+                self.ledger.fates[one.session.id] = Fate.ENDED
         seen = await self._asked(
             self.app.sessions.launch(person, chosen, name, by=Actor(person.uid))
         )

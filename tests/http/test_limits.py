@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from controller.config import Limits, Settings
 from controller.gateway import Inside
 from controller.lifecycle import Reason
-from controller.model import Phase, SessionId, UserId
+from controller.model import Phase, Role, SessionId, UserId
 from controller.orchestrators.memory import Fetch
 from tests.hub import World, eventually, location, problem, running, world
 
@@ -113,6 +113,28 @@ async def test_a_place_in_line() -> None:
         assert (await carol.get(f"/api/v1/sessions/{third['id']}")).json()["place"]["position"] == 1
         await alice.delete(f"/api/v1/sessions/{first['id']}")
         await hub.until(SessionId(third["id"]), Phase.READY)
+
+
+async def test_invitations_wait_in_line_too() -> None:
+    """Who is invited to a session that waits for its place may enter when it has started."""
+    hub = World(configured(queue=True, sessions_total=1))
+    hub.gateway.serves_all = True
+    async with running(hub):
+        alice, bob = await hub.script("alice"), await hub.script("bob")
+        first = (await launch(alice, "a")).json()
+        second = (await launch(bob, "b")).json()
+        assert second["place"]
+        invited = await bob.put(
+            f"/api/v1/sessions/{second['id']}/shares/carol", json={"role": "view"}
+        )
+        assert invited.status_code == 200
+        await hub.spend(600)
+        await alice.delete(f"/api/v1/sessions/{first['id']}")
+        made = SessionId(second["id"])
+        await hub.until(made, Phase.READY)
+        access = hub.app.sessions.access(made, UserId("carol"))
+        assert access is not None
+        assert access.role is Role.VIEW
 
 
 async def test_places_in_line_are_counted() -> None:
