@@ -1,11 +1,11 @@
 """An authenticated page through Traefik, beside the same without (``python -m bench.front_door``).
 
-One small server of static answers stands behind the running stack's Traefik. Sixteen ``shut``
-routers have the middlewares of a real session of the hub, each by another of the controller's
-addresses, as sixteen people's sessions have; sixteen ``open`` ones only strip the prefix. With
-``--addresses 1`` everybody works in one session. Asked at Traefik's own address, so that no
-forwarder of the engine is between. New connections to verify are those that the controller's kernel
-counts as accepted.
+One small server of static answers stands behind a Traefik with the settings of the running stack's,
+which itself routes nothing but sessions and companions. Sixteen ``shut`` routers have the
+middlewares of a real session of the hub, each by another of the controller's addresses, as sixteen
+people's sessions have; sixteen ``open`` ones only strip the prefix. With ``--addresses 1``
+everybody works in one session. Asked at Traefik's own address, so that no forwarder of the engine
+is between. New connections to verify are those that the controller's kernel counts as accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import secrets
 import subprocess
 import tarfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -36,6 +36,8 @@ PROFILE = "echo"
 SERVER = "slicerhub/engine-proxy:0.1.0"  # holds HAProxy
 EDGE = f"{INSTANCE}_edge"
 PORT = 8080
+TRAEFIK_FOLDER = "/etc/slicerhub/traefik"
+MARK = "slicerhub.bench"
 _ROUTED_SECONDS = 20
 
 # One KiB, the size of a small answer of a desktop's page.
@@ -58,7 +60,7 @@ def labels_for(like: dict[str, str], session_id: str, name: str, addresses: int)
     """
     strip = f"{name}-strip"
     found = {
-        "slicerhub.instance": INSTANCE,
+        MARK: name,
         "traefik.enable": "true",
         "traefik.docker.network": EDGE,
         f"traefik.http.middlewares.{strip}.stripprefixregex.regex": f"^/{name}/[a-z]+/[0-9]+",
@@ -109,6 +111,56 @@ def page_server(engine: DockerClient, labels: dict[str, str], name: str) -> Gene
         subprocess.run(["docker", "rm", "--force", name], check=True, capture_output=True)
 
 
+def routing_only(name: str, folder: Iterable[bytes]) -> bytes:
+    """Return an archive of Traefik's settings, by which it routes what is marked with ``name``."""
+    packed = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(b"".join(folder))) as found,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        for entry in found:
+            file = found.extractfile(entry) if entry.isfile() else None
+            content = file.read() if file else b""
+            if entry.name == "traefik/traefik.yml":
+                mine = f"constraints: 'Label(`{MARK}`, `{name}`)'"
+                content, times = re.subn(rb"constraints: .*", mine.encode(), content)
+                if times != 1:
+                    raise click.ClickException("Traefik's settings have no constraints.")
+            entry.name = entry.name.replace("traefik", TRAEFIK_FOLDER.lstrip("/"), 1)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@contextmanager
+def traefik_of(engine: DockerClient, name: str) -> Generator[Any]:
+    """Run a Traefik like the stack's that routes what is marked with ``name``, and nothing else."""
+    like = part(engine, "traefik")
+    config = like.attrs["Config"]
+    folder, _ = like.get_archive(TRAEFIK_FOLDER)
+    container = engine.containers.create(
+        config["Image"],
+        entrypoint=config["Entrypoint"],
+        user=config["User"],
+        environment=config["Env"],
+        name=f"{name}-traefik",
+        network=EDGE,
+    )
+    try:
+        container.put_archive("/", routing_only(name, folder))  # pyright: ignore[reportUnknownMemberType]
+        discovery = engine.networks.get(f"{INSTANCE}_discovery")
+        discovery.connect(container)  # pyright: ignore[reportUnknownMemberType]
+        container.start()
+        container.reload()
+        yield container
+    finally:
+        subprocess.run(
+            ["docker", "rm", "--force", "--volumes", f"{name}-traefik"],
+            check=True,
+            capture_output=True,
+        )
+
+
 def address_on_edge(container: Any) -> str:  # noqa: ANN401 - the client's own
     """Return a container's address on the network that faces outwards."""
     return container.attrs["NetworkSettings"]["Networks"][EDGE]["IPAddress"]
@@ -125,11 +177,17 @@ def wait_until_routed(url: str, headers: dict[str, str]) -> None:
     """Ask until Traefik serves it."""
     deadline = time.monotonic() + _ROUTED_SECONDS
     while True:
-        answer = httpx.get(url, headers=headers, trust_env=False)
-        if answer.status_code == HTTPStatus.OK and len(answer.content) >= 1024:
-            return
+        try:
+            answer = httpx.get(url, headers=headers, trust_env=False)
+        except httpx.TransportError as error:
+            said = str(error)
+        else:
+            if answer.status_code == HTTPStatus.OK and len(answer.content) >= 1024:
+                return
+            said = f"{answer.status_code} with {len(answer.content)} bytes"
         if time.monotonic() > deadline:
-            raise click.ClickException(f"{url} answers {answer.status_code}")
+            raise click.ClickException(f"{url} answers {said}")
+        time.sleep(0.05)
 
 
 @click.command()
@@ -156,11 +214,14 @@ def main(rounds: int, seconds: int, addresses: int) -> None:
         session_id: str = session["id"]
         like: dict[str, str] = container_of(engine, session_id).labels
         controller = part(engine, "controller")
-        traefik = address_on_edge(part(engine, "traefik"))
         host = urlsplit(place_of(session)).netloc
         headers = {"Host": host} | member.cookie_in(session)
         lines = [": ".join(pair) for pair in headers.items()]
-        with page_server(engine, labels_for(like, session_id, name, addresses), name):
+        with (
+            page_server(engine, labels_for(like, session_id, name, addresses), name),
+            traefik_of(engine, name) as front,
+        ):
+            traefik = address_on_edge(front)
             urls = {way: f"http://{traefik}:8080/{name}/{way}/" for way in loads}
             for url in urls.values():
                 for number in below:
