@@ -16,6 +16,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
@@ -223,10 +224,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def sessions_at(self) -> str:
         """Domain below which each session has a host of its own; empty: path mode."""
-        if self.session_domain == PATH_MODE:
-            return ""
-        host = urlsplit(self.public_url).hostname or ""
-        return self.session_domain.lower() or ("" if _is_address(host) else host)
+        return _domain_of(self.session_domain, self.public_url)
 
     @property
     def sharing(self) -> bool:
@@ -594,6 +592,14 @@ def _check_addresses(settings: Settings) -> list[str]:
                 f"{pool}; 28 is usual."
             )
     return faults
+
+
+@lru_cache  # verify asks for it at every request
+def _domain_of(session_domain: str, public_url: str) -> str:
+    if session_domain == PATH_MODE:
+        return ""
+    host = urlsplit(public_url).hostname or ""
+    return session_domain.lower() or ("" if _is_address(host) else host)
 
 
 def _is_address(host: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 import msgspec
@@ -185,6 +186,7 @@ def limited_groups(person: Person, limits: Limits) -> tuple[str, ...]:
     return tuple(sorted(group for group in limits.groups if group.casefold() in theirs))
 
 
+@lru_cache  # verify asks for the same few at every request, and taking them apart is slow
 def origin_of(url: str) -> str:
     """Return the origin of a configured address, spelled as browsers spell it."""
     parts = urlsplit(url)
@@ -199,8 +201,9 @@ def public_url_for(host: str, settings: Settings) -> str:
     Links are made of configured addresses only, never of what a request claims.
     """
     for url in settings.urls:
-        if urlsplit(origin_of(url)).netloc == host.lower():
-            return origin_of(url)
+        origin = origin_of(url)
+        if origin.partition("://")[2] == host.lower():
+            return origin
     return origin_of(settings.public_url)
 
 

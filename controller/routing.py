@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -65,9 +66,15 @@ def session_path(session_id: SessionId) -> str:
 
 def session_origin(session_id: SessionId, settings: Settings) -> str:
     """Return the origin that a session has for itself in subdomain mode."""
-    parts = urlsplit(policy.origin_of(settings.public_url))
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{session_id}.{settings.sessions_at}{port}"
+    scheme, port = _around(settings.public_url)
+    return f"{scheme}://{session_id}.{settings.sessions_at}{port}"
+
+
+@lru_cache  # verify asks for it at every request
+def _around(public_url: str) -> tuple[str, str]:
+    """Return what stands before and after the host in an address's origin; the port with ":"."""
+    parts = urlsplit(policy.origin_of(public_url))
+    return parts.scheme, f":{parts.port}" if parts.port else ""
 
 
 def session_url(session_id: SessionId, settings: Settings, hub: str = "") -> str:

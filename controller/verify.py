@@ -66,6 +66,11 @@ _APP = "/verify/app/"
 
 _FIELDS_MAX = 8  # of the query there
 
+# Made once, since nearly all answers are this one. Traefik drops the hub's cookie from what the
+# session sets only if verify sets one, too; this one goes no further, since
+# addAuthCookiesToResponse does not name it.
+_PASSES = answer(200, NO_STORE | {"Set-Cookie": "slicerhub-guard=1"})
+
 _log = structlog.get_logger("verify")
 
 
@@ -394,15 +399,10 @@ class Verify:
 
     def _let_through(self, question: Question, known: dict[str, str]) -> Answer:
         """Let it through; Traefik replaces the request's own headers of these names."""
-        headers = NO_STORE | known
-        headers |= {
-            # Traefik drops the hub's cookie from what the session sets only if verify sets one,
-            # too; this one goes no further, since addAuthCookiesToResponse does not name it.
-            "Set-Cookie": "slicerhub-guard=1",
-        }
-        if cookies := without_cookies(question.cookie, self._cookies):
-            headers["Cookie"] = cookies
-        return answer(200, headers)
+        cookies = without_cookies(question.cookie, self._cookies)
+        told = known | {"Cookie": cookies} if cookies else known
+        more = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+        return Answer(_PASSES.status, (*_PASSES.headers, *more))
 
 
 def starting_url(question: Question, session_id: SessionId, settings: Settings) -> str:

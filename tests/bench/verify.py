@@ -1,9 +1,9 @@
 """The cost of one check by verify, beside a plain handler (``python -m bench.verify``).
 
 Three applications under the same server, asked in turn as Traefik asks. ``hub``: the controller's
-private listener. ``litestar``: a handler with dependency injection that verifies the token with
-PyJWT each time. ``bare``: an ASGI function that always says 200, which is the server's own cost.
-Processor time for each request depends least on what else the machine does.
+private listener, in path mode. ``litestar``: a handler with dependency injection that verifies the
+token with PyJWT each time. ``bare``: an ASGI function that always says 200, which is the server's
+own cost. Processor time for each request depends least on what else the machine does.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ def plain_app() -> tuple[Litestar, Question]:
 
 async def hub_question(app: Application) -> Question:
     """Log in at a running hub and launch a session there."""
+    while not app.sessions.ready:  # noqa: ASYNC110 - what is waited for has no event
+        await anyio.sleep(0.01)
     public: Any = app.public
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(public),
