@@ -88,11 +88,13 @@ from controller.web import (
 
 _BODY_MAX = 64 * 1024  # bytes of a form or an API request
 _STORE_AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
-# The three of an end: together less than the engine waits before it kills (compose.yaml).
+# The three of an end, after twice ``leave_seconds``: together less than is waited before it is
+# killed (compose.yaml, terminationGracePeriodSeconds).
 _FINISH_SECONDS = 20.0  # for launches and stops that are under way
 _SHUTDOWN_SECONDS = 3  # for open event streams; sessions run on
 _LET_GO_SECONDS = 4.0  # for Traefik to ask another controller, if there is one
-_QUIET_SECONDS = 1.0  # after which nobody asks any more
+_QUIET_SECONDS = 1.0  # after which Traefik asks no more
+_UNVISITED_SECONDS = 3.0  # after which no more people come, of whom there may be few
 
 _log = structlog.get_logger("app")
 
@@ -228,7 +230,8 @@ class Application:
             renderer=renderer,
             metrics=self.metrics,
         )
-        self.private: ASGIApp = private_app(verify, Health(self.hub), self.metrics, self.companions)
+        self.health = Health(self.hub)
+        self.private: ASGIApp = private_app(verify, self.health, self.metrics, self.companions)
         watch_hub(self.metrics, self.hub)
 
     async def _read_store(self) -> None:
@@ -556,8 +559,8 @@ def private_app(
 
     @get("/startz", sync_to_thread=False)
     def startz() -> Response[dict[str, bool]]:
-        knows = health.knows
-        return Response({"knows": knows}, status_code=200 if knows else 503)
+        state = {"knows": health.knows, "leaving": health.leaving}
+        return Response(state, status_code=200 if health.knows and not health.leaving else 503)
 
     @get("/readyz")
     async def readyz() -> Response[Report]:
@@ -640,37 +643,33 @@ def _server(app: ASGIApp, settings: Settings, port: int) -> _Server:
 
 
 class _Asked:
-    """Notes when Traefik last asked, so that its answers are there until it has let go."""
+    """Notes when somebody last asked, so that there is an answer until Traefik has let go."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, paths: str) -> None:
+        """``paths``: how those begin that are asked for by way of Traefik."""
         self._app = app
-        self._open = 0
+        self._paths = paths
         self._last = 0.0  # monotonic
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        if not scope.get("path", "").startswith("/verify/"):
-            await self._app(scope, receive, send)
-            return
-        self._open += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._open -= 1
+        if scope.get("path", "").startswith(self._paths):
             self._last = time.monotonic()
+        await self._app(scope, receive, send)
 
-    async def until_quiet(self) -> None:
-        """Wait until nobody asks any more, for a while at most: with one controller they go on."""
-        with anyio.move_on_after(_LET_GO_SECONDS):
-            while self._open or time.monotonic() - self._last < _QUIET_SECONDS:  # noqa: ASYNC110
-                await anyio.sleep(_QUIET_SECONDS / 10)
+    async def until_quiet(self, seconds: float, *, at_most: float) -> None:
+        """Wait until nobody has asked for ``seconds``: with one controller they may go on."""
+        with anyio.move_on_after(at_most):
+            while time.monotonic() - self._last < seconds:  # noqa: ASYNC110
+                await anyio.sleep(seconds / 10)
 
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Sessions go on without the controller.
 
-    At a signal nothing new begins, and what is under way is finished; then the pages end, and
-    last the answers to Traefik. Raises ConfigError, besides what ``build`` does, if the data folder
-    is another hub's or in use.
+    At a signal it says for ``leave_seconds`` that others are to be asked, and answers as before;
+    for up to as long again, if people are still sent here. Then nothing new begins, and what is
+    under way is finished; then the pages end, and last the answers to Traefik. Raises ConfigError,
+    besides what ``build`` does, if the data folder is another hub's or in use.
     """
     with ExitStack() as stack:
         if settings.store == "sqlite":
@@ -680,8 +679,9 @@ async def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     application = await build(settings)
-    asked = _Asked(application.private)
-    public = _server(application.public, settings, settings.public_port)
+    asked = _Asked(application.private, "/verify/")
+    visited = _Asked(application.public, "/")
+    public = _server(visited, settings, settings.public_port)
     private = _server(asked, settings, settings.private_port)
     closed = anyio.Event()
 
@@ -704,10 +704,18 @@ async def _serve(settings: Settings) -> None:
                 async for received in signals:
                     _log.info("stopping", signal=received.name)
                     break
+                # Traefik goes on sending those whose cookie names this controller, as long as it
+                # is ready; one that closes its door first answers them 502.
+                application.health.leaving = True
+                if settings.leave_seconds:
+                    await anyio.sleep(settings.leave_seconds)
+                    # On a machine with much to do Traefik learns of it late.
+                    most = settings.leave_seconds
+                    await visited.until_quiet(_UNVISITED_SECONDS, at_most=most)
                 await application.sessions.finish(_FINISH_SECONDS)
                 public.should_exit = True
                 await closed.wait()
-                await asked.until_quiet()
+                await asked.until_quiet(_QUIET_SECONDS, at_most=_LET_GO_SECONDS)
                 private.should_exit = True
             work.cancel_scope.cancel()
     await application.hub.store.aclose()

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from io import TextIOWrapper
 from logging.handlers import QueueListener, RotatingFileHandler
+from pathlib import Path
 from queue import Full, Queue
 
 import anyio
@@ -172,6 +173,11 @@ class _File(RotatingFileHandler):
 
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding=self.encoding, opener=_private)
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - its name there
+        # A pipe is never turned over; Python 3.13 would ask it for its length.
+        path = Path(self.baseFilename)
+        return not (path.exists() and not path.is_file()) and bool(super().shouldRollover(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         self._failed = False

@@ -201,6 +201,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     departed_seconds: int = 3600  # sessions of those who may not any more run on for so long
     failed_seconds: int = 600  # a failed session can be read about for so long
     housekeeping_seconds: int = 10
+    leave_seconds: int = 0  # of several controllers: one that ends says so first, for so long
     ldap: Ldap = Ldap()
     docker: Docker = Docker()
     kubernetes: Kubernetes = Kubernetes()
@@ -662,6 +663,7 @@ def _check_numbers(settings: Settings) -> list[str]:
         "warning_seconds": settings.warning_seconds,
         "ahead_seconds": settings.ahead_seconds,
         "departed_seconds": settings.departed_seconds,
+        "leave_seconds": settings.leave_seconds,
         "limits.cpus": settings.limits.cpus,
         "limits.memory_mib": settings.limits.memory_mib,
     }

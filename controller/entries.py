@@ -4,7 +4,7 @@ The two share no cookie. The session's host gives a browser that it does not kno
 and sends it to the hub; the hub, which knows the person, sends it back with a code that is good
 once, for a moment, for this session and for the browser that has the state; for the code the
 session's host gives its own cookie, the entry. Code and entry name the log-in they come from and
-end with it.
+end with it; as long as that is news, they carry it to controllers that have not heard of it.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class Entries:
                 session=session_id,
                 state=state,
                 jti=self._new_secret(),
+                news=self._logins.news_of(login),
             )
         )
 
@@ -103,6 +104,7 @@ class Entries:
             iat=now,
             exp=login.expires,
             session=session_id,
+            news=self._logins.news_of(login),
         )
         return (
             self._cookie(self._entry, self._logins.issue(entry), int(login.expires - now)),

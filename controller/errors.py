@@ -28,6 +28,7 @@ HubError
      +- EngineUnavailable
      +- GatewayUnavailable
      +- StoreUnavailable
+     +- LoginNotHeardOf      of a log-in of another controller not all is known here yet
      +- NotReadyYet          the controller has not read all sessions yet
 
 Foreign exceptions (ldap3, docker, httpx, sqlite3) are mapped to these in the one module that
@@ -331,6 +332,15 @@ class GatewayUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The store cannot be read or written: nobody is let in by it."""
+
+
+class LoginNotHeardOf(Unavailable):
+    """Another controller has made this log-in just now, and not all of it is known here yet."""
+
+    def __init__(self) -> None:
+        """Nothing to mend; it takes a moment."""
+        super().__init__("Your log-in is still being written down. Try again in a few seconds.")
+        self.retry_after = 2
 
 
 class NotReadyYet(Unavailable):

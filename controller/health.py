@@ -1,7 +1,8 @@
 """Is the controller fit to work?
 
-``/healthz``: it is alive; ``/startz``: it has read who is logged in and what runs, so requests may
-be sent to it, whatever its parts do later; ``/readyz``: all its parts answer.
+``/healthz``: it is alive; ``/startz``: it has read who is logged in and what runs, and is not
+leaving, so requests may be sent to it, whatever its parts do later; ``/readyz``: all its parts
+answer.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Health:
             "engine": hub.orchestrator.ping,
             "directory": hub.directory.ping,
         }
+        self.leaving = False  # it answers as before, but others are to be asked
         self._hub = hub
         self._turn = anyio.Lock()
         self._report: Report | None = None

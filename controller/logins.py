@@ -3,6 +3,22 @@
 A log-in stands as long as it is in the store; its mirror in memory answers verify without
 waiting. When each was last used is noted in memory, too, and written down now and then. How
 failures are counted is told in ``throttle``.
+
+Of several controllers each hears a moment later of what another has written. A log-in must be good
+at all of them in the answer that brings its cookie, and one that has ended at none. A record that
+is not known here may be either, and which of the two is told by the store's revisions: the token
+says in which one its record stood, and the reading says up to which one everything is known here.
+
+- The record's revision is in the reading: it would be known here if it stood. It has ended, or was
+  lost: refused. After a restart that is so of all tokens.
+- It is not: whoever signed the token had written the record, and nothing that was heard of has
+  ended it. The token tells what the record says, and counts like it until that is heard of, which
+  takes no longer than to hear that another log-in has ended.
+- The log-in is older than news can be: this controller hears nothing any more, or the records are
+  those of before, from a copy. It lets in nobody by what it has not heard. Refused.
+
+What was ended here is refused at once, whether it was heard of or not. With one controller there
+are no revisions, and no token tells anything.
 """
 
 from __future__ import annotations
@@ -21,6 +37,7 @@ from controller.config import Settings
 from controller.directory import Directory
 from controller.errors import (
     HubError,
+    LoginNotHeardOf,
     LoginRefused,
     NoSuchLogin,
     NotReadyYet,
@@ -32,7 +49,15 @@ from controller.model import Person, UserId
 from controller.routing import login_cookie
 from controller.store import Login, Store
 from controller.throttle import Throttle, name_of
-from controller.tokens import Audience, Claims, Keys, TokenRefused, VerifiedTokens
+from controller.tokens import (
+    LEEWAY,
+    Audience,
+    Claims,
+    Keys,
+    News,
+    TokenRefused,
+    VerifiedTokens,
+)
 
 _REFUSAL_SECONDS = 1.0
 """No refusal is answered earlier, so that its time tells nothing of the cause."""
@@ -40,6 +65,8 @@ _REFUSAL_SECONDS = 1.0
 _COOKIE_MAX = 16_384  # bytes of a Cookie header that are looked at
 _SEEN_SECONDS = 300.0  # between two times that the use of a log-in is written down
 _ID_LENGTH = 32  # hexadecimal digits
+_NEWS_SECONDS = 10.0  # in which a record travels, several times over; clocks may differ by LEEWAY
+_TOLD_MAX = 2048  # bytes of a person in a token: a cookie has 4096 characters for all
 
 _log = structlog.get_logger("logins")
 
@@ -78,6 +105,7 @@ class Logins:
         self._wall = wall
         self._new_sid = new_sid
         self._live: dict[str, Login] = {}
+        self._revision = 0  # of the store's, up to which all is known
         self._known = False  # what stands in the store
         self._ended: dict[str, float] = {}  # until when each would have lasted
         self._used: dict[str, float] = {}  # when each was last used, since that was written down
@@ -88,15 +116,22 @@ class Logins:
     async def load(self) -> None:
         """Read the store; before that nobody counts as logged in. Raises StoreUnavailable.
 
-        A log-in that was ended here does not come back, whatever the store says yet.
+        A log-in that was ended here does not come back, whatever the store says yet; one that the
+        store has not heard of yet stays.
         """
         async with self._turn:
-            found = await self._store.logins(self._wall())
+            read = await self._store.read_logins()
+            unheard = [
+                one
+                for one in self._live.values()
+                if one.revision > read.revision and self._is_news(one.created)
+            ]
             self._live = {
                 login.sid: login
-                for login in found
+                for login in (*unheard, *read.logins)
                 if login.sid not in self._ended and self._may_be_proven(login)
             }
+            self._revision = read.revision
             self._known = True
 
     async def enter(
@@ -143,13 +178,32 @@ class Logins:
             key=self._keys.ring.signing(now).kid,
         )
         async with self._turn:
-            await self._store.add_login(login)
+            revision = await self._store.add_login(login)
+            login = msgspec.structs.replace(login, revision=revision)
             self._live[login.sid] = login
         by = Actor(person.uid, address)
         self._audit.record(Act.LOGIN, by, whose=person.uid, kind=audience.value)
         self._metrics.login("ok")
-        claims = Claims(sub=person.uid, sid=login.sid, aud=audience, iat=now, exp=expires)
+        claims = Claims(
+            sub=person.uid,
+            sid=login.sid,
+            aud=audience,
+            iat=now,
+            exp=expires,
+            news=self.news_of(login, whole=True),
+        )
         return Entry(login, self._keys.issue(claims))
+
+    def news_of(self, login: Login, *, whole: bool = False) -> News | None:
+        """Return what a token of this log-in tells to who has not heard of it; None: all have.
+
+        ``whole``: all that the directory says of the person, and not only who it is.
+        """
+        if not login.revision or not self._is_news(login.created):
+            return None
+        fits = whole and len(msgspec.json.encode(login.person)) <= _TOLD_MAX
+        person = login.person if fits else None
+        return News(login.revision, login.created, login.expires, person)
 
     async def leave(self, login: Login, *, by: Actor, reason: str) -> None:
         """End a log-in, here at once and in the store for good."""
@@ -274,16 +328,41 @@ class Logins:
     def standing(self, claims: Claims) -> Login | None:
         """Return the log-in that a token belongs to; None: it is over.
 
-        Raises NotReadyYet while it may be one that has not been read from the store yet.
+        Raises NotReadyYet while it may be one that has not been read from the store yet, and
+        LoginNotHeardOf where the token does not tell enough of one that is news.
         """
         login = self._live.get(claims.sid)
-        if login is None and not self._known and claims.sid not in self._ended:
-            raise NotReadyYet
+        if login is None and claims.sid not in self._ended:
+            if not self._known:
+                raise NotReadyYet
+            login = self._unheard(claims)
         now = self._wall()
         if login is None or login.person.uid != claims.sub or login.expires <= now:
             return None
         self._used[login.sid] = now
         return login
+
+    def _unheard(self, claims: Claims) -> Login | None:
+        """Return a log-in that is not known here and has not ended here, if it is news.
+
+        Why that is safe stands at the top.
+        """
+        news = claims.news
+        if news is None or news.revision <= self._revision or not self._is_news(news.made):
+            return None
+        person = news.person
+        if person is None and claims.session:
+            # At a session's own host nothing counts but who it is: no group opens anything.
+            return _login_of(claims, news, Person(UserId(claims.sub), claims.sub))
+        if person is None:
+            raise LoginNotHeardOf
+        # Known from now on, to be found and ended like any other.
+        login = self._live[claims.sid] = _login_of(claims, news, person)
+        return login
+
+    def _is_news(self, made: float) -> bool:
+        """Tell whether some controller may not have heard of a log-in that was made then."""
+        return self._wall() <= made + _NEWS_SECONDS + LEEWAY
 
     def issue(self, claims: Claims) -> str:
         """Sign a token."""
@@ -315,6 +394,17 @@ class Logins:
         now = self._wall()
         self._live = {sid: one for sid, one in self._live.items() if one.expires > now}
         self._ended = {sid: expires for sid, expires in self._ended.items() if expires > now}
+
+
+def _login_of(claims: Claims, news: News, person: Person) -> Login:
+    return Login(
+        sid=claims.sid,
+        person=person,
+        created=news.made,
+        expires=news.expires,
+        script=claims.aud is Audience.API,
+        revision=news.revision,
+    )
 
 
 def login_id(login: Login) -> str:

@@ -125,9 +125,15 @@ def login_page(
 ) -> Response[str]:
     """Show the log-in page, or go on if somebody is logged in already."""
     target = policy.safe_next(request.query_params.get("next", "/"))
-    if hub.logins.by_cookie(request.headers.get("cookie", "")) is not None:
-        return Redirect(target)
-    return page(hub.renderer.login(_login_view(hub, target=target)))
+    login = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    if login is None:
+        return page(hub.renderer.login(_login_view(hub, target=target)))
+    if login.revision and "next" in request.query_params:
+        # Another controller may have heard before this one that the log-in has ended, and sends
+        # them here: redirects would lead round and round until this one has heard, too.
+        html = hub.renderer.onward(target, "You are logged in")
+        return page(html, headers=_refresh(target, seconds=1))
+    return Redirect(target)
 
 
 def _login_view(hub: Hub, *, target: str, username: str = "", error: str = "") -> render.LoginView:
@@ -187,9 +193,9 @@ def _leads_to_session(hub: Hub, target: str) -> bool:
     return bool(hub.settings.sessions_at) and target.startswith((ENTER, "/s/"))
 
 
-def _refresh(url: str) -> dict[str, str]:
+def _refresh(url: str, *, seconds: int = 0) -> dict[str, str]:
     """Return the header that lets a browser go on from a page by itself."""
-    return {"Refresh": f"0; url={url}"}
+    return {"Refresh": f"{seconds}; url={url}"}
 
 
 async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:

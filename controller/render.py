@@ -48,6 +48,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
@@ -744,44 +745,51 @@ def static_prefix(base: str = "/static", folder: Path = STATIC_FOLDER) -> str:
     return f"{base}/{static_hash(folder)}"
 
 
+@cache
+def compiled(static: str) -> Mapping[str, jinja2.Template]:
+    """Return all templates by their names; they are the same for each ``Renderer`` of a process.
+
+    ``static``: the URL under which static files live.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("controller"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    # Jinja types these two dictionaries by its own entries only.
+    cast("dict[str, object]", environment.globals).update(
+        static=static,
+        name_max=NAME_MAX,
+        slices=SLICES,
+        quiet=QUIET_ZONE,
+        plot_width=plots.WIDTH,
+        plot_height=plots.HEIGHT,
+    )
+    cast("dict[str, object]", environment.filters).update(
+        clock=clock_text,
+        iso=iso_text,
+        duration=duration_text,
+        elapsed=elapsed_text,
+        filled=filled_slices,
+        place=place_text,
+        uses=uses_text,
+        qr_path=qr_path,
+        why=why_text,
+        ago=ago_text,
+    )
+    return {name: environment.get_template(name) for name in environment.list_templates(["html"])}
+
+
 class Renderer:
     """Turns views into pages. Reads templates and static files once, when it is made."""
 
     def __init__(self, static_base: str = "/static") -> None:
         """Load and compile every template, so that a broken one shows at the start."""
         self.static = static_prefix(static_base)
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("controller"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
-        # Jinja types these two dictionaries by its own entries only.
-        cast("dict[str, object]", environment.globals).update(
-            static=self.static,
-            name_max=NAME_MAX,
-            slices=SLICES,
-            quiet=QUIET_ZONE,
-            plot_width=plots.WIDTH,
-            plot_height=plots.HEIGHT,
-        )
-        cast("dict[str, object]", environment.filters).update(
-            clock=clock_text,
-            iso=iso_text,
-            duration=duration_text,
-            elapsed=elapsed_text,
-            filled=filled_slices,
-            place=place_text,
-            uses=uses_text,
-            qr_path=qr_path,
-            why=why_text,
-            ago=ago_text,
-        )
-        self._templates = {
-            name: environment.get_template(name) for name in environment.list_templates(["html"])
-        }
+        self._templates = compiled(self.static)
 
     @property
     def stylesheet(self) -> str:
@@ -856,9 +864,11 @@ class Renderer:
         """The small page for somebody who was not invited; less than 900 bytes."""
         return self._templates["refusal.html"].render(view=view)
 
-    def onward(self, url: str) -> str:
-        """The page between the log-in and a session; ``url``: a path of the hub."""
-        return self._templates["onward.html"].render(stylesheet=self.stylesheet, url=url)
+    def onward(self, url: str, title: str = "Opening the session") -> str:
+        """The page between the log-in and what comes next; ``url``: a path of the hub."""
+        return self._templates["onward.html"].render(
+            stylesheet=self.stylesheet, title=title, url=url
+        )
 
     def aside(self, view: AsideView) -> str:
         """The small page at a session's own host; less than 1024 bytes."""

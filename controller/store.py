@@ -82,7 +82,7 @@ STARTS_KEPT = 20  # of each profile: enough for a median that follows an upgrade
 NOTICES_KEPT = 5  # of each person
 
 
-class Login(msgspec.Struct, frozen=True):
+class Login(msgspec.Struct, frozen=True, omit_defaults=True):
     """Somebody is logged in. Times are seconds since the epoch."""
 
     sid: str
@@ -94,6 +94,14 @@ class Login(msgspec.Struct, frozen=True):
     script: bool = False  # a program's, with a bearer token
     seen: float = 0.0  # last used then, a few minutes more or less; 0: not since it was made
     key: str = ""  # id of the key that signed what proves it; "": by a hub that did not write it
+    revision: int = 0  # of the store's, in which it stood; not kept. 0: no other controller's
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """All log-ins of one moment: every change up to this revision, whoever made it, is in it."""
+
+    logins: tuple[Login, ...]
+    revision: int = 0
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -189,8 +197,11 @@ class Rules(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """The contract. Every method raises StoreUnavailable if the store cannot be used."""
 
-    async def add_login(self, login: Login) -> None:
-        """Keep a log-in; returns when it is on disk."""
+    async def add_login(self, login: Login) -> int:
+        """Keep a log-in; returns, when it is on disk, the revision in which it stands.
+
+        Revisions grow with each change that any controller makes. 0: there is only one.
+        """
         ...
 
     async def remove_login(self, sid: str) -> None:
@@ -199,6 +210,10 @@ class Store(Protocol):
 
     async def logins(self, now: float) -> list[Login]:
         """Return all log-ins that are not over, and forget the others."""
+        ...
+
+    async def read_logins(self) -> Reading:
+        """Return all log-ins, and how much of what other controllers did is in that."""
         ...
 
     async def set_person(self, person: Person) -> None:
@@ -397,7 +412,7 @@ class SqliteStore:
     async def _write(self, sql: str, *values: object) -> None:
         await self._run(lambda db: db.execute(sql, values))
 
-    async def add_login(self, login: Login) -> None:
+    async def add_login(self, login: Login) -> int:
         """See Store."""
         await self._write(
             "INSERT INTO login"
@@ -414,6 +429,7 @@ class SqliteStore:
             login.seen,
             login.key,
         )
+        return 0
 
     async def remove_login(self, sid: str) -> None:
         """See Store."""
@@ -424,25 +440,13 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> list[Login]:
             db.execute("DELETE FROM login WHERE expires <= ?", (now,))
-            rows = db.execute(
-                "SELECT sid, person, created, expires, address, agent, script, seen, key FROM login"
-            ).fetchall()
-            return [
-                Login(
-                    sid,
-                    msgspec.json.decode(person, type=Person),
-                    created,
-                    expires,
-                    address=address,
-                    agent=agent,
-                    script=bool(script),
-                    seen=seen,
-                    key=key,
-                )
-                for sid, person, created, expires, address, agent, script, seen, key in rows
-            ]
+            return _logins(db)
 
         return await self._run(work)
+
+    async def read_logins(self) -> Reading:
+        """See Store. Nobody else writes the file: there is nothing to hear of."""
+        return Reading(tuple(await self._run(_logins)))
 
     async def set_person(self, person: Person) -> None:
         """See Store."""
@@ -788,6 +792,26 @@ def _add_share(db: sqlite3.Connection, share: Share) -> None:
             share.look,
         ),
     )
+
+
+def _logins(db: sqlite3.Connection) -> list[Login]:
+    rows = db.execute(
+        "SELECT sid, person, created, expires, address, agent, script, seen, key FROM login"
+    )
+    return [
+        Login(
+            sid,
+            msgspec.json.decode(person, type=Person),
+            created,
+            expires,
+            address=address,
+            agent=agent,
+            script=bool(script),
+            seen=seen,
+            key=key,
+        )
+        for sid, person, created, expires, address, agent, script, seen, key in rows
+    ]
 
 
 def _links(db: sqlite3.Connection, where: str, *values: object) -> list[Link]:

@@ -14,8 +14,11 @@ one, which has a fixed name. How they are cut decides who can get in whose way:
 
 Each change reads the object and writes it back with its resourceVersion; who comes second is
 refused by the cluster (409), reads again and decides again. Questions are answered from a mirror
-as long as ``changes`` is followed, and by the cluster else. Grants are not owned by the session's
-Pod: that is in another namespace, where an ownerReference cannot point; ``remove_grants`` sweeps.
+as long as ``changes`` is followed, and by the cluster else. The cluster counts all changes in one
+row, the resourceVersions: whoever reads log-ins is told up to which of them the mirror has heard,
+and can tell a log-in that it has not heard of from one that has ended. Grants are not owned by the
+session's Pod: that is in another namespace, where an ownerReference cannot point;
+``remove_grants`` sweeps.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ from controller.store import (
     Login,
     Memo,
     Notice,
+    Reading,
     Rules,
     Share,
     Ticket,
@@ -90,7 +94,7 @@ class _Object(msgspec.Struct, frozen=True):
 
     @property
     def version(self) -> int:
-        return int(self.metadata.resource_version or 0)
+        return _version(self.metadata)
 
 
 class _Objects(msgspec.Struct, frozen=True):
@@ -199,9 +203,9 @@ class KubernetesStore:
 
     # -- log-ins ---------------------------------------------------------------------------
 
-    async def add_login(self, login: Login) -> None:
+    async def add_login(self, login: Login) -> int:
         """See Store."""
-        await self._add(_LOGIN, _hashed(login.sid), login)
+        return await self._add(_LOGIN, _hashed(login.sid), login)
 
     async def remove_login(self, sid: str) -> None:
         """See Store."""
@@ -214,6 +218,18 @@ class KubernetesStore:
             if login.expires <= now:
                 await self.remove_login(login.sid)
         return [login for login in found if login.expires > now]
+
+    async def read_logins(self) -> Reading:
+        """See Store."""
+        with _mapped():
+            if self._mirror.known:
+                found, revision = self._mirror.of_kind(_LOGIN.name), self._mirror.heard
+            else:
+                listed = await self._listed(_LOGIN)
+                found, revision = listed.items or (), _version(listed.metadata)
+            return Reading(
+                tuple(replace(_body(_LOGIN, one), revision=one.version) for one in found), revision
+            )
 
     async def set_person(self, person: Person) -> None:
         """See Store."""
@@ -606,9 +622,11 @@ class KubernetesStore:
 
     async def _list(self, kind: _Kind[_T]) -> list[_T]:
         with _mapped():
-            query = self._selector(kind.name)
-            listed = decoded(await self._api.request("GET", self._path(), query=query), _Objects)
-            return [_body(kind, one) for one in listed.items or ()]
+            return [_body(kind, one) for one in (await self._listed(kind)).items or ()]
+
+    async def _listed(self, kind: _Kind[_T]) -> _Objects:
+        query = self._selector(kind.name)
+        return decoded(await self._api.request("GET", self._path(), query=query), _Objects)
 
     async def _get(self, kind: _Kind[_T], place: str) -> _T | None:
         """Return one record, from the mirror if that is followed."""
@@ -637,11 +655,11 @@ class KubernetesStore:
             )
         return _body(kind, found)
 
-    async def _add(self, kind: _Kind[_T], place: str, body: _T) -> None:
-        """Make a record. Raises StoreUnavailable if it is there already."""
+    async def _add(self, kind: _Kind[_T], place: str, body: _T) -> int:
+        """Make a record; return its version. Raises StoreUnavailable if it is there already."""
         with _mapped():
             try:
-                await self._post(self._name(kind, place), kind, body)
+                return await self._post(self._name(kind, place), kind, body)
             except ConflictError as error:
                 raise _taken() from error
 
@@ -693,9 +711,11 @@ class KubernetesStore:
             await self._api.request("DELETE", self._path(name), body=body)
             self._mirror.drop(found)
 
-    async def _post(self, name: str, kind: _Kind[_T], body: _T) -> None:
+    async def _post(self, name: str, kind: _Kind[_T], body: _T) -> int:
         made = await self._api.request("POST", self._path(), body=self._object(name, kind, body))
-        self._mirror.take(decoded(made, _Object))
+        one = decoded(made, _Object)
+        self._mirror.take(one)
+        return one.version
 
     def _object(self, name: str, kind: _Kind[_T], body: _T) -> dict[str, Any]:
         marks = {_INSTANCE: self._instance, RECORD: kind.name}
@@ -712,6 +732,9 @@ class _Mirror:
 
     def __init__(self) -> None:
         self.known = False  # the last list was had, and is followed
+        # All changes up to this version are known, whoever made them. What was written here says
+        # nothing of it: others may have made changes before, of which no news has come yet.
+        self.heard = 0
         self.news = anyio.Event()
         self._items: dict[str, _Object] = {}
         self._deleted: dict[str, None] = {}  # uids, the newest last
@@ -724,13 +747,14 @@ class _Mirror:
 
     def replace(self, listed: bytes) -> None:
         found = decoded(listed, _Objects)
-        version = int(found.metadata.resource_version or 0)
+        version = _version(found.metadata)
         # What was written here while the list was on its way is newer than it.
         newer = [one for one in self._items.values() if one.version > version]
         self._items = {}
         for one in (*(found.items or ()), *newer):
             self.take(one)
         self.known = True
+        self.heard = version
         self.news.set()
 
     def change(self, changed: bytes, *, gone: bool) -> None:
@@ -739,6 +763,7 @@ class _Mirror:
             self.drop(one)
         else:
             self.take(one)
+        self.heard = max(self.heard, one.version)  # a watch tells changes in their order
 
     def lose(self, *, listed: bool) -> None:
         # The cluster itself is asked as long as others' changes are not heard of.
@@ -765,6 +790,10 @@ class _Mirror:
     def _tell(self, one: _Object) -> None:
         if one.kind in _TOLD:
             self.news.set()
+
+
+def _version(metadata: Thing) -> int:
+    return int(metadata.resource_version or 0)
 
 
 def _body(kind: _Kind[_T], found: _Object) -> _T:

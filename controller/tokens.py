@@ -19,6 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from controller.errors import ConfigError
+from controller.model import Person
 
 _ALGORITHMS = ["HS256"]  # a literal list: what the token's header says is never believed
 _KEY_BYTES = 32
@@ -50,11 +51,24 @@ class Key(msgspec.Struct, frozen=True):
         return f"Key(kid={self.kid!r})"
 
 
+class News(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a controller needs to know of a log-in whose record it has not heard of yet.
+
+    Times are seconds since the epoch.
+    """
+
+    revision: int  # of the store's, in which the record stood
+    made: float
+    expires: float
+    person: Person | None = None  # None: only who it is matters, or there is too much of it
+
+
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a token says. ``sid`` is the log-in's id or, for a service, the session's.
 
     ``session``: which a code or an entry is for. Of a code besides: ``state``, the hash of what
-    the browser has that it was made for, and ``jti``, its number.
+    the browser has that it was made for, and ``jti``, its number. ``news``: of a log-in that was
+    just made, where there are several controllers.
     """
 
     sub: str
@@ -65,6 +79,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     session: str = ""
     state: str = ""
     jti: str = ""
+    news: News | None = None
 
 
 class TokenRefused(Exception):

@@ -3,7 +3,7 @@
 Pure: no client, no clock. The Pod is the session's record: the labels of ``labels``, under the
 prefix ``slicerhub/``, are its annotations, because a label's value may hold neither a person's
 name nor a time; only what is selected by is a label besides. Everything else is a child of the
-Pod and goes with it. Valid from Kubernetes 1.20 to the newest, and with any Traefik v3, which
+Pod and goes with it. Valid from Kubernetes 1.25 to the newest, and with any Traefik v3, which
 passes over what it does not know yet.
 
 ``restartPolicy`` is Never: a program that ended shows why it ended, instead of beginning anew

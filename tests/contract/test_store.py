@@ -74,6 +74,19 @@ async def test_logins(store: Store) -> None:
     assert await store.logins(0) == []
 
 
+async def test_how_much_is_read(opened: Opened) -> None:
+    """Who reads log-ins is told of all that was written before, by whichever controller."""
+    one, other = opened(), opened()
+    made = await one.add_login(LOGIN)
+    read = await other.read_logins()
+    assert read.logins == (replace(LOGIN, revision=made),)
+    assert read.revision >= made
+    await other.remove_login(LOGIN.sid)
+    again = await one.read_logins()
+    assert not again.logins
+    assert again.revision >= read.revision
+
+
 async def test_one_login_of_an_id(store: Store) -> None:
     """A second log-in of the same id is a fault, not another person's log-in."""
     await store.add_login(LOGIN)

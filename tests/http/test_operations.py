@@ -273,7 +273,7 @@ async def test_ready(fresh: World) -> None:
     """A hub whose parts answer says that it is ready, part by part."""
     async with fresh.private() as monitoring:
         assert (await monitoring.get("/healthz")).json() == {"alive": True}
-        assert (await monitoring.get("/startz")).json() == {"knows": True}
+        assert (await monitoring.get("/startz")).json() == {"knows": True, "leaving": False}
         answer = await monitoring.get("/readyz")
         assert answer.status_code == 200
         report = answer.json()

@@ -1,0 +1,78 @@
+"""A store that several controllers share, where each hears late of what the others have written."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+from msgspec.structs import replace
+
+from controller.store import Login, Reading, SqliteStore
+
+
+class Cluster:
+    """What the controllers share: one file, and one row in which all changes are counted."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing has been written yet."""
+        self.path = path
+        self.revision = 0
+        self.revisions: dict[str, int] = {}  # of each log-in's record
+
+    def replica(self) -> Replica:
+        """Return what one more controller sees, from its start on."""
+        return Replica(self)
+
+
+class Replica(SqliteStore):
+    """One controller's view: its own log-ins count at once, those of others once it has heard.
+
+    ``hear`` is when that happens. All other records are shared without delay.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Hear of everything with the first reading."""
+        super().__init__(cluster.path)
+        self._cluster = cluster
+        self._seen: dict[str, Login] | None = None
+        self._heard = 0
+        self._news = anyio.Event()
+
+    async def hear(self) -> None:
+        """Hear of all that was written until now, as one piece of news."""
+        self._heard = self._cluster.revision
+        self._seen = {
+            one.sid: replace(one, revision=self._cluster.revisions[one.sid])
+            for one in await super().logins(0)
+        }
+        self._news.set()
+
+    async def add_login(self, login: Login) -> int:
+        """See Store."""
+        await super().add_login(login)
+        self._cluster.revision += 1
+        self._cluster.revisions[login.sid] = self._cluster.revision
+        if self._seen is not None:
+            self._seen[login.sid] = replace(login, revision=self._cluster.revision)
+        return self._cluster.revision
+
+    async def remove_login(self, sid: str) -> None:
+        """See Store."""
+        await super().remove_login(sid)
+        self._cluster.revision += 1
+        if self._seen is not None:
+            self._seen.pop(sid, None)
+
+    async def read_logins(self) -> Reading:
+        """See Store."""
+        if self._seen is None:
+            await self.hear()
+        return Reading(tuple((self._seen or {}).values()), self._heard)
+
+    async def changes(self) -> AsyncIterator[None]:
+        """See Store."""
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            yield
