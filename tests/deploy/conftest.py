@@ -17,6 +17,7 @@ from docker.errors import DockerException
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "slicerhub/engine-proxy:0.1.0"
+INSTANCE = "proxied"  # of the hub whose Traefik asks
 START_SECONDS = 20
 
 Untyped = Any  # of the docker client: its published types leave most of it unknown
@@ -97,6 +98,7 @@ def running_proxy(engine: Untyped, image: str, role: str) -> Generator[Proxy]:
         image,
         [role],
         name=f"slicerhub-test-{role}-{uuid.uuid4().hex[:8]}",
+        environment={"SLICERHUB_INSTANCE": INSTANCE},
         detach=True,
         read_only=True,
         cap_drop=["ALL"],
@@ -141,15 +143,30 @@ def traefik_proxy(engine: Untyped, proxy_image: str) -> Iterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture(scope="session")
-def victim(engine: Untyped) -> Iterator[Untyped]:
-    """Give a running container of somebody else, which the proxies are asked about."""
+@contextmanager
+def _sleeper(engine: Untyped, name: str, labels: Mapping[str, str]) -> Generator[Untyped]:
+    """Run a container that does nothing."""
     container: Untyped = engine.containers.run(
         "debian:bookworm-slim",
         ["sleep", "600"],
-        name=f"slicerhub-test-victim-{uuid.uuid4().hex[:8]}",
+        name=f"slicerhub-test-{name}-{uuid.uuid4().hex[:8]}",
+        labels=dict(labels),
         detach=True,
         init=True,
     )
     yield container
     container.remove(force=True)
+
+
+@pytest.fixture(scope="session")
+def victim(engine: Untyped) -> Iterator[Untyped]:
+    """Give a running container of somebody else, which the proxies are asked about."""
+    with _sleeper(engine, "victim", {}) as container:
+        yield container
+
+
+@pytest.fixture(scope="session")
+def routed(engine: Untyped) -> Iterator[Untyped]:
+    """Give a running container of the hub's own."""
+    with _sleeper(engine, "routed", {"slicerhub.instance": INSTANCE}) as container:
+        yield container

@@ -7,6 +7,7 @@ import json
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -20,7 +21,7 @@ from controller.config import SLICER, Docker, Settings
 from controller.manifests import docker as manifests
 from controller.model import Mount, Session, SessionId, UserId
 from controller.orchestrators.docker import DockerOrchestrator
-from tests.deploy.conftest import Answer, Proxy, Untyped
+from tests.deploy.conftest import INSTANCE, Answer, Proxy, Untyped
 from tests.registry import PASSWORD, USER, forget, publish, registry
 
 DENIED = 403
@@ -478,6 +479,40 @@ def test_traefik_may_look(traefik_proxy: Proxy, victim: Untyped, path: str) -> N
     """Traefik finds the sessions that it routes to."""
     answer = traefik_proxy.ask("GET", path.format(id=victim.id))
     assert (answer.status, from_engine(answer)) == (200, True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/containers/json",
+        "/v1.41/containers/json?all=1",
+        "/containers/json?filters=%7B%7D",
+        "/containers/json?all=true&filters=%7B%22label%22%3A%5B%22x%22%5D%7D&filters=%7B%7D",
+    ],
+)
+def test_traefik_lists_what_is_of_its_hub(
+    traefik_proxy: Proxy, victim: Untyped, routed: Untyped, path: str
+) -> None:
+    """Whatever Traefik asks, it is told of no container of anybody else."""
+    answer = traefik_proxy.ask("GET", path)
+    found = [one["Id"] for one in json.loads(answer.text)]
+    assert routed.id in found
+    assert victim.id not in found
+    assert {one["Labels"].get("slicerhub.instance") for one in json.loads(answer.text)} == {
+        INSTANCE
+    }
+
+
+def test_traefik_hears_of_what_is_of_its_hub(
+    traefik_proxy: Proxy, victim: Untyped, routed: Untyped
+) -> None:
+    """What happens to others is not told to Traefik, or it would look at everything each time."""
+    traefik = docker.DockerClient(base_url=traefik_proxy.url, version="1.41")
+    with closing(traefik), closing(traefik.events(decode=True, filters={"type": "image"})) as heard:
+        victim.rename(f"{victim.name}-renamed")
+        routed.rename(f"{routed.name}-renamed")
+        event = next(heard)
+    assert (event["Action"], event["Actor"]["ID"]) == ("rename", routed.id)
 
 
 def test_traefik_hears_events(traefik_proxy: Proxy) -> None:
