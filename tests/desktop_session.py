@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from slicer_session import Session, docker, until
+from slicer_session import CLOSED_SECONDS, Session, docker, until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -152,7 +152,7 @@ class Vnc:
         """Types it, a newline at the end included."""
         self.socket.send(typed(text))
 
-    def closed_after(self, seconds: float) -> float:
+    def closed_after(self, seconds: float = CLOSED_SECONDS) -> float:
         """Reads until the server closes; returns the seconds that took. Fails if it does not."""
         began = time.monotonic()
         try:
@@ -230,4 +230,4 @@ def new_volume() -> str:
 
 def wait_text(session: Desktop, path: str) -> str:
     """A file's text once there is some."""
-    return until(lambda: session.read(path) or None, f"{path} in the session", 20)
+    return until(lambda: session.read(path) or None, f"{path} in the session")

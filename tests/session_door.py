@@ -7,6 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from playwright.sync_api import Error
 from slicer_session import docker, until, who
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Door:
                 return None
             return True if answer.headers.get(_SERIAL) == str(self._serial) else None
 
-        until(holds, "Traefik has the route", 30)
+        until(holds, "Traefik has the route")
         return address
 
     def close(self) -> None:
@@ -116,11 +117,11 @@ def enter(page: Page, session: Session, address: str, user: str) -> None:
     """
 
     def arrived() -> bool | None:
-        page.goto(address)
         try:
+            page.goto(address)
             wait_there(session, user, seconds=20)
-        except AssertionError:
+        except (AssertionError, Error):
             return None
         return True
 
-    until(arrived, f"{user} is there", 90)
+    until(arrived, f"{user} is there")

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 IMAGE = os.environ.get("SLICERHUB_TEST_SLICER_IMAGE", "slicerhub/slicer:0.1.0")
-READY_SECONDS = 120.0
+READY_SECONDS = 240.0  # a start takes some seconds of a processor that may be shared with many
+CLOSED_SECONDS = 30.0  # for what is closed at once, on a busy machine
 SERVICE = {"X-Slicerhub-Role": "service"}
 _HEADER_BYTES = 12
 
@@ -107,7 +108,10 @@ class Session:
             assert self.is_running, self.logs
             return True if self.answer_of("/-/ready").status_code == 200 else None
 
-        until(ready, f"the session is ready; its log: {self.logs}")
+        try:
+            until(ready, "the session is ready")
+        except AssertionError as late:
+            raise AssertionError(f"{late}; its log: {self.logs}") from None
         return self
 
     @property
@@ -244,7 +248,7 @@ class Page:
         """The page's whole state."""
         return self.call("trame.state.get", [])["result"]["state"]
 
-    def closed_after(self, seconds: float) -> float:
+    def closed_after(self, seconds: float = CLOSED_SECONDS) -> float:
         """Reads until the server closes; returns the seconds that took. Fails if it does not."""
         began = time.monotonic()
         while time.monotonic() - began < seconds:

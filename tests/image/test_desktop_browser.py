@@ -41,7 +41,7 @@ def pages(browser: Browser, desktop: Desktop, door: Let) -> Iterator[dict[str, P
                 ),
             )
             enter(page, desktop, address, user)
-            expect(page.locator("#people")).to_contain_text(user, timeout=20_000)
+            expect(page.locator("#people")).to_contain_text(user)
             expect(page.locator("#screen canvas")).to_be_visible(timeout=20_000)
             found[user] = page
         yield found
@@ -60,7 +60,7 @@ def test_type_and_see(desktop: Desktop, pages: dict[str, Page]) -> None:
     assert wait_text(desktop, "files/typed") == "Hello, World"
     for user, page in pages.items():
         canvas = page.locator("#screen canvas")
-        until(lambda c=canvas, u=user: c.screenshot() != before[u] or None, "seen", 10)
+        until(lambda c=canvas, u=user: c.screenshot() != before[u] or None, "seen")
     assert desktop.read("files/bob") is None
     last = desktop.activity["last_input_at"]
     bob.mouse.move(300, 300)
@@ -72,7 +72,7 @@ def test_type_and_see(desktop: Desktop, pages: dict[str, Page]) -> None:
 def test_resize(desktop: Desktop, pages: dict[str, Page]) -> None:
     """The desktop takes the size of the owner's window; that of a viewer changes nothing."""
     pages["alice"].set_viewport_size({"width": 900, "height": 640})
-    until(lambda: desktop.size[0] == 900 or None, "the desktop is 900 wide", 15)
+    until(lambda: desktop.size[0] == 900 or None, "the desktop is 900 wide")
     size = desktop.size
     pages["bob"].set_viewport_size({"width": 640, "height": 480})
     pages["bob"].locator("#screen canvas").screenshot()
@@ -85,17 +85,16 @@ def test_clipboard(desktop: Desktop, pages: dict[str, Page]) -> None:
     alice.bring_to_front()
     alice.locator("#clipboard").click()
     alice.locator("#text").fill("from the panel")
-    until(lambda: desktop.clipboard == "from the panel" or None, "the panel's text", 15)
+    until(lambda: desktop.clipboard == "from the panel" or None, "the panel's text")
     desktop.run("echo -n 'from the desktop' | xclip -selection clipboard -i >/dev/null 2>&1")
-    expect(alice.locator("#text")).to_have_value("from the desktop", timeout=15_000)
+    expect(alice.locator("#text")).to_have_value("from the desktop")
     until(
         lambda: alice.evaluate("navigator.clipboard.readText()") == "from the desktop" or None,
         "the browser's clipboard",
-        10,
     )
     alice.evaluate("navigator.clipboard.writeText('from the browser')")
     alice.evaluate("window.dispatchEvent(new Event('focus'))")
-    until(lambda: desktop.clipboard == "from the browser" or None, "the browser's text", 15)
+    until(lambda: desktop.clipboard == "from the browser" or None, "the browser's text")
     assert bob.locator("#text").get_attribute("readonly") is not None
 
 

@@ -134,7 +134,7 @@ def test_view_only_holds(desktop: Desktop, cut: str) -> None:
     stream = b"".join(messages)
     with Vnc(desktop, ALICE) as alice, Vnc(desktop, BOB) as bob:
         alice.socket.send(cut_text("from alice"))
-        until(lambda: desktop.clipboard == "from alice" or None, "the clipboard is set", 10)
+        until(lambda: desktop.clipboard == "from alice" or None, "the clipboard is set")
         size, before = desktop.size, desktop.activity["last_input_at"]
         if cut == "whole":
             frames = messages
@@ -174,7 +174,7 @@ async def main(stream):
     line = await open_line(pathlib.Path("/tmp/session/vnc"), view)
     line.writer.write(bytes.fromhex(stream))
     try:
-        await asyncio.wait_for(line.reader.readuntil({mark!r}), 5)
+        await asyncio.wait_for(line.reader.readuntil({mark!r}), 30)
     except asyncio.IncompleteReadError:
         pass  # the server ended the connection, as it may
     line.writer.close()
@@ -216,7 +216,7 @@ def test_what_no_page_says_ends_the_connection(
     """A message that cannot be told from the next one is the last of that client."""
     with Vnc(desktop, ALICE) as alice, Vnc(desktop, headers) as other:
         other.socket.send(message + typed("echo forged > files/forged\n"))
-        other.closed_after(5)
+        other.closed_after()
         alice.settle()
     assert desktop.read("files/forged") is None
 
@@ -229,7 +229,7 @@ def test_text_messages_are_no_way_in(desktop: Desktop) -> None:
         bob.settle()
         assert desktop.activity["last_input_at"] == before
         bob.socket.send('{"role": "owner"}')
-        bob.closed_after(5)
+        bob.closed_after()
 
 
 def test_many_windows_of_one_person(desktop: Desktop) -> None:
@@ -242,7 +242,7 @@ def test_many_windows_of_one_person(desktop: Desktop) -> None:
         alice.settle()
     for window in windows:
         window.__exit__()
-    until(lambda: not desktop.activity["clients"] or None, "all have left", 10)
+    until(lambda: not desktop.activity["clients"] or None, "all have left")
 
 
 def test_kick(desktop: Desktop) -> None:
@@ -250,11 +250,11 @@ def test_kick(desktop: Desktop) -> None:
     with Vnc(desktop, ALICE) as alice, Vnc(desktop, BOB) as bob, Vnc(desktop, CAROL) as carol:
         assert desktop.post("/-/kick", {}).status_code == 400
         assert desktop.post("/-/kick", {"user": "bob"}).json() == {"closed": 1}
-        assert bob.closed_after(1) < 1
+        assert bob.closed_after() < 1
         assert [client["user"] for client in desktop.activity["clients"]] == ["alice", "carol"]
         alice.settle()
         assert desktop.post("/-/kick", {"role": "control"}).json() == {"closed": 1}
-        carol.closed_after(1)
+        assert carol.closed_after() < 1
         alice.settle()
         began = time.monotonic()
         assert desktop.post("/-/kick", {"all": True}).json() == {"closed": 1}
@@ -277,7 +277,7 @@ def test_activity(desktop: Desktop) -> None:
         alice.socket.send(desktop_size(1024, 700) + cut_text("text"))
         bob.socket.send(pointer(0, 9, 9) + typed("x"))
         bob.settle()
-        until(lambda: desktop.size == (1024, 700) or None, "the desktop has its size", 10)
+        until(lambda: desktop.size == (1024, 700) or None, "the desktop has its size")
         assert desktop.activity["last_input_at"] == before["last_input_at"]
         alice.socket.send(pointer(0, 9, 9))
 
@@ -285,19 +285,19 @@ def test_activity(desktop: Desktop) -> None:
             last = desktop.activity["last_input_at"]
             return last if last != before["last_input_at"] else None
 
-        first = until(moved, "the mouse counts", 10)
+        first = until(moved, "the mouse counts")
         assert datetime.fromisoformat(first).tzinfo is not None
         alice.socket.send(key(ord(" "), down=True) + key(ord(" "), down=False))
-        until(lambda: desktop.activity["last_input_at"] != first or None, "keys count", 10)
+        until(lambda: desktop.activity["last_input_at"] != first or None, "keys count")
 
 
 def test_busy(desktop: Desktop) -> None:
     """While the program computes the session says so, and not any longer."""
     with Vnc(desktop, ALICE) as alice:
         alice.type("while [ ! -e files/enough ]; do :; done\n")
-        until(lambda: desktop.activity["busy"] or None, "it is busy", 60)
+        until(lambda: desktop.activity["busy"] or None, "it is busy")
         desktop.run("touch files/enough")
-        until(lambda: not desktop.activity["busy"] or None, "it is idle again", 20)
+        until(lambda: not desktop.activity["busy"] or None, "it is idle again")
 
 
 def test_the_build_without_a_program() -> None:

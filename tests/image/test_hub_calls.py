@@ -48,9 +48,9 @@ class Client:
             self._page.socket.send("keep")
             self._page.settle()
 
-    def closed_after(self, seconds: float) -> float:
+    def closed_after(self) -> float:
         """See the pages' own."""
-        return self._page.closed_after(seconds)
+        return self._page.closed_after()
 
 
 def keep_trigger(page: Page) -> str:
@@ -98,9 +98,9 @@ def test_kick(either: Session) -> None:
         assert either.post("/-/kick", {"user": "nobody"}).json() == {"closed": 0}
         assert either.post("/-/kick", {"user": "bob", "role": "owner"}).json() == {"closed": 0}
         assert either.post("/-/kick", {"role": "view"}).json() == {"closed": 1}
-        bob.closed_after(5)
+        bob.closed_after()
         assert either.post("/-/kick", {"all": True}).json() == {"closed": 1}
-        alice.closed_after(5)
+        alice.closed_after()
         assert either.activity["clients"] == []
 
 
@@ -108,7 +108,7 @@ def test_who_was_let_go_may_return_with_another_right(either: Session) -> None:
     """A kick is no ban: whoever is let in afterwards is there with the right of then."""
     with opened(either, BOB) as bob:
         either.post("/-/kick", {"user": "bob"})
-        bob.closed_after(5)
+        bob.closed_after()
     with opened(either, who("bob", "control")):
         assert [each["role"] for each in either.activity["clients"]] == ["control"]
 
@@ -121,12 +121,12 @@ def test_a_notice_comes_and_goes(either: Session) -> None:
         before = either.activity["last_input_at"]
         assert either.post("/-/notice", warning).status_code == 204
         for page in (alice, bob):
-            until(holds(lambda p=page: p.notice() == warning["text"]), "it is shown", 10)
+            until(holds(lambda p=page: p.notice() == warning["text"]), "it is shown")
         with opened(either, who("carol", "control")) as carol:
-            until(holds(lambda: carol.notice() == warning["text"]), "it is shown", 10)
+            until(holds(lambda: carol.notice() == warning["text"]), "it is shown")
         assert either.post("/-/notice", {"text": ""}).status_code == 204
         for page in (alice, bob):
-            until(holds(lambda p=page: not p.notice()), "it is gone", 10)
+            until(holds(lambda p=page: not p.notice()), "it is gone")
         assert either.activity["last_input_at"] == before, "the hub's own calls are no input"
 
 
@@ -135,10 +135,10 @@ def test_keep_is_input(either: Session) -> None:
     with opened(either, ALICE) as alice, opened(either, BOB) as bob:
         before = either.activity["last_input_at"]
         either.post("/-/notice", {"text": "Soon", "until": "2026-01-31T12:00:00Z"})
-        until(holds(lambda: alice.notice() == "Soon"), "it is shown", 10)
+        until(holds(lambda: alice.notice() == "Soon"), "it is shown")
         alice.keep()
         for page in (alice, bob):
-            until(holds(lambda p=page: not p.notice()), "it is gone", 10)
+            until(holds(lambda p=page: not p.notice()), "it is gone")
         after = either.activity["last_input_at"]
         assert after is not None
         assert before is None or after > before

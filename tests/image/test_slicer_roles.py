@@ -153,7 +153,7 @@ def test_garbage_ends_only_its_sender(session: Session, content: bytes) -> None:
         bob = Page(session, BOB)
         bob.greet()
         bob.send_raw(content)
-        bob.closed_after(5)
+        bob.closed_after()
         assert "hub_people" in alice.state()
 
 
@@ -163,14 +163,14 @@ def test_a_guest_cannot_take_the_memory(session: Session) -> None:
     bob.greet()
     bob.state()
     bob.send_raw(b"x", size=1 << 30)
-    bob.closed_after(5)
+    bob.closed_after()
     halves = Page(session, BOB)
     halves.greet()
     halves.state()
     with pytest.raises(ConnectionClosed):  # noqa: PT012 - the server may close at any of them
         for _ in range(1000):
             halves.send_raw(b"x", size=60_000)
-        halves.closed_after(5)
+        halves.closed_after()
         halves.socket.send(b"more")
     assert session.ask("/-/ready").status_code == 200
 
@@ -182,7 +182,7 @@ def test_kick_lets_go_one_and_leaves_the_other(session: Session) -> None:
         began = time.monotonic()
         answer = session.post("/-/kick", {"user": "bob"})
         assert answer.json() == {"closed": 1}
-        bob.closed_after(5)
+        bob.closed_after()
         assert time.monotonic() - began < 1.0
         assert [client["user"] for client in session.activity["clients"]] == ["alice"]
         assert [person["user"] for person in alice.state()["hub_people"]] == ["alice"]
@@ -263,7 +263,7 @@ def test_a_guest_asks_for_control(session: Session) -> None:
         def alone() -> bool | None:
             return True if len(session.activity["clients"]) == 1 else None
 
-        until(alone, "bob has left", 20)
+        until(alone, "bob has left")
         session.ask("/ask", BOB, method="POST")
         assert alice.state()["hub_asking"] == [], "somebody who is not there asked"
 
@@ -447,6 +447,6 @@ def test_save_on_request(session: Session) -> None:
             now = time.strftime("scene-%Y%m%dT%H%M%SZ.mrb", time.gmtime())
             return True if now > newest else None
 
-        until(next_second, "names differ by the second", 5)
+        until(next_second, "names differ by the second")
     assert len(session.list_files("autosave")) == 3
     assert session.post("/-/save", {}).json() == {"saved": None}

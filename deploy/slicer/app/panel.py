@@ -118,6 +118,8 @@ class Panel:
         }.items():
             server.trigger(name)(action)
         self._build(MedicalViewerUI)
+        # After the libraries' own, which come with the widgets.
+        server.enable_module({"scripts": [f"{_SERVED}/mends.js"], "vue_use": ["slicerhubMends"]})
         scene.logic._layout_button_logic.data.current_layout_id = _LAYOUT  # noqa: SLF001
 
     def greeting(self, client: Client) -> dict[str, object]:

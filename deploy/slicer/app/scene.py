@@ -35,6 +35,21 @@ _CLASSES = {
     Kind.MODEL: "vtkMRMLModelNode",
 }
 _MOST_DICOM_FILES = 20_000
+# Of new segments: those of the desktop's table that stand out from a grey scan, in its order.
+_COLOURS = (
+    (128, 174, 128),
+    (241, 214, 145),
+    (177, 122, 101),
+    (111, 184, 210),
+    (216, 101, 79),
+    (144, 238, 144),
+    (192, 104, 88),
+    (220, 245, 20),
+    (230, 220, 70),
+    (0, 151, 206),
+    (183, 156, 220),
+    (221, 130, 101),
+)
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -61,6 +76,7 @@ class Scene:
         with lean_views():
             self.logic: Any = MedicalViewerLogic(self.server, self.core)
         _mend_brushes(self.core.view_manager)
+        _mend_colours(self.core.segmentation_editor)
         views = self.core.view_manager.get_threed_views()
         if not views:
             raise CoreError("No 3D view could be made. Is OpenGL (EGL) missing in this image?")
@@ -204,6 +220,27 @@ def _mend_brushes(views: Any) -> None:  # noqa: ANN401 - trame-slicer
         switch(self, is_active)
 
     brush.SetActive = in_its_view
+
+
+def _mend_colours(editor: Any) -> None:  # noqa: ANN401 - trame-slicer
+    """Without this a new segment may be grey or black over the grey scan, and is not seen.
+
+    The desktop's table of colours is not in the library, and its stand-in is chance.
+    """
+    add = editor.add_empty_segment
+
+    def in_colour(*, segment_color: list[float] | None = None, **more: object) -> str:
+        return add(segment_color=segment_color or _unused_colour(editor), **more)
+
+    editor.add_empty_segment = in_colour
+
+
+def _unused_colour(editor: Any) -> list[float]:  # noqa: ANN401 - trame-slicer
+    """The first colour that no segment has; the least used one if each has been used."""
+    segmentation = editor.active_segmentation
+    present = segmentation.get_segment_colors() if segmentation else []
+    used = [tuple(round(255 * part) for part in colour) for colour in present]
+    return [part / 255 for part in min(_COLOURS, key=used.count)]
 
 
 def _is_hollow(node: Any, kind: Kind) -> bool:  # noqa: ANN401 - VTK
