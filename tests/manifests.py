@@ -22,7 +22,8 @@ CHART = FOLDER / "chart"
 
 def read(text: str) -> list[Body]:
     """Return the objects of a stream of YAML documents."""
-    return [one for one in yaml.safe_load_all(text) if one]
+    # libyaml's loader, ten times as fast as the one in Python.
+    return [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
 
 
 def kustomize(folder: Path) -> str:

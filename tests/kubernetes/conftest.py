@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from kubernetes.aio import client, config
 
+from controller import cluster as cluster_module
 from tests.kubernetes.lab import Lab, build, forget
 
 DEADLINE = 120.0  # seconds; the machine may be busy with other things
@@ -107,14 +108,21 @@ async def namespace(api: Api) -> AsyncIterator[str]:
     name = f"test-{uuid.uuid4().hex[:10]}"
     await core.create_namespace({"metadata": {"name": name}})
     try:
-        # Up to 1.23 no pod can be made before its account has a token.
+        # No pod can be made before its account is there.
         await until(
-            lambda: core.list_namespaced_service_account(name),
-            lambda found: bool(found.items and found.items[0].secrets),
+            lambda: core.list_namespaced_service_account(name), lambda found: bool(found.items)
         )
         yield name
     finally:
         await core.delete_namespace(name)
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Let the half minute between two lists be a second: nothing is learnt by waiting for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster_module, "_RELIST_SECONDS", 1.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from controller.orchestrators.kubernetes import KubernetesOrchestrator
 from tests.engine import BASE, HOME, IMAGES, WORK
 from tests.samples import settings
 
+CLUSTER = Path(__file__).with_name("cluster")
 PYTHON = "python:3.11-slim-bookworm"
 TELL = (
     "id -u; grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status | tr -d '\t' | sort; "
@@ -165,14 +167,19 @@ class Lab:
 
 
 def build(images: str) -> None:
-    """Build the images. Nothing is fetched."""
-    for name, dockerfile in ALL.items():
+    """Build the images and give them to the nodes. Nothing is fetched."""
+
+    def make(name: str) -> None:
         subprocess.run(
             ["docker", "build", "--quiet", "--tag", f"{images}:{name}", "-"],
-            input=dockerfile.encode(),
+            input=ALL[name].encode(),
             check=True,
             capture_output=True,
         )
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(make, ALL))
+    subprocess.run([CLUSTER, "load", *(f"{images}:{name}" for name in ALL)], check=True)
 
 
 def forget(images: str) -> None:

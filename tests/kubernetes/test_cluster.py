@@ -194,13 +194,24 @@ async def test_a_service_that_is_gone_has_neither_name_nor_address(program: Prog
     made = {"metadata": {"name": "passing"}, "spec": {"ports": [{"port": 80}]}}
     await program.core.create_namespaced_service(program.namespace, made)
     told = await until(lambda: program.tell("/?name=passing"), lambda told: bool(told["address"]))
-    # Decoding the answer fails: up to 1.20 it is a Status, and no Service.
-    await program.core.delete_namespaced_service_without_preload_content(
-        "passing", program.namespace
-    )
+    await program.core.delete_namespaced_service("passing", program.namespace)
     await until(lambda: program.tell("/?name=passing"), lambda told: told["address"] is None)
     gone = f"/?knock={told['address']}"
     await until(lambda: program.tell(gone), lambda told: not told["answers"])
+
+
+async def test_policies_are_enforced(api: Api, program: Program) -> None:
+    """A policy that lets nobody in closes a pod on any node, to Traefik too, until it is gone."""
+    await program.start()
+    await program.tell("/page")
+    policies: Core = client.NetworkingV1Api(api)
+    nobody = {"podSelector": {"matchLabels": {"app": "server"}}, "policyTypes": ["Ingress"]}
+    await policies.create_namespaced_network_policy(
+        program.namespace, {"metadata": {"name": "nobody"}, "spec": nobody}
+    )
+    await until(lambda: program.ask("/page"), lambda seen: seen.status_code == 502)
+    await policies.delete_namespaced_network_policy("nobody", program.namespace)
+    await program.tell("/page")
 
 
 async def test_a_pod_reaches_the_api_server(program: Program) -> None:

@@ -141,13 +141,14 @@ async def agreed(asked: World, made: SessionId, cookie: str, status: int) -> Non
 
 
 async def test_logged_in_at_both(pair: Pair) -> None:
-    """Who logs in at one controller is logged in at both; once logged out, at neither."""
+    """Who logs in at one controller is logged in at both at once; once logged out, at neither."""
     one, other = pair.worlds
     made = await one.session("alice")
+    await eventually(lambda: other.phase(made) is Phase.READY)
     alice = await other.browser("alice")
     cookie = alice.cookie
-    for world in (one, other):
-        await agreed(world, made, cookie, 200)
+    for world in (other, one):
+        assert (await world.verify(made, WAY | {"Cookie": cookie})).status_code == 200
     await alice.act("/logout")
     assert (await other.verify(made, WAY | {"Cookie": cookie})).status_code == 302
     await agreed(one, made, cookie, 302)
@@ -369,6 +370,7 @@ async def test_memos_of_others(configured: Settings) -> None:
 FAULTS = sorted(set(Fault) - {Fault.NONE, Fault.BOOKMARKS})
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_watch_faults(
     configured: Settings, cluster: Cluster, tmp_path: Path, fault: Fault
@@ -403,6 +405,36 @@ async def test_watch_faults(
             group.cancel_scope.cancel()
         await follower.aclose()
         await writer.aclose()
+
+
+async def test_logged_in_where_nothing_is_heard(
+    configured: Settings, cluster: Cluster, tmp_path: Path
+) -> None:
+    """A fresh log-in is good at a controller whose watch stalls, and bad there once it is over.
+
+    That is heard of with the next list.
+    """
+    pair = Pair(configured)
+    async with AsyncExitStack() as stack:
+        between, path = await stack.enter_async_context(proxy(cluster.kubeconfig, tmp_path))
+        behind = replace(
+            configured, kubernetes=replace(configured.kubernetes, kubeconfig=str(path))
+        )
+        await stack.enter_async_context(pair.running(second=behind))
+        one, other = pair.worlds
+        made = await one.session("alice")
+        await eventually(lambda: other.phase(made) is Phase.READY)
+        between.spoil(Fault.STALL)
+        alice, gone = await one.browser("alice"), await one.browser("alice")
+        cookies = (alice.cookie, gone.cookie)
+        await gone.act("/logout")
+        assert (await other.verify(made, WAY | {"Cookie": cookies[0]})).status_code == 200
+
+        async def answers() -> list[int]:
+            asked = [await other.verify(made, WAY | {"Cookie": cookie}) for cookie in cookies]
+            return [answer.status_code for answer in asked]
+
+        await until(answers, lambda found: found == [200, 302])
 
 
 async def test_cluster_does_not_answer(

@@ -10,7 +10,7 @@ import gc
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,6 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller import cluster as cluster_module
 from controller.config import Settings
 from controller.manifests import kubernetes as manifests
 from controller.model import Observed, Phase, Session
@@ -32,7 +31,8 @@ from tests.kubernetes.conftest import Cluster, until
 from tests.kubernetes.faults import Fault, proxy
 from tests.kubernetes.lab import Lab
 
-pytestmark = pytest.mark.anyio
+# What two hundred cost is for people to read; that each of them is right is decided by few.
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 FEW, MANY = 5, 200
 AT_ONCE = 8
@@ -41,14 +41,6 @@ AT_REST = 35.0  # seconds; one list of everything falls into it
 RELISTS = 8
 KINDS = 6  # of objects that are listed and watched
 FLAT = 0.05  # within which memory counts as flat
-
-
-@pytest.fixture
-def impatient() -> Iterator[None]:
-    """Let the half minute between two lists be a second."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster_module, "_RELIST_SECONDS", 1.0)
-        yield
 
 
 @pytest.fixture

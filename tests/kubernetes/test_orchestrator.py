@@ -377,6 +377,7 @@ async def spoiled(
 
 
 @pytest.mark.row(43)
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", [one for one in Fault if one is not Fault.NONE])
 async def test_watch_faults(
     orchestrator: KubernetesOrchestrator,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -77,6 +78,7 @@ def build(request: pytest.FixtureRequest) -> list[Body]:
     return BUILDS[request.param]()
 
 
+@cache
 def definitions() -> dict[str, Body]:
     """Return the schemas of Traefik's kinds, by kind."""
     text = (ROOT / "tests/kubernetes/crds.yaml").read_text()
@@ -347,9 +349,9 @@ def test_several_controllers_need_no_file(name: str) -> None:
     container = spec["containers"][0]
     assert not [one for one in container["volumeMounts"] if one["mountPath"] == "/data"]
     assert container["readinessProbe"]["httpGet"]["path"] == "/startz"
-    assert spec["terminationGracePeriodSeconds"] > int(
-        container["lifecycle"]["preStop"]["exec"]["command"][1]
-    )
+    leaving = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    leaves = 2 * int(leaving["SLICERHUB_LEAVE_SECONDS"])
+    assert spec["terminationGracePeriodSeconds"] >= leaves + 30
     assert "data" not in only(build, "Secret", "slicerhub-keys")
     assert only(build, "PodDisruptionBudget", "slicerhub")["spec"]["minAvailable"] == 1
     for service in ("slicerhub", "slicerhub-verify"):
@@ -499,6 +501,19 @@ def test_the_settings_that_stand_there_are_the_programs_own() -> None:
     """The base differs from the program's own defaults only where it says so."""
     ours = settings_of(BUILDS["base"]()).kubernetes
     assert ours == msgspec.structs.replace(Kubernetes(), apps_namespace="slicerhub-apps")
+
+
+def test_traefik_brought_along_may_read_what_it_needs() -> None:
+    """Its rights in each namespace are those with which it serves on the cluster of the tests."""
+    text = (ROOT / "tests/kubernetes/traefik.yaml").read_text()
+    shown = only(read(text), "ClusterRole", "traefik")["rules"]
+    roles = [one for one in BUILDS["overlays/minikube"]() if one["kind"] == "Role"]
+    found = {
+        one["metadata"]["namespace"]: one["rules"]
+        for one in roles
+        if one["metadata"]["name"] == "traefik"
+    }
+    assert found == dict.fromkeys(("slicerhub", "slicerhub-sessions", "slicerhub-apps"), shown)
 
 
 def test_traefik_brought_along_is_set_as_on_one_server() -> None:
