@@ -68,6 +68,9 @@ stop_job() {
     fi
 }
 
+# What a program said last, as far as it fits: of a bar that moves the last one, and no half letter.
+last_words() { tail -c 2000 "$1" | tr '\r' '\n' | grep -a . | tail -n 1 | cut -b -100 | iconv -c -f UTF-8 -t UTF-8; }
+
 # Runs a long command (a program, not a function) with its output in a log; shows a sign of life,
 # and the log if it fails.
 run_quietly() {
@@ -81,7 +84,7 @@ run_quietly() {
     while kill -0 "$JOB" 2>/dev/null; do
         if ((SECONDS - shown >= 15)); then
             shown=$SECONDS
-            say "  ... still at it ($((SECONDS - since)) s): $(tail -n 1 "$log" | cut -c -100)"
+            say "  ... still at it ($((SECONDS - since)) s): $(last_words "$log")"
         fi
         sleep 0.2
     done
@@ -215,6 +218,7 @@ put_networks_aside() {
 }
 
 ensure_engine() {
+    local client
     if have docker && engine_answers; then return; fi
     if [ -n "${DOCKER_HOST:-}" ]; then
         fail "the Docker engine at $DOCKER_HOST does not answer." \
@@ -225,6 +229,13 @@ ensure_engine() {
             "Run  sudo $0  or have yourself added to the group that owns /var/run/docker.sock."
     fi
     if ! have dockerd; then need_packages docker.io iptables; fi
+    # Debian 13 has the client in a package of its own.
+    if ! have docker; then
+        client=$(installable docker-cli docker-ce-cli)
+        if [ -n "$client" ]; then need_packages "$client"; fi
+    fi
+    have docker || fail "the Docker engine is installed, but its client 'docker' is not." \
+        "Install it (Debian 13: apt-get install docker-cli) and run this again."
     start_engine
 }
 
@@ -351,11 +362,16 @@ ensure_venv() {
     python3 -m venv "$1"
 }
 
-# The virtual environment of the tests: exactly what the lock file names, and the project itself.
-ensure_test_venv() {
+# The virtual environment of the tests: exactly what the lock file names. The project itself is found
+# by PYTHONPATH, so that all checkouts share one. Says in VENV where it is.
+venv_of_tests() {
     local key
-    key=$( (cat "$ROOT/tests/requirements.lock"; echo "$ROOT"; python3 --version) | sha256sum | cut -c -16)
+    key=$( (cat "$ROOT/tests/requirements.lock"; python3 --version) | sha256sum | cut -c -16)
     VENV="$CACHE/venv-$key"
+}
+
+ensure_test_venv() {
+    venv_of_tests
     if [ ! -f "$VENV/.complete" ]; then
         rm -rf "$VENV"
         ensure_venv "$VENV"
@@ -363,11 +379,5 @@ ensure_test_venv() {
             "$VENV/bin/pip" install --no-deps --require-hashes -r "$ROOT/tests/requirements.lock" ||
             fail "the tests' packages could not be installed."
         touch "$VENV/.complete"
-    fi
-    if [ ! -f "$VENV/.project" ] || [ "$ROOT/pyproject.toml" -nt "$VENV/.project" ]; then
-        run_quietly "installing the project itself, editable" \
-            "$VENV/bin/pip" install --no-deps -e "$ROOT" ||
-            fail "the project could not be installed."
-        touch "$VENV/.project"
     fi
 }

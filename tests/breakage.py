@@ -18,7 +18,9 @@ import httpx
 import pytest
 from docker import DockerClient
 from docker.errors import APIError
-from e2e.stack import INSTANCE, URL, hub_answers, part, until
+from e2e.stack import INSTANCE, URL, hub_answers, part
+
+from tests.support.waits import until
 
 ROOT = Path(__file__).parents[1]
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")

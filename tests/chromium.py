@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 _PATH = os.environ.get("SLICERHUB_CHROMIUM", "/usr/bin/chromium")
 _PATIENCE = 20_000  # milliseconds until something must be seen; the machine may be busy
+_STEADY = Path(__file__).parent / "support" / "steady_chromium.py"  # starts it
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -25,10 +29,26 @@ _FLAGS = [
 def chromium() -> Generator[Browser]:
     """Start the browser; it is gone afterwards."""
     expect.set_options(timeout=_PATIENCE)
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
+    environment: dict[str, str | float | bool] = {
+        **os.environ,
+        "PATH": path,
+        "SLICERHUB_CHROMIUM": _PATH,
+    }
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_PATH, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=_STEADY, args=_FLAGS, env=environment)
         yield browser
         browser.close()
+
+
+def checker() -> str:
+    """Return the accessibility checker's script; a test that has none fails or is skipped."""
+    path = os.environ.get("SLICERHUB_AXE")
+    if path:
+        return Path(path).read_text(encoding="utf-8")
+    if os.environ.get("SLICERHUB_TEST_STRICT") == "1":
+        pytest.fail("SLICERHUB_AXE must name axe-core's axe.min.js (npm package axe-core).")
+    pytest.skip("SLICERHUB_AXE does not name axe-core's axe.min.js.")
 
 
 class Complaints:

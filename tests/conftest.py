@@ -7,31 +7,39 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.support import choice, durations
 from tests.threats import ThreatTable
 
 # A busy machine is no fault of the code: how long an example takes is never a reason to fail.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("short", max_examples=30, **PATIENT)
+settings.register_profile("long", max_examples=200, **PATIENT)
+settings.register_profile("by-hand", **PATIENT)
+settings.load_profile(os.environ.get("SLICERHUB_HYPOTHESIS", "by-hand"))
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a person write the golden files anew, to read the difference afterwards."""
+    """Let a person write the golden files anew, and a run choose its tests."""
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew")
+    choice.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep account of the rows of the threat table."""
+    """Keep account of the rows of the threat table and of time, and choose tests."""
     config.addinivalue_line("markers", "row(number, ...): rows of the threat table that it shows")
     below_a_path = os.environ.get("SLICERHUB_SESSION_DOMAIN", "") == "path"
     mode = "path" if below_a_path else "subdomain"
     config.pluginmanager.register(ThreatTable(mode), "threats")
+    config.pluginmanager.register(choice, "choice")
+    config.pluginmanager.register(durations, "durations")
 
 
 @pytest.fixture(scope="session")

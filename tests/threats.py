@@ -10,6 +10,7 @@ the whole of tests/security in which a row was not shown fails.
 from __future__ import annotations
 
 import ast
+import fcntl
 import json
 import os
 import re
@@ -18,6 +19,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
+from tests.support import choice
 
 ROWS = {
     "1": "no log-in",
@@ -166,9 +169,10 @@ class ThreatTable:
                 if _SECURITY in item.path.parents:
                     self._attacks.add(item.nodeid)
 
-    def pytest_deselected(self) -> None:
-        """Note that this is not the whole."""
-        self._whole = False
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        """Note that this is not the whole: what a short run takes must show each row, too."""
+        if not choice.left_out(items[0].config, items):
+            self._whole = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what came of a test; whatever is wrong before or after it counts, too."""
@@ -192,6 +196,7 @@ class ThreatTable:
             write(folder(), seen)
         args = [Path(one).resolve() for one in session.config.args]
         whole = self._whole and any(one == _SECURITY or one in _SECURITY.parents for one in args)
+        whole = whole and session.config.getoption("--take") != "quarter"
         if whole and self._attacks and not session.config.option.collectonly:
             self._missing = self._not_shown(seen)
             if self._missing:
@@ -215,10 +220,15 @@ class ThreatTable:
 def write(place: Path, seen: Iterable[Shown]) -> None:
     """Add what was seen to what other runs have seen, and write the table of all of it.
 
-    A test that ran again counts by its last run.
+    A test that ran again counts by its last run. Other parts may write at the same moment.
     """
     place.mkdir(parents=True, exist_ok=True)
-    now = tuple(seen)
+    with (place / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _write(place, tuple(seen))
+
+
+def _write(place: Path, now: tuple[Shown, ...]) -> None:
     again: Mapping[str, set[str]] = {
         mode: {one.test for one in now if one.mode == mode} for mode in {one.mode for one in now}
     }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from browser.windows import Window, open_window
@@ -12,7 +10,7 @@ from docker import DockerClient
 from e2e.stack import running_engine
 from playwright.sync_api import Browser
 
-from tests.chromium import chromium
+from tests.chromium import checker, chromium
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +39,4 @@ def window(browser: Browser) -> Iterator[Window]:
 @pytest.fixture(scope="module")
 def axe() -> str:
     """The accessibility checker's script."""
-    path = os.environ.get("SLICERHUB_AXE")
-    if path:
-        return Path(path).read_text()
-    if os.environ.get("SLICERHUB_TEST_STRICT") == "1":
-        pytest.fail("SLICERHUB_AXE must name axe-core's axe.min.js (npm package axe-core).")
-    pytest.skip("SLICERHUB_AXE does not name axe-core's axe.min.js.")
+    return checker()

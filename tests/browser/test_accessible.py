@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browser.windows import START_MS, Window, choose, log_in, tab_to
+from browser.windows import START_MS, Window, choose, held_at_the_progress, log_in, tab_to
 from e2e.stack import SESSIONS, URL, Member
 from playwright.sync_api import Page, expect
 
@@ -94,8 +94,9 @@ def test_everything_by_the_keyboard(window: Window, alice: Member, taken: dict[s
 
     tab_to(page.get_by_label("Name"))
     keys.type("by hand")
-    choose(page.locator("#start-echo"))
-    expect(page.get_by_role("heading", name="Starting Echo · by hand")).to_be_visible()
+    with held_at_the_progress(page):
+        choose(page.locator("#start-echo"))
+        expect(page.get_by_role("heading", name="Starting Echo · by hand")).to_be_visible()
     page.wait_for_url(SESSIONS, timeout=START_MS)
     page.goto(URL)
     card = page.locator("li.session", has_text="Echo · by hand")

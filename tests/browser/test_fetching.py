@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser.windows import START_MS, Window, log_in, notes_of
+from browser.windows import START_MS, Window, held_at_the_progress, log_in, notes_of
 from docker import DockerClient
 from e2e.stack import SESSIONS, Member
 from playwright.sync_api import expect
@@ -128,8 +128,9 @@ def test_the_page_tells_how_far_and_opens(window: Window) -> None:
     page.add_init_script(NOTE_DETAILS)
     log_in(page, "bob", "bob")
     page.get_by_text("Give it a name, or start something else").click()
-    page.get_by_role("button", name="Start Fetched").click()
-    expect(page.get_by_role("heading", name="Starting Fetched")).to_be_visible()
+    with held_at_the_progress(page):
+        page.get_by_role("button", name="Start Fetched").click()
+        expect(page.get_by_role("heading", name="Starting Fetched")).to_be_visible()
     page.wait_for_url(SESSIONS, timeout=START_MS)
     expect(page.get_by_role("heading", name="Fetched and here")).to_be_visible()
     told = [one for one in noted if re.search(r"the program: [\d,]+ of [\d,]+ MB", one)]

@@ -22,6 +22,7 @@ from browser.windows import (
     brown_of,
     changed,
     drag,
+    held_at_the_progress,
     keep_picture,
     log_in,
     notes_of,
@@ -34,9 +35,11 @@ from browser.windows import (
     wait_for_segment,
 )
 from docker import DockerClient
-from e2e.stack import SESSIONS, URL, Member, container_of, remove_files, until
+from e2e.stack import SESSIONS, URL, Member, container_of, remove_files
 from PIL import Image, ImageStat
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+
+from tests.support.waits import until
 
 DARK, LIGHT = 80, 200  # mean brightness of a page, of 255
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -169,9 +172,10 @@ def test_markup_in_a_name_is_only_text(window: Window, bob: Member) -> None:
     log_in(page, "bob", "bob")
     page.get_by_text("Give it a name").click()
     page.get_by_label("Name").fill(HOSTILE)
-    page.get_by_role("button", name="Start Echo").click()
-    expect(page.get_by_role("heading", name=f"Starting Echo · {HOSTILE}")).to_be_visible()
-    assert page.locator("img").count() == 0
+    with held_at_the_progress(page):
+        page.get_by_role("button", name="Start Echo").click()
+        expect(page.get_by_role("heading", name=f"Starting Echo · {HOSTILE}")).to_be_visible()
+        assert page.locator("img").count() == 0
     page.wait_for_url(SESSIONS, timeout=START_MS)
     session_id = session_at(page)
     page.goto(URL)

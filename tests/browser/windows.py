@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
-from e2e.stack import URL, session_id_at, until
+from e2e.stack import URL, session_id_at
 from PIL import Image, ImageChops, ImageStat
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, ViewportSize, expect
 
 from tests.chromium import Complaints
+from tests.support.waits import until
 
 DESK = ViewportSize(width=1280, height=800)
-START_MS = 90_000  # for a session on a busy machine
+NEWS = f"{URL}/api/v1/sessions/*/events"  # of the start of a session
+START_MS = 180_000  # as long as the hub itself lets a start take
 DRAWN = 300  # colours at least in a picture of the brain; an empty view has one, or a gradient
 CORTEX = 0.05  # of the 3D view at least is the brown of the volume rendering
 MOVED = 0.02  # of the 3D view at least looks different from another side
 COLOURED = 0.1  # of a plane at least is coloured where a segment lies over the scan
 STILL = 6  # the same picture so many times: nothing is being drawn any more
+LONG_STILL = 20  # and nothing is on its way, on a busy machine either
 
 
 def hubs_own(url: str) -> bool:
@@ -51,7 +56,7 @@ def open_window(
         timezone_id="UTC",
         storage_state=like.context.storage_state() if like else None,
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     return Window(context, page, Complaints(page, hubs_own))
 
@@ -107,8 +112,8 @@ class View:
         """Return what is seen now."""
         return Image.open(BytesIO(self.shown.screenshot())).convert("RGB")
 
-    def rest(self) -> Image.Image:
-        """Return what is seen once nothing more is drawn."""
+    def rest(self, still: int = STILL) -> Image.Image:
+        """Return what is seen once nothing more is drawn: so many times the same picture."""
         last, same = self.look(), 0
 
         def resting() -> bool:
@@ -116,9 +121,9 @@ class View:
             now = self.look()
             same = same + 1 if now.tobytes() == last.tobytes() else 0
             last = now
-            return same >= STILL
+            return same >= still
 
-        until(resting, seconds=30, what="a view at rest")
+        until(resting, seconds=90, what="a view at rest")
         return last
 
 
@@ -159,7 +164,7 @@ def frames_of(page: Page) -> Locator:
 def views_of(page: Page) -> tuple[View, list[View]]:
     """Wait until Slicer shows the brain; return the 3D view and the three planes."""
     frames = frames_of(page)
-    expect(frames).to_have_count(4, timeout=30_000)
+    expect(frames).to_have_count(4, timeout=START_MS)
     views = [View(frames.nth(index)) for index in range(4)]
 
     def drawn() -> tuple[View, list[View]] | None:
@@ -174,7 +179,7 @@ def views_of(page: Page) -> tuple[View, list[View]]:
         planes = [view for view, picture in seen if not brown_of(picture)]
         return (solid[0], planes) if len(solid) == 1 and len(planes) == 3 else None
 
-    return until(drawn, seconds=60, what="the brain in all four views")
+    return until(drawn, seconds=90, what="the brain in all four views")
 
 
 def drag(page: Page, view: View) -> None:
@@ -205,11 +210,34 @@ def session_at(page: Page) -> str:
     return found
 
 
+@contextmanager
+def held_at_the_progress(page: Page) -> Generator[None]:
+    """Keep the page that tells of a start open while in here, however soon the session is there.
+
+    It goes on by the news that the session is ready; these come after this.
+    """
+    held: list[Route] | None = []
+
+    def hold(news: Route) -> None:
+        if held is None:
+            news.continue_()
+        else:
+            held.append(news)
+
+    page.route(NEWS, hold)
+    yield
+    waiting, held = held, None
+    for news in waiting:
+        news.continue_()
+    page.unroute(NEWS, hold)
+
+
 def start_slicer(page: Page) -> str:
     """Press the large button and wait until Slicer opens by itself; return the session's id."""
-    page.get_by_role("button", name="Start Slicer").click()
-    expect(page.get_by_role("heading", name="Starting Slicer")).to_be_visible()
-    keep_picture(page, "starting")
+    with held_at_the_progress(page):
+        page.get_by_role("button", name="Start Slicer").click()
+        expect(page.get_by_role("heading", name="Starting Slicer")).to_be_visible()
+        keep_picture(page, "starting")
     failure = page.locator("main .failure")
     expect(failure.or_(frames_of(page).first)).to_be_visible(timeout=START_MS)
     if failure.count():
@@ -239,7 +267,7 @@ def segment(page: Page) -> None:
 def wait_for_segment(page: Page) -> None:
     """Wait until a segment is seen over the scan."""
     frames = frames_of(page)
-    expect(frames).to_have_count(4, timeout=30_000)
+    expect(frames).to_have_count(4, timeout=START_MS)
     views = [View(frames.nth(index)) for index in range(4)]
     until(
         # The brain in 3D has a colour anyway; a plane that cuts little of the segment may not.

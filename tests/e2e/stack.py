@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import re
 import socket
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from functools import cache
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import docker
 import httpx
-import pytest
 from docker import DockerClient
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-T = TypeVar("T")
+from tests.support.waits import until
 
 URL = os.environ.get("SLICERHUB_TEST_URL", "http://localhost:18080")
 INSTANCE = os.environ.get("SLICERHUB_TEST_INSTANCE", "slicerhub-test")
@@ -85,17 +83,6 @@ def request(method: str, url: str, **given: Any) -> httpx.Response:  # noqa: ANN
     """Send one request as nobody in particular."""
     with httpx.Client(base_url=URL, transport=Names(), timeout=30) as client:
         return client.request(method, url, **given)
-
-
-def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it") -> T:
-    """Look again and again until something is seen; fail the test after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        seen = look()
-        if seen:
-            return seen
-        time.sleep(0.05)
-    pytest.fail(f"waited {seconds:.0f} s for {what}")
 
 
 @contextmanager

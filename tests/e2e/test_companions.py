@@ -12,9 +12,12 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, PAGE, URL, Member, part, until
+from e2e.stack import INSTANCE, PAGE, URL, Member, part
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+
+from tests.support.reach import reached
+from tests.support.waits import until
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy/examples/companion/compose.yaml"
@@ -273,18 +276,7 @@ def test_companions_reach_nothing_of_the_hub(engine: DockerClient) -> None:
     found = engine.containers.list(
         filters={"label": [f"com.docker.compose.project={INSTANCE}-lab", "slicerhub.app=pictures"]}
     )
-    probe = (
-        "import socket, sys\n"
-        "try: socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)\n"
-        "except OSError: sys.exit(7)"
-    )
-
-    def reaches(host: str, port: int) -> bool:
-        one: Any = found[0]
-        code, said = one.exec_run(["python", "-c", probe, host, str(port)])
-        assert code in {0, 7}, said
-        return code == 0
-
+    targets = ["verify-0:8001", "traefik:8082", "traefik:8080"]
     for service, ports in (
         ("controller", (8000, 8001)),
         ("engine-proxy", (2375,)),
@@ -293,7 +285,5 @@ def test_companions_reach_nothing_of_the_hub(engine: DockerClient) -> None:
     ):
         networks = part(engine, service).attrs["NetworkSettings"]["Networks"].values()
         for host in (service, *(one["IPAddress"] for one in networks)):
-            assert not any(reaches(host, port) for port in ports)
-    assert not reaches("verify-0", 8001)
-    assert not reaches("traefik", 8082)
-    assert reaches("traefik", 8080)
+            targets += [f"{host}:{port}" for port in ports]
+    assert reached(found[0], targets) == ["traefik:8080"]

@@ -8,17 +8,9 @@ import time
 from pathlib import Path
 
 from docker import DockerClient
-from e2e.stack import (
-    INSTANCE,
-    URL,
-    Member,
-    container_of,
-    hub_answers,
-    open_socket,
-    part,
-    place_of,
-    until,
-)
+from e2e.stack import INSTANCE, URL, Member, container_of, hub_answers, open_socket, part, place_of
+
+from tests.support.waits import until
 
 ROOT = Path(__file__).parents[2]
 BRIEF_SECONDS = 6  # after which the profile "brief" counts as unused, as slicerhub.toml says

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import httpx
+import pytest
 from docker import DockerClient
 from e2e.stack import (
     URL,
@@ -17,8 +18,9 @@ from e2e.stack import (
     open_socket,
     part,
     place_of,
-    until,
 )
+
+from tests.support.waits import until
 
 CHANGE = """ldapmodify -Q -Y EXTERNAL -H ldapi://%2Ftmp%2Fslapd%2Fldapi <<LDIF
 dn: cn=slicer-users,ou=groups,dc=example,dc=org
@@ -44,6 +46,7 @@ def bob_gone(engine: DockerClient) -> Generator[None]:
         change(engine, "add")
 
 
+@pytest.mark.thorough
 def test_who_leaves_is_out(alice: Member, engine: DockerClient) -> None:
     """Log-ins and invitations end, open views are cut, sessions stop after a grace; files stay."""
     shown = alice.launch("slicer", "shown to bob")

@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, Member, place_of, session_url, until
+from e2e.stack import INSTANCE, Member, place_of, session_url
+
+from tests.support.waits import until
 
 PLACES = 10  # of the profiles "few" and "line", as the tests' slicerhub.toml says
 LAUNCHES = 50
@@ -61,6 +63,7 @@ def stop_all(people: list[Member]) -> None:
         list(pool.map(Member.stop_all, people))
 
 
+@pytest.mark.thorough
 def test_fifty_launches_for_ten_places(people: list[Member], engine: DockerClient) -> None:
     """Exactly ten get a session; the others are told so, and when to try again."""
     answers = launch_at_once(people, "few")
@@ -76,6 +79,7 @@ def test_fifty_launches_for_ten_places(people: list[Member], engine: DockerClien
     assert running(engine, "few") == []
 
 
+@pytest.mark.thorough
 def test_fifty_launches_and_a_line(people: list[Member], engine: DockerClient) -> None:
     """Ten begin, forty wait; as places become free the line moves on by itself, each in turn."""
     answers = launch_at_once(people, "line")

@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx
 from docker import DockerClient
-from e2e.stack import PAGE, Member, part, place_of, until
+from e2e.stack import PAGE, Member, part, place_of
+
+from tests.support.waits import until
 
 
 def acts(engine: DockerClient, **wanted: str) -> list[dict[str, Any]]:

@@ -9,17 +9,10 @@ from typing import Any
 import pytest
 from docker import DockerClient
 from docker.errors import NotFound
-from e2e.stack import (
-    INSTANCE,
-    URL,
-    Member,
-    container_of,
-    networks_of,
-    part,
-    place_of,
-    session_url,
-    until,
-)
+from e2e.stack import INSTANCE, URL, Member, container_of, networks_of, part, place_of, session_url
+
+from tests.support.reach import reached
+from tests.support.waits import until
 
 
 def test_twenty_launches_of_one_name_make_one_session(alice: Member, engine: DockerClient) -> None:
@@ -202,21 +195,6 @@ def test_a_session_is_hardened(echo: dict[str, Any], engine: DockerClient) -> No
     assert host["LogConfig"]["Config"] == {"max-file": "3", "max-size": "10m"}
 
 
-PROBE = """
-import socket, sys
-from concurrent.futures import ThreadPoolExecutor
-def look(target):
-    host, port = target.rsplit(":", 1)
-    try:
-        socket.create_connection((host, int(port)), timeout=2).close()
-        return "open " + target
-    except OSError as error:
-        return "shut " + target
-with ThreadPoolExecutor(32) as pool:
-    print("\\n".join(pool.map(look, sys.argv[1:])))
-"""
-
-
 def test_a_session_reaches_nothing_of_the_hub(
     alice: Member, bob: Member, engine: DockerClient, echo: dict[str, Any]
 ) -> None:
@@ -240,10 +218,7 @@ def test_a_session_reaches_nothing_of_the_hub(
     gateway = next(iter(own.attrs["NetworkSettings"]["Networks"].values()))["Gateway"]
     targets += [f"{neighbour['IPAddress']}:8080", "169.254.169.254:80", f"{gateway}:22"]
     targets += [f"{gateway}:18080", f"{gateway}:2375"]
-    _, output = own.exec_run(["python", "-c", PROBE, *targets])
-    lines = output.decode().splitlines()
-    assert len(lines) == len(targets)
-    assert [line for line in lines if line.startswith("open")] == []
+    assert reached(own, targets) == []
 
 
 def test_traefik_is_all_that_a_session_can_reach(
@@ -254,9 +229,7 @@ def test_traefik_is_all_that_a_session_can_reach(
     (network,) = own.attrs["NetworkSettings"]["Networks"]
     traefik = part(engine, "traefik").attrs["NetworkSettings"]["Networks"][network]["IPAddress"]
     targets = [f"{traefik}:{port}" for port in (8080, 8081, 8082, 80, 443)]
-    _, output = own.exec_run(["python", "-c", PROBE, *targets])
-    opened = [line.split()[1] for line in output.decode().splitlines() if line.startswith("open")]
-    assert opened == [f"{traefik}:8080"]
+    assert reached(own, targets) == [f"{traefik}:8080"]
 
 
 def test_nothing_of_a_session_is_published_on_the_host(

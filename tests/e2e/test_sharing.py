@@ -20,8 +20,9 @@ from e2e.stack import (
     open_socket,
     part,
     place_of,
-    until,
 )
+
+from tests.support.waits import until
 
 CUT_SECONDS = 5  # within which an open view is closed (the hub's promise, not this machine's pace)
 AGE = """

@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, Member, container_of, hub_answers, part, place_of, until
+from e2e.stack import INSTANCE, Member, container_of, hub_answers, part, place_of
+
+from tests.support.waits import until
 
 REMEMBERED = """
 import json, sqlite3, sys

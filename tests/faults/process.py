@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import httpx
@@ -22,23 +22,11 @@ from controller.model import Person, UserId
 from controller.store import Login, SqliteStore
 from controller.tokens import Audience, Claims
 from tests.faults.controller import Plan
-
-T = TypeVar("T")
+from tests.support.waits import until
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 300.0  # the machine may be busy with other things
 ALICE = Person(UserId("alice"), "Alice Archer", frozenset({"slicer-users"}))
-
-
-def until(look: Callable[[], T | None], *, seconds: float, what: str) -> T:
-    """Look again and again until something is seen."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        seen = look()
-        if seen:
-            return seen
-        time.sleep(0.05)
-    pytest.fail(f"waited {seconds:.0f} s for {what}")
 
 
 async def _log_in(data: Path) -> str:

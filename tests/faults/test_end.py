@@ -14,8 +14,9 @@ import httpx
 
 from tests.engine import Lab
 from tests.faults.controller import Plan
-from tests.faults.process import ROOT, Hub, until
+from tests.faults.process import ROOT, Hub
 from tests.faults.test_kills import is_right, parts
+from tests.support.waits import until
 
 END_SECONDS = 30  # that compose.yaml gives it
 
@@ -29,11 +30,10 @@ def test_a_launch_under_way(docker_hub: Hub, engine_lab: Lab) -> None:
         until(docker_hub.said.exists, seconds=60, what="the network")
         process.send_signal(signal.SIGTERM)
         # It takes no more, and goes on with what it has.
-        until(
-            lambda: (late := docker_hub.launch("late")) is not None and late.status_code == 503,
-            seconds=5,
-            what="the refusal of another launch",
-        )
+        until(lambda: _leaves(docker_hub), seconds=60, what="the word that it ends")
+        late = docker_hub.launch("late")
+        assert late is not None
+        assert late.status_code == 503
         assert process.poll() is None
         docker_hub.said.unlink()
         pressed.join(60)
@@ -76,6 +76,38 @@ def test_verify_answers_to_the_last(memory_hub: Hub) -> None:
             assert asked() == 200
         traefik.close()
         assert process.wait(END_SECONDS) == 0
+
+
+def test_it_says_that_it_leaves(memory_hub: Hub) -> None:
+    """One of several controllers that ends is not ready at once, and serves people meanwhile."""
+    memory_hub.environment["SLICERHUB_LEAVE_SECONDS"] = "8"
+    with memory_hub.controller() as process:
+        assert not _leaves(memory_hub)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: _leaves(memory_hub), seconds=60, what="the word that it leaves")
+        made = memory_hub.launch("thesis", "slicer")
+        assert made is not None
+        assert made.status_code == 202
+        assert process.wait(END_SECONDS) == 0
+
+
+def test_it_stays_while_people_are_sent_to_it(memory_hub: Hub) -> None:
+    """Who is still sent to a controller that leaves is answered, and it ends all the same."""
+    memory_hub.environment["SLICERHUB_LEAVE_SECONDS"] = "4"
+    with memory_hub.controller() as process, httpx.Client(timeout=30) as client:
+        process.send_signal(signal.SIGTERM)
+        answered = 0
+        begun = time.monotonic()
+        while time.monotonic() - begun < 6:
+            assert client.get(f"{memory_hub.public}/login").status_code == 200
+            answered += 1
+        assert answered > 1
+        assert process.wait(END_SECONDS) == 0
+
+
+def _leaves(hub: Hub) -> bool:
+    """Tell whether it says that others are to be asked."""
+    return httpx.get(f"{hub.private}/startz", timeout=30).status_code == 503
 
 
 def _is_over(hub: Hub) -> bool:

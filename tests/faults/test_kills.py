@@ -10,7 +10,9 @@ import pytest
 from controller import labels
 from tests.engine import Lab
 from tests.faults.controller import Plan
-from tests.faults.process import Hub, until
+from tests.faults.process import Hub
+from tests.support.choice import cases
+from tests.support.waits import until
 
 RECOVERY = 60  # seconds in which all must be right again
 
@@ -75,6 +77,7 @@ def killed(hub: Hub, point: str, count: int, name: str, profile: str = "good") -
         assert hub.said.read_text() == point
 
 
+@pytest.mark.thorough  # the same in simulated time, and row 41 of the threats, decide
 def test_killed_while_launching(docker_hub: Hub, engine_lab: Lab) -> None:
     """Within a minute each session is there whole or not at all, and no file is lost."""
     for number, point in enumerate(LAUNCH):
@@ -99,7 +102,7 @@ def test_killed_while_launching(docker_hub: Hub, engine_lab: Lab) -> None:
         assert again.status_code == 202
 
 
-@pytest.mark.parametrize(("point", "count"), STOP)
+@pytest.mark.parametrize(("point", "count"), cases(STOP, always={("after:stop", 1)}))
 def test_killed_while_stopping(docker_hub: Hub, engine_lab: Lab, point: str, count: int) -> None:
     """A stop that was cut short is finished, or never was; the files stay, the name is free."""
     with docker_hub.controller(Plan(point, count)) as process:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from bench.memory import process_number
 from docker import DockerClient
-from e2e.stack import INSTANCE, Member, networks_of, part, until
+from e2e.stack import INSTANCE, Member, networks_of, part
 from load.account import HeldLine
 
 from tests.breakage import inside
+from tests.support.waits import until
 
 ECHO_IMAGE = "slicerhub-test/echo"
 REPAIRED_SECONDS = (

@@ -9,11 +9,12 @@ from functools import partial
 
 import pytest
 from docker import DockerClient
-from e2e.stack import Member, running_engine, running_stack, until
+from e2e.stack import Member, running_engine, running_stack
 from outages.table import FaultTable
 from outages.watch import Scene, Vigil, outage
 
 from tests.breakage import healthy
+from tests.support.waits import until
 
 # The machine's own engine, which others use, too, is never restarted: see tests/outages/engine.
 collect_ignore = [] if "SLICERHUB_RESTART_ENGINE" in os.environ else ["test_engine.py"]

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, part, until
+from e2e.stack import INSTANCE, part
 from outages.conftest import Outage
 from outages.watch import DOWN, EVERYWHERE, LIST, LOGIN, SESSION, Notices, Scene
+
+from tests.support.waits import until
 
 CUT_SECONDS = 8
 

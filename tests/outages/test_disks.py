@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from docker import DockerClient
-from e2e.stack import Member, part, until
+from e2e.stack import Member, part
 from outages.conftest import Outage
 from outages.watch import (
     EVERYWHERE,
@@ -35,6 +35,7 @@ from tests.breakage import (
     hub_time,
     inside,
 )
+from tests.support.waits import until
 
 HERE = Path(__file__).parent
 FAULT_SECONDS = 6

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from docker import DockerClient
-from e2e.stack import part, until
+from e2e.stack import part
 from outages.conftest import PARTS, Outage
 from outages.watch import EVERYWHERE, LOGIN, NONE, Notices, everywhere
 
 from tests.breakage import frozen
+from tests.support.waits import until
 
 PAUSE_SECONDS = 6
 NAMES = {

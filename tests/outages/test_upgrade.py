@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from e2e.stack import until
 from outages.conftest import Outage
 from outages.watch import DOWN, EVERYWHERE, LIST, Desktop, Scene
 
 from tests.breakage import compose
+from tests.support.waits import until
 
 DESKTOPS = 20  # besides the one that is always there
 

@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 from docker import DockerClient
-from e2e.stack import INSTANCE, PAGE, URL, Member, Names, open_socket, place_of, until
+from e2e.stack import INSTANCE, PAGE, URL, Member, Names, open_socket, place_of
 from outages.table import PROPERTY, Row
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection
+
+from tests.support.waits import until
 
 PATIENCE = 12.0  # seconds that somebody waits for an answer before they try again
 DESKTOP_PATIENCE = 20.0  # seconds after which they load a desktop anew that does not answer

@@ -11,7 +11,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from ipaddress import ip_network
@@ -20,22 +20,13 @@ from urllib.parse import urlsplit
 
 import httpx
 from docker import DockerClient
-from e2e.stack import (
-    INSTANCE,
-    PAGE,
-    PATH_MODE,
-    URL,
-    Member,
-    container_of,
-    part,
-    session_url,
-    until,
-)
+from e2e.stack import INSTANCE, PAGE, PATH_MODE, URL, Member, container_of, part, session_url
 from websockets.exceptions import InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from controller.tokens import KeyRing, parse_key_ring
 from tests.breakage import inside, wait_for_hub
+from tests.support.waits import until
 
 T = TypeVar("T")
 
@@ -155,7 +146,7 @@ def marker_of(engine: DockerClient, session: dict[str, Any]) -> str:
     return name
 
 
-def raw(data: bytes, *, patience: float = 4) -> bytes:
+def raw(data: bytes, *, patience: float = 4, quiet: float = QUIET) -> bytes:
     """Send bytes to the front door; return all that comes back until it is quiet or closed."""
     with socket.create_connection((urlsplit(URL).hostname or "", PORT), timeout=10) as line:
         with suppress(ConnectionError):  # refused before all of it was sent
@@ -170,8 +161,13 @@ def raw(data: bytes, *, patience: float = 4) -> bytes:
             if not piece:
                 break
             received += piece
-            line.settimeout(QUIET)
+            line.settimeout(quiet)
         return bytes(received)
+
+
+def answer_to(data: bytes) -> bytes:
+    """Send a request that wants the connection closed; return the whole answer to it."""
+    return raw(data, patience=30, quiet=30)
 
 
 def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
@@ -316,29 +312,6 @@ def someone(
 def networks_of(engine: DockerClient, service: str) -> dict[str, dict[str, Any]]:
     """Return the networks of one of the stack's own services, by their names."""
     return part(engine, service).attrs["NetworkSettings"]["Networks"]
-
-
-CONNECT = """
-import socket, sys
-from concurrent.futures import ThreadPoolExecutor
-def look(target):
-    host, port = target.rsplit(":", 1)
-    try:
-        socket.create_connection((host, int(port)), timeout=2).close()
-        return "open " + target
-    except OSError:
-        return "shut " + target
-with ThreadPoolExecutor(32) as pool:
-    print("\\n".join(pool.map(look, sys.argv[1:])))
-"""
-
-
-def reached(container: Any, targets: Iterable[str]) -> list[str]:  # noqa: ANN401
-    """Return which of these (host:port) somebody in a container can connect to."""
-    wanted = list(targets)
-    lines = inside(container, "python", "-c", CONNECT, *wanted).splitlines()
-    assert len(lines) == len(wanted)
-    return [line.removeprefix("open ") for line in lines if line.startswith("open ")]
 
 
 # --- the stack itself ---------------------------------------------------------------------------

@@ -64,6 +64,7 @@ def token(request: pytest.FixtureRequest, carol: Person, fuzzer: Person) -> str:
     return {"anonymous": "", "user": fuzzer.token, "admin": carol.token}[request.param]
 
 
+@pytest.mark.thorough
 def test_the_api_does_as_it_says(
     engine: DockerClient, machines: Iterator[str], tmp_path: Path, token: str
 ) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import PAGE, URL, session_url, until
+from e2e.stack import PAGE, URL, session_url
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 from security.attacker import (
     COOKIE,
@@ -22,6 +22,7 @@ from security.attacker import (
 
 from tests.breakage import compose, wait_for_hub
 from tests.chromium import Complaints, chromium
+from tests.support.waits import until
 
 EVIL = "http://evil.example"
 # Not skipped in the other mode, for there is nothing to be shown: a session's page is of the hub's

@@ -21,6 +21,7 @@ from security.attacker import (
     PORT,
     Door,
     Person,
+    answer_to,
     at_once,
     base_of,
     door,
@@ -30,9 +31,10 @@ from security.attacker import (
     marker_of,
     networks_of,
     raw,
-    reached,
 )
 from security.corpus import Attack, attacks
+
+from tests.support.reach import reached
 
 AT_ONCE = 12
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[^\r\n]*\r\n(.*?)\r\n\r\n", re.DOTALL)
@@ -287,7 +289,7 @@ def test_row_14_odd_methods_are_refused(alice: Person, victim: dict[str, Any], m
         f"{method} {mine.base} HTTP/1.1\r\nHost: {mine.host}\r\nCookie: {mine.cookie}\r\n"
         "Content-Length: 0\r\nConnection: close\r\n\r\n"
     )
-    answer = Answer(raw(request.encode()))
+    answer = Answer(answer_to(request.encode()))
     assert set(answer.statuses) <= {400, 404, 405, 501}
     assert answer.statuses
 
@@ -328,7 +330,7 @@ def test_row_15_another_host_gets_nothing(host: str, path: str) -> None:
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-Host: {host}\r\n"
         "Accept: text/html\r\nConnection: close\r\n\r\n"
     )
-    answer = Answer(raw(request.encode()))
+    answer = Answer(answer_to(request.encode()))
     (status,) = answer.statuses
     assert status in {400, 404}
     assert b"evil" not in answer.data.lower()

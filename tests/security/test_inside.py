@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import URL, container_of, part, until
+from e2e.stack import URL, container_of, part
 from security.attacker import (
     SECRETS,
     Person,
@@ -19,10 +19,11 @@ from security.attacker import (
     helper,
     knock,
     networks_of,
-    reached,
 )
 
 from tests.breakage import inside
+from tests.support.reach import reached
+from tests.support.waits import until
 
 HUB_MS = 500  # for 99 of 100 answers of the hub, whatever a session does
 

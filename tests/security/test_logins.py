@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, PAGE, URL, is_closed, is_open, part, until
+from e2e.stack import INSTANCE, PAGE, URL, is_closed, is_open, part
 from security.attacker import (
     COOKIE,
     DENIED,
@@ -45,6 +45,8 @@ from security.attacker import (
 
 from controller.tokens import Audience, Claims, KeyRing
 from tests.breakage import frozen, inside, wait_for_hub
+from tests.support.choice import cases
+from tests.support.waits import until
 
 CUT_SECONDS = 5  # within which an open view is closed: the hub's promise
 ANSWER_SECONDS = 8  # within which a log-in is answered, whatever the directory does
@@ -545,7 +547,7 @@ def verify_is_right(at: Any, stranger: Any) -> None:  # noqa: ANN401
     assert knock(stranger).status_code == 401
 
 
-@pytest.mark.parametrize("fault", ["black hole", "down"])
+@pytest.mark.parametrize("fault", cases(["black hole", "down"], always={"black hole"}))
 def test_row_26_without_its_directory_the_hub_goes_on(engine: DockerClient, fault: str) -> None:
     """A log-in is told in time and in plain words; verify and open sessions do not notice."""
     with Person("alice") as alice:

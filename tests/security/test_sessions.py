@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import URL, is_closed, is_open, part, until
+from e2e.stack import URL, is_closed, is_open, part
 from security.attacker import (
     DENIED,
     HUB_HOST,
@@ -22,6 +22,7 @@ from security.attacker import (
 )
 
 from tests.breakage import inside
+from tests.support.waits import until
 
 CUT_SECONDS = 5  # within which an open view is closed: the hub's promise
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
