@@ -92,7 +92,7 @@ class Waiting:
         if refusal := _refusal(self._threshold, question, found):
             return refusal
         if not _is_showing(question) or found.session_id is None:
-            return problem_answer(NotReadyYet())
+            return self._threshold.answer(question, Verdict.WAIT)
         if found.verdict is Verdict.WAIT:
             return redirect(starting_url(question, found.session_id, self._hub.settings))
         return self._moment
@@ -120,7 +120,7 @@ class Waiting:
             return redirect(public_url + routing.session_path(found.session_id), 307)
         if _is_showing(question):
             return await self._page(question, found)
-        return problem_answer(NotReadyYet())
+        return self._refusals.answer(question, Verdict.WAIT)
 
     async def _page(self, question: Question, found: Judgement) -> Answer:
         login = self._hub.logins.by_cookie(question.cookie) or self._hub.logins.by_bearer(

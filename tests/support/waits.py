@@ -26,3 +26,22 @@ def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it"
             return seen
         time.sleep(min(max(SHORTEST, waited / 10), LONGEST))
     pytest.fail(f"waited {seconds:.0f} s for {what}")
+
+
+def until_steady(
+    look: Callable[[], object], *, steady: float, seconds: float = 30, what: str = "it"
+) -> None:
+    """Look until it has been seen each time for so long; fail the test after so many seconds.
+
+    For what is seen now because the news of a change have not come yet, and will be away for a
+    moment when they do.
+    """
+    since = time.monotonic()
+
+    def seen_for_long() -> bool:
+        nonlocal since
+        if not look():
+            since = time.monotonic()
+        return time.monotonic() - since >= steady
+
+    until(seen_for_long, seconds=seconds, what=what)
