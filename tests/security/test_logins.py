@@ -449,7 +449,8 @@ def test_row_22_nothing_typed_widens_a_search(
     assert [one.status_code for one in answers] == [401] * len(INJECTIONS)
     filters = set(re.findall(r'filter="([^"]*)"', seen[0]))
     assert filters, "the directory's log shows no search at all"
-    known = {re.sub(r"\b(alice|bob|carol)\b", "NAME", one) for one in filters}
+    # Of anybody whom other tests have let log in, and whom the hub looks up again: a plain word.
+    known = {re.sub(r"\b(uid|memberUid)=[a-z]+\b(?=[,)])", r"\1=NAME", one) for one in filters}
     assert known <= FILTERS, known - FILTERS
     assert not re.search(r'scope=[12] deref=\d filter="\(objectClass=\*\)"', seen[0])
     bound = set(re.findall(r'BIND dn="([^"]*)" method', seen[0]))
