@@ -86,6 +86,11 @@ class Desktop(Session):
         words = self.run("xwininfo -root").split()
         return int(words[words.index("Width:") + 1]), int(words[words.index("Height:") + 1])
 
+    def signal(self, name: str) -> None:
+        """Sends it to the VNC server; STOP makes it busy for as long as one likes."""
+        found = self.run("grep -l Xtigervnc /proc/[0-9]*/comm").split()
+        self.run(f"kill -{name} {' '.join(path.split('/')[2] for path in found)}")
+
     def count(self, event: str) -> int:
         """How often the log has an event."""
         return sum(each["event"] == event for each in self.events)

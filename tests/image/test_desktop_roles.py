@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import ExitStack
 from datetime import datetime
 
 import pytest
@@ -234,14 +235,31 @@ def test_text_messages_are_no_way_in(desktop: Desktop) -> None:
 
 def test_many_windows_of_one_person(desktop: Desktop) -> None:
     """Nobody keeps the others out by opening the session again and again."""
-    windows = [Vnc(desktop, BOB) for _ in range(8)]
-    with pytest.raises(InvalidStatus) as refused:
-        Vnc(desktop, BOB)
-    assert refused.value.response.status_code == 429
-    with Vnc(desktop, ALICE) as alice:
-        alice.settle()
-    for window in windows:
-        window.__exit__()
+    with ExitStack() as windows:
+        for _ in range(8):
+            windows.enter_context(Vnc(desktop, BOB))
+        with pytest.raises(InvalidStatus) as refused:
+            Vnc(desktop, BOB)
+        assert refused.value.response.status_code == 429
+        with Vnc(desktop, ALICE) as alice:
+            alice.settle()
+    until(lambda: not desktop.activity["clients"] or None, "all have left")
+
+
+def test_many_come_while_the_desktop_is_busy(desktop: Desktop) -> None:
+    """A meeting opens the link while the desktop stands still, and all are in once it goes on."""
+    names = [f"guest-{number}" for number in range(12)]
+    with ExitStack() as windows:
+        desktop.signal("STOP")
+        try:
+            guests = [Vnc(desktop, who(name, "view")) for name in names]
+        finally:
+            desktop.signal("CONT")
+        for guest in guests:
+            windows.enter_context(guest)
+        for guest in guests:
+            guest.settle()
+        assert sorted(each["user"] for each in desktop.activity["clients"]) == sorted(names)
     until(lambda: not desktop.activity["clients"] or None, "all have left")
 
 

@@ -93,6 +93,7 @@ class Session:
             SHARE / "openbox.xml",
             program_environment(os.environ, _RUNTIME, place),
         )
+        self._line_turn = asyncio.Lock()
         self._relay = Relay(self._activity, self._open_line, standalone=settings.standalone)
         self._saver = Saver(_RUNTIME / "save", settings.files, self._activity, able=program.saves)
         self._runner: web.AppRunner | None = None
@@ -163,7 +164,8 @@ class Session:
 
     async def _open_line(self, role: Role) -> Line:
         secret = self._passwords.control if role.may_change else self._passwords.view
-        return await open_line(self._screen.socket, secret)
+        async with self._line_turn:
+            return await open_line(self._screen.socket, secret)
 
     async def _watch_load(self) -> None:
         """Reports a computation for as long as the program takes much processor time."""

@@ -66,6 +66,7 @@ def _encrypt(key: bytes, content: bytes) -> bytes:
 async def open_line(path: Path, password: str) -> Line:
     """Connects to the server's socket with the rights of this password, beside all others.
 
+    The caller opens one at a time: the server lets five wait for it, and a busy one is slow.
     Raises OSError, EOFError or ProtocolError if the server is not there or does not accept.
     """
     reader, writer = await asyncio.open_unix_connection(path)
@@ -79,6 +80,9 @@ async def open_line(path: Path, password: str) -> Line:
 async def _introduce(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, password: str
 ) -> bytes:
+    # Where too many wait already, asyncio takes the refusal for the beginning of a connection.
+    if writer.get_extra_info("peername") is None:
+        raise ConnectionRefusedError("too many wait for the VNC server")
     if await reader.readexactly(len(VERSION)) != VERSION:
         raise ProtocolError("the VNC server speaks another version")
     writer.write(VERSION)
