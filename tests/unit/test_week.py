@@ -25,6 +25,7 @@ from tests.samples import session
 READY = Observed(session(), running=True, served=True)
 LIMITS = Limits(start=180, idle=1800, lifetime=86_400, failed=600)
 LOOKS = 30.0  # seconds between two looks into every session
+ROUNDING = 1e-6  # seconds; 20 + 10.000000000000002 is 30
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 Span = tuple[float, float]  # from, to
@@ -220,10 +221,10 @@ def judge(story: Story, world: World, limits: Limits, ending: Ending) -> None:
             unseen += world.blind.within(story.opened, ending.at)
             if story.computing.length(ending.at) > unseen:
                 assert ending.at - sign >= limits.idle - unseen
-            assert ending.at - ending.told >= limits.idle_warning
+            assert ending.at - ending.told >= limits.idle_warning - ROUNDING
         case Reason.LIFETIME:
-            assert ending.at - story.opened >= limits.lifetime - ending.age_error
-            assert ending.at - ending.told >= limits.lifetime_warning
+            assert ending.at - story.opened >= limits.lifetime - ending.age_error - ROUNDING
+            assert ending.at - ending.told >= limits.lifetime_warning - ROUNDING
         case Reason.UNUSED:
             assert story.ahead
             assert story.inputs.last(ending.at) is None
