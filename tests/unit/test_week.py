@@ -223,7 +223,7 @@ def judge(story: Story, world: World, limits: Limits, ending: Ending) -> None:
                 assert ending.at - sign >= limits.idle - unseen
             assert ending.at - ending.told >= limits.idle_warning - ROUNDING
         case Reason.LIFETIME:
-            assert ending.at - story.opened >= limits.lifetime - ending.age_error - ROUNDING
+            assert ending.at - story.opened >= limits.lifetime - ending.age_error
             assert ending.at - ending.told >= limits.lifetime_warning - ROUNDING
         case Reason.UNUSED:
             assert story.ahead
