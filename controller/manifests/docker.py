@@ -18,6 +18,7 @@ from controller.model import (
     SessionId,
     UserId,
     group_volume_name,
+    slug,
 )
 
 _MIB = 1024 * 1024
@@ -52,6 +53,8 @@ def environment(session: Session, profile: Profile, settings: Settings) -> dict[
     told = {
         "HOME": profile.home,
         "SLICERHUB_SESSION": session.id,
+        # Never the name itself: what people type stands in no path, and this is made for one.
+        "SLICERHUB_SESSION_SLUG": slug(session.name.casefold()) if session.name else "",
         "SLICERHUB_USER": session.owner,
     }
     if settings.sessions_at:

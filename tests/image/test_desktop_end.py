@@ -67,8 +67,8 @@ def test_save_asks_the_program(launch: Launch) -> None:
     answer = session.post("/-/save", {})
     assert answer.status_code == 200
     name = answer.json()["saved"]
-    assert session.read(f"files/autosave/{name}") == "a scene"
-    assert session.post("/-/save", {}).json() == {"saved": None}
+    assert session.read(f"files/autosave/unnamed/{name}") == "a scene"
+    assert session.post("/-/save", {}).json() == {"saved": name}
     session.run("touch files/refuse")
     use(session)
     refused = session.post("/-/save", {})
@@ -89,7 +89,7 @@ def test_the_program_ends_before_its_screen(launch: Launch) -> None:
     session.remove()
     again = launch()
     assert again.read("files/ended") == "with its screen"
-    assert len(again.list_files("autosave")) == 1
+    assert len(again.list_files("autosave/unnamed")) == 1
 
 
 def test_each_version_has_settings_of_its_own(launch: Launch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -434,19 +435,28 @@ def test_files_go_in_and_out(session: Session) -> None:
 
 
 def test_save_on_request(session: Session) -> None:
-    """The hub can have the scene saved; only the last three are kept."""
+    """The hub can have the scene saved; only the last three are kept, and the newest is named."""
+    newest = ""
     for _ in range(5):
         with Page(session, ALICE) as alice:
             alice.call("trame.state.update", [[{"key": "hub_saving_as", "value": "again"}]])
         answer = session.post("/-/save", {})
         assert answer.status_code == 200
         newest = answer.json()["saved"]
-        assert newest in session.list_files("autosave")
+        assert newest in session.list_files("autosave/unnamed")
+    assert len(session.list_files("autosave/unnamed")) == 3
+    assert session.post("/-/save", {}).json() == {"saved": newest}
 
-        def next_second(newest: str = newest) -> bool | None:
-            now = time.strftime("scene-%Y%m%dT%H%M%SZ.mrb", time.gmtime())
-            return True if now > newest else None
 
-        until(next_second, "names differ by the second")
-    assert len(session.list_files("autosave")) == 3
-    assert session.post("/-/save", {}).json() == {"saved": None}
+def test_many_sockets_of_one_guest(session: Session) -> None:
+    """A guest opens the session eight times and not once more; the owner notices nothing."""
+    with ExitStack() as windows:
+        for _ in range(8):
+            windows.enter_context(Page(session, BOB))
+        with pytest.raises(InvalidStatus) as refused:
+            Page(session, BOB)
+        assert refused.value.response.status_code == 429
+        assert b"8 times" in refused.value.response.body
+        with Page(session, ALICE) as alice:
+            alice.state()
+    until(lambda: not session.activity["clients"] or None, "all have left")

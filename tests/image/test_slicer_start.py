@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -72,11 +73,13 @@ def test_the_work_survives_a_stop(start: Start) -> None:
     assert time.monotonic() - began < 10
     session.remove()
     again = start(volume=volume).wait_ready()
-    saved = again.list_files("autosave")
+    saved = [name for name in again.list_files("autosave/unnamed") if not name.startswith(".")]
     assert len(saved) == 1
     assert saved[0].startswith("scene-")
     with Page(again, OWNER) as page:
-        assert page.state()["hub_offer"] != ""
+        (offer,) = page.state()["hub_offers"]
+        assert offer["name"] == saved[0]
+        assert "(volume)" in offer["what"]
 
 
 def test_nobody_did_anything_nothing_is_saved(start: Start) -> None:
@@ -139,3 +142,50 @@ def test_the_image_asks_for_nothing_special(path: str) -> None:
     form, expected = wanted[path]
     assert docker("inspect", "--format", form, IMAGE) == expected
     assert "traefik." not in docker("inspect", "--format", "{{.Config.Labels}}", IMAGE)
+
+
+LETTERS = """
+import asyncio, json
+from pathlib import Path
+
+async def main():
+    from app.scene import Scene
+    from vtkmodules.vtkRenderingCore import vtkTextActor
+    scene = Scene()
+    shown = {}
+    def look(name):
+        scene.draw()
+        shown[name] = {}
+        for view in scene.core.view_manager.get_slice_views():
+            top = max(view.renderers(), key=lambda one: one.GetLayer())
+            texts = [one for one in top.GetViewProps() if isinstance(one, vtkTextActor)]
+            found = [one.GetInput() for one in texts if one.GetVisibility()]
+            shown[name][view.get_orientation()] = found
+    look("empty")
+    scene.open(Path("/opt/slicer/share/samples/MNI152-T1-brain.nii.gz"))
+    look("brain")
+    view = next(each for each in scene.core.view_manager.get_slice_views()
+                if each.get_orientation() == "Axial")
+    to_ras = view.get_view_node().GetSliceToRAS()
+    for row in range(3):
+        to_ras.SetElement(row, 0, -to_ras.GetElement(row, 0))
+    view.get_view_node().UpdateMatrices()
+    view.render_window().Render()
+    look("mirrored")
+    print(json.dumps(shown))
+
+asyncio.run(main())
+"""
+
+
+def test_left_and_right_can_be_told() -> None:
+    """Each slice says at its edges where it leads, as it is drawn; without a scan nothing."""
+    python = ("--entrypoint", "/opt/slicer/bin/python", IMAGE, "-c", LETTERS)
+    shown = json.loads(docker("run", "--rm", *python).splitlines()[-1])
+    assert set(map(len, shown["empty"].values())) == {0}
+    assert shown["brain"] == {
+        "Axial": ["R", "L", "A", "P"],
+        "Coronal": ["R", "L", "S", "I"],
+        "Sagittal": ["A", "P", "S", "I"],
+    }
+    assert ["L", "R", "A", "P"] in shown["mirrored"].values()

@@ -51,6 +51,19 @@ def test_container_at_a_host_of_its_own(golden: Golden) -> None:
     golden("docker_container_own_host", body)
 
 
+@given(st.text(), st.text())
+def test_what_names_a_folder_is_the_hubs_word(one: str, other: str) -> None:
+    """A session is told a word for its name: another name, another word; the same, the same."""
+    slugs = [
+        manifests.environment(session(name=name), SLICER, HUB)["SLICERHUB_SESSION_SLUG"]
+        for name in (one, other)
+    ]
+    for name, slug in zip((one, other), slugs, strict=True):
+        assert set(slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+        assert (slug == "") == (name == "")
+    assert (slugs[0] == slugs[1]) == (one.casefold() == other.casefold())
+
+
 def test_container_of_a_lab(golden: Golden) -> None:
     """A profile's own settings arrive, and what people typed stays in the hub's labels."""
     volume = volume_name(HUB.instance, HOSTILE.owner)

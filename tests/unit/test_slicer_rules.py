@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -24,19 +24,14 @@ from app.endpoints import page_with
 from app.errors import FileError, SettingsError
 from app.files import (
     FORMATS,
-    KEPT_AUTOSAVES,
     Kind,
-    autosave_name,
     find_roots,
     free_name,
     kind_of,
     list_folder,
-    newest_autosave,
-    parse_autosave,
     parse_relative,
     preset_for,
     resolve_inside,
-    surplus_autosaves,
 )
 from app.front import parse_head
 from app.log import format_event
@@ -227,6 +222,9 @@ def test_activity_follows_coming_and_going() -> None:
     assert activity.last_input_at is None
     activity.touched(NOON)
     assert activity.last_input_at == NOON
+    before = activity.inputs
+    activity.touched(NOON)
+    assert activity.inputs > before
 
 
 def test_busy_while_something_runs_and_just_after_a_standstill() -> None:
@@ -356,27 +354,6 @@ def test_group_volumes_are_places_of_their_own(tmp_path: Path) -> None:
     assert list(find_roots(tmp_path / "f", tmp_path / "none")) == ["My files"]
 
 
-FIRST = NOON.replace(year=1970, tzinfo=None)
-LAST = NOON.replace(year=2200, tzinfo=None)
-
-
-@given(st.datetimes(FIRST, LAST, timezones=st.just(UTC)))
-def test_autosave_names_tell_their_time(when: datetime) -> None:
-    """The name holds the second it was saved, whatever the zone."""
-    there = when.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    assert when.replace(microsecond=0) == parse_autosave(autosave_name(there))
-
-
-@given(st.lists(st.datetimes(FIRST, LAST, timezones=st.just(UTC)), unique=True))
-def test_the_last_three_autosaves_are_kept(times: list[datetime]) -> None:
-    """Only autosaves are ever deleted, and never one of the newest three."""
-    names = sorted({autosave_name(when) for when in times})
-    surplus = surplus_autosaves([*names, "mine.mrb", "scene-x.mrb"])
-    assert set(names[-KEPT_AUTOSAVES:]).isdisjoint(surplus)
-    assert len(surplus) == max(0, len(names) - KEPT_AUTOSAVES)
-    assert newest_autosave(["mine.mrb", *names]) == (names[-1] if names else None)
-
-
 def test_ct_and_mr_are_shown_differently() -> None:
     """Negative values down to air mean CT."""
     assert preset_for(-1024.0) != preset_for(0.0)
@@ -471,9 +448,11 @@ def test_no_address_breaks_out_of_the_page() -> None:
         {"SLICERHUB_HUB_URL": "https://[hub"},
         {"SLICERHUB_SESSION": "../x"},
         {"SLICERHUB_SESSION": "A"},
+        {"SLICERHUB_SESSION_SLUG": "../x"},
+        {"SLICERHUB_SESSION_SLUG": "My name"},
     ],
 )
-def test_what_is_no_address_of_a_hub_is_named(environ: dict[str, str]) -> None:
+def test_what_no_hub_would_say_is_named(environ: dict[str, str]) -> None:
     """A wrong setting ends the start with its name."""
     (name,) = environ
     with pytest.raises(SettingsError, match=name):

@@ -12,9 +12,10 @@ from aiohttp import web
 from app import log
 from app.activity import Activity, Selection
 from app.endpoints import Endpoints
+from app.errors import SlicerError
 from app.roles import ACTIVITY_PATH, KICK_PATH, READY_PATH, SOCKET_PATH
 
-from desktop.errors import CannotSave, SaveError
+from desktop.errors import CannotSave
 from desktop.relay import Relay
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class DesktopEndpoints(Endpoints):
 
     ``page``: the page itself; ``assets``: the folder of its parts. ``starting``: the page while the
     program starts, with the word STAGE in it. ``stage()``: what is going on, None once it is ready.
-    ``save()`` gives the name of the saved file or None, and raises SaveError.
+    ``save()`` gives the name of the newest autosave or None, and raises SlicerError.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class DesktopEndpoints(Endpoints):
             name = await self._save_desktop()
         except CannotSave as error:  # nothing failed: it was never to be had
             return web.json_response({"saved": None, "message": str(error)})
-        except SaveError as error:
+        except SlicerError as error:
             log.failure("save.failed", error)
             return web.json_response({"saved": None, "message": str(error)}, status=507)
         return web.json_response({"saved": name})

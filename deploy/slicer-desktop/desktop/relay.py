@@ -18,7 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from app import log
 from app.activity import Activity, Client, Selection, select, viewing_sentence
 from app.endpoints import Notice
-from app.roles import Role, Visitor, parse_visitor
+from app.roles import Role, Visitor, parse_visitor, too_many_sentence
 
 from desktop.errors import ProtocolError
 from desktop.race import race
@@ -32,8 +32,6 @@ _HEARTBEAT_SECONDS = 20.0
 _CHUNK_BYTES = 256 * 1024
 _KEEP = "keep"
 _DISMISS = "dismiss "
-# One person's windows, tabs and telephones. More would be somebody who keeps others out.
-_MOST_PER_USER = 8
 
 OpenLine = Callable[[Role], Awaitable[Line]]
 
@@ -98,8 +96,9 @@ class Relay:
         visitor = parse_visitor(request.headers, standalone=self._standalone)
         if visitor is None:
             raise PermissionError("a WebSocket without a visitor got past the door")
-        if self._windows_of(visitor) >= _MOST_PER_USER:
-            raise web.HTTPTooManyRequests(text="Close one of your other windows first.\n")
+        most = visitor.role.most_sockets
+        if self._windows_of(visitor) >= most:
+            raise web.HTTPTooManyRequests(text=too_many_sentence(most))
         socket = web.WebSocketResponse(
             protocols=("binary",),
             heartbeat=_HEARTBEAT_SECONDS,

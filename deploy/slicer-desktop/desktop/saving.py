@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 from app import log
 from app.activity import Activity
-from app.files import AUTOSAVE_FOLDER, autosave_name, surplus_autosaves
+from app.autosaves import Autosaves
 
 from desktop.errors import CannotSave, SaveError
 
@@ -34,47 +35,47 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class Saver:
-    """``talk``: the folder of the two files. ``files``: the user's files.
+    """``talk``: the folder of the two files. ``able``: whether the program listens at all."""
 
-    ``able``: whether the program listens at all.
-    """
-
-    def __init__(self, talk: Path, files: Path, activity: Activity, *, able: bool) -> None:
+    def __init__(
+        self,
+        talk: Path,
+        autosaves: Autosaves,
+        activity: Activity,
+        now: Callable[[], datetime],
+        *,
+        able: bool,
+    ) -> None:
         """Nothing is saved before `save`."""
         self._talk = talk
-        self._folder = files / AUTOSAVE_FOLDER
+        self._autosaves = autosaves
         self._activity = activity
+        self._now = now
         self._able = able
-        self._saved_at: datetime | None = None
+        self._saved = activity.inputs
         self._turn = asyncio.Lock()
 
-    @property
-    def is_due(self) -> bool:
-        """Whether somebody did something since the last time."""
-        touched = self._activity.last_input_at
-        return touched is not None and (self._saved_at is None or touched > self._saved_at)
-
     async def save(self, seconds: float) -> str | None:
-        """The name of the file that was saved; None if nothing has happened since the last.
+        """The name of the newest autosave, written now if there is something new; None for none.
 
         Raises CannotSave if the program has no ear for it, SaveError if it did not manage within
-        ``seconds``.
+        ``seconds``, FileError if the file system did not let it.
         """
         if not self._able:
             raise CannotSave("This program saves only by its own menu. Save there.")
         async with self._turn:
-            if not self.is_due:
-                return None
-            now = datetime.now(UTC)
+            inputs = self._activity.inputs
+            if inputs == self._saved:
+                return self._autosaves.newest()
             began = time.monotonic()
-            path = self._folder / autosave_name(now)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            await self._ask(_Request(id=path.name, path=str(path)), seconds)
-            self._saved_at = now
-            for name in surplus_autosaves(each.name for each in self._folder.glob("*.mrb")):
-                (self._folder / name).unlink()
-        log.event("scene.saved", name=path.name, seconds=round(time.monotonic() - began, 3))
-        return path.name
+            with self._autosaves.draft() as draft:
+                await self._ask(_Request(id=draft.name, path=str(draft.path)), seconds)
+                name = self._autosaves.keep(draft, self._now())
+            self._saved = inputs
+        if name is None:
+            return self._autosaves.newest()
+        log.event("scene.saved", name=name, seconds=round(time.monotonic() - began, 3))
+        return name
 
     async def _ask(self, request: _Request, seconds: float) -> None:
         draft = self._talk / "request.part"

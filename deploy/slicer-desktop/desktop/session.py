@@ -7,20 +7,22 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import app as shared
 from aiohttp import web
 from app import log
 from app.activity import Activity
+from app.autosaves import Autosaves
 from app.endpoints import page_with
-from app.errors import VolumeError
+from app.errors import SlicerError, VolumeError
 from app.files import find_roots
 from app.roles import Role
 from app.settings import Settings
 
 from desktop.endpoints import DesktopEndpoints
-from desktop.errors import CannotSave, DesktopError, SaveError
+from desktop.errors import CannotSave, DesktopError
 from desktop.load import BUSY_CORES, cores_used, read_ticks
 from desktop.program import Program, read_program, settings_folder
 from desktop.race import race
@@ -95,7 +97,13 @@ class Session:
         )
         self._line_turn = asyncio.Lock()
         self._relay = Relay(self._activity, self._open_line, standalone=settings.standalone)
-        self._saver = Saver(_RUNTIME / "save", settings.files, self._activity, able=program.saves)
+        self._saver = Saver(
+            _RUNTIME / "save",
+            Autosaves(settings.home, settings.files, settings.slug),
+            self._activity,
+            lambda: datetime.now(UTC),
+            able=program.saves,
+        )
         self._runner: web.AppRunner | None = None
 
     async def work(self) -> None:
@@ -114,7 +122,7 @@ class Session:
             await self._saver.save(_LAST_SAVE_SECONDS)
         except CannotSave:
             log.event("save.impossible", program=self._program.name)
-        except SaveError as error:
+        except SlicerError as error:
             log.failure("save.failed", error)
 
     async def end(self) -> None:

@@ -55,6 +55,7 @@ class Activity:
         """Nobody is here and nothing has happened."""
         self._clients: dict[str, Client] = {}
         self._last_input_at: datetime | None = None
+        self._inputs = 0
         self._running: dict[int, float] = {}
         self._next = 0
         self._stalled_until: float | None = None
@@ -68,6 +69,11 @@ class Activity:
     def last_input_at(self) -> datetime | None:
         """The last input of somebody who may change things; None before the first."""
         return self._last_input_at
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs there were: what a clock says may be one and the same for two of them."""
+        return self._inputs
 
     def joined(self, client: Client) -> None:
         """A page was opened."""
@@ -84,6 +90,7 @@ class Activity:
     def touched(self, when: datetime) -> None:
         """A person did something."""
         self._last_input_at = when
+        self._inputs += 1
 
     def begun(self, clock: float) -> int:
         """Something was asked for at ``clock`` (monotonic seconds); give the number to `ended`."""

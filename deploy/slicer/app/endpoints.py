@@ -6,9 +6,7 @@ What must be answered while a computation runs is the first process's, see `fron
 from __future__ import annotations
 
 import html
-import os
 import time
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from urllib.parse import quote
@@ -18,12 +16,13 @@ from aiohttp import web
 
 from app import log
 from app.errors import FileError, SlicerError
-from app.files import parse_relative, resolve_inside
+from app.files import parse_relative, place_of, resolve_inside
+from app.folders import open_folder, told
 from app.roles import ASK_PATH, is_own_page, may_request, parse_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     from app.activity import Activity
     from app.settings import Settings
@@ -74,7 +73,7 @@ class Endpoints:
 
     ``roots``: the folders of files by the name the page shows; ``page``: the page itself (HTML).
 
-    ``save()`` writes the scene and returns its path, None when there is nothing to save;
+    ``save()`` returns the name of the newest autosave, once the scene is in it, None for none;
     ``notify(notice)`` shows a banner; ``ask(user)`` tells the others who would like to control.
     """
 
@@ -85,7 +84,7 @@ class Endpoints:
         page: str,
         *,
         standalone: bool,
-        save: Callable[[], Path | None],
+        save: Callable[[], str | None],
         notify: Callable[[Notice], None],
         ask: Callable[[str], None],
     ) -> None:
@@ -151,27 +150,27 @@ class Endpoints:
 
     async def _save_now(self, _request: web.Request) -> web.Response:
         try:
-            path = self._save()
+            name = self._save()
         except SlicerError as error:
             log.failure("save.failed", error)
             return _json({"saved": None, "message": str(error)}, status=507)
-        return _json({"saved": path.name if path else None})
+        return _json({"saved": name})
 
     async def _show_notice(self, request: web.Request) -> web.Response:
         self._notify(await _decode(request, Notice))
         return web.Response(status=204)
 
-    def _path(self, request: web.Request) -> Path:
+    def _find(self, request: web.Request, find: Callable[[Path, PurePosixPath], _T]) -> _T:
         root = self._roots.get(request.match_info["root"])
         if root is None:
             raise web.HTTPNotFound(text="There is no such place.\n")
         try:
-            return resolve_inside(root, parse_relative(request.match_info["path"]))
+            return find(root, parse_relative(request.match_info["path"]))
         except FileError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
 
     async def _download(self, request: web.Request) -> web.StreamResponse:
-        path = self._path(request)
+        path = self._find(request, resolve_inside)
         if not path.is_file():
             raise web.HTTPNotFound(text=f"There is no file {path.name}.\n")
         return web.FileResponse(
@@ -184,28 +183,26 @@ class Endpoints:
         )
 
     async def _upload(self, request: web.Request) -> web.Response:
-        path = self._path(request)
-        if path.is_dir():
-            raise web.HTTPConflict(text=f"{path.name} is a folder.\n")
-        partial = path.with_name(f".{path.name}.part")
+        place = self._find(request, place_of)
+        if (place.root / place.folder / place.name).is_dir():
+            raise web.HTTPConflict(text=f"{place.name} is a folder.\n")
         number = self._activity.begun(time.monotonic())
+        size = 0
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as stream:
+            with (
+                told(place.name),
+                open_folder(place.root, place.folder, make=True) as folder,
+                folder.draft() as draft,
+            ):
                 async for chunk in request.content.iter_chunked(_COPY_BYTES):
-                    stream.write(chunk)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise web.HTTPInsufficientStorage(
-                text=f"{path.name} could not be written: {error.strerror}.\n"
-            ) from error
+                    draft.write(chunk)
+                    size += len(chunk)
+                draft.put(folder, place.name)
+        except FileError as error:
+            raise web.HTTPInsufficientStorage(text=f"{error}\n") from error
         finally:
             self._activity.ended(number)
-            with suppress(OSError):  # where nothing can be written there is nothing to take away
-                partial.unlink(missing_ok=True)
-        log.event("file.uploaded", name=path.name, size=path.stat().st_size)
+        log.event("file.uploaded", name=place.name, size=size)
         return web.Response(status=201)
 
 

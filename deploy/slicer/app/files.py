@@ -1,9 +1,8 @@
-"""Names and kinds of files, and which autosaves stay. No Slicer here: paths and decisions only."""
+"""Names, kinds and places of files. No Slicer here: paths and decisions only."""
 
 from __future__ import annotations
 
 import unicodedata
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,8 +14,6 @@ from app.errors import FileError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-KEPT_AUTOSAVES = 3
-AUTOSAVE_FOLDER = "autosave"
 _NAME_BYTES = 255  # of one path component on every file system in use
 _MOST_LISTED = 2000
 _NO_NAME = frozenset('/\\:*?"<>|')
@@ -75,10 +72,24 @@ class Entry(msgspec.Struct, frozen=True):
     size: int
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a file is to be: ``folder`` below ``root`` has no links, ``name`` is what it is now."""
+
+    root: Path
+    folder: PurePosixPath
+    name: str
+
+
 def kind_of(name: str) -> Kind:
     """The kind by the ending, without regard to case."""
     lower = name.lower()
     return next((kind for ending, kind in _ENDINGS if lower.endswith(ending)), Kind.OTHER)
+
+
+def ending_of(name: str) -> str:
+    """The ending that says what is in the file, in small letters; empty for an unknown one."""
+    lower = name.lower()
+    return next((ending for ending, _ in _ENDINGS if lower.endswith(ending)), "")
 
 
 def parse_relative(text: str) -> PurePosixPath:
@@ -108,6 +119,17 @@ def resolve_inside(root: Path, relative: PurePosixPath) -> Path:
     if path == base or not path.is_relative_to(base):
         raise FileError(f"{relative} leads outside this folder.")
     return path
+
+
+def place_of(root: Path, relative: PurePosixPath) -> Place:
+    """Where a file of this path is written: a link of that very name is replaced, not followed.
+
+    Raises FileError if a link on the way leads outside.
+    """
+    base = root.resolve()
+    above = relative.parent
+    folder = resolve_inside(root, above).relative_to(base) if above.parts else above
+    return Place(root=base, folder=PurePosixPath(folder), name=relative.name)
 
 
 def free_name(title: str, ending: str, taken: Iterable[str]) -> str:
@@ -154,30 +176,6 @@ def list_folder(root: Path, folder: Path) -> list[Entry]:
         raise FileError(f"The folder {folder.name} cannot be read: {error.strerror}.") from error
     entries.sort(key=lambda entry: (entry.kind is not Kind.FOLDER, entry.name.casefold()))
     return entries[:_MOST_LISTED]
-
-
-def autosave_name(when: datetime) -> str:
-    """``scene-20260131T094100Z.mrb``: sorts by time."""
-    return f"scene-{when.astimezone(UTC):%Y%m%dT%H%M%SZ}.mrb"
-
-
-def parse_autosave(name: str) -> datetime | None:
-    """The time in an autosave's name, None for any other file."""
-    try:
-        when = datetime.strptime(name, "scene-%Y%m%dT%H%M%SZ.mrb")  # noqa: DTZ007 - Z is in the name
-    except ValueError:
-        return None
-    return when.replace(tzinfo=UTC)
-
-
-def newest_autosave(names: Iterable[str]) -> str | None:
-    """The newest of the names that are autosaves."""
-    return max((name for name in names if parse_autosave(name)), default=None)
-
-
-def surplus_autosaves(names: Iterable[str]) -> list[str]:
-    """All autosaves but the newest three; other names are nobody's to delete."""
-    return sorted(name for name in names if parse_autosave(name))[:-KEPT_AUTOSAVES]
 
 
 def preset_for(scalar_min: float) -> str:

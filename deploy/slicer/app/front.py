@@ -20,6 +20,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import select as polling
 import signal
 import socket
 import time
@@ -42,6 +43,7 @@ from app.roles import (
     Visitor,
     may_request,
     parse_visitor,
+    too_many_sentence,
 )
 
 if TYPE_CHECKING:
@@ -126,10 +128,15 @@ def run(settings: Settings, program: Callable[[socket.socket], int]) -> int:
         os._exit(program(theirs))
     theirs.close()
     os.close(errors_write)
-    return asyncio.run(_Front(settings, child, listener, ours, errors_read).run())
+    return asyncio.run(Front(settings, child, listener, ours, errors_read).run())
 
 
-class _Front:
+class Front:
+    """Every connection from its first byte on, and the process that does the rest.
+
+    ``child``: its id. ``end``: our end of the pair. ``errors``: what it writes past the log.
+    """
+
     def __init__(
         self,
         settings: Settings,
@@ -138,6 +145,7 @@ class _Front:
         end: socket.socket,
         errors: int,
     ) -> None:
+        """Takes its parts; nobody is let in before `open`."""
         self._settings = settings
         self._child = child
         self._listener = listener
@@ -155,16 +163,30 @@ class _Front:
         self._pages: dict[int, tuple[Client, socket.socket]] = {}
         self._closed = asyncio.Event()
 
+    def open(self) -> None:
+        """Takes connections from now on, and hears what the program says."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._listener, self._accept)
+        loop.add_reader(self._channel, self._hear)
+        log.event("front.listening", port=self._settings.port)
+
+    def close(self) -> None:
+        """Takes none any more, and lets go of those that it keeps."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        loop.remove_reader(self._channel)
+        for _, connection in self._pages.values():
+            connection.close()
+
     async def run(self) -> int:
+        """Until the program has ended; returns what to exit with."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[int] = loop.create_future()
         loop.add_signal_handler(signal.SIGCHLD, self._reap, ended)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, loop)
         self._reap(ended)
-        loop.add_reader(self._listener, self._accept)
-        loop.add_reader(self._channel, self._hear)
-        log.event("front.listening", port=self._settings.port)
+        self.open()
         relay = asyncio.create_task(self._relay_errors(loop))
         status = await ended
         with contextlib.suppress(TimeoutError):
@@ -288,13 +310,26 @@ class _Front:
             try:
                 request = parse_head(await asyncio.wait_for(_peek(connection), _HEAD_SECONDS))
                 visitor = parse_visitor(request.headers, standalone=self._settings.standalone)
-                if self._ready and request.path not in _OWN:
+                if self._is_full(request, visitor):
+                    await self._answer(connection, request, visitor)
+                elif self._ready and request.path not in _OWN:
                     if self._hand_on(connection, request, visitor):
                         kept.pop_all()
                 else:
                     await self._answer(connection, request, visitor)
             except (TimeoutError, ValueError, OSError, EOFError) as error:
                 log.event("request.broken", level=logging.WARNING, error=type(error).__name__)
+
+    def _is_full(self, request: Request, visitor: Visitor | None) -> bool:
+        """Whether this would be one socket too many of one person.
+
+        Of those that the program, being busy, has not noticed the end of, only the open ones count.
+        """
+        if not self._ready or request.path != SOCKET_PATH or visitor is None:
+            return False
+        own = [page for client, page in self._pages.values() if client.visitor.user == visitor.user]
+        most = visitor.role.most_sockets
+        return len(own) >= most and sum(map(_is_open, own)) >= most
 
     def _hand_on(
         self, connection: socket.socket, request: Request, visitor: Visitor | None
@@ -338,6 +373,10 @@ class _Front:
                 return _http("200 OK", self._activity(), method)
             if path == KICK_PATH and method == "POST":
                 return await self._kick(body)
+            if path == SOCKET_PATH and visitor is not None:
+                most = visitor.role.most_sockets
+                log.event("client.refused", level=logging.WARNING, user=visitor.user, open=most)
+                return _http("429 Too Many Requests", too_many_sentence(most), method)
             return _http("405 Method Not Allowed", f"{method} is not for {path}.\n", method)
         if (
             path not in _OWN
@@ -394,6 +433,13 @@ class _Front:
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._began, 3)
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """Whether the other side has not said that it is done."""
+    poll = polling.poll()
+    poll.register(connection, polling.POLLRDHUP)
+    return not poll.poll(0)
 
 
 async def _peek(connection: socket.socket) -> bytes:

@@ -8,6 +8,7 @@ page uses start with ``hub_``.
 from __future__ import annotations
 
 import base64
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,14 +19,15 @@ from trame_slicer.app.ui.about_dialog import AboutDialog
 
 from app import log
 from app.activity import viewing_sentence
+from app.autosaves import describe
 from app.errors import FileError, SlicerError
 from app.files import (
     FORMATS,
     Kind,
     free_name,
     list_folder,
-    parse_autosave,
     parse_relative,
+    place_of,
     resolve_inside,
 )
 from app.lean import lean_page
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.activity import Activity, Client
+    from app.autosaves import Offer
     from app.endpoints import Notice
+    from app.files import Place
     from app.scene import Scene
 
 # The widgets are made at run time and have no types.
@@ -54,7 +58,14 @@ _ICONS = {
     Kind.OTHER: "mdi-file-outline",
 }
 # What changes without anybody on the page having done something.
-_TOLD_TO_ALL = ("hub_people", "hub_viewing", "hub_asking", "hub_notice", "hub_notice_until")
+_TOLD_TO_ALL = (
+    "hub_people",
+    "hub_viewing",
+    "hub_asking",
+    "hub_notice",
+    "hub_notice_until",
+    "hub_trouble",
+)
 _ROLES = {"owner": "owner", "control": "can control", "view": "viewing"}
 
 
@@ -62,7 +73,8 @@ class Panel:
     """Builds the page and keeps its ``hub_`` values right.
 
     ``share_url``: the hub's page where the owner lets people in, empty if there is none.
-    ``save(path)`` writes the scene there; it raises FileError.
+    ``put(place, write)`` has a file written and puts it there; ``answered()`` notes that one of the
+    offered scenes was chosen, or none. Both raise FileError.
     """
 
     def __init__(
@@ -72,14 +84,16 @@ class Panel:
         activity: Activity,
         *,
         share_url: str,
-        save: Callable[[Path], None],
+        put: Callable[[Place, Callable[[Path], None]], None],
+        answered: Callable[[], None],
     ) -> None:
         """Builds the page's widgets and the first values."""
         self._scene = scene
         self._roots = roots
         self._activity = activity
-        self._save = save
-        self._offered: Path | None = None
+        self._put = put
+        self._answered = answered
+        self._offered: dict[str, Path] = {}
         self._root = next(iter(roots))
         self._folder = ""
         server: Any = scene.server
@@ -99,7 +113,8 @@ class Panel:
                 "hub_notice_until": "",
                 "hub_message": "",
                 "hub_message_shown": False,
-                "hub_offer": "",
+                "hub_trouble": "",
+                "hub_offers": [],
                 "hub_roots": list(roots),
                 "hub_root": self._root,
                 "hub_folder": "",
@@ -163,11 +178,24 @@ class Panel:
             self._state.hub_notice = notice.text
             self._state.hub_notice_until = notice.until.isoformat() if notice.until else ""
 
-    def offer(self, autosave: Path) -> None:
-        """Offers to open what was open at the end of the last session."""
-        self._offered = autosave
-        when = parse_autosave(autosave.name)
-        self._state.hub_offer = when.isoformat() if when else ""
+    def show_trouble(self, text: str) -> None:
+        """A banner for everyone that stays; an empty text takes it away and says so."""
+        with self._state:
+            self._state.hub_trouble = text
+        if not text:
+            self.say("Your scene is saved again.")
+
+    def offer(self, offers: list[Offer]) -> None:
+        """Offers to open what was open at the end of a session before."""
+        self._offered = {offer.path.name: offer.path for offer in offers}
+        self._state.hub_offers = [
+            {
+                "name": offer.path.name,
+                "when": offer.saved_at.isoformat(),
+                "what": f"{describe(offer.things)}{_human(offer.size)}",
+            }
+            for offer in offers
+        ]
 
     def say(self, text: str) -> None:
         """A line at the bottom of every page, for some seconds."""
@@ -230,13 +258,15 @@ class Panel:
             base = self._roots[self._root].resolve()
             folder = resolve_inside(base, parse_relative(self._folder)) if self._folder else base
             taken = [entry.name for entry in list_folder(base, folder)]
-            path = folder / free_name(node.name, ending, taken)
-            self._scene.save_node(node, path)
+            name = free_name(node.name, ending, taken)
+            relative = f"{self._folder}/{name}" if self._folder else name
+            place = place_of(base, parse_relative(relative))
+            self._put(place, functools.partial(self._scene.write_node, node))
         except SlicerError as error:
             self.say(str(error))
             return
-        log.event("node.saved", name=path.name)
-        self.say(f"Saved as {path.name}")
+        log.event("node.saved", name=name)
+        self.say(f"Saved as {name}")
         self._refresh()
 
     def _dismiss(self, user: str) -> None:
@@ -268,26 +298,34 @@ class Panel:
             name += ".mrb"
         relative = f"{self._folder}/{name}" if self._folder else name
         try:
-            path = resolve_inside(self._roots[self._root], parse_relative(relative))
-            self._save(path)
+            place = place_of(self._roots[self._root], parse_relative(relative))
+            self._put(place, self._scene.write)
         except SlicerError as error:
             self.say(str(error))
             return
-        log.event("scene.saved", name=path.name)
-        self.say(f"Saved as {path.name}")
+        log.event("scene.saved", name=place.name)
+        self.say(f"Saved as {place.name}")
         self._refresh()
 
-    def _restore(self) -> None:
-        self._state.hub_offer = ""
-        if self._offered is None:
+    def _restore(self, name: str) -> None:
+        path = self._offered.get(name)
+        if path is None:
             return
         try:
-            self._scene.open(self._offered)
+            self._scene.open(path)
+        except SlicerError as error:  # and the others are still there to choose from
+            self.say(str(error))
+            return
+        self._close_offers()
+
+    def _close_offers(self) -> None:
+        """One was chosen, or none."""
+        self._state.hub_offers = []
+        self._offered = {}
+        try:
+            self._answered()
         except SlicerError as error:
             self.say(str(error))
-
-    def _start_empty(self) -> None:
-        self._state.hub_offer = ""
 
     def _keep(self) -> None:
         """Reaching this is input already: the gate has noted it."""
@@ -544,18 +582,32 @@ class Panel:
                     raw_attrs=['target="_blank"'],
                 )
                 v3.VBtn("Dismiss", click=(self._dismiss, "[user]"), variant="text")
-            with (
-                v3.VAlert(
-                    v_if=("hub_offer && hub_role !== 'view'",),
-                    type="info",
-                    variant="elevated",
-                    density="comfortable",
-                ),
-                html.Div(classes="d-flex align-center", style="gap: 1rem;"),
+            with v3.VAlert(
+                v_if=("hub_trouble && hub_role !== 'view'",),
+                type="error",
+                variant="elevated",
+                density="comfortable",
             ):
-                html.Span("Your scene of {{ new Date(hub_offer).toLocaleString() }} was saved.")
-                v3.VBtn("Open it", click=self._restore)
-                v3.VBtn("Start empty", click=self._start_empty, variant="text")
+                html.Span("{{ hub_trouble }}")
+            with v3.VAlert(
+                v_if=("hub_offers.length && hub_role !== 'view'",),
+                type="info",
+                variant="elevated",
+                density="comfortable",
+            ):
+                with html.Div(
+                    v_for="offer in hub_offers",
+                    key=("offer.name",),
+                    classes="d-flex align-center mb-2",
+                    style="gap: 1rem;",
+                ):
+                    with html.Div(classes="flex-grow-1"):
+                        html.Div(
+                            "Your scene of {{ new Date(offer.when).toLocaleString() }} was saved."
+                        )
+                        html.Div("{{ offer.what }}", classes="text-caption")
+                    v3.VBtn("Open it", click=(self._restore, "[offer.name]"))
+                v3.VBtn("Start empty", click=self._close_offers, variant="text")
         with v3.VSnackbar(v_model=("hub_message_shown",), timeout=5000, location="bottom"):
             html.Span("{{ hub_message }}")
         client.Style(":focus-visible { outline: 2px solid #6ab0ff; outline-offset: 2px; }")

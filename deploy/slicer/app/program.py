@@ -19,15 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from app import log
 from app.activity import Activity
+from app.autosaves import Autosaves, Keeper
 from app.channel import Channel, Connected, FromFront, Ready, Stage, Status
 from app.errors import FileError, SlicerError, VolumeError
-from app.files import (
-    AUTOSAVE_FOLDER,
-    autosave_name,
-    find_roots,
-    newest_autosave,
-    surplus_autosaves,
-)
+from app.files import find_roots
+from app.folders import write_whole
 from app.lean import stand_in_for_vtk
 from app.messages import TRIGGER, Message
 
@@ -40,6 +36,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 _QUIET_SECONDS = 10.0
+_MOST_QUIETS = 12  # then it is saved all the same
 # Of trame-slicer's views (rca_view_factory): the pointer came to be over one, or is so no more.
 _HOVER = frozenset({"set_focus_fps", "set_blur_fps"})
 _SAMPLE = "MNI152-T1-brain.nii.gz"
@@ -100,8 +97,22 @@ class Session:
         self.activity = Activity()
         self._channel = channel
         roots = find_roots(settings.files, settings.groups)
+        self._autosaves = Autosaves(settings.home, settings.files, settings.slug)
         self._panel = Panel(
-            scene, roots, self.activity, share_url=settings.share_url, save=self.save_as
+            scene,
+            roots,
+            self.activity,
+            share_url=settings.share_url,
+            put=functools.partial(write_whole, settings.home),
+            answered=self._autosaves.answered,
+        )
+        self._keeper = Keeper(
+            self._autosaves,
+            inputs=lambda: self.activity.inputs,
+            is_empty=lambda: scene.is_empty,
+            write=scene.write,
+            now=lambda: datetime.now(UTC),
+            trouble=self._panel.show_trouble,
         )
         index = (Path(vue3.www) / "index.html").read_text(encoding="utf-8")
         self._gate = Gate(
@@ -118,15 +129,10 @@ class Session:
             roots,
             page_with(index, settings, *EARLY_SCRIPTS),
             standalone=settings.standalone,
-            save=self.autosave,
+            save=self._keeper.save,
             notify=self._panel.show_notice,
             ask=self._panel.show_asking,
         )
-        self._saved_at: datetime | None = None
-
-    @property
-    def _autosaves(self) -> Path:
-        return self.settings.files / AUTOSAVE_FOLDER
 
     def prepare_volume(self) -> None:
         """Makes the folder for the user's files and puts the samples into an empty one.
@@ -151,9 +157,13 @@ class Session:
 
     def open_first(self) -> None:
         """Shows the sample, unless there is work of the user's: that is offered instead."""
-        names = [path.name for path in self._autosaves.glob("*.mrb")]
-        if newest := newest_autosave(names):
-            self._panel.offer(self._autosaves / newest)
+        try:
+            offers = self._autosaves.offers()
+        except FileError as error:
+            log.failure("autosave.unread", error)
+            offers = []
+        if offers:
+            self._panel.offer(offers)
             return
         sample = self.settings.samples / _SAMPLE
         self.scene.open(sample)
@@ -163,33 +173,6 @@ class Session:
         name = message.args[0] if message.method == TRIGGER and message.args else ""
         function = self.scene.server.controller.trigger_fn(name)
         return getattr(function, "__name__", "") in _HOVER
-
-    def autosave(self) -> Path | None:
-        """Saves the scene beside the earlier ones, drops the oldest; None if nobody did anything.
-
-        Raises FileError.
-        """
-        touched = self.activity.last_input_at
-        if self.scene.is_empty or touched is None:
-            return None
-        if self._saved_at is not None and touched <= self._saved_at:
-            return None
-        now = datetime.now(UTC)
-        path = self._autosaves / autosave_name(now)
-        began = time.monotonic()
-        self.scene.save(path)
-        self._saved_at = now
-        for name in surplus_autosaves(each.name for each in self._autosaves.glob("*.mrb")):
-            (self._autosaves / name).unlink()
-        log.event("scene.saved", name=path.name, seconds=_since(began))
-        return path
-
-    def save_as(self, path: Path) -> None:
-        """Saves the scene where the user wants it. Raises FileError.
-
-        No reason to leave the next autosave out: that is what the next start offers.
-        """
-        self.scene.save(path)
 
     def _report(self) -> None:
         self._channel.send(
@@ -243,10 +226,7 @@ class Session:
             task.cancel()
         if serving.done():
             serving.result()
-        try:
-            self.autosave()
-        except FileError as error:
-            log.failure("save.failed", error)
+        self._keeper.try_save()
         # Not torn down piece by piece: VTK's own order at exit is slow and nobody waits for it.
         log.event("session.stopped")
 
@@ -254,20 +234,17 @@ class Session:
         pause = self.settings.autosave_seconds
         while pause:
             await asyncio.sleep(pause)
-            await self._quiet()
-            try:
-                self.autosave()
-            except FileError as error:
-                log.failure("save.failed", error)
-                self._panel.say(f"Your scene was not saved. {error}")
+            if self._keeper.is_due:
+                await self._quiet()
+                self._keeper.try_save()
 
     async def _quiet(self) -> None:
         """Saving stops the picture for a moment: not while somebody turns the brain."""
-        while (last := self.activity.last_input_at) is not None:
-            left = _QUIET_SECONDS - (datetime.now(UTC) - last).total_seconds()
-            if left <= 0:
+        for _ in range(_MOST_QUIETS):
+            inputs = self.activity.inputs
+            await asyncio.sleep(_QUIET_SECONDS)
+            if self.activity.inputs == inputs:
                 return
-            await asyncio.sleep(min(left, _QUIET_SECONDS))
 
 
 async def _start_on_channel(

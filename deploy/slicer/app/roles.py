@@ -23,6 +23,10 @@ KICK_PATH = "/-/kick"
 SOCKET_PATH = "/ws"
 ASK_PATH = "/ask"
 _PRIVATE = "/-/"
+# One person's windows, tabs and telephones. More would be somebody who keeps others out: each
+# picture is sent to everybody, one after the other.
+_MOST_SOCKETS_VIEW = 8
+_MOST_SOCKETS_CHANGE = 16
 
 
 class Role(StrEnum):
@@ -37,6 +41,16 @@ class Role(StrEnum):
     def may_change(self) -> bool:
         """Owner and control may do everything in the session; view and service only look."""
         return self in {Role.OWNER, Role.CONTROL}
+
+    @property
+    def most_sockets(self) -> int:
+        """How many sockets a person may have open at once to get one more with this right."""
+        return _MOST_SOCKETS_CHANGE if self.may_change else _MOST_SOCKETS_VIEW
+
+
+def too_many_sentence(most: int) -> str:
+    """What somebody is told who has that many open."""
+    return f"You have this session open {most} times. Close one of your other windows first.\n"
 
 
 class Visitor(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 from app.errors import CoreError, FileError
 from app.files import Kind, kind_of, preset_for
 from app.lean import lean_views
+from app.orientation import show_letters
 
 # trame has no types; what comes through this has none either.
 _UNTYPED: Any = trame.app
@@ -29,6 +30,9 @@ _CPU_RAY_CAST = "vtkMRMLCPURayCastVolumeRenderingDisplayNode"
 # What Mesa calls its renderers without a graphics card.
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast")
 _FIRST_SIZE = 400
+# Pillow's, which brings libjpeg-turbo along. Unless it is named the library looks for one of the
+# system's, and takes this one without a word if it is too old.
+_ENCODER = "jpeg"
 _CLASSES = {
     Kind.VOLUME: "vtkMRMLVolumeNode",
     Kind.SEGMENTATION: "vtkMRMLSegmentationNode",
@@ -74,9 +78,10 @@ class Scene:
         self.core: Any = SlicerApp()
         _log_vtk()
         with lean_views():
-            self.logic: Any = MedicalViewerLogic(self.server, self.core)
+            self.logic: Any = MedicalViewerLogic(self.server, self.core, rca_encoder=_ENCODER)
         _mend_brushes(self.core.view_manager)
         _mend_colours(self.core.segmentation_editor)
+        show_letters(self.core.view_manager)
         views = self.core.view_manager.get_threed_views()
         if not views:
             raise CoreError("No 3D view could be made. Is OpenGL (EGL) missing in this image?")
@@ -89,11 +94,15 @@ class Scene:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing of the user's to lose."""
-        return not any(
-            self.core.scene.GetNumberOfNodesByClass(name)
-            for name in ("vtkMRMLVolumeNode", "vtkMRMLModelNode", "vtkMRMLMarkupsNode")
-        )
+        """Whether there is nothing of the user's to lose.
+
+        Each slice view brings a model of its own, hidden, and a tool may have markups without a
+        point in them: neither is anybody's work.
+        """
+        if self.list_nodes():
+            return False
+        markups = self.core.scene.GetNodesByClass("vtkMRMLMarkupsNode")
+        return not any(node.GetNumberOfControlPoints() for node in markups)
 
     def open(self, path: Path) -> str:
         """Opens a file or a folder of DICOM files; returns what to tell the user.
@@ -114,21 +123,10 @@ class Scene:
             return f"Opened {path.name}"
         return self._open_volume(path)
 
-    def save(self, path: Path) -> None:
-        """Writes the scene with all its data as one .mrb file; never leaves half a file.
-
-        Raises FileError with the reason.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.stem}.part.mrb")
-        try:
-            if not self.core.io_manager.write_scene(partial):
-                raise FileError(f"3D Slicer could not write {path.name}. Is the disk full?")
-            partial.replace(path)
-        except OSError as error:
-            raise FileError(f"{path.name} could not be written: {error.strerror}.") from error
-        finally:
-            partial.unlink(missing_ok=True)
+    def write(self, path: Path) -> None:
+        """Writes the scene with all its data as one .mrb file. Raises FileError."""
+        if not self.core.io_manager.write_scene(path):
+            raise FileError("3D Slicer could not write the scene. Is the disk full?")
 
     def list_nodes(self) -> list[Node]:
         """Volumes, segmentations and models that hold something and are not the program's own."""
@@ -139,24 +137,13 @@ class Scene:
             if not node.GetHideFromEditors() and not _is_hollow(node, kind)
         ]
 
-    def save_node(self, node: Node, path: Path) -> None:
-        """Writes one thing as what the ending of ``path`` says; never leaves half a file.
-
-        Raises FileError with the reason.
-        """
+    def write_node(self, node: Node, path: Path) -> None:
+        """Writes one thing as what the ending of ``path`` says. Raises FileError."""
         found = self.core.scene.GetNodeByID(node.id)
         if found is None:
             raise FileError(f"{node.name} is not in the scene any more.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".part.{path.name}")
-        try:
-            if not self._write(found, node.kind, partial):
-                raise FileError(f"3D Slicer could not write {path.name}. Is the disk full?")
-            partial.replace(path)
-        except OSError as error:
-            raise FileError(f"{path.name} could not be written: {error.strerror}.") from error
-        finally:
-            partial.unlink(missing_ok=True)
+        if not self._write(found, node.kind, path):
+            raise FileError(f"3D Slicer could not write {node.name}. Is the disk full?")
 
     def _write(self, found: Any, kind: Kind, path: Path) -> bool:  # noqa: ANN401 - VTK
         if kind is Kind.SEGMENTATION and kind_of(path.name) is Kind.VOLUME:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-_SESSION = re.compile(r"[a-z0-9-]{1,64}")
+_WORD = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,8 +27,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ``standalone``: without the hub in front, everybody who reaches the port is the owner.
     ``autosave_seconds``: how often a changed scene is saved by itself; 0 turns the timer off (the
     scene is saved at the end all the same).
-    ``session``: the hub's id of this session, empty without a hub. ``hub_url``: the hub's address
-    without a slash at its end; empty where the hub has this session's own origin.
+    ``session``: the hub's id of this session, empty without a hub. ``slug``: the hub's word for the
+    name that its owner gave it, the same each time; empty for the session without a name.
+    ``hub_url``: the hub's address without a slash at its end; empty where the hub has this
+    session's own origin.
     """
 
     port: int = 8080
@@ -38,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     standalone: bool = False
     autosave_seconds: int = 300
     session: str = ""
+    slug: str = ""
     hub_url: str = ""
 
     @property
@@ -60,7 +63,8 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     """Reads the variables that the hub, or whoever runs the image alone, sets.
 
     ``SLICERHUB_STANDALONE`` (0 or 1), ``SLICERHUB_AUTOSAVE_SEC`` (whole seconds),
-    ``SLICERHUB_SESSION`` (the hub's id), ``SLICERHUB_HUB_URL`` (http or https).
+    ``SLICERHUB_SESSION`` (the hub's id), ``SLICERHUB_SESSION_SLUG`` (its word for the name),
+    ``SLICERHUB_HUB_URL`` (http or https).
     Raises SettingsError that names every wrong variable and what it may be.
     """
     faults: list[str] = []
@@ -73,10 +77,10 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
             f"SLICERHUB_AUTOSAVE_SEC is {autosave!r}: set it to whole seconds from 0 (off) to 86400"
         )
     session = environ.get("SLICERHUB_SESSION", "")
-    if session and not _SESSION.fullmatch(session):
-        faults.append(
-            f"SLICERHUB_SESSION is {session!r}: set it to small letters, digits and hyphens"
-        )
+    slug = environ.get("SLICERHUB_SESSION_SLUG", "")
+    for name, value in (("SLICERHUB_SESSION", session), ("SLICERHUB_SESSION_SLUG", slug)):
+        if value and not _WORD.fullmatch(value):
+            faults.append(f"{name} is {value!r}: set it to small letters, digits and hyphens")
     hub_url = environ.get("SLICERHUB_HUB_URL", "").rstrip("/")
     if hub_url and not _is_address(hub_url):
         faults.append(
@@ -88,6 +92,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         standalone=standalone == "1",
         autosave_seconds=int(autosave),
         session=session,
+        slug=slug,
         hub_url=hub_url,
     )
 

@@ -1,0 +1,360 @@
+"""What is saved by itself: one folder a session's name, numbered, of which the newest stay.
+
+Order is that of the numbers: a clock may be wrong, and two programs may save into one folder at
+once, when a session is started anew before the one before it has ended. A number is taken by making
+a file that may not exist. Sessions of one person that are called otherwise have folders of their
+own, so that none pushes out the work of another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import msgspec
+
+from app import log
+from app.errors import FileError, SlicerError
+from app.files import Kind, ending_of, kind_of
+from app.folders import DRAFTS, Draft, Folder, Opener, open_folder, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+
+KEPT_AUTOSAVES = 3
+AUTOSAVE_FOLDER = "autosave"
+# Of the session without a name. The hub's words for names end in a number, so none is this one.
+UNNAMED = "unnamed"
+
+_NAME = re.compile(r"scene-([0-9]{6,})-([0-9]{8}T[0-9]{6}Z)\.mrb")
+_OLD_NAME = re.compile(r"scene-([0-9]{8}T[0-9]{6}Z)\.mrb")
+_TIME = "%Y%m%dT%H%M%SZ"
+_TAKEN = re.compile(r"\.scene-([0-9]{6,})\.taken")
+_OFFERED = re.compile(r"\.scene-([0-9]{6,})\.offered")
+# Of markups, which cannot be opened by themselves and therefore are no `Kind`.
+_MARKUPS = (".mrk.json", ".fcsv")
+_MOST_NAMED = 6
+
+
+class Thing(msgspec.Struct, frozen=True):
+    """Something in a saved scene, as it was called there. ``kind``: volume, model, ..."""
+
+    name: str
+    kind: str
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A saved scene that can be opened. ``things`` is None if it cannot be told what is in it."""
+
+    path: Path
+    saved_at: datetime
+    size: int
+    things: tuple[Thing, ...] | None
+
+
+def autosave_name(number: int, when: datetime) -> str:
+    """``scene-000012-20260131T094100Z.mrb``: sorts by number, and tells people the time."""
+    return f"scene-{number:06}-{when.astimezone(UTC):{_TIME}}.mrb"
+
+
+def parse_autosave(name: str) -> tuple[int, datetime] | None:
+    """Number and time of an autosave, None for any other file.
+
+    Those of before there were numbers have the number 0.
+    """
+    if found := _NAME.fullmatch(name):
+        number, time = int(found[1]), found[2]
+    elif found := _OLD_NAME.fullmatch(name):
+        number, time = 0, found[1]
+    else:
+        return None
+    try:
+        return number, datetime.strptime(time, _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """The autosaves among the names, the newest first."""
+    known = {name: parsed for name in names if (parsed := parse_autosave(name))}
+    return sorted(known, key=lambda name: known[name], reverse=True)
+
+
+def number_of(name: str) -> int:
+    """The number of an autosave, 0 for anything else."""
+    return parsed[0] if (parsed := parse_autosave(name)) else 0
+
+
+def next_number(names: Iterable[str]) -> int:
+    """One more than every number that somebody has, or is about to have."""
+    marks = (int(found[1]) for name in names if (found := _TAKEN.fullmatch(name)))
+    return 1 + max([*map(number_of, names := list(names)), *marks], default=0)
+
+
+def surplus_autosaves(names: Iterable[str], keep: Collection[str] = ()) -> list[str]:
+    """All autosaves but the newest three and ``keep``; other names are nobody's to delete."""
+    numbered = [name for name in in_order(names) if number_of(name)]
+    return [name for name in numbered[KEPT_AUTOSAVES:] if name not in keep]
+
+
+def things_of(members: Iterable[str]) -> tuple[Thing, ...]:
+    """What a saved scene holds, by the names of the files in it: ``Scene/Data/Brain.nrrd``."""
+    things: list[Thing] = []
+    for member in members:
+        path = PurePosixPath(member)
+        if path.parent.name != "Data":
+            continue
+        lower = path.name.lower()
+        markups = next((ending for ending in _MARKUPS if lower.endswith(ending)), "")
+        kind = kind_of(path.name)
+        if markups or kind in {Kind.VOLUME, Kind.SEGMENTATION, Kind.MODEL}:
+            ending = markups or ending_of(path.name)
+            name = unquote(path.name[: -len(ending)])
+            things.append(Thing(name=name, kind="markups" if markups else kind.value))
+    return tuple(things)
+
+
+def things_in(path: Path) -> tuple[Thing, ...] | None:
+    """What the saved scene at ``path`` holds, None if that cannot be told."""
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            return things_of(bundle.namelist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return None
+
+
+def describe(things: tuple[Thing, ...] | None) -> str:
+    """What is told of a saved scene before its size: ``Brain (volume), Tumour (model), ``."""
+    if things is None:
+        return ""
+    named = [f"{thing.name} ({thing.kind})" for thing in things[:_MOST_NAMED]]
+    if more := len(things) - len(named):
+        named.append(f"{more} more")
+    return "".join(f"{each}, " for each in named)
+
+
+class Autosaves:
+    """The autosaves of the sessions of one name, of one person.
+
+    ``home``: the person's volume. ``files``: the folder of their files in it. ``session``: the
+    hub's word for the name, empty for the unnamed one.
+    """
+
+    def __init__(
+        self, home: Path, files: Path, session: str, *, opener: Opener = open_folder
+    ) -> None:
+        """Touches nothing before it is asked to."""
+        self._home = home
+        self._files = files
+        self._folder = PurePosixPath(AUTOSAVE_FOLDER, session or UNNAMED)
+        self._open = opener
+        self._offered: set[str] = set()
+
+    @contextlib.contextmanager
+    def draft(self) -> Generator[Draft]:
+        """A file for the scene to be written into; it is gone afterwards, unless `keep` kept it.
+
+        Raises FileError for whatever the file system says meanwhile.
+        """
+        with (
+            told("Your scene"),
+            self._open(self._home, DRAFTS, make=True) as drafts,
+            drafts.draft(".mrb", hidden=False) as draft,
+        ):
+            yield draft
+
+    def keep(self, draft: Draft, now: datetime) -> str | None:
+        """Makes the draft the newest autosave and drops what is too old; returns its name.
+
+        None, and there is no further autosave, if the scene has nothing in it. Raises FileError.
+        """
+        if draft.is_empty:
+            raise FileError("3D Slicer wrote nothing. Save your scene under a name of your own.")
+        if things_in(draft.path) == ():
+            return None
+        with told("Your scene"), self._open(self._files, self._folder, make=True) as folder:
+            number = _take_number(folder)
+            name = autosave_name(number, now)
+            draft.put(folder, name)
+            self._tidy(folder, name)
+        return name
+
+    def newest(self) -> str | None:
+        """The name of the newest autosave, None if there is none. Raises FileError."""
+        with told("Your scene", "read"):
+            return next(iter(in_order(self._names(self._folder))), None)
+
+    def offers(self) -> list[Offer]:
+        """What a new session offers to open: the newest, and what nobody has answered before.
+
+        From now on, and until `answered`, none of them is dropped, not by a later session either.
+        Without any of this name, the newest of those from before names had folders: nobody knows
+        whose they are, so they are left where they are, and offered to each that has none.
+        Raises FileError.
+        """
+        with told("Your scenes", "read"):
+            names = self._names(self._folder)
+            waiting = _marked(names)
+            offers = list(self._looks(self._folder, in_order(names)))
+            newest = [offer for offer in offers if offer.things != ()][:1]
+            chosen = [
+                each for each in offers if each in newest or number_of(each.path.name) in waiting
+            ]
+            above = self._folder.parent
+            old = [name for name in in_order(self._names(above)) if not number_of(name)]
+            if not chosen:
+                return [each for each in self._looks(above, old) if each.things != ()][:1]
+        self._offered = {offer.path.name for offer in chosen}
+        self._mark(names)
+        return chosen
+
+    def answered(self) -> None:
+        """Whoever was offered them has chosen: one, or none. Raises FileError."""
+        self._offered = set()
+        with (
+            told("Your choice"),
+            contextlib.suppress(FileNotFoundError),
+            self._open(self._files, self._folder, make=False) as folder,
+        ):
+            for name in filter(_OFFERED.fullmatch, folder.names()):
+                folder.remove(name)
+
+    def _names(self, relative: PurePosixPath) -> list[str]:
+        try:
+            with self._open(self._files, relative, make=False) as folder:
+                return folder.names()
+        except FileNotFoundError:
+            return []
+
+    def _looks(self, relative: PurePosixPath, names: Iterable[str]) -> Iterator[Offer]:
+        for name in names:
+            path, parsed = self._files / relative / name, parse_autosave(name)
+            # Another session may have dropped it meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                if parsed:
+                    size = path.stat().st_size
+                    yield Offer(path, saved_at=parsed[1], size=size, things=things_in(path))
+
+    def _mark(self, names: Collection[str]) -> None:
+        marks = {f".scene-{number_of(name):06}.offered" for name in self._offered} - {*names}
+        try:
+            with self._open(self._files, self._folder, make=False) as folder:
+                for mark in marks:
+                    os.close(folder.create(mark))
+        except OSError as error:  # then it is known for as long as this session lasts
+            log.failure("autosave.unmarked", error)
+
+    def _tidy(self, folder: Folder, newest: str) -> None:
+        """What is there has been saved, so nothing that goes wrong here is a reason to say no."""
+        try:
+            names = folder.names()
+            waiting = _marked(names)
+            keep = {newest} | self._offered
+            keep |= {name for name in names if number_of(name) in waiting}
+            surplus = surplus_autosaves(names, keep)
+            if surplus:
+                filled = (name for name in in_order(names) if things_in(folder.path / name))
+                keep.add(next(filled, ""))
+            for name in surplus:
+                if name not in keep:
+                    folder.remove(name)
+            for name in names:
+                found = _TAKEN.fullmatch(name)
+                if found and int(found[1]) <= number_of(newest):
+                    folder.remove(name)
+            folder.sync()
+        except OSError as error:
+            log.failure("autosave.untidy", error)
+
+
+def _take_number(folder: Folder) -> int:
+    """A number that no other program gets. Raises OSError."""
+    while True:
+        number = next_number(folder.names())
+        mark = f".scene-{number:06}.taken"
+        try:
+            os.close(folder.create(mark))
+        except FileExistsError:
+            continue
+        # Somebody may have taken it, used it and let go of it between those two steps.
+        if max(map(number_of, folder.names()), default=0) < number:
+            return number
+        folder.remove(mark)
+
+
+def _marked(names: Iterable[str]) -> set[int]:
+    return {int(found[1]) for name in names if (found := _OFFERED.fullmatch(name))}
+
+
+class Keeper:
+    """Saves when somebody has done something since the last time, and tells how that goes.
+
+    ``inputs()``: how often somebody did something. ``write(path)`` saves the scene there, and
+    ``is_empty()`` tells whether there is nothing in it. ``trouble(text)`` tells everybody that
+    their work is not saved, once for as long as it lasts; an empty text, that it is again.
+    """
+
+    def __init__(
+        self,
+        autosaves: Autosaves,
+        *,
+        inputs: Callable[[], int],
+        is_empty: Callable[[], bool],
+        write: Callable[[Path], None],
+        now: Callable[[], datetime],
+        trouble: Callable[[str], None],
+    ) -> None:
+        """Nothing has been done, and nothing saved."""
+        self._autosaves = autosaves
+        self._inputs = inputs
+        self._is_empty = is_empty
+        self._write = write
+        self._now = now
+        self._trouble = trouble
+        self._saved = inputs()
+        self._failing = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether somebody did something since the last time that it was saved."""
+        return self._inputs() != self._saved
+
+    def save(self) -> str | None:
+        """The name of the newest autosave, written now if there is something new; None for none.
+
+        Raises FileError.
+        """
+        try:
+            name = self._save() if self.is_due and not self._is_empty() else None
+        except SlicerError as error:
+            if not self._failing:
+                self._failing = True
+                self._trouble(f"Your scene was not saved. {error}")
+            raise
+        if name and self._failing:
+            self._failing = False
+            self._trouble("")
+        return name or self._autosaves.newest()
+
+    def try_save(self) -> None:
+        """Like `save`, where nobody waits for an answer."""
+        try:
+            self.save()
+        except SlicerError as error:
+            log.failure("save.failed", error)
+
+    def _save(self) -> str | None:
+        inputs = self._inputs()
+        with self._autosaves.draft() as draft:
+            self._write(draft.path)
+            name = self._autosaves.keep(draft, self._now())
+        self._saved = inputs
+        if name:
+            log.event("scene.saved", name=name)
+        return name
