@@ -176,8 +176,12 @@ class Thing(msgspec.Struct, frozen=True, rename="camel"):
     labels: dict[str, str] | None = None
 
 
-class _Listed(msgspec.Struct, frozen=True):
+class _Named(msgspec.Struct, frozen=True):
     metadata: Thing
+
+
+class _List(msgspec.Struct, frozen=True):
+    items: tuple[msgspec.Raw, ...] | None = None  # some servers say null for none
 
 
 class _Change(msgspec.Struct, frozen=True):
@@ -250,7 +254,7 @@ async def follow(api: Api, source: Source, follower: Follower) -> None:
 async def _list(api: Api, source: Source, follower: Follower) -> str:
     found = await api.request("GET", source.path(), query=source.query, accept=source.accept_list)
     follower.replace(found)
-    return decoded(found, _Listed).metadata.resource_version
+    return decoded(found, _Named).metadata.resource_version
 
 
 async def _watch(api: Api, source: Source, version: str, follower: Follower) -> None:
@@ -277,6 +281,34 @@ def decoded(data: bytes, what: type[_T]) -> _T:
         return msgspec.json.decode(data, type=what)
     except msgspec.DecodeError as error:
         raise EngineUnavailable(f"The cluster's answer cannot be read: {error}.") from error
+
+
+def items_of(listed: bytes) -> list[bytes]:
+    """Return what stands in a list, each by itself. Raises EngineUnavailable if it is none."""
+    return [bytes(one) for one in decoded(listed, _List).items or ()]
+
+
+def name_of(said: bytes) -> str:
+    """Return the name of an object, whatever else stands in it; "" if there is none."""
+    try:
+        return decoded(said, _Named).metadata.name
+    except EngineUnavailable:
+        return ""
+
+
+def read_each(listed: bytes, what: type[_T]) -> tuple[list[_T], list[str]]:
+    """Return what could be read of a list, and of the rest its name and why it could not.
+
+    Raises EngineUnavailable if it is no list.
+    """
+    found: list[_T] = []
+    faults: list[str] = []
+    for one in items_of(listed):
+        try:
+            found.append(decoded(one, what))
+        except EngineUnavailable as error:
+            faults.append(f"{name_of(one)}: {error}")
+    return found, faults
 
 
 _RIGHT = re.compile(r'User "([^"]*)" cannot (\S+) resource "([^"]+)" in API group "([^"]*)"')

@@ -48,7 +48,12 @@ class Orchestrator(Protocol):
         ...
 
     async def list(self) -> Sequence[Observed]:
-        """Return all sessions of this instance; what carries no readable labels is left out."""
+        """Return all sessions of this instance; what cannot be read is left out and counted."""
+        ...
+
+    @property
+    def unread(self) -> int:
+        """How many of this instance's objects could not be read of late; the log names each."""
         ...
 
     def watch(self) -> AsyncIterator[Sequence[Observed]]:

@@ -51,8 +51,21 @@ from controller.model import (
     Volume,
     group_volume_name,
     object_name,
-    parse_session_id,
     volume_name,
+)
+from controller.orchestrators.containers import (
+    STOPPING,
+    Container,
+    End,
+    Fault,
+    Inspected,
+    Network,
+    Stats,
+    Stored,
+    UnreadableError,
+    observe,
+    read,
+    read_each,
 )
 from controller.orchestrators.offers import read_offer
 from controller.orchestrators.progress import BEGINNING, Progress
@@ -71,7 +84,6 @@ _SETTLE_SECONDS = 0.3  # after which the engine's list agrees with its last even
 _RETRY_SECONDS = 1.0
 _MEASURE_SECONDS = 600  # the engine walks through all files to measure them
 _EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
-_STOPPING = ".stopping"
 _VOLUME_LABELS = (labels.INSTANCE, labels.VOLUME)
 
 _log = structlog.get_logger("docker")
@@ -88,7 +100,8 @@ class DockerOrchestrator:
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._subnets = anyio.Lock()
         self._samples: dict[SessionId, tuple[datetime, int]] = {}
-        self._ended: dict[str, _Facts] = {}  # what inspect said of containers that ended: final
+        self._ended: dict[str, End] = {}  # of containers that ended: final
+        self._faults: set[str] = set()  # what could not be read when everything was looked at last
         self._transfers: dict[str, _Transfer] = {}  # by image
         self._transfer_limiter = anyio.CapacityLimiter(_TRANSFERS)
         self._tidy = False  # nothing of what opens volumes was left behind
@@ -116,20 +129,19 @@ class DockerOrchestrator:
     async def _exists(self, session: Session) -> bool:
         found = await self._inspect(self._container_name(session))
         if found is None:
-            found = await self._inspect(self._container_name(session) + _STOPPING)
+            found = await self._inspect(self._container_name(session) + STOPPING)
             if found is not None:
                 raise SessionStopping
             return False
-        theirs = found["Config"]["Labels"].get(labels.SESSION, "")
-        if theirs != session.id:
-            raise SessionExists(theirs)
+        if found.config.session != session.id:
+            raise SessionExists(found.config.session)
         return True
 
     async def _undo(self, session: Session) -> None:
         try:
             found = await self._inspect(self._container_name(session))
-            if found is not None and found["Config"]["Labels"].get(labels.SESSION) == session.id:
-                await self._remove_container(found["Id"])
+            if found is not None and found.config.session == session.id:
+                await self._remove_container(found.id)
             await self._remove_network(session.id)
         except EngineUnavailable as error:
             # Housekeeping finds the rest by its labels.
@@ -179,7 +191,7 @@ class DockerOrchestrator:
     async def _remove_openers(self) -> None:
         """Remove what a crash left; one of another controller has done its work once it is seen."""
         for one in await self._ours(f"{labels.COMPONENT}={manifests.OPENER}"):
-            await self._remove_container(str(one["Id"]))
+            await self._remove_container(one.id)
 
     async def _ensure_network(self, session: Session, profile: Profile) -> None:
         docker_settings = self._settings.docker
@@ -187,7 +199,8 @@ class DockerOrchestrator:
         if await self._call(lambda api: api.networks(names=[f"^{name}$"])):
             return
         async with self._subnets:
-            used = used_subnets(await self._call(lambda api: api.networks()))
+            networks, _ = read_each(await self._call(lambda api: api.networks()), Network)
+            used = [subnet for one in networks for subnet in one.subnets]
             free = manifests.free_subnets(
                 docker_settings.network_pool, docker_settings.network_prefix, used
             )
@@ -213,12 +226,10 @@ class DockerOrchestrator:
 
     async def _join_traefik(self, network: str) -> None:
         for one in await self._ours(f"{labels.COMPONENT}=traefik"):
-            if network in one["NetworkSettings"]["Networks"]:
+            if network in one.networks:
                 continue
             try:
-                await self._call(
-                    partial(_connect, container=str(one["Id"]), network=network),
-                )
+                await self._call(partial(_connect, container=one.id, network=network))
             except _ConflictError:
                 continue  # joined by another call meanwhile
 
@@ -261,21 +272,21 @@ class DockerOrchestrator:
 
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
         """See Orchestrator."""
-        for one in await self._ours(f"{labels.SESSION}={session_id}"):
+        # What cannot be read may well run: then nothing is taken from it, and this is no success.
+        listed = await self._listed(f"{labels.SESSION}={session_id}")
+        for one in [read(facts, Container) for facts in listed]:
             await self._end(one, int(grace.total_seconds()))
             await self._remove_network(session_id)
-            await self._remove_container(str(one["Id"]))
+            await self._remove_container(one.id)
         await self._remove_network(session_id)
         self._samples.pop(session_id, None)
 
-    async def _end(self, one: _Facts, seconds: int) -> None:
-        container = str(one["Id"])
-        name = str(one["Names"][0]).lstrip("/")
-        if not name.endswith(_STOPPING):
-            await self._gone_is_fine(lambda api: api.rename(name, name + _STOPPING))
-        if one["State"] == "paused":
-            await self._gone_is_fine(lambda api: api.unpause(container))
-        await self._gone_is_fine(lambda api: api.stop(container, timeout=seconds))
+    async def _end(self, one: Container, seconds: int) -> None:
+        if one.name and not one.name.endswith(STOPPING):
+            await self._gone_is_fine(lambda api: api.rename(one.name, one.name + STOPPING))
+        if one.state == "paused":
+            await self._gone_is_fine(lambda api: api.unpause(one.id))
+        await self._gone_is_fine(lambda api: api.stop(one.id, timeout=seconds))
 
     async def _remove_container(self, container: str) -> None:
         await self._gone_is_fine(lambda api: api.remove_container(container, v=True, force=True))
@@ -297,21 +308,43 @@ class DockerOrchestrator:
 
     async def list(self) -> Sequence[Observed]:
         """See Orchestrator."""
-        containers = await self._ours()
-        networks = await self._call(
-            lambda api: api.networks(
-                filters={"label": [self._instance_label, labels.SESSION]},
-            )
+        listed = await self._listed()
+        containers, faults = read_each(listed, Container)
+        listed = await self._call(
+            lambda api: api.networks(filters={"label": [self._instance_label, labels.SESSION]})
         )
-        ended: dict[str, _Facts] = {}
+        networks, more = read_each(listed, Network)
+        faults += more
+        ended: dict[str, End] = {}
         for one in containers:
-            if one["State"] in {"exited", "dead"} and one["Labels"].get(labels.SESSION):
-                container = str(one["Id"])
-                facts = self._ended.get(container) or await self._inspect(container)
-                if facts is not None:
-                    ended[container] = facts
+            if one.ended and one.session:
+                try:
+                    found = self._ended.get(one.id) or await self._end_of(one.id)
+                except UnreadableError as error:
+                    faults.append(Fault(f"{one.name or one.id[:12]}: {error}", one.session))
+                    continue
+                if found is not None:
+                    ended[one.id] = found
         self._ended = ended
-        return observe(containers, networks, ended, self._settings.instance)
+        unread = {fault.session for fault in faults}
+        seen, more = observe(containers, networks, ended, self._settings.instance, unread)
+        self._note([*faults, *more])
+        return seen
+
+    def _note(self, faults: Sequence[Fault]) -> None:
+        words = {fault.words for fault in faults}
+        for one in words - self._faults:
+            _log.warning("object_unreadable", fault=one)
+        self._faults = words
+
+    @property
+    def unread(self) -> int:
+        """See Orchestrator."""
+        return len(self._faults)
+
+    async def _end_of(self, container: str) -> End | None:
+        found = await self._inspect(container)
+        return None if found is None else found.state
 
     async def watch(self) -> AsyncIterator[Sequence[Observed]]:
         """See Orchestrator."""
@@ -346,25 +379,25 @@ class DockerOrchestrator:
     async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
         """See Orchestrator."""
         for one in await self._ours(f"{labels.SESSION}={session_id}"):
-            text = await self._gone_is_fine(partial(_logs, container=str(one["Id"]), tail=tail))
+            text = await self._gone_is_fine(partial(_logs, container=one.id, tail=tail))
             for line in (text or b"").decode(errors="replace").splitlines():
                 yield line
 
     async def usage(self, session_id: SessionId) -> Usage | None:
         """See Orchestrator."""
         for one in await self._ours(f"{labels.SESSION}={session_id}"):
-            stats = await self._gone_is_fine(partial(_stats, container=str(one["Id"])))
+            stats = await self._gone_is_fine(partial(_stats, container=one.id))
             if stats is not None:
                 return self._usage_of(session_id, stats)
         return None
 
-    def _usage_of(self, session_id: SessionId, stats: _Facts) -> Usage | None:
+    def _usage_of(self, session_id: SessionId, stats: object) -> Usage | None:
         try:
-            total = int(stats["cpu_stats"]["cpu_usage"]["total_usage"])  # nanoseconds
-            memory = int(stats["memory_stats"].get("usage", 0))
-            at = datetime.fromisoformat(str(stats["read"])[:19]).replace(tzinfo=UTC)
-        except (KeyError, ValueError):
+            found = read(stats, Stats)
+            at = datetime.fromisoformat(found.read[:19]).replace(tzinfo=UTC)
+        except (UnreadableError, ValueError):
             return None  # the container is not running
+        total, memory = found.cpu_stats.cpu_usage.total_usage, found.memory_stats.usage
         before = self._samples.get(session_id)
         self._samples[session_id] = (at, total)
         if before is None or (seconds := (at - before[0]).total_seconds()) <= 0:
@@ -382,14 +415,16 @@ class DockerOrchestrator:
             listed = await self._call(
                 lambda api: api.volumes(filters={"label": [self._instance_label]})
             )
-            found = cast("list[_Facts]", listed.get("Volumes") or [])
-        volumes: list[Volume] = []
-        for one in found:
-            theirs: _Facts = one.get("Labels") or {}
-            owner = str(theirs.get(labels.OWNER, ""))
-            if owner and theirs.get(labels.INSTANCE) == self._settings.instance:
-                volumes.append(Volume(UserId(owner), str(one["Name"]), _size_of(one)))
-        return volumes
+            found = cast("list[object]", listed.get("Volumes") or [])
+        stored, faults = read_each(found, Stored)
+        for fault in faults:
+            _log.warning("volume_unreadable", fault=fault.words)
+        return [
+            Volume(UserId(owner), one.name, one.size)
+            for one in stored
+            if (owner := one.marks.get(labels.OWNER))
+            and one.marks.get(labels.INSTANCE) == self._settings.instance
+        ]
 
     async def make_volume(self, owner: UserId) -> None:
         """See Orchestrator."""
@@ -414,11 +449,7 @@ class DockerOrchestrator:
     async def apps(self) -> Sequence[Offer]:
         """See Orchestrator."""
         found = await self._ours(labels.APP)
-        return [
-            read_offer(one["Labels"], _service_of(one))
-            for one in found
-            if one["State"] in {"running", "paused"}
-        ]
+        return [read_offer(one.marks, one.service) for one in found if one.runs]
 
     async def check(self, profile_id: str) -> None:
         """See Orchestrator."""
@@ -471,14 +502,19 @@ class DockerOrchestrator:
     def _instance_label(self) -> str:
         return f"{labels.INSTANCE}={self._settings.instance}"
 
-    async def _ours(self, *wanted: str) -> list[_Facts]:
-        """Return containers of this instance as the list call describes them."""
+    async def _ours(self, *wanted: str) -> list[Container]:
+        """Return containers of this instance, as far as they can be read."""
+        found, _ = read_each(await self._listed(*wanted), Container)
+        return found
+
+    async def _listed(self, *wanted: str) -> list[object]:
         return await self._call(
             lambda api: api.containers(all=True, filters={"label": [self._instance_label, *wanted]})
         )
 
-    async def _inspect(self, container: str) -> _Facts | None:
-        return await self._gone_is_fine(lambda api: api.inspect_container(container))
+    async def _inspect(self, container: str) -> Inspected | None:
+        found = await self._gone_is_fine(lambda api: api.inspect_container(container))
+        return None if found is None else read(found, Inspected)
 
     async def _gone_is_fine(self, work: Callable[[_Api], _T]) -> _T | None:
         try:
@@ -574,59 +610,6 @@ class _Events:
             self._bell.send_nowait(None)
 
 
-def observe(
-    containers: Sequence[_Facts],
-    networks: Sequence[_Facts],
-    ended: Mapping[str, _Facts],
-    instance: str,
-) -> list[Observed]:
-    """Return what the engine's answers say of the sessions. Pure.
-
-    ``containers`` and ``networks`` as the list calls give them, the hub's Traefik among the
-    containers; ``ended``: what inspect says of those that ended. What carries unreadable labels
-    is logged and left out.
-    """
-    joined: set[str] = set()
-    for one in containers:
-        if one["Labels"].get(labels.COMPONENT) == "traefik" and one["State"] == "running":
-            joined.update(one["NetworkSettings"]["Networks"])
-    names = {str(one["Name"]) for one in networks}
-    seen: dict[SessionId, Observed] = {}
-    for one in containers:
-        if labels.SESSION not in one["Labels"]:
-            continue
-        try:
-            session = labels.decode(one["Labels"])
-        except labels.NewerSchema:
-            glimpsed = labels.glimpse(one["Labels"])
-            if glimpsed is not None:
-                running = one["State"] in {"running", "paused"}
-                seen[glimpsed.id] = Observed(glimpsed, running=running, newer=True)
-            continue
-        except labels.LabelFault as fault:
-            _log.warning("labels_unreadable", container=one["Id"][:12], fault=str(fault))
-            continue
-        network = manifests.network_name(instance, session.id)
-        seen[session.id] = _observe_one(
-            one, session, complete=network in joined & names, ended=ended.get(str(one["Id"]))
-        )
-    for one in networks:
-        session_id = parse_session_id(one["Labels"].get(labels.SESSION, ""))
-        if session_id is None or session_id in seen:
-            continue
-        with contextlib.suppress(labels.LabelFault):
-            session = labels.decode(one["Labels"])
-            seen[session_id] = Observed(session=session, complete=False, orphan=True)
-    return list(seen.values())
-
-
-def _service_of(one: _Facts) -> str:
-    """Return the Compose service that a container belongs to, else the container's name."""
-    project = one["Labels"].get("com.docker.compose.project", "")
-    service = one["Labels"].get("com.docker.compose.service", "")
-    return f"{project}/{service}" if project and service else str(one["Names"][0]).lstrip("/")
-
-
 class _AuthFile(msgspec.Struct):
     auths: dict[str, dict[str, str]] = {}
 
@@ -656,43 +639,6 @@ def offers_gpu(info: _Facts) -> bool:
     runtimes: _Facts = info.get("Runtimes") or {}
     devices: Sequence[_Facts] = info.get("DiscoveredDevices") or []
     return "nvidia" in runtimes or any("gpu" in str(device.get("ID", "")) for device in devices)
-
-
-def used_subnets(networks: Sequence[_Facts]) -> list[str]:
-    """Return the subnets of all networks, as the list call describes these."""
-    used: list[str] = []
-    for network in networks:
-        ipam: _Facts = network["IPAM"] or {}
-        pools: Sequence[_Facts] = ipam.get("Config") or []
-        used += [str(pool["Subnet"]) for pool in pools if "Subnet" in pool]
-    return used
-
-
-def _observe_one(
-    one: _Facts, session: Session, *, complete: bool, ended: _Facts | None
-) -> Observed:
-    state = one["State"]
-    exit_code: int | None = None
-    message = ""
-    ended_at: datetime | None = None
-    if ended is not None:
-        facts = ended["State"]
-        exit_code = int(facts["ExitCode"])
-        message = str(facts.get("Error") or "")
-        if facts.get("OOMKilled"):
-            message = "out of memory"
-        with contextlib.suppress(ValueError):
-            ended_at = datetime.fromisoformat(str(facts["FinishedAt"])[:19]).replace(tzinfo=UTC)
-    return Observed(
-        session=session,
-        running=state in {"running", "paused"},
-        healthy="(unhealthy)" not in str(one.get("Status", "")),
-        complete=complete,
-        deleting=state == "removing" or str(one["Names"][0]).endswith(_STOPPING),
-        exit_code=exit_code,
-        ended_at=ended_at,
-        message=message,
-    )
 
 
 class _MissingError(EngineUnavailable):
@@ -766,7 +712,7 @@ def _fetch(settings: Settings, image: str, transfer: _Transfer) -> None:
                 anyio.from_thread.run_sync(transfer.tell, progress.text)
 
 
-def _measure_volumes(settings: Settings) -> list[_Facts]:
+def _measure_volumes(settings: Settings) -> list[object]:
     """Ask the engine how large its volumes are: a long walk through the disk.
 
     Before version 1.42 of its API it measures images and containers, too, and ignores ``type``.
@@ -777,12 +723,6 @@ def _measure_volumes(settings: Settings) -> list[_Facts]:
         if not answer.ok:
             raise EngineUnavailable(f"The engine does not measure volumes: {answer.text[:200]}")
         return answer.json().get("Volumes") or []
-
-
-def _size_of(one: _Facts) -> int | None:
-    measured: _Facts = one.get("UsageData") or {}
-    size = int(measured.get("Size", -1))
-    return None if size < 0 else size  # -1: of a driver that cannot say
 
 
 def _auth_headers(path: str, image: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
@@ -34,6 +34,9 @@ from controller.cluster import (
     Source,
     decoded,
     follow,
+    items_of,
+    name_of,
+    read_each,
 )
 from controller.config import Settings
 from controller.errors import (
@@ -86,11 +89,6 @@ _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applic
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 _log = structlog.get_logger("kubernetes")
-
-
-class _List(msgspec.Struct, Generic[_T], frozen=True):
-    metadata: Metadata
-    items: tuple[_T, ...] | None = None  # some servers say null for none
 
 
 class KubernetesOrchestrator:
@@ -240,29 +238,38 @@ class KubernetesOrchestrator:
         return await self._observe(None)
 
     async def _observe(self, session_id: SessionId | None) -> list[Observed]:
-        found = await self._pods(session_id)
+        found, unread = await self._list("Pod", Pod, session_id)
         children: set[tuple[str, str, str]] = set()
         events: dict[str, Event] = {}
         if found:
             for kind in _CHILDREN:
-                things = await self._list(kind, Thing, session_id, accept=_METADATA_LIST)
-                children.update(child for one in things.items or () for child in _owned(kind, one))
-            happened = await self._list("Event", Event, None)
-            for event in happened.items or ():
+                things, more = await self._list(kind, Thing, session_id, accept=_METADATA_LIST)
+                children.update(child for one in things for child in _owned(kind, one))
+                unread += more
+            happened, more = await self._list("Event", Event, None)
+            unread += more
+            for event in happened:
                 _note(events, event)
-        return self._read(found, children, events)
+        return self._read(found, children, events, unread)
 
     def _read(
         self,
         found: Sequence[Pod],
         children: set[tuple[str, str, str]],
         events: Mapping[str, Event],
+        unread: Collection[str],
     ) -> list[Observed]:
         seen, faults = pods.observe(found, children, events, self._settings)
-        for fault in set(faults) - self._faults:
-            _log.warning("annotations_unreadable", fault=fault)
-        self._faults = set(faults)
+        now = {*faults, *unread}
+        for fault in now - self._faults:
+            _log.warning("object_unreadable", fault=fault)
+        self._faults = now
         return seen
+
+    @property
+    def unread(self) -> int:
+        """See Orchestrator."""
+        return len(self._faults)
 
     async def watch(self) -> AsyncIterator[Sequence[Observed]]:
         """See Orchestrator."""
@@ -325,13 +332,13 @@ class KubernetesOrchestrator:
         """Ask for all sessions at once: housekeeping asks for one after the other."""
         self._measured = {}
         try:
-            found = await self._list("PodMetrics", _Measured, None)
+            found, _ = await self._list("PodMetrics", _Measured, None)
         except (MissingError, ForbiddenError, BrokenError) as error:
             self._measure_at = self._clock() + _NO_METRICS_SECONDS
             _log.info("no_metrics", why=error.in_full)
             return
         self._measure_at = self._clock() + _METRICS_SECONDS
-        for one in found.items or ():
+        for one in found:
             session_id = (one.metadata.labels or {}).get(manifests.SESSION, "")
             try:
                 self._measured[session_id] = pods.usage_of(one.containers)
@@ -342,9 +349,9 @@ class KubernetesOrchestrator:
         """See Orchestrator. A cluster tells how much was set aside, not what is in it."""
         query = {"labelSelector": f"{manifests.INSTANCE}={self._settings.instance}"}
         path = self._path("PersistentVolumeClaim")
-        found = decoded(await self._api.request("GET", path, query=query), _List[_Claim])
+        found, _ = read_each(await self._api.request("GET", path, query=query), _Claim)
         owner = manifests.key(labels.OWNER)
-        marked = [(one, (one.metadata.annotations or {}).get(owner)) for one in found.items or ()]
+        marked = [(one, (one.metadata.annotations or {}).get(owner)) for one in found]
         return [
             Volume(UserId(whose), one.metadata.name, one.size, reserved=True)
             for one, whose in marked
@@ -383,8 +390,10 @@ class KubernetesOrchestrator:
             return []
         query = {"labelSelector": f"{manifests.INSTANCE}={self._settings.instance}"}
         path = self._path("IngressRoute", namespace=namespace)
-        found = decoded(await self._api.request("GET", path, query=query), _List[IngressRoute])
-        offers = [read_offer(one, namespace) for one in found.items or ()]
+        found, faults = read_each(await self._api.request("GET", path, query=query), IngressRoute)
+        for fault in faults:
+            _log.warning("offer_unreadable", fault=fault)
+        offers = [read_offer(one, namespace) for one in found]
         return [one for one in offers if one is not None]
 
     async def check(self, profile_id: str) -> None:
@@ -446,7 +455,11 @@ class KubernetesOrchestrator:
         return {"labelSelector": f"{selector}={session_id}" if session_id else selector}
 
     async def _pods(self, session_id: SessionId | None) -> Sequence[Pod]:
-        return (await self._list("Pod", Pod, session_id)).items or ()
+        """Return a session's Pods, or all. Raises EngineUnavailable if one cannot be read."""
+        found, faults = await self._list("Pod", Pod, session_id)
+        if faults:
+            raise EngineUnavailable(f"The cluster's answer cannot be read: {faults[0]}")
+        return found
 
     async def _list(
         self,
@@ -455,10 +468,11 @@ class KubernetesOrchestrator:
         session_id: SessionId | None,
         *,
         accept: str = JSON,
-    ) -> _List[_T]:
+    ) -> tuple[list[_T], list[str]]:
         query = self._query(kind, session_id)
         found = await self._api.request("GET", self._path(kind), query=query, accept=accept)
-        return decoded(found, _List[what])
+        things, faults = read_each(found, what)
+        return things, [f"{kind} {fault}" for fault in faults]
 
     async def _read_pod(self, name: str) -> Pod | None:
         try:
@@ -526,22 +540,36 @@ class _Follower(Generic[_T]):
         self.accept_list = _METADATA_LIST if metadata_only else JSON
         self.known = False  # the last list was had
         self.items: dict[str, _T] = {}
+        self.faults: dict[str, str] = {}  # of what could not be read, by its name
         self._type = what
         self._ring = ring
 
     def replace(self, listed: bytes) -> None:
         """See Follower."""
-        found = decoded(listed, _List[self._type])
-        self.items = {}
-        for one in found.items or ():
-            self.take(one, gone=False)
+        found = items_of(listed)
+        self.items, self.faults = {}, {}
+        for one in found:
+            self._take(one, gone=False)
         self.known = True
         self._ring()
 
     def change(self, changed: bytes, *, gone: bool) -> None:
         """See Follower."""
-        self.take(decoded(changed, self._type), gone=gone)
+        self._take(changed, gone=gone)
         self._ring()
+
+    def _take(self, said: bytes, *, gone: bool) -> None:
+        try:
+            thing = decoded(said, self._type)
+        except EngineUnavailable as error:
+            name = name_of(said)
+            self.items.pop(name, None)
+            self.faults.pop(name, None)
+            if not gone:
+                self.faults[name] = f"{self.kind} {name}: {error}"
+        else:
+            self.take(thing, gone=gone)
+            self.faults.pop(cast("Thing", thing).metadata.name, None)
 
     def lose(self, *, listed: bool) -> None:
         """See Follower. A list that was had is as good as its age, and the next one comes soon."""
@@ -583,7 +611,9 @@ class _Followed:
     def known(self) -> bool:
         return all(one.known for one in self.followers)
 
-    def facts(self) -> tuple[list[Pod], set[tuple[str, str, str]], dict[str, Event]]:
+    def facts(
+        self,
+    ) -> tuple[list[Pod], set[tuple[str, str, str]], dict[str, Event], list[str]]:
         children = {
             child
             for kind in self._children
@@ -591,7 +621,8 @@ class _Followed:
             for child in _owned(kind.kind, one)
         }
         found = sorted(self._pods.items.values(), key=lambda one: one.metadata.name)
-        return found, children, self._events.items
+        unread = [fault for one in self.followers for fault in one.faults.values()]
+        return found, children, self._events.items, unread
 
 
 def _owned(kind: str, thing: Thing) -> list[tuple[str, str, str]]:

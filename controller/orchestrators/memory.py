@@ -51,6 +51,8 @@ class MemoryOrchestrator:
         """Bytes of people's files; they are there from someone's first session on."""
         self.usages: dict[SessionId, Usage] = {}
         """What sessions take; nothing if they are not named here."""
+        self.unread = 0
+        """See Orchestrator."""
 
     def _put(self, observed: Observed) -> None:
         self._sessions[observed.session.id] = observed

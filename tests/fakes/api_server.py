@@ -1,4 +1,7 @@
-"""As much of the cluster's API as the hub's records need, whose news the test may hold back."""
+"""As much of the cluster's API as the hub's records need, whose news the test may hold back.
+
+Of other kinds there is what the test has put there.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,22 @@ class ApiServer:
     """ConfigMaps of one namespace, with one row of versions for all changes."""
 
     def __init__(self) -> None:
-        """Nothing is there yet. While ``held``, watches tell nothing."""
+        """Nothing is there yet. While ``held``, watches tell nothing.
+
+        ``others``: what is listed of other kinds, by the last part of their path.
+        """
         self.held = False
+        self.others: dict[str, list[object]] = {}
         self._version = 0
         self._objects: dict[str, dict[str, Any]] = {}
         self._events: list[tuple[int, str, dict[str, Any]]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        kind = request.path.rpartition("/")[2]
+        if kind in self.others and request.query.get("watch") != "true":
+            meta = {"resourceVersion": str(self._version)}
+            return web.json_response({"metadata": meta, "items": self.others[kind]})
         name = request.path.partition("/configmaps")[2].removeprefix("/")
         match request.method:
             case "POST":

@@ -1,0 +1,269 @@
+"""What Docker says of containers and networks, as far as it matters, and what that means.
+
+Pure. The Structs hold of the engine's answers only what is looked at. What cannot be read stays
+with its own object: it is named among the faults, and all others are as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from controller import labels
+from controller.errors import EngineUnavailable
+from controller.manifests import docker as manifests
+from controller.model import Observed, Session, SessionId, parse_session_id
+
+STOPPING = ".stopping"
+"""Stands behind the name of a container whose session is being stopped."""
+
+_T = TypeVar("_T")
+
+
+class UnreadableError(EngineUnavailable):
+    """The engine says something of an object that the hub does not understand."""
+
+
+class Labelled(msgspec.Struct, frozen=True, rename="pascal"):
+    """Whatever carries labels. The engine says null for none."""
+
+    labels: dict[str, str] | None = None
+
+    @property
+    def marks(self) -> Mapping[str, str]:
+        """Return the labels."""
+        return self.labels or {}
+
+    @property
+    def session(self) -> str:
+        """Return the id of the session that it belongs to, as it stands there; "" for none."""
+        return self.marks.get(labels.SESSION, "")
+
+
+class _Joined(msgspec.Struct, frozen=True, rename="pascal"):
+    networks: dict[str, Any] | None = None
+
+
+class Container(Labelled, frozen=True, rename="pascal", kw_only=True):
+    """A container, as the engine lists it."""
+
+    id: str
+    names: tuple[str, ...] | None = None
+    state: str = ""
+    status: str = ""
+    network_settings: _Joined | None = None
+
+    @property
+    def name(self) -> str:
+        """Return its name; "" once its removal has begun and was cut short."""
+        return next(iter(self.names or ()), "").lstrip("/")
+
+    @property
+    def runs(self) -> bool:
+        """Tell whether its program is there."""
+        return self.state in {"running", "paused"}
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether its program is there no more."""
+        return self.state in {"exited", "dead"}
+
+    @property
+    def networks(self) -> Collection[str]:
+        """Return the names of the networks that it has joined."""
+        return (self.network_settings.networks if self.network_settings else None) or ()
+
+    @property
+    def service(self) -> str:
+        """Return the Compose service that it belongs to, else what it is called."""
+        project = self.marks.get("com.docker.compose.project", "")
+        service = self.marks.get("com.docker.compose.service", "")
+        return f"{project}/{service}" if project and service else self.name or self.id[:12]
+
+
+class End(msgspec.Struct, frozen=True, rename="pascal"):
+    """How the program of a container ended."""
+
+    exit_code: int = 0
+    error: str = ""
+    finished_at: str = ""
+    killed: bool = msgspec.field(name="OOMKilled", default=False)
+
+
+class Inspected(msgspec.Struct, frozen=True, rename="pascal"):
+    """A container, as the engine tells of it alone."""
+
+    id: str
+    config: Labelled = Labelled()
+    state: End = End()
+
+
+class _Pool(msgspec.Struct, frozen=True, rename="pascal"):
+    subnet: str = ""
+
+
+class _Addresses(msgspec.Struct, frozen=True, rename="pascal"):
+    config: tuple[_Pool, ...] | None = None
+
+
+class Network(Labelled, frozen=True, rename="pascal", kw_only=True):
+    """A network, as the engine lists it."""
+
+    name: str
+    addresses: _Addresses | None = msgspec.field(name="IPAM", default=None)
+
+    @property
+    def subnets(self) -> list[str]:
+        """Return its ranges of addresses."""
+        pools = (self.addresses.config if self.addresses else None) or ()
+        return [pool.subnet for pool in pools if pool.subnet]
+
+
+class _Size(msgspec.Struct, frozen=True, rename="pascal"):
+    size: int = -1  # of a driver that cannot say
+
+
+class Stored(Labelled, frozen=True, rename="pascal", kw_only=True):
+    """A volume, as the engine lists it."""
+
+    name: str
+    usage_data: _Size | None = None
+
+    @property
+    def size(self) -> int | None:
+        """Return its bytes; None if they were not measured."""
+        size = self.usage_data.size if self.usage_data else -1
+        return None if size < 0 else size
+
+
+class _Processor(msgspec.Struct, frozen=True):
+    total_usage: int  # nanoseconds
+
+
+class _Cpu(msgspec.Struct, frozen=True):
+    cpu_usage: _Processor
+
+
+class _Memory(msgspec.Struct, frozen=True):
+    usage: int = 0
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """What a container takes; of one that does not run half of it is missing."""
+
+    read: str
+    cpu_stats: _Cpu
+    memory_stats: _Memory
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Something that could not be read, and of which session it is, as far as that can be told."""
+
+    words: str
+    session: str = ""
+
+
+def read(facts: object, what: type[_T]) -> _T:
+    """Return one of the engine's answers. Raises UnreadableError."""
+    try:
+        return msgspec.convert(facts, what)
+    except msgspec.ValidationError as error:
+        raise UnreadableError(f"The engine's answer cannot be read: {error}.") from error
+
+
+def read_each(facts: Sequence[object], what: type[_T]) -> tuple[list[_T], list[Fault]]:
+    """Return what could be read of one of the engine's lists, and what could not."""
+    found: list[_T] = []
+    faults: list[Fault] = []
+    for one in facts:
+        try:
+            found.append(read(one, what))
+        except UnreadableError as error:
+            faults.append(_fault(one, error))
+    return found, faults
+
+
+def _fault(facts: object, error: UnreadableError) -> Fault:
+    said = _mapping(facts)
+    called = str(said.get("Id") or said.get("Name") or "something without a name")
+    return Fault(
+        f"{called[:64]}: {error}", str(_mapping(said.get("Labels")).get(labels.SESSION, ""))
+    )
+
+
+def _mapping(facts: object) -> Mapping[str, object]:
+    none: dict[str, object] = {}
+    return cast("dict[str, object]", facts) if isinstance(facts, dict) else none
+
+
+def observe(
+    containers: Sequence[Container],
+    networks: Sequence[Network],
+    ended: Mapping[str, End],
+    instance: str,
+    unread: Collection[str],
+) -> tuple[list[Observed], list[Fault]]:
+    """Return what the engine's answers say of the sessions, and what could not be read.
+
+    ``containers``: those of this instance, the hub's Traefik among them; ``ended``: what inspect
+    says of those that ended, by their ids; ``unread``: ids of the sessions of which something could
+    not be read. Nothing is made of what is there of these: they may well run.
+    """
+    joined: set[str] = set()
+    for one in containers:
+        if one.marks.get(labels.COMPONENT) == "traefik" and one.state == "running":
+            joined.update(one.networks)
+    names = {one.name for one in networks}
+    seen: dict[SessionId, Observed] = {}
+    faults: list[Fault] = []
+    for one in containers:
+        if labels.SESSION not in one.marks or one.session in unread:
+            continue
+        try:
+            session = labels.decode(one.marks)
+        except labels.NewerSchema:
+            glimpsed = labels.glimpse(one.marks)
+            if glimpsed is not None:
+                seen[glimpsed.id] = Observed(glimpsed, running=one.runs, newer=True)
+            continue
+        except labels.LabelFault as error:
+            faults.append(Fault(f"{one.name or one.id[:12]}: {error}", one.session))
+            continue
+        network = manifests.network_name(instance, session.id)
+        seen[session.id] = _observe_one(
+            one, session, complete=network in joined & names, end=ended.get(one.id)
+        )
+    not_known = {*unread, *(fault.session for fault in faults)}
+    for one in networks:
+        session_id = parse_session_id(one.session)
+        if session_id is None or session_id in seen or session_id in not_known:
+            continue
+        with contextlib.suppress(labels.LabelFault):
+            session = labels.decode(one.marks)
+            seen[session_id] = Observed(session=session, complete=False, orphan=True)
+    return list(seen.values()), faults
+
+
+def _observe_one(one: Container, session: Session, *, complete: bool, end: End | None) -> Observed:
+    exit_code: int | None = None
+    message = ""
+    ended_at: datetime | None = None
+    if end is not None:
+        exit_code = end.exit_code
+        message = "out of memory" if end.killed else end.error
+        with contextlib.suppress(ValueError):
+            ended_at = datetime.fromisoformat(end.finished_at[:19]).replace(tzinfo=UTC)
+    return Observed(
+        session=session,
+        running=one.runs,
+        healthy="(unhealthy)" not in one.status,
+        complete=complete,
+        deleting=one.state == "removing" or not one.name or one.name.endswith(STOPPING),
+        exit_code=exit_code,
+        ended_at=ended_at,
+        message=message,
+    )
