@@ -29,6 +29,7 @@ STORE = "store.sqlite"
 
 _MANIFEST = "manifest.json"
 _PARTS = (_MANIFEST, KEYS, STORE)
+_JOURNAL = "-wal"  # behind the name of SQLite's file
 _PART_MAX = 2**30  # bytes of one part: what is larger is no backup of ours
 
 
@@ -166,9 +167,15 @@ def restore(backup: Backup, data: Path, *, force: bool) -> None:
             _check_store(backup, data)
             for name in (STORE, KEYS):
                 _write(data, f"{name}.restored", backup.parts[name])
+            folder.sync(data)
             for name in (STORE, KEYS):
-                _put_aside(data, name)
-                (data / f"{name}.restored").replace(data / name)
+                restored = data / f"{name}.restored"
+                if _is_there(data / name, backup.parts[name]):
+                    restored.unlink()  # by a restore that was cut short, or never changed
+                else:
+                    _put_aside(data, name)
+                    restored.replace(data / name)
+                folder.sync(data)
         except OSError as error:
             raise ConfigError([f"{data}: cannot be written ({error}). See to it."]) from error
 
@@ -183,13 +190,32 @@ def _check_store(backup: Backup, data: Path) -> None:
             raise ConfigError([error.in_full]) from error
 
 
+def _is_there(path: Path, content: bytes) -> bool:
+    journal = Path(f"{path}{_JOURNAL}")
+    return path.exists() and not journal.exists() and path.read_bytes() == content
+
+
 def _put_aside(data: Path, name: str) -> None:
-    if not (data / name).exists():
+    """Rename what is there, whole: what SQLite has not put into its file yet stands beside it.
+
+    The file itself comes last, and what an earlier restore kept goes first: so whenever this is cut
+    short, beginning anew loses nothing of what was there.
+    """
+    there, kept = data / name, data / f"{name}.replaced"
+    if not there.exists():
         return
-    (data / name).replace(data / f"{name}.replaced")
-    # SQLite would take them for the new file's.
-    for ending in ("-wal", "-shm"):
-        (data / f"{name}{ending}").unlink(missing_ok=True)
+    if kept.exists():
+        Path(f"{kept}{_JOURNAL}").unlink(missing_ok=True)
+        folder.sync(data)
+        kept.unlink()
+        folder.sync(data)
+    Path(f"{there}-shm").unlink(missing_ok=True)  # made anew from the journal
+    journal = Path(f"{there}{_JOURNAL}")
+    if journal.exists():
+        journal.replace(f"{kept}{_JOURNAL}")
+        folder.sync(data)
+    there.replace(kept)
+    folder.sync(data)
 
 
 def _write(data: Path, name: str, content: bytes) -> None:

@@ -6,6 +6,7 @@ hub under another name would find nothing there that is its own, and take all of
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Generator
@@ -36,6 +37,7 @@ def held(folder: Path, instance: str) -> Generator[None, None, None]:
             with _mapped(folder):
                 os.pwrite(descriptor, f"{instance}\n".encode(), 0)
                 os.fsync(descriptor)
+                sync(folder)
         yield
     finally:
         os.close(descriptor)
@@ -47,6 +49,18 @@ def check_owner(folder: Path, instance: str) -> None:
         path = folder / _NAME
         found = path.read_bytes()[:_NAME_MAX] if path.exists() else b""
     _check(found, folder, instance)
+
+
+def sync(folder: Path) -> None:
+    """Let what was made, renamed or removed in a folder be so after a loss of power, too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # else a file system that cannot, as some of the network
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def give(descriptor: int, folder: Path) -> None:

@@ -18,6 +18,7 @@ import anyio.to_thread
 import msgspec
 
 from controller.errors import ConfigError
+from controller.folder import sync
 from controller.tokens import LEEWAY, KeyRing, new_key, new_key_ring, parse_key_ring
 
 SIGNS_AFTER = 30.0
@@ -109,6 +110,7 @@ def _write(path: Path, ring: KeyRing) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    sync(path.parent)
 
 
 async def rotate(

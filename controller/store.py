@@ -10,7 +10,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -20,7 +27,7 @@ import anyio.to_thread
 import msgspec
 
 from controller.errors import StoreUnavailable
-from controller.lifecycle import Sign
+from controller.lifecycle import Reason, Sign
 from controller.model import Person, Role, Session, SessionId, UserId
 
 _T = TypeVar("_T")
@@ -75,11 +82,18 @@ _MIGRATIONS = (
     ALTER TABLE login ADD COLUMN seen REAL NOT NULL DEFAULT 0;
     ALTER TABLE login ADD COLUMN key TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE share ADD COLUMN asks INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE message (session TEXT PRIMARY KEY, text TEXT NOT NULL, until REAL NOT NULL) STRICT;
+    """,
 )
 """Forward only: the file's user_version counts those that were run."""
 
 STARTS_KEPT = 20  # of each profile: enough for a median that follows an upgrade
 NOTICES_KEPT = 5  # of each person
+SHARES_MOST = 200  # to one session, without those by which administrators look on
+LINKS_MOST = 50  # to one session, that are open; of those that are used up as many are remembered
+CLOSED_MOST = 2000  # people whom the links to one session do not let in any more, counted by link
 
 
 class Login(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -126,6 +140,7 @@ class Share(msgspec.Struct, frozen=True):
     created: float
     expires: float | None = None  # None: as long as the session runs
     look: bool = False  # an administrator looks on; nobody has invited them
+    asks: bool = False  # for control, and the owner has not decided yet
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -155,6 +170,14 @@ class Link(msgspec.Struct, frozen=True):
         )
 
 
+class Announced(msgspec.Struct, frozen=True):
+    """People were warned of a stop. Spans in seconds."""
+
+    reason: Reason
+    ago: float  # that they were told
+    left: float  # until the stop, if nothing happens
+
+
 class Memo(msgspec.Struct, frozen=True):
     """What a controller knew of a session that its labels do not say. Spans in seconds.
 
@@ -169,6 +192,14 @@ class Memo(msgspec.Struct, frozen=True):
     sign: Sign = Sign.SEEN
     kept_by: str = ""
     extra: float = 0.0  # that an administrator has added to its lifetime
+    warned: Announced | None = None  # written by the controller that keeps house only
+
+    def aged(self, seconds: float) -> Memo:
+        """Return it as it is so long after it was written, if nothing has happened since."""
+        told = self.warned
+        if told is not None:
+            told = Announced(told.reason, told.ago + seconds, told.left - seconds)
+        return msgspec.structs.replace(self, idle=self.idle + seconds, warned=told)
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -187,11 +218,29 @@ class Drain(msgspec.Struct, frozen=True):
     stop_at: float | None = None  # when all sessions are stopped; None: they run on
 
 
+class Message(msgspec.Struct, frozen=True):
+    """What stands in a session for a while. ``until``: seconds since the epoch."""
+
+    text: str
+    until: float
+
+
 class Rules(msgspec.Struct, frozen=True):
     """What administrators have decided besides the configuration."""
 
     drain: Drain | None = None
     quotas: dict[UserId, int] = {}  # sessions of one person, instead of the configured number
+    messages: dict[SessionId, Message] = {}  # those that are over, too, until they are removed
+
+
+def kept_links(links: Sequence[Link], now: float) -> list[Link]:
+    """Return which of a session's links, the oldest first, are still of use.
+
+    One that is used up still leads those in who came by it, as long as it has not expired.
+    """
+    standing = [one for one in links if now < one.expires]
+    used_up = [one for one in standing if not one.is_open(now)][-LINKS_MOST:]
+    return [one for one in standing if one.is_open(now) or one in used_up]
 
 
 class Store(Protocol):
@@ -260,15 +309,27 @@ class Store(Protocol):
         """Return how long the last starts of a profile took, in seconds."""
         ...
 
-    async def add_share(self, share: Share) -> None:
-        """Keep an invitation; one of the same person to the same session is replaced."""
+    async def add_share(self, share: Share) -> bool:
+        """Keep an invitation; one of the same person to the same session is replaced.
+
+        False: the session has as many as it may.
+        """
         ...
 
     async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
         """Forget an invitation; a missing one is success.
 
-        ``bar``: the session's present links do not let this person in any more either.
+        ``bar``: the session's present links do not let in any more either whoever was invited. If
+        they come to shut out too many, they end.
         """
+        ...
+
+    async def lower_share(self, session: SessionId, uid: UserId) -> None:
+        """Let somebody who is invited look on only; who is not invited stays so."""
+        ...
+
+    async def set_asks(self, session: SessionId, uid: UserId) -> None:
+        """Note that somebody who is invited asks for control; who is not invited stays so."""
         ...
 
     async def remove_person(self, uid: UserId) -> None:
@@ -279,8 +340,11 @@ class Store(Protocol):
         """Return all invitations, those that are over included."""
         ...
 
-    async def add_link(self, link: Link, digest: str) -> None:
-        """Keep a link under the hash of its code."""
+    async def add_link(self, link: Link, digest: str) -> bool:
+        """Keep a link under the hash of its code, and forget those that are over.
+
+        False: the session has as many open ones as it may.
+        """
         ...
 
     async def remove_link(self, session: SessionId, link: str) -> None:
@@ -298,7 +362,8 @@ class Store(Protocol):
     async def use_link(self, digest: str, person: Person, now: float) -> Share | None:
         """Count one use of a link and keep the invitation that it gives: both or neither.
 
-        None if it is over, or this person used it. Two at once for the last use: one gets it.
+        None if it is over, or this person used it, or the session has as many invitations as it
+        may. Two at once for the last use: one gets it.
         """
         ...
 
@@ -340,6 +405,10 @@ class Store(Protocol):
 
     async def set_quota(self, uid: UserId, sessions: int | None) -> None:
         """Remember how many sessions a person may have; None: as many as configured."""
+        ...
+
+    async def set_message(self, session: SessionId, message: Message | None) -> None:
+        """Remember what stands in a session; None: nothing does any more."""
         ...
 
     async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
@@ -542,23 +611,35 @@ class SqliteStore:
 
         return await self._run(work)
 
-    async def add_share(self, share: Share) -> None:
+    async def add_share(self, share: Share) -> bool:
         """See Store."""
-        await self._run(lambda db: _add_share(db, share))
+
+        def work(db: sqlite3.Connection) -> bool:
+            with _transaction(db):
+                return _add_share(db, share)
+
+        return await self._run(work)
 
     async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
         """See Store."""
 
         def work(db: sqlite3.Connection) -> None:
             with _transaction(db):
-                db.execute("DELETE FROM share WHERE session = ? AND uid = ?", (session, uid))
-                if bar:
-                    db.execute(
-                        "INSERT OR IGNORE INTO redeemed SELECT id, ? FROM link WHERE session = ?",
-                        (uid, session),
-                    )
+                forget = "DELETE FROM share WHERE session = ? AND uid = ?"
+                invited = db.execute(forget, (session, uid)).rowcount
+                if bar and invited:
+                    _bar(db, session, uid)
 
         await self._run(work)
+
+    async def lower_share(self, session: SessionId, uid: UserId) -> None:
+        """See Store."""
+        lower = "UPDATE share SET role = ? WHERE session = ? AND uid = ?"
+        await self._write(lower, Role.VIEW, session, uid)
+
+    async def set_asks(self, session: SessionId, uid: UserId) -> None:
+        """See Store."""
+        await self._write("UPDATE share SET asks = 1 WHERE session = ? AND uid = ?", session, uid)
 
     async def remove_person(self, uid: UserId) -> None:
         """See Store."""
@@ -569,20 +650,18 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> list[Share]:
             rows = db.execute(
-                "SELECT session, uid, role, display_name, created, expires, look FROM share"
+                "SELECT session, uid, role, display_name, created, expires, look, asks FROM share"
             )
             return [
-                Share(session, uid, Role(role), display_name, created, expires, bool(look))
-                for session, uid, role, display_name, created, expires, look in rows
+                Share(session, uid, Role(role), name, created, expires, bool(look), bool(asks))
+                for session, uid, role, name, created, expires, look, asks in rows
             ]
 
         return await self._run(work)
 
-    async def add_link(self, link: Link, digest: str) -> None:
+    async def add_link(self, link: Link, digest: str) -> bool:
         """See Store."""
-        await self._write(
-            "INSERT INTO link (id, session, digest, role, created, expires, max_uses)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        row = (
             link.id,
             link.session,
             digest,
@@ -591,6 +670,23 @@ class SqliteStore:
             link.expires,
             link.max_uses,
         )
+
+        def work(db: sqlite3.Connection) -> bool:
+            with _transaction(db):
+                there = _links(db, "session = ? ORDER BY created", link.session)
+                kept = kept_links(there, link.created)
+                gone = [(one.id,) for one in there if one not in kept]
+                db.executemany("DELETE FROM link WHERE id = ?", gone)
+                if sum(one.is_open(link.created) for one in kept) >= LINKS_MOST:
+                    return False
+                db.execute(
+                    "INSERT INTO link (id, session, digest, role, created, expires, max_uses)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    row,
+                )
+                return True
+
+        return await self._run(work)
 
     async def remove_link(self, session: SessionId, link: str) -> None:
         """See Store."""
@@ -615,10 +711,11 @@ class SqliteStore:
                 used = "SELECT 1 FROM redeemed WHERE link = ? AND uid = ?"
                 if db.execute(used, (link.id, person.uid)).fetchone():
                     return None
+                share = link.share_for(person, now)
+                if not _add_share(db, share):
+                    return None
                 db.execute("INSERT INTO redeemed VALUES (?, ?)", (link.id, person.uid))
                 db.execute("UPDATE link SET uses = uses + 1 WHERE id = ?", (link.id,))
-                share = link.share_for(person, now)
-                _add_share(db, share)
                 return share
 
         return await self._run(work)
@@ -686,7 +783,11 @@ class SqliteStore:
         def work(db: sqlite3.Connection) -> Rules:
             found = db.execute("SELECT body FROM drain").fetchone()
             drain = msgspec.json.decode(found[0], type=Drain) if found else None
-            return Rules(drain, dict(db.execute("SELECT uid, sessions FROM quota").fetchall()))
+            quotas = dict(db.execute("SELECT uid, sessions FROM quota").fetchall())
+            messages = db.execute("SELECT session, text, until FROM message")
+            return Rules(
+                drain, quotas, {session: Message(text, until) for session, text, until in messages}
+            )
 
         return await self._run(work)
 
@@ -704,6 +805,18 @@ class SqliteStore:
             await self._write("DELETE FROM quota WHERE uid = ?", uid)
         else:
             await self._write("INSERT OR REPLACE INTO quota VALUES (?, ?)", uid, sessions)
+
+    async def set_message(self, session: SessionId, message: Message | None) -> None:
+        """See Store."""
+        if message is None:
+            await self._write("DELETE FROM message WHERE session = ?", session)
+        else:
+            await self._write(
+                "INSERT OR REPLACE INTO message VALUES (?, ?, ?)",
+                session,
+                message.text,
+                message.until,
+            )
 
     async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
         """See Store."""
@@ -777,11 +890,26 @@ def _version(db: sqlite3.Connection) -> int:
     return int(version)
 
 
-def _add_share(db: sqlite3.Connection, share: Share) -> None:
+def _bar(db: sqlite3.Connection, session: SessionId, uid: UserId) -> None:
+    """Let none of the session's links let this person in any more."""
+    db.execute(
+        "INSERT OR IGNORE INTO redeemed SELECT id, ? FROM link WHERE session = ?", (uid, session)
+    )
+    count = "SELECT count(*) FROM redeemed WHERE link IN (SELECT id FROM link WHERE session = ?)"
+    if db.execute(count, (session,)).fetchone()[0] > CLOSED_MOST:
+        db.execute("DELETE FROM link WHERE session = ?", (session,))
+
+
+def _add_share(db: sqlite3.Connection, share: Share) -> bool:
+    """Keep an invitation; False: the session has as many as it may."""
+    count = "SELECT count(*) FROM share WHERE session = ? AND uid <> ? AND NOT look"
+    others = db.execute(count, (share.session, share.uid)).fetchone()[0]
+    if not share.look and others >= SHARES_MOST:
+        return False
     db.execute(
         "INSERT OR REPLACE INTO share"
-        " (session, uid, role, display_name, created, expires, look)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        " (session, uid, role, display_name, created, expires, look, asks)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             share.session,
             share.uid,
@@ -790,8 +918,10 @@ def _add_share(db: sqlite3.Connection, share: Share) -> None:
             share.created,
             share.expires,
             share.look,
+            share.asks,
         ),
     )
+    return True
 
 
 def _logins(db: sqlite3.Connection) -> list[Login]:

@@ -44,22 +44,27 @@ from controller.cluster import (
     decoded,
     follow,
 )
-from controller.config import Settings
+from controller.config import SHARED_ROUND_MOST, Settings
 from controller.errors import ConfigError, EngineUnavailable, StoreUnavailable
 from controller.manifests.kubernetes import key as label_key
-from controller.model import Person, SessionId, UserId
+from controller.model import Person, Role, SessionId, UserId
 from controller.store import (
+    CLOSED_MOST,
+    LINKS_MOST,
     NOTICES_KEPT,
+    SHARES_MOST,
     STARTS_KEPT,
     Drain,
     Link,
     Login,
     Memo,
+    Message,
     Notice,
     Reading,
     Rules,
     Share,
     Ticket,
+    kept_links,
 )
 from controller.tokens import KeyRing, new_key_ring, parse_key_ring
 
@@ -74,7 +79,7 @@ _AGAIN_SECONDS = 0.02
 _SETTLE_SECONDS = 0.05  # one act makes several changes; and a Pod is seen before its ticket goes
 _DELETED_KEPT = 1000  # objects whose late news is told apart from new ones
 _FAILURE_OBJECTS = 16
-_MEMOS_FRESH_SECONDS = 60.0  # whoever wrote none for so long does not run
+_MEMOS_FRESH_SECONDS = 2.0 * SHARED_ROUND_MOST  # whoever wrote none for so long does not run
 _MEMOS_KEPT_SECONDS = 3600.0  # of a controller that is gone, for the one that comes after it
 
 
@@ -113,6 +118,10 @@ class _Grants(msgspec.Struct, frozen=True):
 
     shares: dict[UserId, Share] = {}
     links: dict[str, _HeldLink] = {}
+
+    def has_room_for(self, share: Share) -> bool:
+        others = sum(not one.look for one in self.shares.values() if one.uid != share.uid)
+        return share.look or others < SHARES_MOST
 
 
 class _Failures(msgspec.Struct, frozen=True):
@@ -347,6 +356,17 @@ class KubernetesStore:
 
         await self._change(_RULES, "all", work)
 
+    async def set_message(self, session: SessionId, message: Message | None) -> None:
+        """See Store."""
+
+        def work(found: Rules | None) -> Rules | None:
+            rules = found or Rules()
+            others = {one: said for one, said in rules.messages.items() if one != session}
+            own = {} if message is None else {session: message}
+            return _ruled(replace(rules, messages=others | own))
+
+        await self._change(_RULES, "all", work)
+
     # -- starts ----------------------------------------------------------------------------
 
     async def add_start(self, profile: str, seconds: float, now: float) -> None:
@@ -366,27 +386,54 @@ class KubernetesStore:
 
     # -- grants ----------------------------------------------------------------------------
 
-    async def add_share(self, share: Share) -> None:
+    async def add_share(self, share: Share) -> bool:
         """See Store."""
+        kept = False
 
-        def work(found: _Grants | None) -> _Grants:
+        def work(found: _Grants | None) -> _Grants | None:
+            nonlocal kept
             grants = found or _Grants()
+            kept = grants.has_room_for(share)
+            if not kept:
+                return found
             return replace(grants, shares=grants.shares | {share.uid: share})
 
         await self._change(_GRANTS, share.session, work)
+        return kept
 
     async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
         """See Store."""
 
         def work(found: _Grants | None) -> _Grants | None:
-            grants = _without(found or _Grants(), uid)
-            if bar:
+            before = found or _Grants()
+            grants = _without(before, uid)
+            if bar and uid in before.shares:
                 links = {
                     one: replace(held, closed_to=held.closed_to | {uid})
                     for one, held in grants.links.items()
                 }
-                grants = replace(grants, links=links)
+                closed = sum(len(held.closed_to) for held in links.values())
+                grants = replace(grants, links={} if closed > CLOSED_MOST else links)
             return _any(grants)
+
+        await self._change(_GRANTS, session, work)
+
+    async def lower_share(self, session: SessionId, uid: UserId) -> None:
+        """See Store."""
+        await self._change_share(session, uid, lambda share: replace(share, role=Role.VIEW))
+
+    async def set_asks(self, session: SessionId, uid: UserId) -> None:
+        """See Store."""
+        await self._change_share(session, uid, lambda share: replace(share, asks=True))
+
+    async def _change_share(
+        self, session: SessionId, uid: UserId, change: Callable[[Share], Share]
+    ) -> None:
+        def work(found: _Grants | None) -> _Grants | None:
+            share = found.shares.get(uid) if found else None
+            if found is None or share is None:
+                return found
+            return replace(found, shares=found.shares | {uid: change(share)})
 
         await self._change(_GRANTS, session, work)
 
@@ -404,16 +451,25 @@ class KubernetesStore:
         """See Store."""
         return [share for one in await self._all(_GRANTS) for share in one.shares.values()]
 
-    async def add_link(self, link: Link, digest: str) -> None:
+    async def add_link(self, link: Link, digest: str) -> bool:
         """See Store."""
         if await self.find_link(digest) is not None:
             raise _taken()
+        added = False
 
-        def work(found: _Grants | None) -> _Grants:
+        def work(found: _Grants | None) -> _Grants | None:
+            nonlocal added
             grants = found or _Grants()
-            return replace(grants, links=grants.links | {link.id: _HeldLink(link, digest)})
+            there = sorted((one.link for one in grants.links.values()), key=lambda one: one.created)
+            kept = kept_links(there, link.created)
+            links = {one.id: grants.links[one.id] for one in kept}
+            added = sum(one.is_open(link.created) for one in kept) < LINKS_MOST
+            if added:
+                links |= {link.id: _HeldLink(link, digest)}
+            return _any(replace(grants, links=links))
 
         await self._change(_GRANTS, link.session, work)
+        return added
 
     async def remove_link(self, session: SessionId, link: str) -> None:
         """See Store."""
@@ -452,7 +508,10 @@ class KubernetesStore:
             held = found.links.get(known.id) if found else None
             if found is None or held is None or uid in held.closed_to or not held.link.is_open(now):
                 return found
-            share = held.link.share_for(person, now)
+            offered = held.link.share_for(person, now)
+            if not found.has_room_for(offered):
+                return found
+            share = offered
             held = replace(
                 held,
                 link=replace(held.link, uses=held.link.uses + 1),
@@ -508,7 +567,7 @@ class KubernetesStore:
             ago = max(0.0, now - one.at)
             if one.by == self._identity or ago >= _MEMOS_FRESH_SECONDS:
                 continue
-            aged = {id_: replace(memo, idle=memo.idle + ago) for id_, memo in one.memos.items()}
+            aged = {id_: memo.aged(ago) for id_, memo in one.memos.items()}
             fresh.append(replace(one, memos=aged))
         return _merged(fresh)
 
@@ -840,6 +899,7 @@ def _merged(found: Collection[_Memos]) -> dict[SessionId, Memo]:
                 sign=latest.sign,
                 kept_by=latest.kept_by,
                 extra=max(memo.extra, before.extra),
+                warned=memo.warned or before.warned,
             )
     return memos
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import anyio
@@ -11,7 +11,7 @@ import pytest
 from controller.errors import LinkOver
 from controller.grants import Grants
 from controller.model import Role
-from controller.store import SqliteStore
+from controller.store import Share, SqliteStore
 from tests.fakes.directory import PEOPLE
 from tests.hub import Clock
 from tests.samples import session_id
@@ -38,6 +38,11 @@ class Desk:
         again = Grants(self.store, wall=self.clock.wall)
         await again.load()
         return again
+
+    async def take(self, taking: Callable[..., list[Share]], *whose: str) -> None:
+        """Take something back, and write that down."""
+        taking(*whose)
+        await self.grants.write_down()
 
 
 @pytest.fixture
@@ -113,7 +118,7 @@ async def test_withdrawn(desk: Desk) -> None:
     await desk.grants.invite(ONE, BOB, Role.VIEW, seconds=None)
     await desk.grants.invite(TWO, BOB, Role.VIEW, seconds=None)
     for _ in range(2):
-        await desk.grants.withdraw(ONE, BOB.uid)
+        await desk.take(desk.grants.withdraw, ONE, BOB.uid)
     assert await desk.grants.change(ONE, BOB.uid, Role.CONTROL) is None
     for grants in (desk.grants, await desk.restart()):
         assert grants.role_of(ONE, BOB.uid) is None
@@ -127,15 +132,29 @@ async def test_withdrawn_while_it_changes(desk: Desk) -> None:
     await desk.grants.invite(TWO, BOB, Role.VIEW, seconds=None)
     async with anyio.create_task_group() as group:
         group.start_soon(desk.grants.change, ONE, BOB.uid, Role.CONTROL)
-        group.start_soon(desk.grants.withdraw, ONE, BOB.uid)
+        group.start_soon(desk.take, desk.grants.withdraw, ONE, BOB.uid)
     assert (await desk.restart()).role_of(ONE, BOB.uid) is None
     assert desk.grants.role_of(ONE, BOB.uid) is None
     await desk.grants.redeem(fresh.code, BOB)
     async with anyio.create_task_group() as group:
         group.start_soon(desk.grants.change, TWO, BOB.uid, Role.VIEW)
-        group.start_soon(desk.grants.withdraw_person, BOB.uid)
+        group.start_soon(desk.take, desk.grants.withdraw_person, BOB.uid)
     assert (await desk.restart()).role_of(TWO, BOB.uid) is None
     assert desk.grants.role_of(TWO, BOB.uid) is None
+
+
+async def test_heard_of_from_another_controller(desk: Desk) -> None:
+    """A controller tells in which sessions another has taken something back, and only there."""
+    for session in (ONE, TWO):
+        await desk.grants.invite(session, BOB, Role.CONTROL, seconds=None)
+        await desk.grants.invite(session, CAROL, Role.VIEW, seconds=None)
+    other = await desk.restart()
+    await desk.grants.change(ONE, BOB.uid, Role.VIEW)
+    await desk.grants.change(TWO, CAROL.uid, Role.CONTROL)
+    assert await other.load() == {ONE}
+    await desk.take(desk.grants.withdraw, TWO, CAROL.uid)
+    assert await other.load() == {TWO}
+    assert await other.load() == set()
 
 
 async def test_everybody_withdrawn(desk: Desk) -> None:
@@ -144,8 +163,8 @@ async def test_everybody_withdrawn(desk: Desk) -> None:
     for one in (BOB, CAROL):
         await desk.grants.invite(ONE, one, Role.VIEW, seconds=None)
         await desk.grants.invite(TWO, one, Role.VIEW, seconds=None)
-    await desk.grants.withdraw_session(ONE)
-    await desk.grants.withdraw_person(CAROL.uid)
+    await desk.take(desk.grants.withdraw_session, ONE)
+    await desk.take(desk.grants.withdraw_person, CAROL.uid)
     with pytest.raises(LinkOver):
         await desk.grants.redeem(fresh.code, ALICE)
     for grants in (desk.grants, await desk.restart()):
@@ -222,7 +241,7 @@ async def test_no_way_back_by_the_old_link(desk: Desk) -> None:
     old = await desk.grants.make_link(ONE, Role.VIEW, seconds=HOUR, max_uses=None)
     unused = await desk.grants.make_link(ONE, Role.CONTROL, seconds=HOUR, max_uses=None)
     await desk.grants.redeem(old.code, BOB)
-    await desk.grants.withdraw(ONE, BOB.uid)
+    await desk.take(desk.grants.withdraw, ONE, BOB.uid)
     for code in (old.code, unused.code):
         with pytest.raises(LinkOver):
             await desk.grants.redeem(code, BOB)
@@ -261,8 +280,8 @@ async def test_codes_are_kept_nowhere(desk: Desk) -> None:
         codes.append(fresh.code)
         if number % 2:
             await desk.grants.redeem(fresh.code, PEOPLE["bob" if number == 1 else "carol"])
-            await desk.grants.withdraw(ONE, BOB.uid)
-            await desk.grants.withdraw(ONE, CAROL.uid)
+            await desk.take(desk.grants.withdraw, ONE, BOB.uid)
+            await desk.take(desk.grants.withdraw, ONE, CAROL.uid)
     assert len(set(codes)) == 20
     assert all(len(code) >= 22 for code in codes)  # 128 bits in base 64
     files = [one.read_bytes() for one in desk.path.parent.iterdir()]
@@ -278,9 +297,11 @@ async def test_swept(desk: Desk) -> None:
     await desk.grants.invite(TWO, BOB, Role.VIEW, seconds=None)
     link = await desk.grants.make_link(TWO, Role.VIEW, seconds=9 * HOUR, max_uses=None)
     desk.clock.step(HOUR)
-    over = await desk.grants.sweep({ONE})
+    over = desk.grants.expire()
     assert [(one.session, one.uid) for one in over] == [(ONE, BOB.uid)]
-    assert await desk.grants.sweep({ONE}) == []
+    assert desk.grants.expire() == []
+    await desk.grants.sweep({ONE})
+    assert desk.grants.expire() == []
     assert [(one.session, one.uid) for one in await desk.store.shares()] == [(ONE, CAROL.uid)]
     with pytest.raises(LinkOver):
         await desk.grants.peek(link.code)
@@ -294,7 +315,7 @@ async def test_a_launch_is_not_swept(desk: Desk) -> None:
     await desk.grants.invite(ONE, BOB, Role.VIEW, seconds=None)
     link = await desk.grants.make_link(ONE, Role.VIEW, seconds=HOUR, max_uses=None)
     desk.clock.step(30)
-    assert await desk.grants.sweep(set()) == []
+    await desk.grants.sweep(set())
     for grants in (desk.grants, await desk.restart()):
         assert grants.role_of(ONE, BOB.uid) is Role.VIEW
     assert await desk.grants.peek(link.code) == link.link

@@ -14,10 +14,14 @@ from msgspec.structs import replace
 from controller.errors import StoreUnavailable
 from controller.model import Mount, Person, Role, UserId
 from controller.store import (
+    CLOSED_MOST,
+    LINKS_MOST,
+    SHARES_MOST,
     Drain,
     Link,
     Login,
     Memo,
+    Message,
     Rules,
     Share,
     SqliteStore,
@@ -261,6 +265,86 @@ async def test_the_last_use(opened: Opened) -> None:
     assert len(found) == 20
     assert len([one for one in found if one is not None]) == 1
     assert [one.uses for one in await stores[1].links(ONE)] == [1]
+
+
+async def test_so_many_invitations(opened: Opened) -> None:
+    """A session has as many invitations as it may, also where two controllers make them at once."""
+    stores = [opened(), opened()]
+    assert await stores[0].shares() == []
+    added: list[bool] = []
+
+    async def invite(number: int) -> None:
+        share = replace(SHARE, uid=UserId(f"person-{number}"))
+        added.append(await stores[number % 2].add_share(share))
+
+    for start in range(0, SHARES_MOST + 10, 10):
+        async with anyio.create_task_group() as group:
+            for number in range(start, start + 10):
+                group.start_soon(invite, number)
+    assert sorted(added) == [False] * 10 + [True] * SHARES_MOST
+    there = await stores[0].shares()
+    assert len(there) == SHARES_MOST
+    assert await stores[1].add_share(replace(there[0], role=Role.CONTROL))
+    assert await stores[1].add_share(replace(SHARE, session=TWO))
+    assert await stores[0].add_share(replace(SHARE, uid=UserId("root"), look=True))
+    await stores[0].add_link(LINK, "digest")
+    assert await stores[0].use_link("digest", someone(UserId("newcomer")), 150) is None
+    assert [one.uses for one in await stores[1].links(ONE)] == [0]
+    await stores[1].remove_share(ONE, there[0].uid, bar=True)
+    assert await stores[0].use_link("digest", someone(UserId("newcomer")), 150) is not None
+
+
+async def test_so_many_links(opened: Opened) -> None:
+    """A session has as many open links as it may; what is over makes room and is forgotten."""
+    stores = [opened(), opened()]
+    assert await stores[0].shares() == []
+    added: list[bool] = []
+
+    async def link(number: int, created: float) -> None:
+        one = replace(LINK, id=f"link-{created}-{number}", created=created, expires=created + 100)
+        added.append(await stores[number % 2].add_link(one, f"digest-{created}-{number}"))
+
+    for start in range(0, LINKS_MOST + 10, 10):
+        async with anyio.create_task_group() as group:
+            for number in range(start, start + 10):
+                group.start_soon(link, number, 100.0)
+    assert sorted(added) == [False] * 10 + [True] * LINKS_MOST
+    assert len(await stores[0].links(ONE)) == LINKS_MOST
+    await link(0, 200.0)
+    assert added[-1]
+    assert [one.id for one in await stores[1].links(ONE)] == ["link-200.0-0"]
+
+
+async def test_a_link_that_is_used_up_is_remembered(store: Store) -> None:
+    """Who came by a link that is used up is still known to it when others are made."""
+    await store.add_link(replace(LINK, max_uses=1), "digest")
+    assert await store.use_link("digest", someone(BOB), 150) is not None
+    assert await store.add_link(replace(LINK, id="link-2", created=160.0), "other")
+    assert await store.find_link("digest") is not None
+    assert await store.use_link("digest", someone(BOB), 170) is None
+
+
+async def test_nobody_is_shut_out_who_was_not_invited(store: Store) -> None:
+    """A name that was never invited leaves no trace at the links."""
+    await store.add_link(LINK, "digest")
+    await store.remove_share(ONE, BOB, bar=True)
+    assert await store.use_link("digest", someone(BOB), 150) is not None
+
+
+async def test_links_that_shut_out_too_many_end(store: Store) -> None:
+    """What links remember of people does not grow without end: they end instead, and deny."""
+    links = [replace(LINK, id=f"link-{number}", max_uses=None) for number in range(LINKS_MOST)]
+    for number, link in enumerate(links):
+        assert await store.add_link(link, f"digest-{number}")
+    for number in range(CLOSED_MOST // LINKS_MOST):
+        share = replace(SHARE, uid=UserId(f"person-{number}"))
+        await store.add_share(share)
+        await store.remove_share(ONE, share.uid, bar=True)
+    assert len(await store.links(ONE)) == LINKS_MOST
+    await store.add_share(SHARE)
+    await store.remove_share(ONE, BOB, bar=True)
+    assert await store.links(ONE) == []
+    assert await store.use_link("digest-0", someone(BOB), 150) is None
 
 
 async def test_shut_out(store: Store) -> None:
@@ -544,6 +628,43 @@ async def test_rules(opened: Opened) -> None:
     assert await opened().rules() == Rules(None, {ALICE: 0})
     await store.set_quota(ALICE, None)
     assert await store.rules() == Rules()
+
+
+async def test_messages(opened: Opened) -> None:
+    """What stands in a session is remembered until it is removed, beside all other rules."""
+    store = opened()
+    await store.set_quota(ALICE, 2)
+    await store.set_message(ONE, Message("Größe", until=100.0))
+    await store.set_message(ONE, Message("Later", until=200.0))
+    await store.set_message(TWO, Message("Lunch", until=300.0))
+    messages = {ONE: Message("Later", 200.0), TWO: Message("Lunch", 300.0)}
+    assert await opened().rules() == Rules(None, {ALICE: 2}, messages)
+    for _ in range(2):
+        await store.set_message(ONE, None)
+    assert (await opened().rules()).messages == {TWO: Message("Lunch", 300.0)}
+
+
+async def test_who_asks(opened: Opened) -> None:
+    """Who asks for control is remembered; asking invites nobody, and a new role is an answer."""
+    store = opened()
+    await store.add_share(SHARE)
+    await store.set_asks(SHARE.session, SHARE.uid)
+    await store.set_asks(SHARE.session, ALICE)
+    await store.set_asks(TWO, SHARE.uid)
+    assert await opened().shares() == [replace(SHARE, asks=True)]
+    await store.add_share(SHARE)
+    assert await opened().shares() == [SHARE]
+
+
+async def test_lowered(opened: Opened) -> None:
+    """Who controlled looks on only, all else as it was; who is not invited is not by that."""
+    store = opened()
+    controls = replace(SHARE, role=Role.CONTROL, expires=100.0)
+    await store.add_share(controls)
+    await store.lower_share(controls.session, controls.uid)
+    await store.lower_share(controls.session, ALICE)
+    await store.lower_share(TWO, controls.uid)
+    assert await opened().shares() == [replace(controls, role=Role.VIEW)]
 
 
 async def test_looks_are_told_apart(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import tarfile
@@ -25,12 +26,14 @@ from controller.keys import KeyFile
 from controller.model import Role, UserId, Volume
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import Share, SqliteStore
+from controller.tokens import new_key_ring
 from tests.samples import session_id
 
 pytestmark = pytest.mark.anyio
 
 ALICE = UserId("alice")
 SHARE = Share(session_id(1), UserId("bob"), Role.VIEW, "Bob Baker", created=100.0)
+LATER = replace(SHARE, uid=UserId("carol"))
 VOLUMES = [Volume(ALICE, "clinic-home-alice-2bd806c9"), Volume(UserId("bob"), "clinic-home-bob")]
 MADE_AT = "2026-11-23T12:00:00+00:00"
 
@@ -126,13 +129,12 @@ async def test_there_and_back(data: Path, tmp_path: Path) -> None:
 async def test_while_the_hub_runs(data: Path, tmp_path: Path) -> None:
     """A backup of records in use is whole, with what was written a moment before."""
     store = SqliteStore(data / STORE)
-    later = replace(SHARE, uid=UserId("carol"))
-    await store.add_share(later)
+    await store.add_share(LATER)
     with folder.held(data, "clinic"):
         backup = read_backup(io.BytesIO(backup_of(data)), "clinic")
         with pytest.raises(ConfigError, match="a hub is running with this folder"):
             restore(backup, data, force=True)
-    assert sorted(await store.shares(), key=lambda one: one.uid) == [SHARE, later]
+    assert sorted(await store.shares(), key=lambda one: one.uid) == [SHARE, LATER]
     await store.aclose()
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -156,6 +158,94 @@ async def test_what_is_there_is_kept(data: Path) -> None:
         found = SqliteStore(data / name)
         assert await found.shares() == expected
         await found.aclose()
+
+
+async def after_a_crash(data: Path, tmp_path: Path) -> Path:
+    """Return the folder of a hub that was killed a moment after Carol was invited."""
+    store = SqliteStore(data / STORE)
+    await store.add_share(LATER)
+    crashed = tmp_path / "crashed"
+    shutil.copytree(data, crashed)
+    await store.aclose()
+    assert (crashed / f"{STORE}-wal").stat().st_size
+    return crashed
+
+
+async def invited(path: Path) -> list[Share]:
+    """Return the invitations in a file of records."""
+    store = SqliteStore(path)
+    found = await store.shares()
+    await store.aclose()
+    return sorted(found, key=lambda one: one.uid)
+
+
+async def test_what_a_crash_left_is_kept_whole(data: Path, tmp_path: Path) -> None:
+    """What SQLite had not put into its file yet is kept beside the backup, too."""
+    backup = read_backup(io.BytesIO(backup_of(data)), "clinic")
+    crashed = await after_a_crash(data, tmp_path)
+    restore(backup, crashed, force=True)
+    assert await invited(crashed / STORE) == [SHARE]
+    assert await invited(crashed / f"{STORE}.replaced") == [SHARE, LATER]
+
+
+async def test_cut_short_while_it_puts_aside(data: Path, tmp_path: Path) -> None:
+    """A restore that was cut short between two renames is begun anew, and keeps what was there."""
+    backup = read_backup(io.BytesIO(backup_of(data)), "clinic")
+    crashed = await after_a_crash(data, tmp_path)
+    (crashed / f"{STORE}-wal").rename(crashed / f"{STORE}.replaced-wal")
+    restore(backup, crashed, force=True)
+    assert await invited(crashed / f"{STORE}.replaced") == [SHARE, LATER]
+
+
+async def test_cut_short_between_its_parts(data: Path, tmp_path: Path) -> None:
+    """Records that are back already are not taken for what was there before."""
+    backup = read_backup(io.BytesIO(backup_of(data)), "clinic")
+    crashed = await after_a_crash(data, tmp_path)
+    await KeyFile(crashed / KEYS, lambda: 200.0).change_key_ring(lambda _: new_key_ring(200.0))
+    keys = (crashed / KEYS).read_bytes()
+    restore(backup, crashed, force=True)
+    (crashed / f"{KEYS}.replaced").rename(crashed / KEYS)
+    restore(backup, crashed, force=True)
+    assert await invited(crashed / f"{STORE}.replaced") == [SHARE, LATER]
+    assert (crashed / KEYS).read_bytes() == backup.parts[KEYS]
+    assert (crashed / f"{KEYS}.replaced").read_bytes() == keys
+    assert not [name for name in names(crashed) if name.endswith(".restored")]
+
+
+async def test_restored_again(data: Path, tmp_path: Path) -> None:
+    """A second restore keeps what the first one has made, and no journal of what was before."""
+    backup = read_backup(io.BytesIO(backup_of(data)), "clinic")
+    crashed = await after_a_crash(data, tmp_path)
+    restore(backup, crashed, force=True)
+    store = SqliteStore(crashed / STORE)
+    await store.remove_share(SHARE.session, SHARE.uid, bar=False)
+    await store.aclose()
+    restore(backup, crashed, force=True)
+    assert await invited(crashed / f"{STORE}.replaced") == []
+    assert await invited(crashed / STORE) == [SHARE]
+
+
+async def test_there_after_a_loss_of_power(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last that is written to the disk of the folder is what the restore has made of it."""
+    backup = read_backup(io.BytesIO(backup_of(data)), "clinic")
+    crashed = await after_a_crash(data, tmp_path)
+    kept: list[list[str]] = []
+    really = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        really(descriptor)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            kept.append(names(crashed))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    restore(backup, crashed, force=True)
+    assert kept[-1] == names(crashed)
+    # Whatever was kept in between, the records of before were there, under one name or the other.
+    for one in kept:
+        assert {STORE, f"{STORE}.replaced"} & set(one)
+        assert {f"{STORE}-wal", f"{STORE}.replaced-wal"} & set(one)
 
 
 @pytest.mark.parametrize(

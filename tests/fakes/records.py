@@ -1,0 +1,35 @@
+"""Records that can be away, or slow, while the test wants it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+
+from controller.errors import StoreUnavailable
+from controller.store import Share, SqliteStore
+
+_T = TypeVar("_T")
+
+
+class Records(SqliteStore):
+    """``away``: nothing can be read or written. ``held``: until when no invitation is written."""
+
+    def __init__(self) -> None:
+        """Be there."""
+        super().__init__(":memory:")
+        self.away = False
+        self.held: anyio.Event | None = None
+
+    async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        if self.away:
+            raise StoreUnavailable("The disk is full.")
+        return await super()._run(work)
+
+    async def add_share(self, share: Share) -> bool:
+        """See Store."""
+        if self.held is not None:
+            await self.held.wait()
+        return await super().add_share(share)
