@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import anyio
@@ -12,12 +12,13 @@ from litestar import Controller, Request, Router, delete, get, post, put
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from controller import render, routing
+from controller.directory import uid_of
 from controller.errors import NotAllowed
-from controller.model import Phase, canonical_uid
+from controller.model import Phase, moment
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sort, User
 from controller.store import Drain
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
@@ -28,8 +29,8 @@ _AGAIN_SECONDS = 30.0  # numbers change without an event
 _QUIET_SECONDS = 2.0  # between two events
 
 _Message = Annotated[str, msgspec.Meta(max_length=4 * MESSAGE_MAX)]
-_Query = Annotated[str, msgspec.Meta(max_length=200)]
-_Page = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+_Query = Annotated[str, QueryParameter(max_length=200)]
+_Page = Annotated[int, QueryParameter(ge=1, le=100_000)]
 
 
 class LeaseOut(msgspec.Struct, frozen=True):
@@ -264,9 +265,9 @@ def _drain_out(drain: Drain | None) -> DrainOut:
     return DrainOut(
         draining=True,
         by=drain.by,
-        since=datetime.fromtimestamp(drain.since, UTC),
+        since=moment(drain.since),
         message=drain.message,
-        stop_at=None if drain.stop_at is None else datetime.fromtimestamp(drain.stop_at, UTC),
+        stop_at=None if drain.stop_at is None else moment(drain.stop_at),
     )
 
 
@@ -279,10 +280,10 @@ class AdminController(Controller):
     def list_sessions(
         self,
         hub: NamedDependency[Hub],
-        q: FromQuery[_Query] = "",
+        q: _Query = "",
         sort: FromQuery[Sort] = Sort.STARTED,
         desc: FromQuery[bool] = False,
-        page: FromQuery[_Page] = 1,
+        page: _Page = 1,
     ) -> AdminSessionsOut:
         """Return fifty sessions of all people that match ``q``, sorted; ``page`` counts from 1."""
         return _sessions_out(hub, hub.oversight.listing(query=q, sort=sort, desc=desc, page=page))
@@ -292,8 +293,12 @@ class AdminController(Controller):
         self, hub: NamedDependency[Hub], admin: NamedDependency[Caller], session_id: FromPath[str]
     ) -> AdminSessionOut:
         """Stop a session; the files stay, and its owner is told who did it."""
+        # As it was: who waits in line is gone at once.
+        out = session_out(hub, hub.oversight.entry(session_id))
         await hub.oversight.stop(session_id, admin.actor)
-        return session_out(hub, hub.oversight.entry(session_id))
+        return msgspec.structs.replace(
+            out, phase=Phase.STOPPING, message="It is stopping; the files stay."
+        )
 
     @post("/sessions/{session_id:str}/message", status_code=200, summary="Say something in one")
     async def message(
@@ -327,9 +332,11 @@ class AdminController(Controller):
         return LookOut(routing.session_url(found, hub.settings, admin.public_url), until)
 
     @get("/events", summary="Changes of all sessions")
-    async def events(self, hub: NamedDependency[Hub]) -> ServerSentEvent:
+    async def events(
+        self, hub: NamedDependency[Hub], admin: NamedDependency[Caller]
+    ) -> ServerSentEvent:
         """Send an event ``sessions`` when anybody's session changes, and every half minute."""
-        return ServerSentEvent(admin_events(hub), headers=NO_STORE)
+        return ServerSentEvent(admin_events(hub, admin), headers=NO_STORE)
 
     @get("/gpus", summary="Who has which graphics card", sync_to_thread=False)
     def gpus(self, hub: NamedDependency[Hub]) -> LeaseBookOut:
@@ -342,20 +349,15 @@ class AdminController(Controller):
                 else LeaseOut(gpu, None, None, None)
                 for gpu, one in book.held.items()
             ],
-            [
-                WaitingOut(
-                    one.session.id, one.session.owner, datetime.fromtimestamp(one.since, UTC)
-                )
-                for one in book.line
-            ],
+            [WaitingOut(one.session.id, one.session.owner, moment(one.since)) for one in book.line],
         )
 
     @get("/users", summary="People, their quotas and files")
     async def users(
         self,
         hub: NamedDependency[Hub],
-        q: FromQuery[_Query] = "",
-        page: FromQuery[_Page] = 1,
+        q: _Query = "",
+        page: _Page = 1,
         measure: FromQuery[bool] = False,
     ) -> UsersOut:
         """Return fifty people who are logged in, have sessions, files or a quota of their own.
@@ -369,7 +371,7 @@ class AdminController(Controller):
             found=found.found,
             page=found.page,
             pages=found.pages,
-            measured_at=None if measured is None else datetime.fromtimestamp(measured, UTC),
+            measured_at=None if measured is None else moment(measured),
             fault=found.fault,
         )
 
@@ -382,21 +384,21 @@ class AdminController(Controller):
         data: JSONBody[QuotaIn],
     ) -> None:
         """Give somebody a number of sessions of their own, or take it back."""
-        await hub.oversight.set_quota(canonical_uid(user), data.sessions, admin.actor)
+        await hub.oversight.set_quota(uid_of(user), data.sessions, admin.actor)
 
     @post("/users/{user:str}/logout", status_code=200, summary="Log somebody out")
     async def log_out(
         self, hub: NamedDependency[Hub], admin: NamedDependency[Caller], user: FromPath[str]
     ) -> LoggedOutOut:
         """End somebody's log-ins, and close what they have open; sessions go on."""
-        return LoggedOutOut(await hub.oversight.log_out(canonical_uid(user), admin.actor))
+        return LoggedOutOut(await hub.oversight.log_out(uid_of(user), admin.actor))
 
     @delete("/users/{user:str}/files", status_code=204, summary="Remove somebody's files")
     async def remove_files(
         self, hub: NamedDependency[Hub], admin: NamedDependency[Caller], user: FromPath[str]
     ) -> None:
         """Remove somebody's files for good; 409 while they have a session."""
-        await hub.oversight.remove_files(canonical_uid(user), admin.actor)
+        await hub.oversight.remove_files(uid_of(user), admin.actor)
 
     @get("/throttled", summary="Whose log-ins are refused")
     async def throttled(self, hub: NamedDependency[Hub]) -> ThrottledListOut:
@@ -408,7 +410,7 @@ class AdminController(Controller):
                     user=one.user or None,
                     address=one.address,
                     failures=one.failures,
-                    until=datetime.fromtimestamp(one.until, UTC),
+                    until=moment(one.until),
                 )
                 for one in await hub.oversight.throttled()
             ]
@@ -443,9 +445,14 @@ class AdminController(Controller):
         await hub.oversight.undrain(admin.actor)
 
 
-async def admin_events(hub: Hub) -> AsyncGenerator[ServerSentEventMessage, None]:
-    """Yield an event whenever anybody's session may have changed, but not one after the other."""
-    async for _ in hub.sessions.changes(at_least_every=_AGAIN_SECONDS):
+async def admin_events(hub: Hub, admin: Caller) -> AsyncGenerator[ServerSentEventMessage, None]:
+    """Yield an event whenever anybody's session may have changed, but not one after the other.
+
+    It ends with the log-in, or when whoever it belongs to is no administrator any more.
+    """
+    async for _ in hub.streams.changes(admin.login, at_least_every=_AGAIN_SECONDS):
+        if not hub.logins.person_of(admin.login).admin:
+            return
         yield ServerSentEventMessage(event="sessions", data="{}")
         # Hundreds of sessions change all the time; a table that jumps helps nobody.
         await anyio.sleep(_QUIET_SECONDS)

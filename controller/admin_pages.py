@@ -10,11 +10,12 @@ from urllib.parse import urlencode
 import msgspec
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromQuery
+from litestar.params import QueryParameter
 from litestar.response import Redirect
 
 from controller import plots, policy, render
 from controller.admin import admin_only
+from controller.directory import uid_of
 from controller.errors import (
     HubError,
     InvalidRequest,
@@ -23,7 +24,7 @@ from controller.errors import (
     Refused,
     Unavailable,
 )
-from controller.model import Phase, SessionId, UserId, canonical_uid
+from controller.model import Phase, SessionId, UserId, canonical_uid, moment
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sample, Sort, User
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.web import STARTING, AnyRequest, Caller, Hub, provide_caller
@@ -230,9 +231,9 @@ def _drain(hub: Hub) -> render.DrainState | None:
         return None
     return render.DrainState(
         by=drain.by,
-        since=datetime.fromtimestamp(drain.since, UTC),
+        since=moment(drain.since),
         message=drain.message,
-        stop_at=None if drain.stop_at is None else datetime.fromtimestamp(drain.stop_at, UTC),
+        stop_at=None if drain.stop_at is None else moment(drain.stop_at),
     )
 
 
@@ -274,7 +275,7 @@ def _tiles(history: Sequence[Sample], now: datetime) -> tuple[render.Tile, ...]:
                 now=measure.words(last.value) if last else "",
                 most=measure.words(most.value) if most else "",
                 plot=drawn,
-                most_at=datetime.fromtimestamp(most.at, UTC) if most else None,
+                most_at=moment(most.at) if most else None,
             )
         )
     return tuple(tiles)
@@ -289,7 +290,7 @@ def _hours(
     ]
     return tuple(
         (
-            datetime.fromtimestamp(cells[0][0], UTC),
+            moment(cells[0][0]),
             tuple(
                 measure.words(value)
                 for measure, (_, value) in zip(_MEASURES, cells, strict=True)
@@ -514,7 +515,7 @@ async def users(
         users=tuple(_user(one) for one in found.users),
         pager=_pager_of(found.page, found.pages, found.found, address),
         query=query,
-        measured=None if measured is None else datetime.fromtimestamp(measured, UTC),
+        measured=None if measured is None else moment(measured),
         measure=address(found.page, measure="1"),
         fault=found.fault,
         said=_said(request),
@@ -548,7 +549,7 @@ async def user(
     request: AnyRequest,
     hub: NamedDependency[Hub],
     caller: NamedDependency[Caller],
-    user: FromQuery[Annotated[str, msgspec.Meta(max_length=256)]],
+    user: Annotated[str, QueryParameter(max_length=256)],
 ) -> Response[str]:
     """Show one person."""
     view = await _user_view(hub, caller, canonical_uid(user))
@@ -571,7 +572,7 @@ async def quota(
 ) -> Response[str]:
     """Give somebody a number of sessions of their own."""
     check_csrf(hub, caller, data.csrf)
-    uid = canonical_uid(data.user[:256])
+    uid = uid_of(data.user)
     try:
         most = _number(data.sessions, "how many sessions") if data.sessions else None
         await hub.oversight.set_quota(uid, most, caller.actor)
@@ -587,7 +588,7 @@ async def log_out(
 ) -> Response[str]:
     """End somebody's log-ins."""
     check_csrf(hub, caller, data.csrf)
-    uid = canonical_uid(data.user[:256])
+    uid = uid_of(data.user)
     await hub.oversight.log_out(uid, caller.actor)
     return _done(_user_address(uid), "logout")
 
@@ -596,7 +597,7 @@ async def log_out(
 async def ask_files(
     hub: NamedDependency[Hub],
     caller: NamedDependency[Caller],
-    user: FromQuery[Annotated[str, msgspec.Meta(max_length=256)]],
+    user: Annotated[str, QueryParameter(max_length=256)],
 ) -> Response[str]:
     """Ask before somebody's files are removed."""
     return page(hub.renderer.admin_files(await _files_view(hub, caller, canonical_uid(user))))
@@ -613,7 +614,7 @@ async def remove_files(
 ) -> Response[str]:
     """Remove somebody's files, if their name was typed once more."""
     check_csrf(hub, caller, data.csrf)
-    uid = canonical_uid(data.user[:256])
+    uid = uid_of(data.user)
     try:
         if canonical_uid(data.typed[:256].strip()) != uid:
             raise InvalidRequest("That is not their user name. Nothing was removed.")
@@ -642,7 +643,7 @@ async def throttled(
                 user=one.user,
                 address=one.address,
                 failures=one.failures,
-                until=datetime.fromtimestamp(one.until, UTC),
+                until=moment(one.until),
             )
             for one in await hub.oversight.throttled()
         ),

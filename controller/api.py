@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Controller, Response, Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from controller import policy, routing, web
 from controller.agents import agent_words
+from controller.directory import uid_of
 from controller.errors import NoSuchSession, NotAllowed
 from controller.lifecycle import Reason, Step
 from controller.logins import login_id
-from controller.model import NAME_MAX, Observed, Phase, Role, canonical_uid
+from controller.model import NAME_MAX, Observed, Phase, Role, moment
 from controller.sharing import Guest
 from controller.store import Link
 from controller.tokens import Audience
-from controller.web import NO_STORE, AnyRequest, Caller, Hub, client_address, provide_caller
+from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400  # seconds
 _HEARTBEAT_SECONDS = 15.0  # so that proxies on the way keep a quiet stream open
@@ -281,15 +282,15 @@ def share_out(guest: Guest) -> ShareOut:
         user=share.uid,
         display_name=share.display_name,
         role=share.role,
-        expires_at=None if share.expires is None else datetime.fromtimestamp(share.expires, UTC),
+        expires_at=None if share.expires is None else moment(share.expires),
         connected=guest.connected,
-        asks=guest.asks,
+        asks=share.asks,
     )
 
 
 def link_out(link: Link, url: str | None = None) -> LinkOut:
     """Return a link, with its address if it was made just now."""
-    expires = datetime.fromtimestamp(link.expires, UTC)
+    expires = moment(link.expires)
     return LinkOut(link.id, link.role, expires, link.uses, link.max_uses, url)
 
 
@@ -310,14 +311,8 @@ async def log_in(
     request: AnyRequest, hub: NamedDependency[Hub], data: JSONBody[LoginIn]
 ) -> LoginOut:
     """Exchange user name and password for a token."""
-    entry = await hub.logins.enter(
-        data.username,
-        data.password,
-        address=client_address(request),
-        audience=Audience.API,
-        agent=request.headers.get("user-agent", ""),
-    )
-    return LoginOut(entry.token, datetime.fromtimestamp(entry.login.expires, UTC))
+    entry = await web.log_in(hub, request, data.username, data.password, Audience.API)
+    return LoginOut(entry.token, moment(entry.login.expires))
 
 
 @post("/logout", status_code=204, summary="Log out")
@@ -330,7 +325,7 @@ async def log_out(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) ->
 async def people(
     hub: NamedDependency[Hub],
     caller: NamedDependency[Caller],
-    q: FromQuery[Annotated[str, msgspec.Meta(max_length=64)]] = "",
+    q: Annotated[str, QueryParameter(max_length=64)] = "",
 ) -> PeopleOut:
     """Return a few people whose names begin with ``q`` (three characters at least)."""
     found = await hub.sharing.suggest(caller.person, q)
@@ -376,9 +371,9 @@ def my_logins(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Log
                 client=agent_words(one.agent, script=one.script),
                 user_agent=one.agent,
                 address=one.address,
-                since=datetime.fromtimestamp(one.created, UTC),
-                last_seen_at=datetime.fromtimestamp(one.seen, UTC),
-                expires_at=datetime.fromtimestamp(one.expires, UTC),
+                since=moment(one.created),
+                last_seen_at=moment(one.seen),
+                expires_at=moment(one.expires),
                 current=one.sid == caller.login.sid,
             )
             for one in hub.logins.of_person(caller.person.uid)
@@ -465,12 +460,19 @@ class SessionsController(Controller):
 
     @delete("/{session_id:str}", status_code=202, summary="Stop")
     async def stop(
-        self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+        self,
+        hub: NamedDependency[Hub],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+        save: FromQuery[bool] = True,
     ) -> SessionOut:
-        """Stop a session; its files stay. It answers 404 once it is gone."""
+        """Stop a session; its files stay. It answers 404 once it is gone.
+
+        `save=false` does not wait for its program to save first, also if it is at it already.
+        """
         seen = hub.sessions.find_own(session_id, caller.person.uid)
         out = session_out(hub, caller, seen)
-        await hub.sessions.stop(seen.session.id, Reason.STOPPED, by=caller.actor)
+        await hub.sessions.stop(seen.session.id, Reason.STOPPED, by=caller.actor, save=save)
         return msgspec.structs.replace(
             out, phase=Phase.STOPPING, message="It is stopping; the files stay."
         )
@@ -518,7 +520,7 @@ class SessionsController(Controller):
         share = await hub.sharing.invite(
             seen, user, Role(data.role), seconds=data.expires_in, by=caller.actor
         )
-        return share_out(Guest(share, connected=False, asks=False))
+        return share_out(Guest(share, connected=False))
 
     @delete("/{session_id:str}/shares/{user:str}", status_code=200, summary="Take it back")
     async def unshare(
@@ -529,7 +531,7 @@ class SessionsController(Controller):
         user: FromPath[str],
     ) -> UnsharedOut:
         """Take an invitation back, or give your own back; what is open is closed."""
-        uid = canonical_uid(user)
+        uid = uid_of(user)
         if uid == caller.person.uid:
             seen = hub.sessions.find(session_id, uid)
             return UnsharedOut(cut=await hub.sharing.leave(seen, uid, by=caller.actor))
@@ -596,7 +598,7 @@ async def _progress_events(
     hub: Hub, caller: Caller, session_id: str
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
     last: Any = None
-    async for changed in hub.sessions.changes(at_least_every=_HEARTBEAT_SECONDS):
+    async for changed in hub.streams.changes(caller.login, at_least_every=_HEARTBEAT_SECONDS):
         try:
             seen = hub.sessions.find(session_id, caller.person.uid)
         except NoSuchSession:
@@ -616,7 +618,7 @@ async def _progress_events(
 
 async def _session_events(hub: Hub, caller: Caller) -> AsyncGenerator[ServerSentEventMessage, None]:
     last: Any = None
-    async for changed in hub.sessions.changes(at_least_every=_HEARTBEAT_SECONDS):
+    async for changed in hub.streams.changes(caller.login, at_least_every=_HEARTBEAT_SECONDS):
         facts = _facts(hub, caller)
         if facts != last:
             last = facts

@@ -43,6 +43,7 @@ from controller.admin import admin_router
 from controller.admin_pages import admin_pages_router
 from controller.api import api_router
 from controller.audit import Audit
+from controller.bodies import timely
 from controller.companions import Companions
 from controller.config import Settings
 from controller.directory import Directory, LdapDirectory
@@ -69,6 +70,7 @@ from controller.sessions import Sessions
 from controller.share_pages import share_router
 from controller.sharing import Sharing
 from controller.store import SqliteStore, Store
+from controller.streams import Streams
 from controller.tokens import Keys
 from controller.verify import Verify
 from controller.waiting import Waiting, host_of
@@ -113,6 +115,7 @@ class Application:
         keys: Keys,
         key_place: KeyPlace | None = None,
         election: Election | None = None,
+        metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -123,7 +126,7 @@ class Application:
         """
         self.settings = settings
         self.election = election = election or Alone()
-        self.metrics = Metrics()
+        self.metrics = metrics or Metrics()
         self.audit = Audit(settings.audit, self.metrics, wall=wall)
         orchestrator = self.metrics.measured("engine", orchestrator)
         directory = self.metrics.measured("directory", directory)
@@ -141,26 +144,27 @@ class Application:
             wall=lambda: datetime.fromtimestamp(wall(), UTC),
             leads=lambda: election.leading,
         )
-        self.looks = Looks(self.sessions, orchestrator, gateway)
+        self.looks = Looks(self.sessions, orchestrator, gateway, self.metrics)
+        self.logins = Logins(
+            settings, directory, store, keys, audit=self.audit, metrics=self.metrics, wall=wall
+        )
         self.sharing = Sharing(
             settings,
             self.sessions,
             self.grants,
             self.looks,
+            logins=self.logins,
             gateway=gateway,
             directory=directory,
             audit=self.audit,
+            metrics=self.metrics,
             clock=clock,
-        )
-        self.logins = Logins(
-            settings, directory, store, keys, audit=self.audit, metrics=self.metrics, wall=wall
         )
         self.rotation = (
             Rotation(
                 keys,
                 key_place,
                 logins=self.logins,
-                sharing=self.sharing,
                 audit=self.audit,
                 wall=wall,
                 leads=lambda: election.leading,
@@ -174,7 +178,6 @@ class Application:
             settings,
             self.sessions,
             self.looks,
-            self.sharing,
             grants=self.grants,
             logins=self.logins,
             orchestrator=orchestrator,
@@ -194,6 +197,7 @@ class Application:
             store=store,
             sharing=self.sharing,
             looks=self.looks,
+            streams=Streams(self.sessions, self.logins, wall=wall),
             companions=self.companions,
             oversight=self.oversight,
             renderer=renderer,
@@ -209,7 +213,6 @@ class Application:
                 settings,
                 directory,
                 self.logins,
-                self.grants,
                 sessions=self.sessions,
                 sharing=self.sharing,
                 clock=clock,
@@ -220,7 +223,7 @@ class Application:
             wall=wall,
             leads=lambda: election.leading,
         )
-        self.public: ASGIApp = secured(public_app(self.hub), https=settings.secure)
+        self.public: ASGIApp = secured(timely(public_app(self.hub)), https=settings.secure)
         verify = Verify(
             settings,
             self.sessions,
@@ -253,13 +256,17 @@ class Application:
         """Let what other controllers write down count here, too."""
         async for _ in self.hub.store.changes():
             try:
-                await self.logins.load()
-                await self.grants.load()
-                await self.sessions.load_line()
-                await self.sessions.load_rules()
+                await self.hear()
             except StoreUnavailable as error:
                 # What is known holds on; the store tells when it can be read again.
                 _log.warning("store_not_followed", notes=getattr(error, "__notes__", []))
+
+    async def hear(self) -> None:
+        """Let what other controllers have written count here. Raises StoreUnavailable."""
+        await self.logins.load()
+        self.sharing.look_after(await self.grants.load())
+        await self.sessions.load_line()
+        await self.sessions.load_rules()
 
     async def run(self) -> None:
         """Follow the engine and keep house until cancelled."""
@@ -270,14 +277,24 @@ class Application:
                 group.start_soon(self.companions.run)
                 group.start_soon(self._follow_store)
                 group.start_soon(self.election.run)
+                group.start_soon(self.sharing.run)
                 group.start_soon(self.housekeeping.run)
                 if self.rotation is not None:
                     group.start_soon(self.rotation.run)
                 await self.sessions.run()
         finally:
             with anyio.CancelScope(shield=True):
+                await self._write_down()
                 await self.hub.orchestrator.aclose()
             await self.audit.stop()
+
+    async def _write_down(self) -> None:
+        """Tell the store what has ended and could not be written: the last chance before an end."""
+        for write_down in (self.logins.write_down, self.grants.write_down):
+            try:
+                await write_down()
+            except StoreUnavailable as error:
+                _log.error("ended_unwritten", error=error.in_full)
 
 
 def watch_hub(metrics: Metrics, hub: Hub) -> None:
@@ -317,6 +334,12 @@ def watch_hub(metrics: Metrics, hub: Hub) -> None:
         lambda: [((), limits.sessions_total)],
     )
     metrics.watch(
+        "slicerhub_engine_objects_unread",
+        "Objects of the hub's own at the engine that it cannot read; the log names each",
+        (),
+        lambda: [((), hub.orchestrator.unread)],
+    )
+    metrics.watch(
         "slicerhub_gpus",
         "Graphics cards that the hub leases",
         (),
@@ -345,10 +368,11 @@ async def build(settings: Settings) -> Application:
         await store.aclose()
         raise
     orchestrator = make_orchestrator(settings)
+    metrics = Metrics()
     gateway: Gateway = (
         OpenGateway()
         if settings.orchestrator == "memory"
-        else TraefikGateway(settings, keys, time.time)
+        else TraefikGateway(settings, keys, time.time, metrics)
     )
     return Application(
         settings,
@@ -359,6 +383,7 @@ async def build(settings: Settings) -> Application:
         keys=keys,
         key_place=key_place,
         election=_make_election(settings, identity),
+        metrics=metrics,
     )
 
 
@@ -495,15 +520,23 @@ def _not_found(response: Response[Any]) -> Response[Any]:
 
 
 class _Document(JsonRenderPlugin):
-    """The API's document, with what Litestar does not know: our refusals."""
+    """The API's document, with what Litestar does not know: our refusals. Made once."""
+
+    _made = b""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         del request
-        return encode_json(apidoc.with_refusals(openapi_schema))
+        self._made = self._made or encode_json(apidoc.with_refusals(openapi_schema))
+        return self._made
 
 
 class _DocsPage(OpenAPIRenderPlugin):
-    """The API's own page, from its document; the usual ones ask other servers for scripts."""
+    """The API's own page, from its document; the usual ones ask other servers for scripts.
+
+    Made once: strangers may ask for it, and to work it out takes as long as many answers of verify.
+    """
+
+    _made = b""
 
     def __init__(self, renderer: Renderer) -> None:
         super().__init__(path="/docs")
@@ -511,7 +544,8 @@ class _DocsPage(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         del request
-        return self._renderer.docs(openapi_schema).encode()
+        self._made = self._made or self._renderer.docs(openapi_schema).encode()
+        return self._made
 
 
 def _detail(error: HTTPException) -> str:

@@ -47,7 +47,8 @@ class Act(StrEnum):
 
     LOGIN = "login"
     LOGIN_FAILED = "login_failed"  # reason: refused, throttled, unavailable
-    LOGOUT = "logout"  # reason: asked, elsewhere, everywhere, replaced, departed, admin, keys
+    # reason: asked, elsewhere, everywhere, replaced, departed, admin, keys, too_many
+    LOGOUT = "logout"
     QUEUE = "queue"  # somebody waits in line for a place
     START = "start"
     START_FAILED = "start_failed"
@@ -56,6 +57,7 @@ class Act(StrEnum):
     SHARE = "share"  # an invitation by name
     ROLE_CHANGED = "role_changed"
     REVOKE = "revoke"  # reason: taken_back, left, expired, departed
+    CUT = "cut"  # who was connected and may not be; reason: not_invited, other_role, logged_out
     LINK_MADE = "link_made"
     LINK_ENDED = "link_ended"
     JOIN = "join"  # by a link

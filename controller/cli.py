@@ -28,6 +28,7 @@ from controller.errors import ConfigError, EngineUnavailable, HubError, ImageRef
 from controller.gateway import TraefikGateway
 from controller.keys import replace_all, rotate
 from controller.manifests import docker, kubernetes
+from controller.metrics import Metrics
 from controller.model import (
     Profile,
     Session,
@@ -122,7 +123,7 @@ async def _check(settings: Settings) -> None:
         async with aclosing(store):
             keys = Keys(await key_place.key_ring())
             await store.ping()
-        gateway = TraefikGateway(settings, keys, time.time)
+        gateway = TraefikGateway(settings, keys, time.time, Metrics())
         await step(f"Traefik at {settings.gateway_url}", gateway.ping)
         await gateway.close()
 
@@ -398,6 +399,7 @@ def _target(file: Path) -> Generator[BinaryIO, None, None]:
                 out.flush()
                 os.fsync(out.fileno())
             draft.replace(file)
+            folder.sync(file.parent)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:

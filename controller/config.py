@@ -25,7 +25,7 @@ import msgspec
 
 from controller import __version__
 from controller.errors import ConfigError
-from controller.model import GroupVolume, Profile, parse_session_id
+from controller.model import GroupVolume, Profile, canonical_uid, parse_session_id
 
 PREFIX = "SLICERHUB_"
 FILE_VARIABLE = "SLICERHUB_CONFIG"
@@ -39,6 +39,10 @@ PATH_MODE_SHARING = "people who open a shared session trust its owner"
 has the hub's own origin there, and whoever opens it lets it act in their name."""
 
 ReadFile = Callable[[str], str]
+
+SHARED_ROUND_MOST = 30
+"""Seconds between two rounds of controllers that share their records, at most: in each they tell
+each other what was used."""
 
 _PORTS = range(1, 65536)
 _DOMAIN_MAX = 226  # characters: with a session's 26 and a dot before it, 253
@@ -121,9 +125,12 @@ class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     egress_except: tuple[str, ...] = (  # what even sessions with egress may not reach
         "10.0.0.0/8",
         "100.64.0.0/10",
+        "168.63.129.16/32",  # what Azure tells its machines, which is in no private network
         "169.254.0.0/16",  # the metadata of cloud machines
         "172.16.0.0/12",
+        "192.0.0.0/24",
         "192.168.0.0/16",
+        "198.18.0.0/15",
     )
     storage_class: str = ""  # of people's files; empty: the cluster's default
     storage_size: str = "10Gi"
@@ -297,10 +304,25 @@ def load(environ: Mapping[str, str], read_file: ReadFile) -> tuple[Settings, lis
         account = (settings.demo_bind_dn, settings.demo_bind_password)
         ldap = msgspec.structs.replace(settings.ldap, bind_dn=account[0], bind_password=account[1])
         settings = msgspec.structs.replace(settings, ldap=ldap)
+    people = _people(settings.limits.people, faults)
+    limits = msgspec.structs.replace(settings.limits, people=people)
+    settings = msgspec.structs.replace(settings, limits=limits)
     faults.extend(_cross_check(settings, "ldap.url" in values))
     if faults:
         raise ConfigError(faults)
     return settings, notices
+
+
+def _people(said: Mapping[str, int], faults: list[str]) -> dict[str, int]:
+    """Return the numbers of people by the one spelling of their names that the hub goes by."""
+    spellings: dict[str, str] = {}
+    for name in said:
+        first = spellings.setdefault(canonical_uid(name), name)
+        if first != name:
+            faults.append(
+                f"limits.people: {first!r} and {name!r} are one person in two spellings. Keep one."
+            )
+    return {uid: said[name] for uid, name in spellings.items()}
 
 
 def _places() -> dict[str, Any]:
@@ -535,6 +557,11 @@ def _cross_check(settings: Settings, ldap_configured: bool) -> list[str]:
         faults.append(
             "store (SLICERHUB_STORE): kubernetes needs orchestrator = kubernetes. Say sqlite."
         )
+    if settings.store == "kubernetes" and settings.housekeeping_seconds > SHARED_ROUND_MOST:
+        faults.append(
+            f"housekeeping_seconds: {SHARED_ROUND_MOST} at most with store = kubernetes. In each "
+            "round controllers tell each other what was used; too late, it would be stopped."
+        )
     cluster = settings.kubernetes
     if settings.store == "kubernetes" and cluster.kubeconfig and not cluster.hub_namespace:
         faults.append(
@@ -642,6 +669,7 @@ def _check_numbers(settings: Settings) -> list[str]:
         "limits.sessions_per_user": settings.limits.sessions_per_user,
         "limits.sessions_total": settings.limits.sessions_total,
         "login.hours": settings.login.hours,
+        "login.attempts_seconds": settings.login.attempts_seconds,
         "login.attempts_per_user": settings.login.attempts_per_user,
         "login.attempts_per_address": settings.login.attempts_per_address,
         "housekeeping_seconds": settings.housekeeping_seconds,
@@ -682,6 +710,7 @@ def _check_numbers(settings: Settings) -> list[str]:
             f"{place}.lifetime_seconds": one.lifetime_seconds,
             f"{place}.max_sessions": one.max_sessions,
             f"{place}.gpus": one.gpus,
+            f"{place}.busy_cpu_percent": one.busy_cpu_percent,
         }
         ports[f"{place}.port"] = one.port
     faults = [

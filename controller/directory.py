@@ -63,7 +63,7 @@ from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
 from controller.config import Ldap
-from controller.errors import DirectoryUnavailable, LoginRefused
+from controller.errors import DirectoryUnavailable, InvalidRequest, LoginRefused
 from controller.model import Person, UserId, canonical_uid
 
 ANSWER_SECONDS = 7.0
@@ -184,6 +184,17 @@ def clean_username(typed: str) -> str:
     if not _may_be_a_name(name):
         raise _refused("the user name has characters that none of ours has")
     return name
+
+
+def uid_of(typed: str) -> UserId:
+    """Return whom a user name means that somebody typed. Raises InvalidRequest.
+
+    Nothing else that was typed may be written down as somebody's name.
+    """
+    try:
+        return canonical_uid(clean_username(typed))
+    except LoginRefused as error:
+        raise InvalidRequest("That is no user name. Check the spelling.") from error
 
 
 def check_password(password: str) -> None:

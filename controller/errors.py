@@ -16,6 +16,7 @@ HubError
  |   +- SessionStopping      that name is just being stopped
  |   +- QuotaReached         too many sessions
  |   +- LinkOver             an invitation by link that leads nowhere
+ |   +- TooManyGrants        a session has as many invitations or links as it may
  |   +- TooManyQuestions     names looked up faster than people type
  |   +- NoSuchLogin          unknown, ended and foreign log-ins alike
  |   +- NotThrottled         nobody's log-ins are refused there
@@ -28,6 +29,7 @@ HubError
      +- EngineUnavailable
      +- GatewayUnavailable
      +- StoreUnavailable
+     |   +- NotWrittenDown   something has ended, and the store could not be told yet
      +- LoginNotHeardOf      of a log-in of another controller not all is known here yet
      +- NotReadyYet          the controller has not read all sessions yet
 
@@ -242,6 +244,13 @@ class LinkOver(Refused):
         super().__init__("This link has been used or has ended. Ask for a new one.")
 
 
+class TooManyGrants(Refused):
+    """A session has as many invitations or links as it may."""
+
+    status = 409
+    title = "Too many invitations"
+
+
 class TooManyQuestions(Refused):
     """Somebody asks for more names than a person types."""
 
@@ -332,6 +341,20 @@ class GatewayUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The store cannot be read or written: nobody is let in by it."""
+
+
+class NotWrittenDown(StoreUnavailable):
+    """Something has ended here and now; that it stays so after a restart cannot be promised yet."""
+
+    title = "Done, but not written down yet"
+
+    def __init__(self) -> None:
+        """Tell what counts, and what is still to come."""
+        super().__init__(
+            "It is done, and counts from now on. But the hub's own records cannot be written at "
+            "present, and a restart of the hub before they can would undo it. It keeps trying. "
+            "Tell the administrator."
+        )
 
 
 class LoginNotHeardOf(Unavailable):

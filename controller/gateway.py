@@ -10,29 +10,45 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 import msgspec
+import structlog
 
 from controller import policy, routing
 from controller.config import Settings
 from controller.errors import ConfigError, GatewayUnavailable, NotLoggedIn
+from controller.metrics import Metrics
 from controller.model import Profile, Role, SessionId, UserId, new_session_id
 from controller.tokens import Audience, Claims, Keys
 
-_TIMEOUT = 5.0  # seconds; a session that computes may be slow to answer
-_SAVE_SECONDS = 60.0  # a large scene takes longer than the engine's own grace
 _ANSWER_MAX = 64 * 1024  # bytes of a session's answer: it is a stranger's program
+_WORD_MAX = 256  # characters of what it says in one word
+_PING_SECONDS = 5.0
 _TOKEN_SECONDS = 60.0
+_LIMITED = 429  # Traefik's: it answers, and is asked much at the moment
+_NO_ROUTE = 404  # as Traefik answers by itself
 SUBJECT = "controller"
+
+_Said = TypeVar("_Said")
+
+_log = structlog.get_logger("gateway")
+
+
+class Patience(msgspec.Struct, frozen=True):
+    """Seconds that a question to a session may take, from connecting to the last byte."""
+
+    look: float = 5.0  # a session that computes may be slow to answer
+    save: float = 60.0  # a large scene takes longer than the engine's own grace
 
 
 class Client(msgspec.Struct, frozen=True):
     """One page that is open on a session."""
 
-    user: UserId
+    user: Annotated[UserId, msgspec.Meta(max_length=_WORD_MAX)]
     role: Role
     since: datetime
 
@@ -40,7 +56,8 @@ class Client(msgspec.Struct, frozen=True):
 class Inside(msgspec.Struct, frozen=True):
     """What a session says of itself."""
 
-    last_input_at: str | None = None  # of its own clock: to be compared, not to be believed
+    # Of its own clock: to be compared, not to be believed.
+    last_input_at: Annotated[str, msgspec.Meta(max_length=_WORD_MAX)] | None = None
     busy: bool = False
     clients: tuple[Client, ...] = ()
 
@@ -77,102 +94,148 @@ class Gateway(Protocol):
         ...
 
 
-class TraefikGateway:
-    """Gateway over HTTP to Traefik's entry point."""
+class _Question(msgspec.Struct, frozen=True):
+    """What a session is asked. ``most``: bytes of the answer's body that are read."""
 
-    def __init__(self, settings: Settings, keys: Keys, wall: Callable[[], float]) -> None:
+    name: str
+    method: str
+    path: str
+    body: Any = None  # whatever JSON can hold
+    most: int = _ANSWER_MAX
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """The status of an answer, and of its body what was wanted, as it was sent."""
+
+    status: int
+    content: bytes = b""
+
+    @property
+    def is_success(self) -> bool:
+        return httpx.codes.is_success(self.status)
+
+    @property
+    def is_a_page(self) -> bool:
+        """Tell whether a browser would show something, if only at another address."""
+        return self.is_success or httpx.codes.is_redirect(self.status)
+
+
+class TraefikGateway:
+    """Gateway over HTTP to Traefik's entry point.
+
+    What answers is a stranger's program, and whatever it answers fails its own question at most.
+    So questions go over httpx's bare transport: of an answer its status and its first bytes are
+    looked at; no redirect is built, no cookie is kept for another session, nothing is unpacked.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        keys: Keys,
+        wall: Callable[[], float],
+        metrics: Metrics,
+        *,
+        patience: Patience = Patience(),  # noqa: B008 - frozen
+    ) -> None:
         """``wall`` gives seconds since the epoch. Raises ConfigError for a bad gateway_ca_file."""
         self._settings = settings
         self._keys = keys
         self._wall = wall
-        self._client = self._new_client()
+        self._metrics = metrics
+        self._patience = patience
+        self._trust = _trust(settings)
+        self._transport = self._new_transport()
 
-    def _new_client(self) -> httpx.AsyncClient:
-        settings = self._settings
-        host = urlsplit(policy.origin_of(settings.public_url)).netloc
-        return httpx.AsyncClient(
-            base_url=settings.gateway_url,
-            headers={"Host": host, "Accept": "*/*"},
-            timeout=_TIMEOUT,
-            trust_env=False,
-            verify=_trust(settings),
-            event_hooks={"request": [_name_server]},
-        )
+    def _new_transport(self) -> httpx.AsyncHTTPTransport:
+        # No limit to connections: else sessions that do not answer would use them up.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+        return httpx.AsyncHTTPTransport(verify=self._trust, trust_env=False, limits=limits)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def is_served(self, session_id: SessionId, profile: Profile) -> bool:
         """See Gateway. The hub's own page for a session that is not served answers 401 here."""
-        path = self._path(session_id, profile.ready_path)
-        try:
-            response = await self._client.get(path, headers=self._headers(session_id))
-        except httpx.HTTPError:
-            return False
-        return response.is_success or response.is_redirect
+        question = _Question("ready", "GET", profile.ready_path, most=0)
+        return bool(await self._ask(session_id, question, lambda one: one.is_a_page))
 
     async def inside(self, session_id: SessionId) -> Inside | None:
         """See Gateway."""
-        content = await self._ask(session_id, "GET", "activity")
-        try:
-            return None if content is None else msgspec.json.decode(content, type=Inside)
-        except msgspec.DecodeError:
-            return None
+        return await self._ask(session_id, _Question("activity", "GET", "/-/activity"), _inside)
 
     async def kick(self, session_id: SessionId, uid: UserId) -> bool:
         """See Gateway."""
-        return await self._ask(session_id, "POST", "kick", {"user": uid}) is not None
+        question = _Question("kick", "POST", "/-/kick", {"user": uid})
+        return bool(await self._ask(session_id, question, lambda one: one.is_success))
 
     async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
         """See Gateway."""
         body = {"text": text, "until": until.isoformat() if until else None}
-        return await self._ask(session_id, "POST", "notice", body) is not None
+        question = _Question("notice", "POST", "/-/notice", body)
+        return bool(await self._ask(session_id, question, lambda one: one.is_success))
 
     async def save(self, session_id: SessionId) -> bool:
         """See Gateway."""
-        content = await self._ask(session_id, "POST", "save", timeout=_SAVE_SECONDS)
-        try:
-            return content is not None and bool(msgspec.json.decode(content, type=_Saved).saved)
-        except msgspec.DecodeError:
-            return False
+        question = _Question("save", "POST", "/-/save")
+        return bool(await self._ask(session_id, question, _saved, seconds=self._patience.save))
 
     async def _ask(
         self,
         session_id: SessionId,
-        method: str,
-        endpoint: str,
-        body: Any = None,  # noqa: ANN401 - whatever JSON can hold
+        question: _Question,
+        read: Callable[[_Answer], _Said],
         *,
-        timeout: float = _TIMEOUT,  # noqa: ASYNC109 - httpx's own
-    ) -> bytes | None:
-        path = self._path(session_id, f"/-/{endpoint}")
-        headers = self._headers(session_id)
+        seconds: float | None = None,
+    ) -> _Said | None:
+        """Ask a session, and let ``read`` say what the answer means; None: it means nothing.
+
+        The one place where a session's answer meets the hub: whatever goes wrong with it ends here.
+        """
         try:
-            async with self._client.stream(
-                method, path, headers=headers, json=body, timeout=timeout
-            ) as response:
-                content = b""
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > _ANSWER_MAX:
-                        return None
-        except httpx.HTTPError:
+            with anyio.fail_after(self._patience.look if seconds is None else seconds):
+                request = self._request(session_id, question)
+                answer = await _exchange(self._transport, request, question.most)
+            said = read(answer)
+        except (httpx.HTTPError, TimeoutError):
+            self._metrics.asked(question.name, "no_answer")
             return None
-        return content if response.is_success else None
+        except msgspec.DecodeError:
+            self._metrics.asked(question.name, "unreadable")
+            return None
+        except Exception as error:  # noqa: BLE001 - a library that stumbles over it is no reason to
+            self._metrics.asked(question.name, "unreadable")
+            kind = type(error).__name__
+            _log.warning("odd_answer", session=session_id, question=question.name, error=kind)
+            return None
+        self._metrics.asked(question.name, "answer" if said else "refusal")
+        return said
 
-    def _path(self, session_id: SessionId, path: str) -> str:
-        if self._settings.sessions_at:
-            return path
-        return routing.session_path(session_id) + path.removeprefix("/")
-
-    def _headers(self, session_id: SessionId) -> dict[str, str]:
+    def _request(self, session_id: SessionId, question: _Question) -> httpx.Request:
+        path = question.path
+        if not self._settings.sessions_at:
+            path = routing.session_path(session_id) + path.removeprefix("/")
         now = self._wall()
         claims = Claims(SUBJECT, session_id, Audience.SERVICE, iat=now, exp=now + _TOKEN_SECONDS)
-        headers = {"Authorization": f"Bearer {self._keys.issue(claims)}"}
-        if self._settings.sessions_at:
-            headers["Host"] = self._host(session_id)
-        return headers
+        host = self._host(session_id) if self._settings.sessions_at else self._hub_host()
+        authorization = f"Bearer {self._keys.issue(claims)}"
+        return self._to(host, path, question, {"Authorization": authorization})
+
+    def _to(
+        self, host: str, path: str, question: _Question, headers: dict[str, str]
+    ) -> httpx.Request:
+        usual = {"Host": host, "Accept": "*/*", "Accept-Encoding": "identity"}
+        return httpx.Request(
+            question.method,
+            self._settings.gateway_url.rstrip("/") + path,
+            headers=usual | headers,
+            json=question.body,
+            # The certificate is to be for the host that a browser would ask for.
+            extensions={"sni_hostname": host.partition(":")[0]},
+        )
+
+    def _hub_host(self) -> str:
+        return urlsplit(policy.origin_of(self._settings.public_url)).netloc
 
     def _host(self, session_id: SessionId) -> str:
         return urlsplit(routing.session_origin(session_id, self._settings)).netloc
@@ -180,39 +243,76 @@ class TraefikGateway:
     async def ping(self) -> None:
         """See Gateway."""
         domain = self._settings.sessions_at
+        status = await self._look("/login", self._hub_host())
         # A session that is not there: it is the hub that has to say so.
-        stranger = {"Host": self._host(new_session_id())} if domain else {}
-        response = await self._look("/login", {})
-        refusal = await self._look("/", stranger) if domain else None
-        if not response.is_success:
+        refusal = await self._look("/", self._host(new_session_id())) if domain else None
+        if status == _NO_ROUTE and self._settings.orchestrator == "kubernetes":
             raise GatewayUnavailable(
-                f"Traefik answers {response.status_code} for the hub's own log-in page. Check "
+                "Traefik answers 404 for the hub's own log-in page: it knows no route to the hub. "
+                "Most likely it may not read what it routes by, and then its log says "
+                '"forbidden": it needs the right to get, list and watch configmaps, too, in each '
+                "namespace that it watches (deploy/kubernetes/components/traefik has the Roles). "
+                "Else check that public_url names the host of the hub's IngressRoute."
+            )
+        if not (httpx.codes.is_success(status) or status == _LIMITED):
+            raise GatewayUnavailable(
+                f"Traefik answers {status} for the hub's own log-in page. Check "
                 "that public_url names the host of Traefik's router."
             )
-        if refusal is not None and refusal.status_code != NotLoggedIn.status:
+        if refusal not in {None, NotLoggedIn.status, _LIMITED}:
             raise GatewayUnavailable(
-                f"Traefik answers {refusal.status_code} for the address of a session below "
+                f"Traefik answers {refusal} for the address of a session below "
                 f"{domain}. Tell it that domain, too: SLICERHUB_SESSION_DOMAIN in the environment "
                 "of Compose, or the hub's IngressRoute."
             )
 
-    async def _look(self, path: str, headers: dict[str, str]) -> httpx.Response:
-        """Ask on a connection of its own: each host has to show its certificate."""
-        async with self._new_client() as client:
-            try:
-                return await client.get(path, headers=headers)
-            except httpx.HTTPError as error:
-                host = client.headers["host"] if not headers else headers["Host"]
-                if fault := _tls_fault(error):
-                    raise GatewayUnavailable(
-                        f"Traefik shows no good certificate for {host} ({fault}). Check whom and "
-                        "until when it is for, who signed it (gateway_ca_file), and in Traefik's "
-                        "log whether it could read or fetch it."
-                    ) from error
+    async def _look(self, path: str, host: str) -> int:
+        """Return the status; asked on a connection of its own: each host shows its certificate."""
+        request = self._to(host, path, _Question("ping", "GET", path), {})
+        try:
+            async with self._new_transport() as transport:
+                with anyio.fail_after(_PING_SECONDS):
+                    return (await _exchange(transport, request, most=0)).status
+        except (httpx.HTTPError, TimeoutError) as error:
+            if fault := _tls_fault(error):
                 raise GatewayUnavailable(
-                    f"Traefik does not answer at {self._settings.gateway_url} ({error}). "
-                    "Check gateway_url and that Traefik runs."
+                    f"Traefik shows no good certificate for {host} ({fault}). Check whom and "
+                    "until when it is for, who signed it (gateway_ca_file), and in Traefik's "
+                    "log whether it could read or fetch it."
                 ) from error
+            raise GatewayUnavailable(
+                f"Traefik does not answer at {self._settings.gateway_url} "
+                f"({error or f'within {_PING_SECONDS:.0f} s'}). "
+                "Check gateway_url and that Traefik runs."
+            ) from error
+
+
+async def _exchange(
+    transport: httpx.AsyncHTTPTransport, request: httpx.Request, most: int
+) -> _Answer:
+    """Send a request; read the status and up to ``most`` bytes of the body, then hang up.
+
+    Raises httpx.HTTPError; also for a longer body, which would not be what was asked for.
+    """
+    response = await transport.handle_async_request(request)
+    content = bytearray()
+    try:
+        if most:
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > most:
+                    raise httpx.ReadError("The answer is too long.", request=request)
+    finally:
+        await response.aclose()
+    return _Answer(response.status_code, bytes(content))
+
+
+def _inside(answer: _Answer) -> Inside | None:
+    return msgspec.json.decode(answer.content, type=Inside) if answer.is_success else None
+
+
+def _saved(answer: _Answer) -> bool:
+    return answer.is_success and bool(msgspec.json.decode(answer.content, type=_Saved).saved)
 
 
 def _trust(settings: Settings) -> ssl.SSLContext:
@@ -233,11 +333,6 @@ def _trust(settings: Settings) -> ssl.SSLContext:
             raise ConfigError([fault]) from error
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
-
-
-async def _name_server(request: httpx.Request) -> None:
-    """Ask for the certificate of the host that a browser would ask for."""
-    request.extensions["sni_hostname"] = request.headers["Host"].partition(":")[0]
 
 
 def _tls_fault(error: BaseException | None) -> str:

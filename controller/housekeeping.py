@@ -6,7 +6,8 @@ not keep the others from their turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import anyio
@@ -17,17 +18,21 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
 
 from controller.config import Settings
 from controller.errors import HubError
+from controller.faults import contained
 from controller.lifecycle import Calm, Decision, Keep, Look, Reason, Remove, Repair, Warn
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.metrics import Metrics
 from controller.model import Observed
 from controller.oversight import SAMPLE_SECONDS, Oversight
+from controller.pace import Pace
 from controller.rollcall import RollCall
 from controller.sessions import Sessions
 from controller.sharing import Sharing
 
-_LOOK_SECONDS = 30  # between two looks into every session
+LOOK_SECONDS = 30
+"""Between two looks into every session."""
+
 _LOGINS_SECONDS = 600
 _SEEN_SECONDS = 60
 _CLOCK_SECONDS = 1  # between two looks at the wall clock
@@ -69,13 +74,14 @@ class Housekeeping:
         self._rollcall = rollcall
         self._oversight = oversight
         self._metrics = metrics
+        self._pace = Pace()
         self._scheduler = AsyncIOScheduler(
             # A late round is run once, not once for each that was missed.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
         for act, seconds in (
             (self.sweep, settings.housekeeping_seconds),
-            (self.look, _LOOK_SECONDS),
+            (self.look, LOOK_SECONDS),
             (self.call_the_roll, settings.directory_seconds),
             (self._sweep_logins, _LOGINS_SECONDS),
             (self._keep_seen, _SEEN_SECONDS),
@@ -114,6 +120,15 @@ class Housekeeping:
             await self._sweep()
 
     async def _sweep(self) -> None:
+        async with anyio.create_task_group() as group:
+            # What has ended here is this controller's to write down, whether it leads or not.
+            group.start_soon(self._part, self._logins.write_down)
+            group.start_soon(
+                self._part, functools.partial(self._sharing.sweep, leads=self._leads())
+            )
+            group.start_soon(self._sweep_sessions)
+
+    async def _sweep_sessions(self) -> None:
         try:
             await self._sessions.hear_others()
         except HubError as error:
@@ -121,20 +136,33 @@ class Housekeeping:
             self._metrics.not_done("sweep")
             _log.warning("others_not_heard", error=error.in_full)
             return
-        for seen, decision in self._sessions.decisions() if self._leads() else ():
-            if not self._leads():
-                break  # another may have begun meanwhile
-            try:
-                await self._carry_out(seen, decision)
-            except HubError as error:
-                self._metrics.not_done("sweep")
-                _log.warning("not_done", session=seen.session.id, error=error.in_full)
-        self._sessions.serve_line()
+        async with anyio.create_task_group() as group:
+            for seen, decision in self._sessions.decisions() if self._leads() else ():
+                if decision != Keep():
+                    step = functools.partial(self._step, seen)
+                    group.start_soon(self._pace.go, step)
+        with contained("line", self._metrics):
+            self._sessions.serve_line()
+        if self._leads():
+            await self._part(self._oversight.sweep)
+        await self._part(self._sessions.keep_memos)
+
+    async def _step(self, seen: Observed) -> None:
+        """Do what is to be done about one session, as it is when its turn has come."""
+        if not self._leads():
+            return  # another may have begun meanwhile
         try:
-            if self._leads():
-                await self._sharing.sweep()
-                await self._oversight.sweep()
-            await self._sessions.keep_memos()
+            with contained("step", self._metrics, told=HubError, session=seen.session.id):
+                await self._carry_out(seen, self._sessions.decision(seen))
+        except HubError as error:
+            self._metrics.not_done("sweep")
+            _log.warning("not_done", session=seen.session.id, error=error.in_full)
+
+    async def _part(self, sweep: Callable[[], Awaitable[None]]) -> None:
+        """Do a part of the round that is not about one session only."""
+        try:
+            with contained("part", self._metrics, told=HubError):
+                await sweep()
         except HubError as error:
             self._metrics.not_done("sweep")
             _log.warning("not_written_down", error=error.in_full)

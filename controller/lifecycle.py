@@ -25,6 +25,12 @@ LOOK_FRESH = 10.0
 as idle by an older one, and so never while the controller cannot look."""
 
 
+UNREACHED = 3600.0
+"""Seconds for which the end of a lifetime waits for a session that cannot be reached: people in it
+could not be told, and their work not be saved. An outage of Traefik's is over by then, and a
+session that does not want to be reached gains no more than that."""
+
+
 class Limits(msgspec.Struct, frozen=True):
     """How long things may take, in seconds; 0 means without limit for idle and lifetime."""
 
@@ -130,7 +136,7 @@ class Calm(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """Find out first whether it is used."""
+    """Find out first whether it is used, and whether it can be reached."""
 
 
 Decision = Keep | Repair | Remove | Warn | Calm | Look
@@ -183,6 +189,14 @@ def phase_of(seen: Observed, watched: float, limits: Limits) -> Phase:
     return Phase.STARTING if seen.running else Phase.PENDING
 
 
+def takes_place(seen: Observed) -> bool:
+    """Tell whether a session counts against the limits: it runs, or may still run.
+
+    One that has failed only for its time may be slow and come yet, with all that it was lent.
+    """
+    return seen.exit_code is None and not seen.refused
+
+
 def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> Decision:
     """Return what housekeeping has to do about a session now."""
     phase = phase_of(seen, now - activity.first_seen, limits)
@@ -198,7 +212,7 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
             return ending
     elif (
         limits.lifetime
-        and activity.age(now) >= limits.lifetime
+        and activity.age(now) >= limits.lifetime + _spared(seen)
         # Nobody is in it to be warned; but who was told of a later stop has until then.
         and (activity.warned is None or now >= activity.warned.stop)
     ):
@@ -209,6 +223,14 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
     if whole or launching:
         return Keep()
     return Remove(Reason.STOPPED) if seen.orphan else Repair()
+
+
+def _spared(seen: Observed) -> float:
+    """Return how long the end of a lifetime waits for a session that is not ready.
+
+    One that was, and runs, holds people's work, and may only be out of reach.
+    """
+    return UNREACHED if seen.running and seen.served else 0.0
 
 
 def _ending(activity: Activity, now: float, limits: Limits) -> Remove | Warn | Calm | Look | None:
@@ -230,7 +252,9 @@ def _ending(activity: Activity, now: float, limits: Limits) -> Remove | Warn | C
         told = None  # somebody was there in between: that warning is used up
     if told is not None and now < told.stop:
         return None
-    if due.reason is Reason.IDLE and now - activity.looked > LOOK_FRESH:
+    out_of_reach = now - activity.looked > LOOK_FRESH
+    late = limits.lifetime and activity.age(now) >= limits.lifetime + UNREACHED
+    if out_of_reach and not (due.reason is Reason.LIFETIME and late):
         return Look()
     return Warn(due) if told is None else Remove(due.reason)
 

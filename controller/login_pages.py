@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -14,11 +13,9 @@ from controller import render, web
 from controller.agents import agent_words
 from controller.errors import NoSuchLogin
 from controller.logins import login_id
+from controller.model import moment
 from controller.pages import Form, check_csrf, logged_out, page, viewer_of
 from controller.web import AnyRequest, Caller, Hub, provide_caller
-
-_SHOWN = 50
-"""A script that logs in at each call makes hundreds: ending all takes those, too."""
 
 _DONE = {
     "one": "That log-in has ended.",
@@ -57,14 +54,13 @@ def logins(
                 id=login_id(one),
                 client=agent_words(one.agent, script=one.script),
                 address=one.address,
-                since=datetime.fromtimestamp(one.created, UTC),
-                seen=datetime.fromtimestamp(one.seen, UTC),
-                ends=datetime.fromtimestamp(one.expires, UTC),
+                since=moment(one.created),
+                seen=moment(one.seen),
+                ends=moment(one.expires),
                 current=one.sid == caller.login.sid,
             )
-            for one in found[:_SHOWN]
+            for one in found
         ),
-        more=max(0, len(found) - _SHOWN),
         said=_DONE.get(request.query_params.get("done", ""), ""),
     )
     return page(hub.renderer.logins(view))

@@ -17,15 +17,16 @@ says in which one its record stood, and the reading says up to which one everyth
 - The log-in is older than news can be: this controller hears nothing any more, or the records are
   those of before, from a copy. It lets in nobody by what it has not heard. Refused.
 
-What was ended here is refused at once, whether it was heard of or not. With one controller there
-are no revisions, and no token tells anything.
+What was ended here is refused at once, whether it was heard of or not, and whether the store could
+be told or not: that is tried until it is done. With one controller there are no revisions, and no
+token tells anything.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 import anyio
 import msgspec
@@ -41,6 +42,8 @@ from controller.errors import (
     LoginRefused,
     NoSuchLogin,
     NotReadyYet,
+    NotWrittenDown,
+    StoreUnavailable,
     TooManyAttempts,
     Unavailable,
 )
@@ -59,6 +62,10 @@ from controller.tokens import (
     VerifiedTokens,
 )
 
+LOGINS_MOST = 25
+"""Of one person's browsers, and as many of their programs. One more ends that of its kind which has
+not been used for longest, so that programs that log in again and again end no browser's."""
+
 _REFUSAL_SECONDS = 1.0
 """No refusal is answered earlier, so that its time tells nothing of the cause."""
 
@@ -76,6 +83,46 @@ class Entry(msgspec.Struct, frozen=True):
 
     login: Login
     token: str
+
+
+Ended = Callable[[Collection[Login], bool], None]
+"""Hears of log-ins that have ended, and whether that was asked for here and now: else they made
+room for others, their time was over, or another controller has ended them."""
+
+
+class _Standing:
+    """Log-ins that stand, by their ids and by whose they are."""
+
+    def __init__(self, logins: Iterable[Login] = ()) -> None:
+        self._by_sid: dict[str, Login] = {}
+        self._sids: dict[UserId, set[str]] = {}
+        for login in logins:
+            self.put(login)
+
+    def __contains__(self, sid: str) -> bool:
+        return sid in self._by_sid
+
+    def put(self, login: Login) -> None:
+        self._by_sid[login.sid] = login
+        self._sids.setdefault(login.person.uid, set()).add(login.sid)
+
+    def get(self, sid: str) -> Login | None:
+        return self._by_sid.get(sid)
+
+    def drop(self, sid: str) -> Login | None:
+        login = self._by_sid.pop(sid, None)
+        if login is not None:
+            sids = self._sids[login.person.uid]
+            sids.discard(sid)
+            if not sids:
+                del self._sids[login.person.uid]
+        return login
+
+    def of(self, uid: UserId) -> list[Login]:
+        return [self._by_sid[sid] for sid in self._sids.get(uid, ())]
+
+    def all(self) -> list[Login]:
+        return list(self._by_sid.values())
 
 
 class Logins:
@@ -104,14 +151,20 @@ class Logins:
         self.throttle = Throttle(settings.login, store, wall=wall)
         self._wall = wall
         self._new_sid = new_sid
-        self._live: dict[str, Login] = {}
+        self._live = _Standing()
         self._revision = 0  # of the store's, up to which all is known
         self._known = False  # what stands in the store
         self._ended: dict[str, float] = {}  # until when each would have lasted
+        self._unwritten: set[str] = set()  # have ended here, and stand in the store
+        self._listeners: list[Ended] = []
         self._used: dict[str, float] = {}  # when each was last used, since that was written down
         # What is read from the store must not undo what is being written there meanwhile.
         self._turn = anyio.Lock()
         self.cookie = login_cookie(settings.instance, secure=settings.secure)
+
+    def when_ended(self, tell: Ended) -> None:
+        """Let somebody hear of all log-ins that have ended, whoever ended them."""
+        self._listeners.append(tell)
 
     async def load(self) -> None:
         """Read the store; before that nobody counts as logged in. Raises StoreUnavailable.
@@ -121,18 +174,24 @@ class Logins:
         """
         async with self._turn:
             read = await self._store.read_logins()
+            before = self._live.all()
             unheard = [
-                one
-                for one in self._live.values()
-                if one.revision > read.revision and self._is_news(one.created)
+                one for one in before if one.revision > read.revision and self._is_news(one.created)
             ]
-            self._live = {
-                login.sid: login
+            self._live = _Standing(
+                login
                 for login in (*unheard, *read.logins)
                 if login.sid not in self._ended and self._may_be_proven(login)
-            }
+            )
             self._revision = read.revision
             self._known = True
+        # Whoever has ended them tells of it, too, unless it was killed in between.
+        self._tell_ended([one for one in before if one.sid not in self._live], asked=False)
+
+    def _tell_ended(self, logins: Collection[Login], *, asked: bool) -> None:
+        if logins:
+            for tell in self._listeners:
+                tell(logins, asked)
 
     async def enter(
         self, username: str, password: str, *, address: str, audience: Audience, agent: str = ""
@@ -180,10 +239,11 @@ class Logins:
         async with self._turn:
             revision = await self._store.add_login(login)
             login = msgspec.structs.replace(login, revision=revision)
-            self._live[login.sid] = login
+            self._live.put(login)
         by = Actor(person.uid, address)
         self._audit.record(Act.LOGIN, by, whose=person.uid, kind=audience.value)
         self._metrics.login("ok")
+        await self._make_room(login)
         claims = Claims(
             sub=person.uid,
             sid=login.sid,
@@ -193,6 +253,14 @@ class Logins:
             news=self.news_of(login, whole=True),
         )
         return Entry(login, self._keys.issue(claims))
+
+    async def _make_room(self, fresh: Login) -> None:
+        surplus = _surplus(self.of_person(fresh.person.uid), fresh)
+        try:
+            await self._end(surplus, by=CONTROLLER, reason="too_many", asked=False)
+        except NotWrittenDown as error:
+            # The fresh one stands all the same, and housekeeping tries again.
+            _log.warning("surplus_unwritten", user=fresh.person.uid, error=str(error))
 
     def news_of(self, login: Login, *, whole: bool = False) -> News | None:
         """Return what a token of this log-in tells to who has not heard of it; None: all have.
@@ -206,12 +274,11 @@ class Logins:
         return News(login.revision, login.created, login.expires, person)
 
     async def leave(self, login: Login, *, by: Actor, reason: str) -> None:
-        """End a log-in, here at once and in the store for good."""
-        if self._live.pop(login.sid, None) is not None:
-            self._audit.record(Act.LOGOUT, by, whose=login.person.uid, reason=reason)
-        self._ended[login.sid] = login.expires
-        async with self._turn:
-            await self._store.remove_login(login.sid)
+        """End a log-in for good, here at once.
+
+        Raises NotWrittenDown if the store cannot be told yet.
+        """
+        await self._end([login], by=by, reason=reason)
 
     async def revoke(
         self,
@@ -221,35 +288,70 @@ class Logins:
         reason: str = "departed",
         but: Login | None = None,
     ) -> int:
-        """End every log-in of a person, or all ``but`` one; return how many there were."""
+        """End every log-in of a person, or all ``but`` one; return how many there were.
+
+        Raises NotWrittenDown like ``leave``.
+        """
         kept = but.sid if but else ""
-        theirs = [one for one in self._live.values() if one.person.uid == uid and one.sid != kept]
-        for login in theirs:
-            await self.leave(login, by=by, reason=reason)
+        theirs = [one for one in self._live.of(uid) if one.sid != kept]
+        await self._end(theirs, by=by, reason=reason)
         return len(theirs)
+
+    async def _end(
+        self, logins: Collection[Login], *, by: Actor, reason: str, asked: bool = True
+    ) -> None:
+        for login in logins:
+            if self._live.drop(login.sid) is not None:
+                self._audit.record(Act.LOGOUT, by, whose=login.person.uid, reason=reason)
+            self._ended[login.sid] = login.expires
+            self._unwritten.add(login.sid)
+        self._tell_ended(logins, asked=asked)
+        try:
+            await self._remove([one.sid for one in logins])
+        except StoreUnavailable as error:
+            _log.error("logins_not_removed", left=len(self._unwritten), error=error.in_full)
+            raise NotWrittenDown from error
+
+    async def write_down(self) -> None:
+        """Take out of the store what has ended here and stands there yet.
+
+        Raises StoreUnavailable; what is left is for the next time.
+        """
+        await self._remove(tuple(self._unwritten))
+
+    async def _remove(self, sids: Collection[str]) -> None:
+        fault: StoreUnavailable | None = None
+        for sid in sids:
+            async with self._turn:
+                if sid not in self._unwritten:
+                    continue  # somebody else did it meanwhile
+                try:
+                    await self._store.remove_login(sid)
+                except StoreUnavailable as error:
+                    fault = error  # the others may go
+                else:
+                    self._unwritten.discard(sid)
+        if fault is not None:
+            raise fault
 
     async def refresh(self, person: Person) -> None:
         """Let a person's log-ins know what the directory says of them now."""
-        stale = [
-            one
-            for one in self._live.values()
-            if one.person.uid == person.uid and one.person != person
-        ]
+        stale = [one for one in self._live.of(person.uid) if one.person != person]
         if not stale:
             return
         async with self._turn:
             await self._store.set_person(person)
             for login in stale:
                 if login.sid in self._live:  # else it was ended meanwhile
-                    self._live[login.sid] = msgspec.structs.replace(login, person=person)
+                    self._live.put(msgspec.structs.replace(login, person=person))
 
     def of_person(self, uid: UserId) -> list[Login]:
         """Return somebody's log-ins that stand, the last used first."""
         now = self._wall()
         found = [
             msgspec.structs.replace(one, seen=self._seen(one))
-            for one in self._live.values()
-            if one.person.uid == uid and one.expires > now
+            for one in self._live.of(uid)
+            if one.expires > now
         ]
         return sorted(found, key=lambda one: (one.seen, one.created), reverse=True)
 
@@ -272,22 +374,23 @@ class Logins:
             elif at - login.seen >= _SEEN_SECONDS:
                 async with self._turn:
                     await self._store.set_seen(sid, at)
-                    if sid in self._live:  # else it was ended meanwhile
-                        self._live[sid] = msgspec.structs.replace(self._live[sid], seen=at)
+                    live = self._live.get(sid)
+                    if live is not None:  # else it was ended meanwhile
+                        self._live.put(msgspec.structs.replace(live, seen=at))
 
-    async def end_unproven(self, *, leads: bool) -> frozenset[UserId]:
-        """End the log-ins that no key of the ring proves any more; return whose they were.
+    async def end_unproven(self, *, leads: bool) -> None:
+        """End the log-ins that no key of the ring proves any more.
 
         Those of another controller's last moments with an older ring are among them. ``leads``:
-        whether it is this controller that writes it down.
+        whether it is this controller that writes it down. Raises NotWrittenDown like ``leave``.
         """
-        lost = [one for one in self._live.values() if not self._is_proven(one)]
+        lost = [one for one in self._live.all() if not self._is_proven(one)]
+        if leads:
+            await self._end(lost, by=CONTROLLER, reason="keys")
+            return
         for login in lost:
-            if leads:
-                await self.leave(login, by=CONTROLLER, reason="keys")
-            else:
-                self._live.pop(login.sid, None)
-        return frozenset(one.person.uid for one in lost)
+            self._live.drop(login.sid)
+        self._tell_ended(lost, asked=True)
 
     def _is_proven(self, login: Login) -> bool:
         keys = self._keys.ring.keys
@@ -299,10 +402,28 @@ class Logins:
         """Tell the same where another controller may know of a newer key."""
         return self._is_proven(login) or login.created >= self._keys.ring.keys[0].made
 
+    def stands(self, login: Login) -> bool:
+        """Tell whether a log-in is not over."""
+        return login.sid in self._live and login.expires > self._wall()
+
+    def person_of(self, login: Login) -> Person:
+        """Return what the directory last said of whose log-in it is."""
+        return (self._live.get(login.sid) or login).person
+
     def people(self) -> frozenset[UserId]:
         """Return who is logged in."""
         now = self._wall()
-        return frozenset(one.person.uid for one in self._live.values() if one.expires > now)
+        return frozenset(one.person.uid for one in self._live.all() if one.expires > now)
+
+    def is_in(self, uid: UserId) -> bool:
+        """Tell whether somebody is logged in, as far as it was heard of here."""
+        now = self._wall()
+        return any(one.expires > now for one in self._live.of(uid))
+
+    @property
+    def hears_late(self) -> bool:
+        """Tell whether other controllers may know of log-ins that were not heard of here yet."""
+        return self._revision > 0
 
     def by_cookie(self, header: str) -> Login | None:
         """Return the log-in that a Cookie header proves, or None. Raises NotReadyYet."""
@@ -357,7 +478,8 @@ class Logins:
         if person is None:
             raise LoginNotHeardOf
         # Known from now on, to be found and ended like any other.
-        login = self._live[claims.sid] = _login_of(claims, news, person)
+        login = _login_of(claims, news, person)
+        self._live.put(login)
         return login
 
     def _is_news(self, made: float) -> bool:
@@ -387,13 +509,23 @@ class Logins:
         return self._keys.ring.csrf_matches(login.sid, given)
 
     async def sweep(self) -> None:
-        """Forget log-ins that are over."""
-        for login in await self._store.logins(self._wall()):
+        """Forget log-ins that are over. Raises StoreUnavailable."""
+        now = self._wall()
+        over = [one for one in self._live.all() if one.expires <= now]
+        for login in over:
+            self._live.drop(login.sid)
+        self._tell_ended(over, asked=False)
+        self._ended = {sid: expires for sid, expires in self._ended.items() if expires > now}
+        for login in await self._store.logins(now):
             if not self._may_be_proven(login):
                 await self._store.remove_login(login.sid)
-        now = self._wall()
-        self._live = {sid: one for sid, one in self._live.items() if one.expires > now}
-        self._ended = {sid: expires for sid, expires in self._ended.items() if expires > now}
+        self._unwritten &= self._ended.keys()  # the store has forgotten the others, too
+
+
+def _surplus(theirs: list[Login], fresh: Login) -> tuple[Login, ...]:
+    """Return which of a person's log-ins, the last used first, make room for a fresh one."""
+    others = [one for one in theirs if one.sid != fresh.sid and one.script is fresh.script]
+    return tuple(others[LOGINS_MOST - 1 :])
 
 
 def _login_of(claims: Claims, news: News, person: Person) -> Login:

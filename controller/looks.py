@@ -6,17 +6,23 @@ measured by the engine. A look that fails tells nothing, and nobody is stopped f
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+
 import anyio
 import msgspec
 import structlog
 
 from controller.errors import EngineUnavailable
+from controller.faults import contained
 from controller.gateway import Client, Gateway, Inside
+from controller.metrics import Metrics
 from controller.model import Observed, Phase, SessionId, Usage
 from controller.orchestrators import Orchestrator
+from controller.pace import Pace
 from controller.sessions import Sessions
 
-_AT_ONCE = 8  # looks; each takes a connection of Traefik's and a thread of the engine's client
+_AT_ONCE = 8  # measurements; each takes a thread of the engine's client
 _FRESH_SECONDS = 2.0  # for which a look asked for by a page answers the next one, too
 
 _log = structlog.get_logger("looks")
@@ -33,13 +39,22 @@ class Look(msgspec.Struct, frozen=True):
 class Looks:
     """The last look into every session."""
 
-    def __init__(self, sessions: Sessions, orchestrator: Orchestrator, gateway: Gateway) -> None:
+    def __init__(
+        self, sessions: Sessions, orchestrator: Orchestrator, gateway: Gateway, metrics: Metrics
+    ) -> None:
         """Nothing is asked before the first ``look``."""
+        self._metrics = metrics
+        self._pace = Pace()
         self._sessions = sessions
         self._orchestrator = orchestrator
         self._gateway = gateway
         self._last: dict[SessionId, Look] = {}
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+        self._judge: Callable[[Observed, Sequence[Client]], Awaitable[None]] | None = None
+
+    def judge_by(self, judge: Callable[[Observed, Sequence[Client]], Awaitable[None]]) -> None:
+        """Let ``judge`` know who is connected after each look that was answered."""
+        self._judge = judge
 
     def last(self, session_id: SessionId) -> Look | None:
         """Return what was seen last, without asking."""
@@ -57,7 +72,7 @@ class Looks:
         self._last = {one: look for one, look in self._last.items() if one in living}
         async with anyio.create_task_group() as group:
             for seen in ready:
-                group.start_soon(self.look, seen)
+                group.start_soon(self._pace.go, functools.partial(self.look, seen))
 
     async def refresh(self, seen: Observed) -> None:
         """Look into a session for a page, unless that was done this moment."""
@@ -67,27 +82,33 @@ class Looks:
 
     async def look(self, seen: Observed) -> None:
         """Look into one session, and tell ``sessions`` what it means for its being used."""
-        async with self._limiter:
-            session_id = seen.session.id
-            profile = self._sessions.profile_of(seen)
-            inside = await self._gateway.inside(session_id) if profile.endpoints else None
-            usage: Usage | None = None
-            measured = True
-            try:
+        with contained("look", self._metrics, session=seen.session.id):
+            await self._look(seen)
+
+    async def _look(self, seen: Observed) -> None:
+        session_id = seen.session.id
+        profile = self._sessions.profile_of(seen)
+        inside = await self._gateway.inside(session_id) if profile.endpoints else None
+        usage: Usage | None = None
+        measured = True
+        try:
+            async with self._limiter:
                 usage = await self._orchestrator.usage(session_id)
-            except EngineUnavailable as error:
-                measured = False
-                _log.info("usage_unknown", session=session_id, error=error.in_full)
-            before = self.clients(session_id)
-            self._last[session_id] = Look(anyio.current_time(), inside, usage)
-            # An image that can say itself whether it is used is believed only when it does.
-            if inside is None if profile.endpoints else not measured:
-                return
-            computing = usage is not None and usage.cpu_percent >= profile.busy_cpu_percent
-            self._sessions.note_look(
-                session_id,
-                used=computing or (inside is not None and inside.busy),
-                last_input=inside.last_input_at if inside else None,
-            )
-            if self.clients(session_id) != before:
-                self._sessions.announce()
+        except EngineUnavailable as error:
+            measured = False
+            _log.info("usage_unknown", session=session_id, error=error.in_full)
+        before = self.clients(session_id)
+        self._last[session_id] = Look(anyio.current_time(), inside, usage)
+        # An image that can say itself whether it is used is believed only when it does.
+        if inside is None if profile.endpoints else not measured:
+            return
+        computing = usage is not None and usage.cpu_percent >= profile.busy_cpu_percent
+        self._sessions.note_look(
+            session_id,
+            used=computing or (inside is not None and inside.busy),
+            last_input=inside.last_input_at if inside else None,
+        )
+        if self.clients(session_id) != before:
+            self._sessions.announce()
+        if inside is not None and self._judge is not None:
+            await self._judge(seen, inside.clients)

@@ -38,6 +38,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 LOGIN_RESULTS = ("ok", "refused", "throttled", "unavailable")
 
+STRANGERS = ("not_invited", "other_role", "logged_out")
+
 Counted = Iterable[tuple[Phase, str]]  # phase and profile of each session
 Values = Iterable[tuple[tuple[str, ...], float]]  # a number for each set of labels
 
@@ -80,6 +82,33 @@ class Metrics:
             ["round"],
             registry=registry,
         )
+        self._asked = Counter(
+            "slicerhub_session_questions",
+            "What sessions were asked, and what came: an answer, a refusal, nothing, or nonsense",
+            ["question", "outcome"],
+            registry=registry,
+        )
+        self._faults = Counter(
+            "slicerhub_faults",
+            "Faults of the hub itself that were kept from everything else; the log tells each",
+            ["work"],
+            registry=registry,
+        )
+        self._strangers = Counter(
+            "slicerhub_connected_without_right",
+            "People whom sessions named as connected and who may not be; they were cut",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in STRANGERS:
+            self._strangers.labels(reason)
+        self._finished: dict[str, float] = {}
+        self.watch(
+            "slicerhub_housekeeping_last_finished_timestamp_seconds",
+            "When a round was last at its end",
+            ("round",),
+            lambda: [((name,), at) for name, at in self._finished.items()],
+        )
         self._starts = Histogram(
             "slicerhub_start_seconds",
             "From launch until a browser gets the page, without fetching the program",
@@ -121,14 +150,31 @@ class Metrics:
 
     @contextmanager
     def round(self, name: str) -> Generator[None]:
-        """Measure a round of housekeeping."""
+        """Measure a round of housekeeping, and note when it was at its end."""
         self._undone.labels(name)
         with self._rounds.labels(name).time():
             yield
+        self._finished[name] = time.time()
 
     def not_done(self, name: str) -> None:
         """Count what a round of housekeeping could not do."""
         self._undone.labels(name).inc()
+
+    def watched(self, work: str) -> None:
+        """Count this kind of work, from zero: it is kept from harming others."""
+        self._faults.labels(work)
+
+    def fault(self, work: str) -> None:
+        """Count a fault that was kept to this kind of work."""
+        self._faults.labels(work).inc()
+
+    def stranger(self, reason: str) -> None:
+        """Count somebody who was connected to a session and may not be; one of STRANGERS."""
+        self._strangers.labels(reason).inc()
+
+    def asked(self, question: str, outcome: str) -> None:
+        """Count a question to a session, and what came of it."""
+        self._asked.labels(question, outcome).inc()
 
     def started(self, profile: str, seconds: float, steps: Mapping[str, float]) -> None:
         """Note how long a start took, and each of its steps."""

@@ -10,7 +10,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NewType
 
@@ -24,6 +24,8 @@ _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_LENGTH = 26  # ceil(128 / 5)
 _SLUG_TEXT = 12  # readable part of a slug, characters: whole names fit Kubernetes' 63
 _SLUG_HASH = 8  # hexadecimal digits: 32 bits, against collisions of the readable part only
+
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 NAME_MAX = 40
 """Longest session name, in characters."""
@@ -194,6 +196,20 @@ class Role(StrEnum):
     CONTROL = "control"
     VIEW = "view"
     SERVICE = "service"
+
+    @property
+    def may_change(self) -> bool:
+        """Tell whether somebody works in the session, and does not only look on."""
+        return self in {Role.OWNER, Role.CONTROL}
+
+
+def moment(seconds: float) -> datetime:
+    """Return a time of a record (seconds since the epoch) in UTC.
+
+    One that no calendar has becomes the calendar's end: a record that should not be there must not
+    take from people the page that tells of it.
+    """
+    return datetime.fromtimestamp(min(max(0.0, seconds), _LAST_MOMENT), UTC)
 
 
 def canonical_uid(uid: str) -> UserId:

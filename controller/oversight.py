@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -43,11 +43,11 @@ from controller.model import (
     Usage,
     UserId,
     Volume,
+    moment,
 )
 from controller.orchestrators import Orchestrator
 from controller.sessions import Sessions
-from controller.sharing import Sharing
-from controller.store import Drain, Share, Store
+from controller.store import Drain, Message, Share, Store
 from controller.throttle import Throttled
 
 PAGE = 50
@@ -68,6 +68,7 @@ _SIZES_FRESH = 300.0  # seconds; measuring walks through the engine's disk
 _AT_ONCE = 8  # banners on their way
 _HOUR = 3600
 _QUOTA_MOST = 1000
+_STOP_MOST_DAYS = 366
 _UNKNOWN = "?"  # what a session shows: nobody knows
 
 _log = structlog.get_logger("oversight")
@@ -152,7 +153,6 @@ class Oversight:
         settings: Settings,
         sessions: Sessions,
         looks: Looks,
-        sharing: Sharing,
         *,
         grants: Grants,
         logins: Logins,
@@ -166,7 +166,6 @@ class Oversight:
         self._settings = settings
         self._sessions = sessions
         self._looks = looks
-        self._sharing = sharing
         self._grants = grants
         self._logins = logins
         self._orchestrator = orchestrator
@@ -178,7 +177,6 @@ class Oversight:
         self._begun = wall()
         self._swept = False
         self._shown: dict[SessionId, str] = {}  # standing banners, by what they say
-        self._messages: dict[SessionId, tuple[float, str]] = {}  # until when (monotonic), and what
         self._volumes: tuple[Volume, ...] = ()
         self._measured: tuple[float, float] | None = None  # when: monotonic, and by the wall
         self._measuring = anyio.Lock()
@@ -300,7 +298,9 @@ class Oversight:
         if self._sessions.phase(seen) is not Phase.READY:
             return False
         words = f"The administrator says: {text}"
-        self._messages[seen.session.id] = (self._clock() + MESSAGE_SECONDS, words)
+        message = Message(words, self._wall() + MESSAGE_SECONDS)
+        await self._store.set_message(seen.session.id, message)
+        await self._sessions.load_rules()
         self.forget_shown(seen.session.id)
         return await self._show_standing(seen)
 
@@ -449,11 +449,12 @@ class Oversight:
         await self._sessions.load_rules()
 
     async def log_out(self, uid: UserId, by: Actor) -> int:
-        """End every log-in of somebody, and cut what they have open; returns how many."""
+        """End every log-in of somebody, and what they have open; returns how many.
+
+        Raises NotWrittenDown.
+        """
         self._audit.record(Act.ADMIN_LOGOUT, by, whose=uid)
-        ended = await self._logins.revoke(uid, reason="admin")
-        await self._sharing.cut_person(uid)
-        return ended
+        return await self._logins.revoke(uid, reason="admin")
 
     async def throttled(self) -> list[Throttled]:
         """Return whose log-ins are refused for a while, after too many failures."""
@@ -485,8 +486,10 @@ class Oversight:
         message = clean_message(message)
         if message and not message.endswith((".", "!", "?")):
             message += "."
-        if stop_at is not None and stop_at <= self._wall():
-            raise InvalidRequest("The moment at which all sessions are stopped must lie ahead.")
+        if stop_at is not None and not 0 < stop_at - self._wall() <= _STOP_MOST_DAYS * _DAY:
+            raise InvalidRequest(
+                "The moment at which all sessions are stopped must lie ahead, within a year."
+            )
         drain = Drain(UserId(by.who), self._wall(), message, stop_at)
         self._audit.record(Act.ADMIN_DRAIN, by, stop_at=stop_at)
         await self._store.set_drain(drain)
@@ -512,12 +515,6 @@ class Oversight:
         """Show standing banners where they are not seen yet, and end what a drain ends."""
         living = {one.session.id for one in self._sessions.all()}
         self._shown = {one: text for one, text in self._shown.items() if one in living}
-        now = self._clock()
-        self._messages = {
-            one: message
-            for one, message in self._messages.items()
-            if one in living and now < message[0]
-        }
         if not self._swept:
             self._swept = True
             for seen in self._sessions.all():
@@ -533,6 +530,19 @@ class Oversight:
                     _log.warning("not_drained", session=seen.session.id, error=error.in_full)
             return
         await self._show_all()
+        await self._forget_messages(living)
+
+    async def _forget_messages(self, living: Collection[SessionId]) -> None:
+        messages = self._sessions.rules.messages
+        over = [
+            one
+            for one, message in messages.items()
+            if one not in living or self._wall() >= message.until
+        ]
+        for one in over:
+            await self._store.set_message(one, None)
+        if over:
+            await self._sessions.load_rules()
 
     def forget_shown(self, session_id: SessionId) -> None:
         """Count a session's banner as gone: another one has taken its place."""
@@ -563,10 +573,10 @@ class Oversight:
         sentences = [_looking_words(one.display_name) for one in self._lookers(seen.session.id)]
         drain = self._sessions.drain
         if drain is not None:
-            sentences.append(drain_words(drain, datetime.fromtimestamp(drain.since, UTC)))
-        until, message = self._messages.get(seen.session.id, (0.0, ""))
-        if self._clock() < until:
-            sentences.append(message)
+            sentences.append(drain_words(drain, moment(drain.since)))
+        message = self._sessions.rules.messages.get(seen.session.id)
+        if message is not None and self._wall() < message.until:
+            sentences.append(message.text)
         return " ".join(sentences)
 
     # -- history ---------------------------------------------------------------------------
@@ -599,7 +609,7 @@ def drain_words(drain: Drain, now: datetime) -> str:
     words = drain.message or "The hub is being prepared for maintenance."
     if drain.stop_at is None:
         return f"{words} This session goes on; nothing new can be started."
-    at = render.clock_text(datetime.fromtimestamp(drain.stop_at, UTC), now)
+    at = render.clock_text(moment(drain.stop_at), now)
     return f"{words} All sessions are stopped at {at}. Save your work."
 
 

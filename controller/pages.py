@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -14,7 +14,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency, Provide
 from litestar.enums import RequestEncodingType
-from litestar.params import Body, FromPath
+from litestar.params import Body, FromPath, PathParameter
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
@@ -27,13 +27,14 @@ from controller.errors import (
     NoSuchSession,
     NotInvited,
     NotReadyYet,
+    NotWrittenDown,
     Refused,
     SessionExists,
     TooManyAttempts,
     Unavailable,
 )
 from controller.lifecycle import Reason
-from controller.model import Observed, Person, Phase, Profile, Role, parse_session_id
+from controller.model import Observed, Person, Phase, Profile, Role, moment, parse_session_id
 from controller.policy import Lack, Shortage
 from controller.store import Notice, Share
 from controller.tokens import Audience
@@ -92,9 +93,18 @@ class ActForm(msgspec.Struct, frozen=True):
     csrf: str = ""
 
 
+class StopForm(msgspec.Struct, frozen=True):
+    """What a button sends that stops a session."""
+
+    csrf: str = ""
+    save: Literal["yes", "no"] = "yes"  # first, what is in it
+
+
 _log = structlog.get_logger("pages")
 
 Form = Body(media_type=RequestEncodingType.URL_ENCODED)
+
+_NoticeNumber = Annotated[int, PathParameter(ge=0, le=2**63 - 1)]  # what a record can hold
 
 
 def page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> Response[str]:
@@ -155,13 +165,7 @@ async def log_in(
     refuse_forged(request, hub)
     target = policy.safe_next(data.next)
     try:
-        entry = await hub.logins.enter(
-            data.username,
-            data.password,
-            address=client_address(request),
-            audience=Audience.LOGIN,
-            agent=request.headers.get("user-agent", ""),
-        )
+        entry = await web.log_in(hub, request, data.username, data.password, Audience.LOGIN)
     except (LoginRefused, TooManyAttempts, Unavailable) as error:
         view = _login_view(hub, target=target, username=data.username[:64], error=str(error))
         return page(hub.renderer.login(view), error.status, retry_after(error))
@@ -169,7 +173,10 @@ async def log_in(
     before = hub.logins.by_cookie(request.headers.get("cookie", ""))
     if before is not None:
         by = Actor(before.person.uid, client_address(request))
-        await hub.logins.leave(before, by=by, reason="replaced")
+        try:
+            await hub.logins.leave(before, by=by, reason="replaced")
+        except NotWrittenDown as error:
+            _log.warning("replaced_login_stays", user=before.person.uid, error=str(error))
     work = BackgroundTask(
         _start_ahead,
         hub,
@@ -202,13 +209,23 @@ async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:
     """Start what this person wants to find running; their log-in never waits for it."""
     try:
         wanted = await hub.store.ahead(person.uid)
-        for profile in hub.settings.profiles:
-            if profile.id in wanted and profile.start_ahead and policy.may_launch(person, profile):
-                await hub.sessions.launch(person, profile, "", by=by, ahead=True)
-    except SessionExists:
-        return  # it runs already: what was wanted
     except HubError as error:
         _log.info("not_started_ahead", user=person.uid, why=error.in_full)
+        return
+    there = [one.session for one in hub.sessions.owned_by(person.uid)]
+    for profile in hub.settings.profiles:
+        if profile.id not in wanted or any(one.profile == profile.id for one in there):
+            continue
+        if not (profile.start_ahead and policy.may_launch(person, profile)):
+            continue
+        # One of them goes without a name, as it does at a press.
+        name = profile.title if any(not one.name for one in there) else ""
+        try:
+            seen = await hub.sessions.launch(person, profile, name, by=by, ahead=True)
+        except HubError as error:
+            _log.info("not_started_ahead", user=person.uid, why=error.in_full)
+        else:
+            there.append(seen.session)
 
 
 def _cookie(hub: Hub, token: str) -> Cookie:
@@ -264,9 +281,7 @@ async def _home_view(
             if policy.may_launch(caller.person, one)
         ),
         sessions=tuple([await _card(hub, seen) for seen in own]),
-        shared=tuple(
-            _shared(hub, caller, seen, one) for seen, one in hub.sessions.shared_with(uid)
-        ),
+        shared=tuple(_shared(hub, seen, one) for seen, one in hub.sessions.shared_with(uid)),
         companions=tuple(
             render.CompanionLink(one.app, one.title, one.path)
             for one in hub.companions.open_to(caller.person)
@@ -287,7 +302,7 @@ def _drain_notice(hub: Hub) -> tuple[render.Notice, ...]:
     words = drain.message or "The hub is being prepared for maintenance."
     if drain.stop_at is None:
         return (render.Notice("drain", words, kind=kind, dismissable=False),)
-    at = datetime.fromtimestamp(drain.stop_at, UTC)
+    at = moment(drain.stop_at)
     words = f"{words} All sessions are stopped at"
     more = ". Save your work before."
     return (render.Notice("drain", words, at=at, more=more, kind=kind, dismissable=False),)
@@ -332,7 +347,7 @@ def _choice(hub: Hub, caller: Caller, profile: Profile, *, ahead: bool) -> rende
 
 
 def _notice(notice: Notice) -> render.Notice:
-    at = datetime.fromtimestamp(notice.at, UTC)
+    at = moment(notice.at)
     return render.Notice(id=str(notice.number), text=notice.text, at=at, more=notice.more)
 
 
@@ -351,13 +366,14 @@ async def _card(hub: Hub, seen: Observed) -> render.SessionCard:
         last_used=hub.sessions.last_activity(seen) if phase is Phase.READY else None,
         stops_after=timedelta(seconds=profile.idle_seconds) if profile.idle_seconds else None,
         ends=hub.sessions.expires(seen),
-        failure=await _failure(hub, seen),
+        failure=await _failure(hub, seen, log=True),
         watching=_watching(hub, seen),
         shared_with=len(hub.sharing.guests(seen)),
         warning=_warning(hub, seen),
         ahead=hub.sessions.is_ahead(seen),
         place=hub.sessions.place(seen),
         can_share=hub.settings.sharing and phase in {Phase.READY, Phase.STARTING},
+        saves_long=hub.sessions.saves_long(seen),
     )
 
 
@@ -383,10 +399,7 @@ def _warning(hub: Hub, seen: Observed) -> render.StopWarning | None:
     return render.StopWarning(at=at, why="lifetime" if reason is Reason.LIFETIME else "unused")
 
 
-def _shared(hub: Hub, caller: Caller, seen: Observed, share: Share) -> render.SharedCard:
-    guest = next(
-        (one for one in hub.sharing.guests(seen) if one.share.uid == caller.person.uid), None
-    )
+def _shared(hub: Hub, seen: Observed, share: Share) -> render.SharedCard:
     return render.SharedCard(
         id=seen.session.id,
         owner=seen.session.owner,
@@ -396,21 +409,22 @@ def _shared(hub: Hub, caller: Caller, seen: Observed, share: Share) -> render.Sh
         role=share.role,
         name=seen.session.name,
         can_ask=share.role is Role.VIEW,
-        asked=guest is not None and guest.asks,
+        asked=share.asks,
         until=_time(share.expires),
     )
 
 
 def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return None if seconds is None else moment(seconds)
 
 
-async def _failure(hub: Hub, seen: Observed) -> render.Failure | None:
+async def _failure(hub: Hub, seen: Observed, *, log: bool) -> render.Failure | None:
+    """Say why a session has failed. ``log``: with its last lines, for its owner's eyes alone."""
     if hub.sessions.phase(seen) is not Phase.FAILED:
         return None
     return render.Failure(
         reason=hub.sessions.message(seen),
-        log=tuple(await hub.sessions.last_lines(seen)),
+        log=tuple(await hub.sessions.last_lines(seen)) if log else (),
         code=seen.session.id[:8],
     )
 
@@ -498,7 +512,7 @@ async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
         steps=tuple(hub.sessions.progress(seen)),
         name=seen.session.name,
         message=hub.sessions.message(seen),
-        failure=await _failure(hub, seen),
+        failure=await _failure(hub, seen, log=seen.session.owner == caller.person.uid),
         place=hub.sessions.place(seen),
         can_cancel=seen.session.owner == caller.person.uid,
     )
@@ -525,7 +539,7 @@ async def stop(
     hub: NamedDependency[Hub],
     caller: NamedDependency[Caller],
     session_id: FromPath[str],
-    data: Annotated[ActForm, Form],
+    data: Annotated[StopForm, Form],
 ) -> Response[str]:
     """Stop a session; the files stay."""
     check_csrf(hub, caller, data.csrf)
@@ -533,7 +547,8 @@ async def stop(
         seen = hub.sessions.find_own(session_id, caller.person.uid)
     except NoSuchSession:
         return Redirect("/", status_code=303)  # it has stopped meanwhile: what was wanted
-    await hub.sessions.stop(seen.session.id, Reason.STOPPED, by=caller.actor)
+    save = data.save == "yes"
+    await hub.sessions.stop(seen.session.id, Reason.STOPPED, by=caller.actor, save=save)
     return Redirect("/", status_code=303)
 
 
@@ -598,7 +613,7 @@ async def set_ahead(
 async def dismiss(
     hub: NamedDependency[Hub],
     caller: NamedDependency[Caller],
-    number: FromPath[int],
+    number: _NoticeNumber,
     data: Annotated[ActForm, Form],
 ) -> Response[str]:
     """Put a notice away."""
@@ -617,7 +632,10 @@ def error_page(hub: Hub, request: AnyRequest, error: HubError) -> Response[str]:
     if login is not None:
         viewer = viewer_of(hub, Caller(login, hub.settings.public_url, client_address(request)))
     view = render.error_view(error, viewer, again=request.method == "GET")
-    return page(hub.renderer.error(view), error.status, retry_after(error))
+    answer = page(hub.renderer.error(view), error.status, retry_after(error))
+    if isinstance(error, NotWrittenDown) and login is None:
+        answer.set_cookie(_cookie(hub, ""))  # they have logged out: this browser must not come back
+    return answer
 
 
 def pages_router() -> Router:

@@ -157,6 +157,7 @@ class SessionCard(msgspec.Struct, frozen=True):
     ahead: bool = False  # started at log-in, not by a press
     place: Place | None = None  # waiting in line
     can_share: bool = True
+    saves_long: bool = False  # it stops, and its program takes its time to save
 
     @property
     def title(self) -> str:
@@ -369,6 +370,7 @@ class JoinView(msgspec.Struct, frozen=True):
     role: Role  # VIEW or CONTROL
     until: datetime | None = None  # UTC; None: while the session runs
     now: datetime | None = None  # UTC; None: times are said with their day
+    waits_for: str = ""  # what it stands in line for
 
 
 class LoginRow(msgspec.Struct, frozen=True):
@@ -389,13 +391,12 @@ class LoginsView(msgspec.Struct, frozen=True):
     viewer: Viewer
     now: datetime  # UTC
     rows: tuple[LoginRow, ...]
-    more: int = 0  # that do not stand here
     said: str = ""  # what came of the last act
 
     @property
     def others(self) -> int:
         """How many there are besides this one."""
-        return self.more + sum(not row.current for row in self.rows)
+        return sum(not row.current for row in self.rows)
 
 
 class Bar(msgspec.Struct, frozen=True):

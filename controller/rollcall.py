@@ -1,19 +1,20 @@
 """Looks people up again: who may no longer use the hub is let go, what they run is stopped.
 
-Log-ins and invitations end at once. Sessions run on for a while, in case the directory was
-mistaken; the files stay in any case.
+Log-ins and invitations end at once, also those of whom they have invited. Sessions run on for a
+while, in case the directory was mistaken; the files stay in any case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
+import anyio
 import structlog
 
 from controller.config import Settings
 from controller.directory import Directory
-from controller.errors import DirectoryUnavailable
-from controller.grants import Grants
+from controller.errors import DirectoryUnavailable, StoreUnavailable
 from controller.lifecycle import Reason
 from controller.logins import Logins
 from controller.model import Person, UserId
@@ -24,18 +25,20 @@ _CROWD = 3
 """So many people do not all leave between two looks: the hub's account has lost its rights, which a
 directory answers like an empty one."""
 
+_FAILURES = 3
+"""So many in a row are a directory that is away, and no reason to wait for it once for each."""
+
 _log = structlog.get_logger("rollcall")
 
 
 class RollCall:
-    """Calls everybody who is logged in or has a session."""
+    """Calls everybody who is logged in, has a session, or waits for one."""
 
     def __init__(
         self,
         settings: Settings,
         directory: Directory,
         logins: Logins,
-        grants: Grants,
         *,
         sessions: Sessions,
         sharing: Sharing,
@@ -45,56 +48,96 @@ class RollCall:
         self._settings = settings
         self._directory = directory
         self._logins = logins
-        self._grants = grants
         self._sessions = sessions
         self._sharing = sharing
         self._clock = clock
         self._departed: dict[UserId, float] = {}
+        # Of the round before:
+        self._failed: frozenset[UserId] = frozenset()
+        self._left_out: frozenset[UserId] = frozenset()
 
     async def call(self) -> None:
-        """Do one round; a directory that does not answer judges nobody.
+        """Do one round: judge whom the directory tells of, and ask again for the others next time.
 
-        Raises StoreUnavailable.
+        Raises NotWrittenDown or StoreUnavailable when the round is done.
         """
         if not self._directory.can_find:
             return
-        owners = {one.session.owner for one in self._sessions.all()}
-        called = self._logins.people() | owners
+        called = self._called()
         self._departed = {uid: at for uid, at in self._departed.items() if uid in called}
+        found = await self._look_up(called)
+        if len(called) >= _CROWD and not any(found.values()):
+            if found:
+                _log.error(
+                    "rollcall_doubted",
+                    people=len(found),
+                    advice="Nobody who is here is found. May the hub still read the directory?",
+                )
+            return
+        faults: list[StoreUnavailable] = []
+        async with anyio.create_task_group() as group:
+            for uid, person in found.items():
+                group.start_soon(self._judge, uid, person, faults)
+        if faults:
+            raise faults[0]
+
+    def _called(self) -> frozenset[UserId]:
+        """Return who is here: logged in, at work, or in line."""
+        return self._logins.people() | {one.session.owner for one in self._sessions.everything()}
+
+    async def _look_up(self, called: frozenset[UserId]) -> dict[UserId, Person | None]:
+        """Return what the directory tells.
+
+        Whom it was not asked for last time is asked for first, whom it did not tell of last: a name
+        that it stumbles over keeps nobody else from their turn.
+        """
         found: dict[UserId, Person | None] = {}
-        for uid in sorted(called):
+        failed: list[UserId] = []
+        in_a_row = 0
+        order = sorted(
+            called, key=lambda uid: (uid in self._failed, uid not in self._left_out, uid)
+        )
+        while order and in_a_row < _FAILURES:
+            uid = order.pop(0)
             try:
                 found[uid] = await self._directory.find(uid)
             except DirectoryUnavailable as error:
-                _log.warning("rollcall_interrupted", error=error.in_full)
-                return
-        if len(found) >= _CROWD and not any(found.values()):
-            _log.error(
-                "rollcall_doubted",
-                people=len(found),
-                advice="Nobody who is here is found. May the hub still read the directory?",
-            )
-            return
-        for uid, person in found.items():
-            if person is None:
-                await self._let_go(uid)
+                _log.warning("not_looked_up", user=uid, error=error.in_full)
+                failed.append(uid)
+                in_a_row += 1
             else:
-                self._departed.pop(uid, None)
-                await self._logins.refresh(person)
+                in_a_row = 0
+        if order:
+            _log.warning("rollcall_interrupted", left_out=len(order))
+        self._failed, self._left_out = frozenset(failed), frozenset(order)
+        return found
 
-    async def _let_go(self, uid: UserId) -> None:
+    async def _judge(
+        self, uid: UserId, person: Person | None, faults: list[StoreUnavailable]
+    ) -> None:
+        """Let somebody go or stay. What cannot be written down goes to ``faults``: it counts."""
+        if person is not None:
+            self._departed.pop(uid, None)
+            acts = [partial(self._logins.refresh, person)]
+        else:
+            acts = [
+                partial(self._end_logins, uid),
+                partial(self._sharing.let_go, uid),
+                partial(self._stop_late, uid),
+            ]
+        for act in acts:
+            try:
+                await act()
+            except StoreUnavailable as error:
+                faults.append(error)
+
+    async def _end_logins(self, uid: UserId) -> None:
+        if self._logins.is_in(uid):
+            _log.warning("person_departed", user=uid, sessions=len(self._sessions.owned_by(uid)))
+        await self._logins.revoke(uid)
+
+    async def _stop_late(self, uid: UserId) -> None:
         since = self._departed.setdefault(uid, self._clock())
-        own = self._sessions.owned_by(uid)
-        revoked = await self._logins.revoke(uid)
-        if revoked:
-            _log.warning("person_departed", user=uid, logins=revoked, sessions=len(own))
-        await self._sharing.cut_person(uid)
-        invitations = self._grants.of_person(uid)
-        await self._grants.withdraw_person(uid)
-        self._sharing.note_revoked(invitations, "departed")
-        for seen in own:
-            invitations = self._grants.of_session(seen.session.id)
-            await self._grants.withdraw_session(seen.session.id)
-            self._sharing.note_revoked(invitations, "departed")
-            if self._clock() - since >= self._settings.departed_seconds:
+        if self._clock() - since >= self._settings.departed_seconds:
+            for seen in self._sessions.owned_by(uid):
                 await self._sessions.stop(seen.session.id, Reason.DEPARTED)

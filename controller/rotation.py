@@ -12,10 +12,9 @@ import anyio
 import structlog
 
 from controller.audit import CONTROLLER, Act, Audit
-from controller.errors import HubError
+from controller.errors import HubError, NotWrittenDown
 from controller.keys import KeyPlace
 from controller.logins import Logins
-from controller.sharing import Sharing
 from controller.tokens import KeyRing, Keys
 
 LOOK_SECONDS = 3.0
@@ -33,7 +32,6 @@ class Rotation:
         place: KeyPlace,
         *,
         logins: Logins,
-        sharing: Sharing,
         audit: Audit,
         wall: Callable[[], float],
         leads: Callable[[], bool],
@@ -42,7 +40,6 @@ class Rotation:
         self._keys = keys
         self._place = place
         self._logins = logins
-        self._sharing = sharing
         self._audit = audit
         self._wall = wall
         self._leads = leads
@@ -79,6 +76,7 @@ class Rotation:
             self._audit.record(
                 Act.KEYS_ROTATED, CONTROLLER, key=ring.keys[0].kid, at_once=not before & after
             )
-        ended = await self._logins.end_unproven(leads=self._leads())
-        for uid in sorted(ended):
-            await self._sharing.cut_person(uid)
+        try:
+            await self._logins.end_unproven(leads=self._leads())
+        except NotWrittenDown as error:
+            _log.warning("ended_unwritten", error=str(error))  # housekeeping tries again

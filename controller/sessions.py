@@ -8,9 +8,17 @@ without harm. Who waits in line for a place stands in the store.
 from __future__ import annotations
 
 import statistics
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import anyio
 import msgspec
@@ -33,6 +41,7 @@ from controller.errors import (
     SessionStopping,
     Unavailable,
 )
+from controller.faults import contained
 from controller.gateway import Gateway
 from controller.grants import Grants
 from controller.lifecycle import Activity, Limits, Reason, Sign, Step, Warned, Why
@@ -53,13 +62,20 @@ from controller.model import (
 from controller.orchestrators import Orchestrator
 from controller.policy import Lack, Shortage
 from controller.render import session_title
-from controller.store import Drain, Memo, Rules, Share, Store, Ticket
+from controller.store import Announced, Drain, Memo, Rules, Share, Store, Ticket
 
 STOP_GRACE = timedelta(seconds=10)
 """Time for the program in a session to save before it is killed."""
 
+BRIEF_GRACE = timedelta(seconds=2)
+"""The same for one that is not to save: to end in order what it does."""
+
+GIVE_UP_SECONDS = 10.0
+"""Seconds of saving after which a session's owner is offered to stop it without."""
+
 _PROBE_SECONDS = 0.1  # between two looks through Traefik while a session starts
 _PROBE_SLOW_SECONDS = 1.0  # after the profile's start limit
+_SAME_STOP_SECONDS = 2.0  # by which two controllers may differ about one moment
 _SETTLE_SECONDS = 30.0  # snapshots taken before a launch or stop may still arrive for so long
 _ANSWER_SECONDS = 5.0  # that whoever launches waits for the engine; fetching a program takes longer
 _PING_SECONDS = 3.0  # after which an engine that has said nothing of late counts as away
@@ -88,6 +104,14 @@ class _Start:
         self.awaited = True
         self.asked = False  # the engine is at it: fetching the program is over
         self.error: HubError | None = None
+
+
+class _Saving:
+    """A session saves before it stops: since when (monotonic), and how that is given up."""
+
+    def __init__(self, since: float) -> None:
+        self.since = since
+        self.scope = anyio.CancelScope()
 
 
 class _Clocked:
@@ -152,6 +176,8 @@ class Sessions:
         self._inside: dict[SessionId, dict[str, UserId]] = {}  # who has entered, by their log-in
         self._launched: dict[SessionId, float] = {}  # when: not in every snapshot yet
         self._stopping: set[SessionId] = set()
+        self._saving: dict[SessionId, _Saving] = {}
+        self._unsaved: set[SessionId] = set()  # of those that stop: not to be waited for
         self._doomed: dict[SessionId, Reason] = {}  # to be stopped, when the engine can be told
         self._mending: dict[SessionId, anyio.Event] = {}
         self._left: set[SessionId] = set()  # have begun, and stand in the store's line still
@@ -184,6 +210,16 @@ class Sessions:
             self._tasks = group
             async for snapshot in self._orchestrator.watch():
                 self._take(snapshot)
+
+    def _spawn(self, work: str, session_id: SessionId, do: Callable[[], Awaitable[None]]) -> None:
+        """Let a piece of work about one session go on by itself, and harm no other if it fails."""
+
+        async def do_contained() -> None:
+            with contained(work, self._metrics, session=session_id):
+                await do()
+
+        if self._tasks is not None:
+            self._tasks.start_soon(do_contained)
 
     def _take(self, snapshot: Sequence[Observed]) -> None:
         """Replace what is known by a snapshot, as far as that is not older than our own acts."""
@@ -235,8 +271,7 @@ class Sessions:
             if session_id in known and not known[session_id].orphan:
                 del self._line[session_id]
                 self._left.add(session_id)
-                if self._tasks is not None:
-                    self._tasks.start_soon(self._leave_line, session_id)
+                self._spawn("line", session_id, partial(self._leave_line, session_id))
 
     def _note_gone(self, known: Mapping[SessionId, Observed]) -> None:
         """Put on record what has ended, or has begun to, without our doing."""
@@ -299,7 +334,7 @@ class Sessions:
             return
         if seen.running and not seen.deleting:
             self._probing.add(session_id)
-            self._tasks.start_soon(self._probe, session_id)
+            self._spawn("probe", session_id, partial(self._probe, session_id))
 
     async def _probe(self, session_id: SessionId) -> None:
         """Look through Traefik until the session is served or no longer running."""
@@ -367,11 +402,11 @@ class Sessions:
         return [one for one in (*self.all(), *waiting) if one.session.owner == uid]
 
     def shared_with(self, uid: UserId) -> list[tuple[Observed, Share]]:
-        """Return others' sessions to which this person is invited, the oldest first."""
+        """Return others' sessions, and places in line, to which this person is invited."""
         found = [
-            (self._observed[share.session], share)
+            (seen, share)
             for share in self._grants.of_person(uid)
-            if share.session in self._observed
+            if (seen := self._there(share.session)) is not None
         ]
         whole = [pair for pair in found if not pair[0].orphan and pair[0].session.owner != uid]
         return sorted(whole, key=lambda pair: pair[0].session.created_at)
@@ -384,8 +419,7 @@ class Sessions:
         parsed = parse_session_id(session_id)
         if parsed is None:
             raise NoSuchSession
-        ticket = self._line.get(parsed)
-        seen = _waiting(ticket) if ticket else self._observed.get(parsed)
+        seen = self._there(parsed)
         if seen is None or seen.orphan or self.role(seen, uid) is None:
             raise NoSuchSession
         return seen
@@ -409,15 +443,18 @@ class Sessions:
         parsed = parse_session_id(session_id)
         if parsed is None:
             raise NoSuchSession
-        ticket = self._line.get(parsed)
-        seen = _waiting(ticket) if ticket else self._observed.get(parsed)
+        seen = self._there(parsed)
         if seen is None or seen.orphan:
             raise NoSuchSession
         return seen
 
+    def _there(self, session_id: SessionId) -> Observed | None:
+        ticket = self._line.get(session_id)
+        return _waiting(ticket) if ticket else self._observed.get(session_id)
+
     def owner(self, session_id: SessionId) -> UserId | None:
-        """Return whose session it is; None: there is none."""
-        seen = self._observed.get(session_id)
+        """Return whose session it is, or who waits in line for it; None: there is none."""
+        seen = self._there(session_id)
         return None if seen is None or seen.orphan else seen.session.owner
 
     def role(self, seen: Observed, uid: UserId) -> Role | None:
@@ -449,6 +486,10 @@ class Sessions:
         if seen is not None:
             self._inside.setdefault(session_id, {})[sid] = UserId(by.who)
             self._record(Act.OPEN, seen.session, by, role=role)
+
+    def has_entered(self, sid: str) -> bool:
+        """Tell whether any session has been opened by this log-in."""
+        return any(sid in inside for inside in self._inside.values())
 
     def forget_guest(self, session_id: SessionId, uid: UserId) -> None:
         """Count somebody as not having entered: their invitation is over."""
@@ -590,6 +631,11 @@ class Sessions:
             _log.warning("logs_unavailable", session=seen.session.id, error=error.in_full)
             return []
 
+    @property
+    def changed(self) -> anyio.Event:
+        """What is set at the next change."""
+        return self._changed
+
     async def changes(self, *, at_least_every: float) -> AsyncIterator[bool]:
         """Yield True now and after any change, False after so many seconds without one."""
         happened = True
@@ -681,8 +727,8 @@ class Sessions:
         )
 
     def _running(self) -> list[Session]:
-        """Return the sessions that take a place: all but failed ones."""
-        return [one.session for one in self.all() if self.phase(one) is not Phase.FAILED]
+        """Return the sessions that take a place."""
+        return [one.session for one in self.all() if lifecycle.takes_place(one)]
 
     def _lack_of(self, session: Session) -> Lack | None:
         """Return why a session cannot begin now; whoever waits in line comes first."""
@@ -704,8 +750,15 @@ class Sessions:
 
     async def _line_up(self, session: Session, by: Actor) -> Observed:
         ticket = Ticket(session, self._wall().timestamp())
-        await self._store.add_ticket(ticket)
+        # First it counts, then it is written down: of many at once each knows of those before it.
         self._line[session.id] = ticket
+        try:
+            await self._store.add_ticket(ticket)
+        except BaseException:
+            self._line.pop(session.id, None)
+            raise
+        if session.id not in self._line:
+            await self._leave_line(session.id)  # its turn came meanwhile
         self._record(Act.QUEUE, session, by)
         self.announce()
         return _waiting(ticket)
@@ -744,7 +797,7 @@ class Sessions:
         )
         self._put(Observed(session=session, complete=False))
         self.announce()
-        self._tasks.start_soon(self._start, session, start)
+        self._spawn("start", session.id, partial(self._start, session, start))
         return start
 
     async def _start(self, session: Session, start: _Start) -> None:
@@ -756,6 +809,11 @@ class Sessions:
             _log.warning("launch_refused", owner=session.owner, profile=session.profile, why=why)
             start.error = error
             self._record(Act.START_FAILED, session, start.by, reason=error.title)
+        except Exception:
+            start.error = HubError(
+                "It could not be started, by a fault of the hub. Its log says more."
+            )
+            raise
         finally:
             # Known to the engine, or to nobody any more: `launched` bridges the time until the
             # next snapshot.
@@ -835,10 +893,18 @@ class Sessions:
                 case _:
                     raise SessionExists(one.session.id)
 
-    async def stop(self, session_id: SessionId, reason: Reason, *, by: Actor = CONTROLLER) -> None:
+    async def stop(
+        self,
+        session_id: SessionId,
+        reason: Reason,
+        *,
+        by: Actor = CONTROLLER,
+        save: bool = True,
+    ) -> None:
         """Begin to stop a session; returns at once, the rest goes on by itself.
 
-        One that waits in line leaves it. Raises StoreUnavailable if that cannot be kept.
+        Without ``save`` it is not asked to save first, and need not go on if it is at it. One that
+        waits in line leaves it. Raises StoreUnavailable if that cannot be kept.
         """
         if session_id in self._line:
             await self._store.remove_ticket(session_id)
@@ -848,6 +914,10 @@ class Sessions:
                 self.announce()
                 return
             # Its turn came meanwhile: it is stopped like any other.
+        saving = self._saving.get(session_id)
+        if saving is not None and not save:
+            self._unsaved.add(session_id)
+            saving.scope.cancel()
         seen = self._observed.get(session_id)
         if seen is None or session_id in self._stopping or self._tasks is None:
             return
@@ -855,36 +925,40 @@ class Sessions:
         if not seen.deleting and not seen.orphan:
             # Else it was never whole, or an earlier controller has begun to stop it, and said so.
             self._record(Act.STOP, seen.session, by, reason=reason)
-        self._take_down(session_id, reason)
+        self._take_down(session_id, reason, save=save)
 
-    def _take_down(self, session_id: SessionId, reason: Reason) -> None:
+    def _take_down(self, session_id: SessionId, reason: Reason, *, save: bool = True) -> None:
         seen = self._observed.get(session_id)
         if seen is None or session_id in self._stopping or self._tasks is None:
             return
         runs = self.phase(seen) is Phase.READY
+        saves = save and runs and self.profile_of(seen).endpoints
         self._stopping.add(session_id)
+        if not save:
+            self._unsaved.add(session_id)
         start = self._starts.get(session_id)
         if start is not None:
             start.scope.cancel()
         self._put(seen)
         self.announce()
-        self._tasks.start_soon(self._remove, seen, reason, runs)
+        self._spawn("stop", session_id, partial(self._remove, seen, reason, saves))
 
-    async def _remove(self, seen: Observed, reason: Reason, runs: bool) -> None:
+    async def _remove(self, seen: Observed, reason: Reason, saves: bool) -> None:
         session = seen.session
         try:
             start = self._starts.get(session.id)
             if start is not None:
                 await start.done.wait()
             # Before the engine's grace begins, which is too short for a large scene.
-            saves = runs and self.profile_of(seen).endpoints
-            saved = await self._gateway.save(session.id) if saves else False
-            await self._end(session.id, STOP_GRACE)
+            saved = await self._save(session.id) if saves else False
+            brief = session.id in self._unsaved
+            await self._end(session.id, BRIEF_GRACE if brief else STOP_GRACE)
         except Unavailable as error:
-            # Housekeeping tries again. The engine's object need not say yet that it stops.
-            self._doomed[session.id] = reason
-            self._gone.pop(session.id, None)
+            self._stop_later(session.id, reason)
             _log.warning("stop_interrupted", session=session.id, error=error.in_full)
+        except Exception:
+            self._stop_later(session.id, reason)
+            raise
         else:
             # First why, then that it is gone: the owner's page looks once.
             await self._tell(session, reason, saved=saved)
@@ -892,6 +966,35 @@ class Sessions:
             _log.info("session_stopped", session=session.id, reason=reason.value, saved=saved)
         finally:
             self._stopping.discard(session.id)
+            self._unsaved.discard(session.id)
+
+    def _stop_later(self, session_id: SessionId, reason: Reason) -> None:
+        """Let housekeeping try again. The engine's object need not say yet that it stops."""
+        self._doomed[session_id] = reason
+        self._gone.pop(session_id, None)
+
+    async def _save(self, session_id: SessionId) -> bool:
+        """Let a session save what is in it, until somebody gives that up; True: it has."""
+        saving = self._saving[session_id] = _Saving(self._clock())
+        saved = False
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._announce_in, GIVE_UP_SECONDS)
+                with saving.scope:
+                    saved = await self._gateway.save(session_id)
+                group.cancel_scope.cancel()
+        finally:
+            del self._saving[session_id]
+        return saved
+
+    async def _announce_in(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self.announce()
+
+    def saves_long(self, seen: Observed) -> bool:
+        """Tell whether it takes so long to save that its owner may want to stop without."""
+        saving = self._saving.get(seen.session.id)
+        return saving is not None and self._clock() - saving.since >= GIVE_UP_SECONDS
 
     async def _end(self, session_id: SessionId, grace: timedelta) -> None:
         """Remove a session, once nothing is at work that would make it anew.
@@ -923,14 +1026,16 @@ class Sessions:
     async def restart(self, seen: Observed, person: Person, *, by: Actor) -> None:
         """Stop a session and launch it anew; returns at once, the rest goes on by itself.
 
-        Raises NotAllowed if its profile is not open to the person any more.
+        Raises NotAllowed if its profile is not open to the person any more, StoreUnavailable if
+        it waits in line and cannot leave it: then it waits on.
         """
         profile = policy.choose_profile(self._settings, person, seen.session.profile)
         if self._tasks is not None and seen.session.id not in self._stopping:
-            self._tasks.start_soon(self._restart, seen.session, person, profile, by)
+            await self.stop(seen.session.id, Reason.STOPPED, by=by)
+            again = partial(self._restart, seen.session, person, profile, by)
+            self._spawn("restart", seen.session.id, again)
 
     async def _restart(self, session: Session, person: Person, profile: Profile, by: Actor) -> None:
-        await self.stop(session.id, Reason.STOPPED, by=by)
         async for _ in self.changes(at_least_every=1.0):
             if session.id not in self._observed:
                 break
@@ -1025,6 +1130,21 @@ class Sessions:
                     kept_by=memo.kept_by,
                 )
             self._activity[session_id] = activity
+            if not self._leads():
+                self._hear_warning(session_id, memo.warned)
+
+    def _hear_warning(self, session_id: SessionId, told: Announced | None) -> None:
+        """Know of the stop of which the controller that keeps house has warned people, or not."""
+        activity, now = self._activity[session_id], self._clock()
+        warned = None if told is None else Warned(told.reason, now - told.ago, now + told.left)
+        if warned and warned.reason is Reason.IDLE and activity.last_active > warned.at:
+            warned = None  # used since, as that one will hear
+        before = activity.warned
+        if warned and before and warned.reason is before.reason:
+            if abs(warned.stop - before.stop) >= _SAME_STOP_SECONDS:
+                self._set_warned(session_id, warned)
+        elif warned != before:
+            self._set_warned(session_id, warned)
 
     # -- for housekeeping ------------------------------------------------------------------
 
@@ -1098,7 +1218,13 @@ class Sessions:
         await self.show(seen, "", None)
 
     async def keep(self, seen: Observed, by: UserId) -> None:
-        """Count the session as used just now: somebody said so."""
+        """Count the session as used just now: somebody said so.
+
+        Raises NotAllowed for who only looks on.
+        """
+        role = self.role(seen, by)
+        if role is None or not role.may_change:
+            raise NotAllowed("Who only looks on cannot keep a session. Ask its owner to.")
         self.touch(seen.session.id, Sign.KEPT, kept_by=by)
         activity = self._activity.get(seen.session.id)
         if activity is not None and activity.warned and activity.warned.reason is Reason.IDLE:
@@ -1146,6 +1272,7 @@ class Sessions:
         for session_id in tuple(self._left):
             await self._leave_line(session_id)
         now = self._clock()
+        leads = self._leads()
         await self._store.put_memos(
             self._memos
             | {
@@ -1158,11 +1285,18 @@ class Sessions:
                     sign=activity.sign,
                     kept_by=activity.kept_by,
                     extra=activity.extra,
+                    warned=_announced(activity.warned, now) if leads else None,
                 )
                 for session_id, activity in self._activity.items()
                 if session_id not in self._starts
             }
         )
+
+
+def _announced(warned: Warned | None, now: float) -> Announced | None:
+    if warned is None:
+        return None
+    return Announced(warned.reason, ago=now - warned.at, left=warned.stop - now)
 
 
 def _waiting(ticket: Ticket) -> Observed:

@@ -13,9 +13,17 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from controller import render, web
-from controller.errors import InvalidRequest, NoSuchSession, Refused, SharingOff, Unavailable
+from controller.directory import uid_of
+from controller.errors import (
+    InvalidRequest,
+    NoSuchSession,
+    NotWrittenDown,
+    Refused,
+    SharingOff,
+    Unavailable,
+)
 from controller.grants import FreshLink
-from controller.model import Observed, Role, canonical_uid
+from controller.model import Observed, Role, moment
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.sharing import Guest
 from controller.store import Link
@@ -68,6 +76,8 @@ async def invite(
         await hub.sharing.invite(
             seen, data.user, _role(data.role), seconds=seconds, by=caller.actor
         )
+    except NotWrittenDown:
+        raise  # this page cannot be had either without the records
     except (Refused, Unavailable) as error:
         view = await _view(hub, caller, seen)
         refused = msgspec.structs.replace(view, error=str(error), typed_user=data.user[:64])
@@ -85,7 +95,7 @@ async def change(
     """Give control to somebody who is invited, or take it back."""
     check_csrf(hub, caller, data.csrf)
     seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sharing.change(seen, canonical_uid(data.user), _role(data.role), by=caller.actor)
+    await hub.sharing.change(seen, uid_of(data.user), _role(data.role), by=caller.actor)
     return _back(seen)
 
 
@@ -99,7 +109,7 @@ async def remove(
     """Take an invitation back."""
     check_csrf(hub, caller, data.csrf)
     seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sharing.withdraw(seen, canonical_uid(data.user), by=caller.actor)
+    await hub.sharing.withdraw(seen, uid_of(data.user), by=caller.actor)
     return _back(seen)
 
 
@@ -183,6 +193,7 @@ async def offer(
     if owner == caller.person.uid:
         # The page of its start goes on to it, whatever led here.
         return Redirect(f"{STARTING}{found.seen.session.id}", status_code=303)
+    place = hub.sessions.place(found.seen)
     view = render.JoinView(
         viewer=viewer_of(hub, caller),
         code=code,
@@ -191,8 +202,9 @@ async def offer(
             hub.sessions.profile_of(found.seen).title, found.seen.session.name
         ),
         role=found.link.role,
-        until=datetime.fromtimestamp(found.link.expires, UTC),
+        until=moment(found.link.expires),
         now=datetime.now(UTC),
+        waits_for=place.waits_for if place else "",
     )
     return page(hub.renderer.join(view))
 
@@ -243,7 +255,7 @@ async def _view(hub: Hub, caller: Caller, seen: Observed) -> render.ShareView:
         connected=tuple(names.get(user, user) for user in connected),
         can_suggest=hub.directory.can_find,
         kickable=hub.sharing.can_cut(seen),
-        ask=tuple(one.share.uid for one in guests if one.asks),
+        ask=tuple(one.share.uid for one in guests if one.share.asks),
     )
 
 
@@ -253,14 +265,14 @@ def _guest(guest: Guest) -> render.Guest:
         user=share.uid,
         display_name=share.display_name,
         role=share.role,
-        until=None if share.expires is None else datetime.fromtimestamp(share.expires, UTC),
+        until=None if share.expires is None else moment(share.expires),
         connected=guest.connected,
-        asks=guest.asks,
+        asks=share.asks,
     )
 
 
 def _link(link: Link) -> render.LinkRow:
-    until = datetime.fromtimestamp(link.expires, UTC)
+    until = moment(link.expires)
     return render.LinkRow(link.id, link.role, until, link.uses, link.max_uses)
 
 
@@ -270,7 +282,7 @@ def _fresh(caller: Caller, fresh: FreshLink) -> render.FreshLink:
     return render.FreshLink(
         url=url,
         role=fresh.link.role,
-        until=datetime.fromtimestamp(fresh.link.expires, UTC),
+        until=moment(fresh.link.expires),
         max_uses=fresh.link.max_uses,
         qr=tuple("".join("1" if module else "0" for module in row) for row in matrix),
     )

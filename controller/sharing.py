@@ -2,32 +2,41 @@
 
 A grant that is taken back counts for the very next request. What is open already runs past
 Traefik, so the session itself is asked to close it; an image that cannot do that has to be
-restarted.
+restarted. A session may not hear that, and somebody may come in while it is said: so each look into
+a session compares who is connected with who may be, and soon after a cut there are some more.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 import anyio
 import msgspec
 import structlog
+from anyio.abc import TaskGroup
 
 from controller.audit import CONTROLLER, Act, Actor, Audit, Detail
 from controller.config import Settings
-from controller.directory import Directory, clean_username
+from controller.directory import Directory, uid_of
 from controller.errors import (
     InvalidRequest,
     LinkOver,
-    LoginRefused,
+    NoSuchSession,
     NotAllowed,
+    NotWrittenDown,
     SharingOff,
+    StoreUnavailable,
     TooManyQuestions,
 )
-from controller.gateway import Gateway
+from controller.faults import contained
+from controller.gateway import Client, Gateway
 from controller.grants import FreshLink, Grants
+from controller.logins import Logins
 from controller.looks import Looks
+from controller.metrics import Metrics
 from controller.model import (
     Observed,
     Person,
@@ -35,10 +44,10 @@ from controller.model import (
     Role,
     SessionId,
     UserId,
-    canonical_uid,
 )
+from controller.pace import Pace
 from controller.sessions import Sessions
-from controller.store import Link, Share
+from controller.store import Link, Login, Share
 
 LINK_SECONDS = range(60, 30 * 86_400 + 1)
 """How long a link may stand."""
@@ -46,7 +55,11 @@ LINK_SECONDS = range(60, 30 * 86_400 + 1)
 LINK_USES = range(1, 1001)
 
 _CUT_SECONDS = 5.0  # design.md section 6: an open view is closed within this time
-_CUT_AGAIN_SECONDS = 0.5
+_CUT_AGAIN_SECONDS = 1.0
+_STRANGERS_MAX = 20  # of a session at once that are dealt with: more of them are a lie
+_TOLD_SECONDS = 600.0  # for which somebody who stays connected without a right is told of once
+_LOOK_AFTER_SECONDS = (1.0, 2.0, 2.0)  # pauses: at 1, 3 and 5 s after a cut
+_NEWS_SECONDS = 2.0  # in which one controller hears of what another has written
 _SUGGESTIONS = 5  # names at once
 _QUESTIONS = 30  # of one person in a minute: more than anybody types
 _MINUTE = 60.0
@@ -59,7 +72,6 @@ class Guest(msgspec.Struct, frozen=True):
 
     share: Share
     connected: bool
-    asks: bool  # for control
 
 
 class Invitation(msgspec.Struct, frozen=True):
@@ -79,9 +91,11 @@ class Sharing:
         grants: Grants,
         looks: Looks,
         *,
+        logins: Logins,
         gateway: Gateway,
         directory: Directory,
         audit: Audit,
+        metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         """``clock``: monotonic seconds."""
@@ -93,8 +107,30 @@ class Sharing:
         self._directory = directory
         self._audit = audit
         self._clock = clock
-        self._asking: dict[SessionId, set[UserId]] = {}
+        self._metrics = metrics
+        self._logins = logins
+        self._due: dict[SessionId, set[UserId]] = {}  # cuts that the session has not answered yet
+        self._doubted: dict[SessionId, dict[UserId, float]] = {}  # strangers, and since when
+        self._told: dict[SessionId, dict[tuple[UserId, str], float]] = {}  # and when last seen
         self._questions: dict[UserId, deque[float]] = {}
+        self._pace = Pace()
+        self._tasks: TaskGroup | None = None
+        looks.judge_by(self.judge)
+        logins.when_ended(self._cut_ended)
+
+    async def run(self) -> None:
+        """Look after what was cut, until cancelled."""
+        async with anyio.create_task_group() as group:
+            self._tasks = group
+            async for _ in self._sessions.changes(at_least_every=_CUT_SECONDS):
+                if self._sessions.ready:
+                    break
+            # A controller before this one may have ended in the middle of a cut.
+            self.look_after(one.session.id for one in self._sessions.all())
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._tasks = None
 
     # -- questions -------------------------------------------------------------------------
 
@@ -102,9 +138,8 @@ class Sharing:
         """Return who is invited to a session, as far as is known without asking it."""
         session_id = seen.session.id
         connected = {one.user for one in self._looks.clients(session_id)}
-        asking = self._asking.get(session_id, set())
         return [
-            Guest(share, connected=share.uid in connected, asks=share.uid in asking)
+            Guest(share, connected=share.uid in connected)
             for share in self._grants.of_session(session_id)
         ]
 
@@ -140,7 +175,8 @@ class Sharing:
     ) -> Share:
         """Invite somebody by user name, or change what they may; ``seconds`` None: no end.
 
-        Raises InvalidRequest if that is nobody, DirectoryUnavailable if that cannot be known.
+        Raises InvalidRequest if that is nobody, DirectoryUnavailable if that cannot be known, and
+        TooManyGrants.
         """
         self._check_open()
         _check_role(role)
@@ -150,9 +186,11 @@ class Sharing:
         if person.uid == seen.session.owner:
             raise InvalidRequest("The session is yours already. Name somebody else.")
         before = self._grants.role_of(seen.session.id, person.uid)
+        lowered = await self._lower(seen, person.uid, role, by)
         share = await self._grants.invite(seen.session.id, person, role, seconds=seconds)
-        act = Act.SHARE if before in {None, role} else Act.ROLE_CHANGED
-        self._record(act, seen, by, guest=person.uid, role=role)
+        if not lowered:
+            act = Act.SHARE if before in {None, role} else Act.ROLE_CHANGED
+            self._record(act, seen, by, guest=person.uid, role=role)
         await self._changed(seen, person.uid, before, role)
         return share
 
@@ -161,37 +199,95 @@ class Sharing:
         self._check_open()
         _check_role(role)
         before = self._grants.role_of(seen.session.id, uid)
+        lowered = await self._lower(seen, uid, role, by)
         changed = await self._grants.change(seen.session.id, uid, role)
         if changed is None:
             raise InvalidRequest("This person is not invited any more.")
-        if before is not role:
+        if before is not role and not lowered:
             self._record(Act.ROLE_CHANGED, seen, by, guest=uid, role=role)
         await self._changed(seen, uid, before, role)
         return changed
 
-    async def _changed(self, seen: Observed, uid: UserId, before: Role | None, role: Role) -> None:
-        self._asking.get(seen.session.id, set()).discard(uid)
+    async def _lower(self, seen: Observed, uid: UserId, role: Role, by: Actor) -> bool:
+        """Take control from a guest who is to look on only; False: they had none.
+
+        Raises NotWrittenDown.
+        """
+        before = self._grants.role_of(seen.session.id, uid)
+        if role is not Role.VIEW or before is not Role.CONTROL:
+            return False
+        self._grants.lower(seen.session.id, uid)
+        self._record(Act.ROLE_CHANGED, seen, by, guest=uid, role=role)
         self._sessions.announce()
-        if before is not None and before is not role:
+        await self._carry_out((seen, uid))
+        return True
+
+    async def _changed(self, seen: Observed, uid: UserId, before: Role | None, role: Role) -> None:
+        self._sessions.announce()
+        if before is Role.VIEW and role is Role.CONTROL:
             # They come back by themselves, with what they may now.
             await self.cut(seen, uid)
 
     async def withdraw(self, seen: Observed, uid: UserId, *, by: Actor) -> bool:
-        """Take an invitation back for good; False: what is open stays so until a restart."""
-        invited = self._grants.role_of(seen.session.id, uid)
-        await self._grants.withdraw(seen.session.id, uid)
-        if invited is not None:
+        """Take an invitation back for good; False: what is open stays so until a restart.
+
+        Raises NotWrittenDown.
+        """
+        if self._grants.withdraw(seen.session.id, uid):
             reason = "left" if by.who == uid else "taken_back"
             self._sessions.forget_guest(seen.session.id, uid)
             self._record(Act.REVOKE, seen, by, guest=uid, reason=reason)
-        self._asking.get(seen.session.id, set()).discard(uid)
         self._sessions.announce()
-        return await self.cut(seen, uid)
+        return await self._carry_out((seen, uid))
+
+    async def let_go(self, uid: UserId) -> None:
+        """Take back what somebody was invited to, and all that they have invited others to.
+
+        They may not use the hub any more. Raises NotWrittenDown.
+        """
+        own = self._sessions.owned_by(uid)
+        shown = self._shown_to(uid)
+        taken = self._grants.withdraw_person(uid)
+        cuts = [(seen, uid) for seen in (*own, *shown)]
+        for seen in own:
+            guests = self._grants.withdraw_session(seen.session.id)
+            cuts += [(seen, one.uid) for one in guests]
+            taken += guests
+        self._note_revoked(taken, "departed")
+        if taken:
+            self._sessions.announce()
+        await self._carry_out(*cuts)
+
+    async def _carry_out(self, *cuts: tuple[Observed, UserId]) -> bool:
+        """Close what is open of what was taken, and meanwhile write it down; True: all is closed.
+
+        Raises NotWrittenDown.
+        """
+        fault: StoreUnavailable | None = None
+        closed: list[bool] = []
+
+        async def close(seen: Observed, uid: UserId) -> None:
+            closed.append(await self.cut(seen, uid))
+
+        async with anyio.create_task_group() as group:
+            for seen, uid in cuts:
+                group.start_soon(close, seen, uid)
+            try:
+                await self._grants.write_down()
+            except StoreUnavailable as error:
+                fault = error
+        if fault is not None:
+            _log.error("not_written_down", error=fault.in_full)
+            raise NotWrittenDown from fault
+        return all(closed)
 
     async def make_link(
         self, seen: Observed, role: Role, *, seconds: int, max_uses: int | None, by: Actor
     ) -> FreshLink:
-        """Make a link that invites whoever has it. Raises InvalidRequest for odd bounds."""
+        """Make a link that invites whoever has it.
+
+        Raises InvalidRequest for odd bounds, and TooManyGrants.
+        """
         self._check_open()
         _check_role(role)
         if seconds not in LINK_SECONDS:
@@ -234,7 +330,7 @@ class Sharing:
         return Invitation(link, self._sessions.find(link.session, self._owner_of(link.session)))
 
     async def join(self, code: str, person: Person, by: Actor) -> Observed:
-        """Let somebody in by a link, and return the session. Raises LinkOver.
+        """Let somebody in by a link, and return the session. Raises LinkOver and TooManyGrants.
 
         The owner's own link leads them to their session and is not used up.
         """
@@ -263,19 +359,17 @@ class Sharing:
         return await self.withdraw(seen, uid, by=by)
 
     async def ask(self, seen: Observed, person: Person) -> None:
-        """Tell the owner that a guest would like to control."""
+        """Tell the owner that a guest would like to control. Raises StoreUnavailable."""
         if self._sessions.role(seen, person.uid) is not Role.VIEW:
             raise InvalidRequest("You have control already.")
-        asking = self._asking.setdefault(seen.session.id, set())
-        if person.uid not in asking:
-            asking.add(person.uid)
+        if await self._grants.ask(seen.session.id, person.uid):
             self._sessions.announce()
 
     def _record(self, act: Act, seen: Observed, by: Actor, **details: Detail) -> None:
         session = seen.session
         self._audit.record(act, by, whose=session.owner, session=session.id, **details)
 
-    def note_revoked(self, shares: Iterable[Share], reason: str) -> None:
+    def _note_revoked(self, shares: Iterable[Share], reason: str) -> None:
         """Put on record that the hub itself has taken invitations back."""
         for share in shares:
             self._sessions.forget_guest(share.session, share.uid)
@@ -297,47 +391,165 @@ class Sharing:
         """
         if not self.can_cut(seen):
             return False
+        session_id = seen.session.id
+        self._due.setdefault(session_id, set()).add(uid)
         if self._sessions.phase(seen) is not Phase.READY:
-            return True  # nobody can be connected
+            return True  # nobody can be connected, most likely; the next look makes sure
+        cut = False
+
+        async def try_once() -> None:
+            nonlocal cut
+            if await self._kick(session_id, uid):
+                cut = True
+                group.cancel_scope.cancel()
+
         with anyio.move_on_after(_CUT_SECONDS):
-            while not await self._gateway.kick(seen.session.id, uid):  # noqa: ASYNC110 - a session that hangs tells nothing
-                await anyio.sleep(_CUT_AGAIN_SECONDS)
-            return True
-        _log.warning("not_cut", session=seen.session.id, guest=uid)
+            # A session may hang over one question and answer the next.
+            async with anyio.create_task_group() as group:
+                while True:
+                    group.start_soon(try_once)
+                    await anyio.sleep(_CUT_AGAIN_SECONDS)
+        self.look_after([session_id])
+        if not cut:
+            _log.warning("not_cut", session=session_id, guest=uid)
+        return cut
+
+    async def _kick(self, session_id: SessionId, uid: UserId) -> bool:
+        with contained("kick", self._metrics, session=session_id):
+            if await self._gateway.kick(session_id, uid):
+                self._due.get(session_id, set()).discard(uid)
+                return True
         return False
 
-    async def cut_person(self, uid: UserId) -> None:
-        """Close what a person has open anywhere: a log-in of theirs has ended."""
-        theirs = [seen for seen, _ in self._sessions.shared_with(uid)]
-        theirs += self._sessions.owned_by(uid)
-        async with anyio.create_task_group() as group:
-            for seen in theirs:
-                group.start_soon(self.cut, seen, uid)
+    def look_after(self, sessions: Iterable[SessionId]) -> None:
+        """See a while after something was taken who is connected to these sessions.
 
-    async def sweep(self) -> None:
-        """Forget what is over, and close what it had opened."""
+        Somebody may have come in meanwhile by an answer of verify from before, or by way of a
+        controller that had not heard of it yet.
+        """
+        if self._tasks is not None:
+            for session_id in sessions:
+                self._tasks.start_soon(self._look_after, session_id)
+
+    async def _look_after(self, session_id: SessionId) -> None:
+        for seconds in _LOOK_AFTER_SECONDS:
+            await self._look_in(session_id, seconds)
+
+    async def _look_in(self, session_id: SessionId, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        try:
+            seen = self._sessions.any(session_id)
+        except NoSuchSession:
+            return
+        if self._sessions.phase(seen) is Phase.READY:
+            await self._pace.go(partial(self._looks.look, seen))
+
+    async def judge(self, seen: Observed, clients: Iterable[Client]) -> None:
+        """Cut who is connected by the session's own word, and may not be, or not so.
+
+        A session may say what it likes: it loses connections by that, and nobody gains any.
+        """
+        session_id = seen.session.id
+        found = {one.user: why for one in clients if (why := self._why_not(seen, one))}
+        strangers = dict(itertools.islice(found.items(), _STRANGERS_MAX))
+        if self._logins.hears_late:
+            strangers = self._proven(session_id, strangers)
+        self._tell(seen, strangers)
+        async with anyio.create_task_group() as group:
+            for uid in {*strangers, *self._due.get(session_id, ())}:
+                group.start_soon(self._kick, session_id, uid)
+
+    def _why_not(self, seen: Observed, client: Client) -> str:
+        """Return why somebody may not be connected as they are; "": they may."""
+        role = self._sessions.role(seen, client.user)
+        if role is None:
+            return "not_invited"
+        if not self._logins.is_in(client.user):
+            return "logged_out"
+        # Owners may do what they like in their own session, whatever it says of them.
+        return "" if role in {client.role, Role.OWNER} else "other_role"
+
+    def _proven(self, session_id: SessionId, strangers: dict[UserId, str]) -> dict[UserId, str]:
+        """Return those who are strangers for so long that no news of their right is on its way."""
+        now = self._clock()
+        before = self._doubted.get(session_id, {})
+        self._doubted[session_id] = {uid: before.get(uid, now) for uid in strangers}
+        if self._tasks is not None and strangers and not before:
+            self._tasks.start_soon(self._look_in, session_id, _NEWS_SECONDS)
+        since = self._doubted[session_id]
+        return {uid: why for uid, why in strangers.items() if now - since[uid] >= _NEWS_SECONDS}
+
+    def _tell(self, seen: Observed, strangers: dict[UserId, str]) -> None:
+        """Put on record who was connected without a right, each once as long as that goes on."""
+        now = self._clock()
+        told = {
+            one: at
+            for one, at in self._told.get(seen.session.id, {}).items()
+            if now - at < _TOLD_SECONDS
+        }
+        for uid, why in strangers.items():
+            if (uid, why) not in told:
+                if len(told) >= _STRANGERS_MAX:
+                    continue  # it names others at each look, and would fill the record
+                self._metrics.stranger(why)
+                self._record(Act.CUT, seen, CONTROLLER, guest=uid, reason=why)
+            told[uid, why] = now
+        self._told[seen.session.id] = told
+
+    def _cut_ended(self, logins: Collection[Login], asked: bool) -> None:
+        """Begin to close what people have open anywhere whose log-ins have ended."""
+        if self._tasks is None:
+            return  # it begins with a look at who is connected
+        people = {one.person.uid for one in logins if asked or self._may_be_inside(one)}
+        for uid in sorted(people):
+            for seen in (*self._sessions.owned_by(uid), *self._shown_to(uid)):
+                self._tasks.start_soon(self.cut, seen, uid)
+
+    def _may_be_inside(self, ended: Login) -> bool:
+        """Tell whether anything may be open by a log-in that has ended.
+
+        Programs log in again and again: their people's own views stay open meanwhile.
+        """
+        if ended.script and self._logins.is_in(ended.person.uid):
+            return self._sessions.has_entered(ended.sid)
+        return True
+
+    def _shown_to(self, uid: UserId) -> list[Observed]:
+        return [seen for seen, _ in self._sessions.shared_with(uid)]
+
+    async def sweep(self, *, leads: bool) -> None:
+        """Write down what was taken, and forget what is over.
+
+        ``leads``: whether it is this controller that closes what had been opened by that. Raises
+        StoreUnavailable.
+        """
         # Who waits in line may have invited others already.
         living = {one.session.id: one for one in self._sessions.everything()}
-        self._asking = {one: who for one, who in self._asking.items() if one in living}
+        self._forget_gone(living.keys())
+        if not leads:
+            await self._grants.write_down()
+            return
+        over = [share for share in self._grants.expire() if share.session in living]
+        self._note_revoked(over, "expired")
+        if over:
+            self._sessions.announce()
+        await self._carry_out(*((living[share.session], share.uid) for share in over))
+        newer = {one.session.id for one in self._sessions.newer()}
+        await self._grants.sweep(living.keys() | newer)
+
+    def _forget_gone(self, living: Collection[SessionId]) -> None:
+        self._due = {one: who for one, who in self._due.items() if one in living}
+        self._doubted = {one: who for one, who in self._doubted.items() if one in living}
+        self._told = {one: who for one, who in self._told.items() if one in living}
         now = self._clock()
         self._questions = {
             uid: asked
             for uid, asked in self._questions.items()
             if asked and now - asked[-1] < _MINUTE
         }
-        newer = {one.session.id for one in self._sessions.newer()}
-        over = await self._grants.sweep(living.keys() | newer)
-        over = [share for share in over if share.session in living]
-        self.note_revoked(over, "expired")
-        for share in over:
-            await self.cut(living[share.session], share.uid)
-            self._sessions.announce()
 
     async def _person(self, typed: str) -> Person:
-        try:
-            uid = canonical_uid(clean_username(typed))
-        except LoginRefused as error:
-            raise InvalidRequest("That is no user name. Check the spelling.") from error
+        uid = uid_of(typed)
         if not self._directory.can_find:
             # Then the name is taken as it is: it opens nothing to anybody but its owner.
             return Person(uid, uid)

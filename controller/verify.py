@@ -62,6 +62,13 @@ _SHOWING = frozenset({"GET", "HEAD"})
 _HEADER_MAX = 16_384  # bytes of one header that is looked at
 _FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
 
+# Which of two says who asks, for what and from where? No two programs need agree on that.
+_SINGLE = frozenset(
+    {"authorization", "content-length", "content-type", "host", "origin", "proxy-authorization"}
+    | {"referer", "sec-websocket-key", "transfer-encoding", "x-real-ip"}
+)
+_SINGLE_BEGIN = ("sec-fetch-", "x-forwarded-", "x-slicerhub-")
+
 _APP = "/verify/app/"
 
 _FIELDS_MAX = 8  # of the query there
@@ -362,7 +369,8 @@ class Verify:
         found = self._judge.judge(question)
         if found.verdict is Verdict.PASS and found.session_id and found.uid and found.role:
             if found.role is not Role.SERVICE:
-                self._sessions.touch(found.session_id)
+                if found.role.may_change:  # else whoever looks on would keep it from its idle stop
+                    self._sessions.touch(found.session_id)
                 if question.navigation or question.websocket:
                     self._note_entry(question, found)
             return self._pass(question, found.uid, found.role)
@@ -467,16 +475,18 @@ def _question(
 
 
 def _decode(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by lower-case name. Raises InvalidRequest for two of one forwarded kind."""
+    """Return headers by lower-case name. Raises InvalidRequest for two where one has to decide."""
     headers: dict[str, str] = {}
     for name, value in raw:
         if len(value) > _HEADER_MAX:
             raise InvalidRequest("A header is too long.")
         key = name.decode("latin-1")
         if key in headers:
-            if key != "cookie":
+            if key in _SINGLE or key.startswith(_SINGLE_BEGIN):
                 raise InvalidRequest(f"{key} stands there twice.")
-            headers[key] += "; " + value.decode("latin-1")  # RFC 9113 splits cookies
+            # RFC 9110, 5.3: two lines are one list. RFC 9113 splits cookies, too.
+            between = "; " if key == "cookie" else ", "
+            headers[key] += between + value.decode("latin-1")
         else:
             headers[key] = value.decode("latin-1")
     return headers

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from controller import policy, routing
 from controller.errors import HubError, NoSuchSession, NotReadyYet
-from controller.model import Phase, parse_session_id
+from controller.model import Phase, Role, parse_session_id
 from controller.pages import starting_page
 from controller.render import AsideView
 from controller.verify import (
@@ -155,7 +155,7 @@ def _is_showing(question: Question) -> bool:
 
 def _refusal(refusals: Refusals, question: Question, found: Judgement) -> Answer | None:
     """Return the answer to somebody who may not enter; None: they may."""
-    if found.verdict in {Verdict.PASS, Verdict.WAIT} and found.uid != "controller":
+    if found.verdict in {Verdict.PASS, Verdict.WAIT} and found.role is not Role.SERVICE:
         return None
     # The controller's own probe has to see that nothing is served here.
     verdict = Verdict.LOG_IN if found.verdict is Verdict.PASS else found.verdict

@@ -17,7 +17,7 @@ from controller.config import Settings
 from controller.directory import Directory
 from controller.entries import Entries
 from controller.errors import Forged, HubError, NotLoggedIn, NotReadyYet
-from controller.logins import Logins
+from controller.logins import Entry, Logins
 from controller.looks import Looks
 from controller.model import Person
 from controller.orchestrators import Orchestrator
@@ -32,6 +32,8 @@ from controller.render import (
 from controller.sessions import Sessions
 from controller.sharing import Sharing
 from controller.store import Login, Store
+from controller.streams import Streams
+from controller.tokens import Audience
 
 AnyRequest = Request[None, None, State]
 
@@ -76,6 +78,7 @@ class Hub(msgspec.Struct, frozen=True):
     store: Store
     sharing: Sharing
     looks: Looks
+    streams: Streams
     companions: Companions
     oversight: Oversight
     renderer: Renderer
@@ -107,6 +110,7 @@ _WORDS = {
         "The address may be mistyped, or what it led to has ended. Your files are not affected.",
     ),
     405: ("Not possible here", "That cannot be done with this address."),
+    408: ("That came too slowly", "The request did not come in whole in time. Send it again."),
     413: ("That was too much", "More was sent than the hub takes. Shorten it and try again."),
     415: ("Wrong form", "The request must be a form or JSON, as the address wants it."),
     500: ("A fault of the hub", "Something went wrong here. It is in the hub's log."),
@@ -229,34 +233,49 @@ def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
     return Caller(login, public_url, client_address(request))
 
 
+async def log_in(
+    hub: Hub, request: AnyRequest, username: str, password: str, audience: Audience
+) -> Entry:
+    """Log somebody in by password. Raises what ``Logins.enter`` does."""
+    return await hub.logins.enter(
+        username,
+        password,
+        address=client_address(request),
+        audience=audience,
+        agent=request.headers.get("user-agent", ""),
+    )
+
+
 async def end_login(hub: Hub, caller: Caller, id_: str) -> Login:
     """End one of the caller's log-ins, and close what it may have open; what may stay comes back.
 
-    Raises NoSuchLogin.
+    Raises NoSuchLogin, NotWrittenDown.
     """
-    uid = caller.person.uid
-    login = hub.logins.find(uid, id_)
+    login = hub.logins.find(caller.person.uid, id_)
     reason = "asked" if login.sid == caller.login.sid else "elsewhere"
     await hub.logins.leave(login, by=caller.actor, reason=reason)
-    await hub.sharing.cut_person(uid)
     return login
 
 
 async def log_out_everywhere(hub: Hub, caller: Caller, *, but_here: bool) -> int:
-    """End all log-ins of the caller, or all but this one, programs' too; return how many."""
-    uid = caller.person.uid
-    ended = await hub.logins.revoke(
-        uid, by=caller.actor, reason="everywhere", but=caller.login if but_here else None
+    """End all log-ins of the caller, or all but this one, programs' too; return how many.
+
+    Raises NotWrittenDown.
+    """
+    return await hub.logins.revoke(
+        caller.person.uid,
+        by=caller.actor,
+        reason="everywhere",
+        but=caller.login if but_here else None,
     )
-    if ended:
-        await hub.sharing.cut_person(uid)
-    return ended
 
 
 async def log_out(hub: Hub, caller: Caller) -> None:
-    """End the caller's log-in, and close what it may have open; what may stay comes back."""
+    """End the caller's log-in, and close what it may have open; what may stay comes back.
+
+    Raises NotWrittenDown.
+    """
     await hub.logins.leave(caller.login, by=caller.actor, reason="asked")
-    await hub.sharing.cut_person(caller.person.uid)
 
 
 def refuse_forged(request: AnyRequest, hub: Hub) -> None:

@@ -82,6 +82,7 @@ class World:
         self.key_place = key_place
         self.gateway = FakeGateway()
         self.launched = 0
+        self.expected_faults: set[str] = set()  # kinds of work in which one was kept to itself
         self.directory = FakeDirectory()
         self.app = Application(
             configured,
@@ -95,6 +96,12 @@ class World:
             clock=self.clock.monotonic,
             wall=self.clock.wall,
         )
+
+    def faults(self) -> set[str]:
+        """Return in which kinds of work there was a fault that the hub kept to itself."""
+        text = self.app.metrics.text().decode()
+        found = re.findall(r'^slicerhub_faults_total{work="(\w+)"} (\S+)$', text, re.MULTILINE)
+        return {work for work, number in found if float(number)}
 
     def client(self, *, address: str = "10.0.0.1", **headers: str) -> httpx.AsyncClient:
         """Return a client of the public entry point that sends what it is told."""
@@ -235,6 +242,7 @@ async def running(world: World) -> AsyncGenerator[World, None]:
         await eventually(lambda: world.app.sessions.ready)
         yield world
         group.cancel_scope.cancel()
+    assert world.faults() == world.expected_faults
 
 
 def world(**environ: str) -> World:

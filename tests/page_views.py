@@ -486,7 +486,7 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "logins": lambda r: r.logins(LOGINS),
     "logins_one": lambda r: r.logins(replace(LOGINS, rows=(FIREFOX,))),
     "logins_ended": lambda r: r.logins(
-        replace(LOGINS, rows=(FIREFOX, SCRIPT), more=11, said="That log-in has ended.")
+        replace(LOGINS, rows=(FIREFOX, SCRIPT), said="That log-in has ended.")
     ),
     "logins_hostile": lambda r: r.logins(
         replace(

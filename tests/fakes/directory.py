@@ -21,10 +21,13 @@ class FakeDirectory:
     def __init__(self) -> None:
         """``fault``: raised by every call while it is set; ``can_find``: see Directory.
 
-        ``people`` may be changed; ``departed`` are not found any more.
+        ``people`` may be changed; ``departed`` are not found any more. ``unreadable``: people whom
+        it cannot tell of. ``asked``: whom it was asked for.
         """
         self.people = dict(PEOPLE)
         self.departed: set[UserId] = set()
+        self.unreadable: set[UserId] = set()
+        self.asked: list[UserId] = []
         self.fault: Exception | None = None
         self.can_find = True
 
@@ -42,6 +45,9 @@ class FakeDirectory:
         if self.fault is not None:
             raise self.fault
         self._check_can_find()
+        self.asked.append(uid)
+        if uid in self.unreadable:
+            raise DirectoryUnavailable("The directory does not answer.")
         return None if uid in self.departed else self.people.get(uid)
 
     async def suggest(self, text: str, limit: int) -> list[Person]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import anyio
 from msgspec.structs import replace
 
-from controller.store import Login, Reading, SqliteStore
+from controller.model import SessionId
+from controller.store import Login, Memo, Reading, SqliteStore
 
 
 class Cluster:
     """What the controllers share: one file, and one row in which all changes are counted."""
 
-    def __init__(self, path: Path) -> None:
-        """Nothing has been written yet."""
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        """Nothing has been written yet. ``clock``: seconds that pass for all."""
         self.path = path
+        self.clock = clock
         self.revision = 0
         self.revisions: dict[str, int] = {}  # of each log-in's record
+        self.memos: dict[Replica, tuple[float, dict[SessionId, Memo]]] = {}
 
     def replica(self) -> Replica:
         """Return what one more controller sees, from its start on."""
@@ -69,6 +72,21 @@ class Replica(SqliteStore):
         if self._seen is None:
             await self.hear()
         return Reading(tuple((self._seen or {}).values()), self._heard)
+
+    async def put_memos(self, memos: Mapping[SessionId, Memo]) -> None:
+        """See Store."""
+        self._cluster.memos[self] = (self._cluster.clock(), dict(memos))
+
+    async def memos(self) -> dict[SessionId, Memo]:
+        """See Store."""
+        found = self._cluster.memos.values()
+        return {one: memo for _, memos in found for one, memo in memos.items()}
+
+    async def others_memos(self) -> dict[SessionId, Memo]:
+        """See Store. There is one other."""
+        now = self._cluster.clock()
+        others = (memos for by, memos in self._cluster.memos.items() if by is not self)
+        return {one: memo.aged(now - at) for at, memos in others for one, memo in memos.items()}
 
     async def changes(self) -> AsyncIterator[None]:
         """See Store."""

@@ -62,6 +62,8 @@ STORE_EFFECTS = frozenset(
     {
         "add_share",
         "remove_share",
+        "lower_share",
+        "set_asks",
         "remove_person",
         "add_link",
         "remove_link",
@@ -72,6 +74,7 @@ STORE_EFFECTS = frozenset(
         "remove_ticket",
         "add_notice",
         "add_start",
+        "set_message",
     }
 )
 

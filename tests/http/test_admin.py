@@ -20,6 +20,7 @@ from controller.errors import EngineUnavailable
 from controller.gateway import Inside
 from controller.model import Phase, SessionId, Usage, UserId, Volume
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.web import Caller
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world
 from tests.samples import session, session_id, settings
 
@@ -263,7 +264,7 @@ async def test_a_message(fresh: World) -> None:
 
 
 async def test_what_an_earlier_controller_said(fresh: World) -> None:
-    """A message that the controller before this one has sent does not stand there for ever."""
+    """A message that the controller before this one has sent stands there as long as it should."""
     made = await fresh.session("alice")
     script = await fresh.script("carol")
     await script.post(f"/api/v1/admin/sessions/{made}/message", json={"text": "Hello"})
@@ -275,8 +276,11 @@ async def test_what_an_earlier_controller_said(fresh: World) -> None:
     async with running(other):
         await other.until(made, Phase.READY)
         await other.sweep()
+        assert other.gateway.notices == [(made, "The administrator says: Hello", None)]
+        fresh.clock.advance(600)
         await other.sweep()
-        assert other.gateway.notices == [(made, "", None)]
+        await other.sweep()
+        assert other.gateway.notices[1:] == [(made, "", None)]
 
 
 async def test_more_time(fresh: World) -> None:
@@ -470,7 +474,7 @@ async def test_logging_somebody_out(fresh: World) -> None:
     assert (await fresh.verify(made, {"Cookie": alice.cookie})).status_code == 200
     await carol.act("/admin/user/logout", user="alice")
     assert (await fresh.verify(made, {"Cookie": alice.cookie})).status_code == 401
-    assert (made, ALICE) in fresh.gateway.kicked
+    await eventually(lambda: (made, ALICE) in fresh.gateway.kicked)
     assert fresh.phase(made) is Phase.READY
 
 
@@ -566,6 +570,18 @@ async def test_a_drain_at_a_moment(fresh: World) -> None:
     assert drain.stop_at == at.timestamp()
 
 
+async def test_a_drain_at_an_impossible_moment(fresh: World) -> None:
+    """A moment that is years away, or past every calendar, is refused in words."""
+    script = await fresh.script("carol")
+    soon = datetime.fromtimestamp(fresh.clock.epoch, UTC) + timedelta(days=367)
+    for at in ("9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+10:00", soon.isoformat()):
+        answer = await script.post("/api/v1/admin/drain", json={"stop_at": at})
+        assert answer.status_code == 400, at
+        assert problem(answer)["detail"].endswith(".")
+    assert fresh.app.sessions.drain is None
+    assert (await (await fresh.browser("alice")).get("/")).status_code == 200
+
+
 async def test_who_comes_later_is_told_of_the_drain(fresh: World) -> None:
     """A session that gets ready during a drain shows the banner, too, and shows it once."""
     made = await fresh.session("alice", ready=False)
@@ -636,10 +652,33 @@ async def test_memory_of_the_history_is_bounded(fresh: World) -> None:
     assert len(fresh.app.oversight.history) == 1440
 
 
+async def test_what_is_asked_has_bounds(fresh: World) -> None:
+    """Far too long a question, and a page that no table has, are refused in words."""
+    script = await fresh.script("carol")
+    for asked in (
+        f"/api/v1/admin/sessions?q={'a' * 201}",
+        f"/api/v1/admin/users?q={'a' * 201}",
+        "/api/v1/admin/sessions?page=0",
+        f"/api/v1/admin/users?page={2**63}",
+        f"/api/v1/people?q={'a' * 65}",
+    ):
+        assert problem(await script.get(asked))["status"] == 400, asked
+    carol = await fresh.browser("carol")
+    for path in ("/admin/user", "/admin/user/files"):
+        assert (await carol.get(f"{path}?user={'a' * 257}")).status_code == 400, path
+
+
+async def caller_of(hub: World, user: str) -> Caller:
+    """Return somebody who asks with a log-in of their own."""
+    await hub.script(user)
+    login = hub.app.logins.of_person(UserId(user))[0]
+    return Caller(login, hub.settings.public_url, "10.0.0.1")
+
+
 async def test_changes_are_told(fresh: World) -> None:
     """The page hears of changes to anybody's session."""
     heard: list[str] = []
-    events = admin_events(fresh.app.hub)
+    events = admin_events(fresh.app.hub, await caller_of(fresh, "carol"))
     with anyio.fail_after(DEADLINE):
         heard.append(str((await anext(events)).event))
         made = await fresh.session("bob")

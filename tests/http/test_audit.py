@@ -18,11 +18,13 @@ from msgspec.structs import replace
 from controller.audit import Act
 from controller.config import AuditLog, Limits, Login, Settings
 from controller.errors import DirectoryUnavailable, StoreUnavailable
+from controller.gateway import Client, Inside
 from controller.keys import KeyFile, rotate
-from controller.model import Phase, SessionId, UserId
+from controller.model import Phase, Role, SessionId, UserId
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator
 from controller.store import Link, SqliteStore
 from tests.hub import HTML, ORIGIN, RING, Browser, Clock, World, location, running, world
+from tests.samples import CREATED
 
 pytestmark = pytest.mark.anyio
 
@@ -164,6 +166,11 @@ async def showing(day: Day, made: SessionId, alice: Browser, bob: Browser) -> No
     day.hub.clock.advance(60)
     day.then(Act.REVOKE, "controller", None, "alice", **where, guest="bob", reason="expired")
     await day.hub.sweep()
+    day.then(Act.CUT, "controller", None, "alice", **where, guest="bob", reason="not_invited")
+    still_there = Client(UserId("bob"), Role.VIEW, CREATED)
+    day.hub.gateway.insides[made] = Inside(clients=(still_there,))
+    await day.hub.app.housekeeping.look()
+    del day.hub.gateway.insides[made]
 
 
 async def linking(day: Day, made: SessionId, alice: Browser, carol: httpx.AsyncClient) -> None:
@@ -317,7 +324,7 @@ async def lines(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
         await idling(day, alice)
         await logging_out(day, alice)
         await rotating(day, place)
-        sids = {f"log-in {one}": one for one in hub.app.logins._live}  # pyright: ignore[reportPrivateUsage] - what is secret is looked for
+        sids = {f"log-in {one.sid}": one.sid for one in hub.app.logins._live.all()}  # pyright: ignore[reportPrivateUsage] - what is secret is looked for
     structlog.reset_defaults()
     said = [json.loads(line) for line in output.getvalue().splitlines()]
     written = file.read_text(encoding="utf-8")

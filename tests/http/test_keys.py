@@ -13,7 +13,7 @@ from controller.config import PATH_MODE
 from controller.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
 from controller.store import SqliteStore
 from controller.tokens import LEEWAY
-from tests.hub import ORIGIN, Clock, World, running
+from tests.hub import ORIGIN, Clock, World, eventually, running
 from tests.samples import settings
 
 pytestmark = pytest.mark.anyio
@@ -166,7 +166,7 @@ async def test_a_leaked_key(pair: Pair) -> None:
     assert (await pair.one.verify(made, {"Cookie": cookie})).status_code == 401
     assert (await script.get("/api/v1/me")).status_code == 401
     assert not await stands(pair.two, cookie)
-    assert set(pair.one.gateway.kicked) == {(made, "alice")}
+    await eventually(lambda: set(pair.one.gateway.kicked) == {(made, "alice")})
     ended = [one for one in logs if one.get("act") == "logout"]
     assert {one["reason"] for one in ended} == {"keys"}
     assert sorted(one["whose"] for one in ended) == ["alice", "alice", "bob"]

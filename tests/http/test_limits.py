@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
 import pytest
 from msgspec.structs import replace
 
-from controller.config import Limits, Settings
+from controller.config import Limits, Settings, load
+from controller.errors import StoreUnavailable
 from controller.gateway import Inside
 from controller.lifecycle import Reason
-from controller.model import Phase, Role, SessionId, UserId
+from controller.model import Person, Phase, Role, SessionId, UserId
 from controller.orchestrators.memory import Fetch
+from controller.store import SqliteStore
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +97,44 @@ async def test_fifty_in_line() -> None:
         await until_nobody_waits(hub)
 
 
+async def test_forty_in_line_at_once() -> None:
+    """Of forty launches at once by one person only as many get places in line as they may have."""
+    hub = World(configured(queue=True, sessions_per_user=3, sessions_total=1))
+    async with running(hub):
+        await hub.session("bob", ready=False)
+        script = await hub.script("alice")
+        answers: list[int] = []
+
+        async def one(name: str) -> None:
+            answers.append((await launch(script, name)).status_code)
+
+        async with anyio.create_task_group() as group:
+            for number in range(40):
+                group.start_soon(one, f"session {number}")
+        assert Counter(answers) == {202: 3, 429: 37}
+        assert len(await hub.store.tickets()) == 3
+
+
+async def test_too_slow_keeps_its_place() -> None:
+    """A start past its limit, which may still come, keeps its card and counts for its owner."""
+    plain = configured(sessions_per_user=1, sessions_total=3, gpus=("0", "1"))
+    plain = replace(plain, profiles=(replace(plain.profiles[0], gpus=1),))
+    hub = World(plain)
+    async with running(hub):
+        slow = await hub.session("alice", ready=False)
+        hub.clock.advance(plain.profiles[0].start_seconds + 1)
+        assert hub.phase(slow) is Phase.FAILED
+        again = await launch(await hub.script("alice"), "another")
+        assert again.status_code == 429
+        other = await hub.session("bob", ready=False)
+        cards = [one.session.gpus for one in hub.app.sessions.all()]
+        assert sorted(cards) == [("0",), ("1",)]
+        hub.gateway.serves_all = True
+        await hub.until(slow, Phase.READY)
+        await hub.until(other, Phase.READY)
+        assert (await launch(await hub.script("carol"), "c")).status_code == 429
+
+
 async def test_a_place_in_line() -> None:
     """Who waits sees their place and what for, on the page and by the API, and can give up."""
     hub = World(configured(queue=True, sessions_per_user=2, sessions_total=1))
@@ -122,6 +163,77 @@ async def test_a_place_in_line() -> None:
         await hub.until(SessionId(third["id"]), Phase.READY)
 
 
+class Records(SqliteStore):
+    """Records that are away for whoever leaves the line, while ``away``."""
+
+    away = False
+
+    async def remove_ticket(self, session: SessionId) -> None:
+        """See Store."""
+        if self.away:
+            raise StoreUnavailable("The disk is full.")
+        await super().remove_ticket(session)
+
+
+async def test_restarted_in_line_while_the_records_are_away() -> None:
+    """Who restarts what waits in line hears that it cannot be done now, and waits on as before."""
+    records = Records(":memory:")
+    hub = World(configured(queue=True, sessions_total=1), store=records)
+    async with running(hub):
+        assert (await launch(await hub.script("alice"), "a")).status_code == 202
+        bob = await hub.script("bob")
+        waiting = (await launch(bob, "b")).json()
+        records.away = True
+        answer = await bob.post(f"/api/v1/sessions/{waiting['id']}/restart")
+        assert answer.status_code == 503
+        assert problem(answer)["detail"] == "The disk is full."
+        page = await (await hub.browser("bob")).act(f"/sessions/{waiting['id']}/restart")
+        assert page.status_code == 503
+        kept = (await bob.get(f"/api/v1/sessions/{waiting['id']}")).json()
+        assert kept["place"]["position"] == 1
+        records.away = False
+        answer = await bob.post(f"/api/v1/sessions/{waiting['id']}/restart")
+        assert answer.status_code == 202
+        await eventually(lambda: len(hub.app.sessions.owned_by(UserId("bob"))) == 1)
+        (anew,) = (await bob.get("/api/v1/sessions")).json()["items"]
+        assert (anew["name"], anew["place"]["position"]) == ("b", 1)
+        assert anew["id"] != waiting["id"]
+
+
+async def test_an_administrator_takes_somebody_out_of_the_line() -> None:
+    """Stopping what waits in line is answered with what it was; its owner is told, it is gone."""
+    hub = World(configured(queue=True, sessions_total=1))
+    async with running(hub):
+        assert (await launch(await hub.script("alice"), "a")).status_code == 202
+        bob, carol = await hub.script("bob"), await hub.script("carol")
+        waiting = (await launch(bob, "b")).json()
+        answer = await carol.delete(f"/api/v1/admin/sessions/{waiting['id']}")
+        assert answer.status_code == 202
+        assert (answer.json()["id"], answer.json()["owner"]) == (waiting["id"], "bob")
+        assert (answer.json()["phase"], answer.json()["name"]) == ("stopping", "b")
+        assert (await bob.get(f"/api/v1/sessions/{waiting['id']}")).status_code == 404
+        again = await carol.delete(f"/api/v1/admin/sessions/{waiting['id']}")
+        assert again.status_code == 404
+        assert "was taken out of the line at" in (await (await hub.browser("bob")).get("/")).text
+
+
+async def test_limits_of_people_in_any_spelling() -> None:
+    """A number of sessions for somebody counts however their name is written in the settings."""
+    text = '[limits.people]\nAlice = 2\n"ＢＯＢ" = 1\n'
+    found, _ = load(
+        {"SLICERHUB_ORCHESTRATOR": "memory", "SLICERHUB_CONFIG": "x"},
+        lambda _: text,
+    )
+    hub = World(replace(configured(sessions_per_user=5), limits=found.limits))
+    async with running(hub):
+        alice, bob = await hub.script("alice"), await hub.script("bob")
+        for name in ("a", "b"):
+            assert (await launch(alice, name)).status_code == 202
+        assert (await launch(alice, "c")).status_code == 429
+        assert (await launch(bob, "a")).status_code == 202
+        assert (await launch(bob, "b")).status_code == 429
+
+
 async def test_invitations_wait_in_line_too() -> None:
     """Who is invited to a session that waits for its place may enter when it has started."""
     hub = World(configured(queue=True, sessions_total=1))
@@ -139,6 +251,34 @@ async def test_invitations_wait_in_line_too() -> None:
         await alice.delete(f"/api/v1/sessions/{first['id']}")
         made = SessionId(second["id"])
         await hub.until(made, Phase.READY)
+        access = hub.app.sessions.access(made, UserId("carol"))
+        assert access is not None
+        assert access.role is Role.VIEW
+
+
+async def test_a_link_to_a_place_in_line() -> None:
+    """Who follows a link to a session that waits is told so, joins, and sees where it stands."""
+    hub = World(configured(queue=True, sessions_total=1))
+    hub.gateway.serves_all = True
+    async with running(hub):
+        alice, bob = await hub.script("alice"), await hub.script("bob")
+        first = (await launch(alice, "a")).json()
+        second = (await launch(bob, "b")).json()
+        made = SessionId(second["id"])
+        answer = await bob.post(f"/api/v1/sessions/{made}/links", json={"role": "view"})
+        path = urlsplit(str(answer.json()["url"])).path
+        carol = await hub.browser("carol")
+        offer = await carol.get(path)
+        assert offer.status_code == 200
+        assert "stands in line for a free place" in offer.text
+        assert location(await (await hub.browser("bob")).get(path)) == f"/starting/{made}"
+        joined = await carol.act(path)
+        assert location(joined) == f"/starting/{made}"
+        assert "Next in line" in (await carol.get(f"/starting/{made}")).text
+        assert f'id="shared-{made}"' in (await carol.get("/")).text
+        await alice.delete(f"/api/v1/sessions/{first['id']}")
+        await hub.until(made, Phase.READY)
+        assert "in line" not in (await carol.get(path)).text
         access = hub.app.sessions.access(made, UserId("carol"))
         assert access is not None
         assert access.role is Role.VIEW
@@ -323,6 +463,22 @@ async def test_started_ahead() -> None:
         assert await hub.store.ahead(UserId("alice")) == frozenset()
 
 
+async def test_two_started_ahead() -> None:
+    """Who chose two programs finds both running after the log-in."""
+    plain = world().settings
+    first = replace(plain.profiles[0], start_ahead=True)
+    second = replace(first, id="other", title="Other")
+    hub = World(replace(plain, profiles=(first, second)))
+    hub.gateway.serves_all = True
+    async with running(hub):
+        for profile in ("slicer", "other"):
+            await hub.store.set_ahead(UserId("alice"), profile, on=True)
+        for _ in range(2):
+            await hub.browser("alice")
+            await eventually(lambda: len(hub.app.sessions.all()) == 2)
+        assert {one.session.profile for one in hub.app.sessions.all()} == {"slicer", "other"}
+
+
 async def test_ahead_and_never_used() -> None:
     """What was started ahead and is not opened is stopped after a while, quietly."""
     hub = World(ahead_settings())
@@ -416,6 +572,73 @@ async def test_departed(fresh: World) -> None:
     await fresh.app.housekeeping.call_the_roll()
     await fresh.until(own, None)
     assert fresh.phase(shown) is Phase.READY
+
+
+async def test_a_departed_owners_guests(fresh: World) -> None:
+    """With somebody who may not use the hub any more their guests are out, and their links end."""
+    own = await fresh.session("bob")
+    bob, carol = await fresh.script("bob"), await fresh.browser("carol")
+    where = f"/api/v1/sessions/{own}"
+    await bob.put(f"{where}/shares/carol", json={"role": "control"})
+    link = (await bob.post(f"{where}/links", json={"role": "view"})).json()["url"]
+    assert (await fresh.verify(own, {"Cookie": carol.cookie})).status_code == 200
+    fresh.directory.departed.add(UserId("bob"))
+    await fresh.app.housekeeping.call_the_roll()
+    assert (await fresh.verify(own, {"Cookie": carol.cookie})).status_code == 403
+    assert (own, "carol") in fresh.gateway.kicked
+    alice = await fresh.browser("alice")
+    assert (await alice.get(link)).status_code == 410
+    assert fresh.phase(own) is Phase.READY
+
+
+async def test_one_who_cannot_be_looked_up(fresh: World) -> None:
+    """A look-up that fails keeps nobody else from being judged; it is tried again each round."""
+    users = ("alice", "bob", "carol")
+    scripts = {user: await fresh.script(user) for user in users}
+    fresh.directory.unreadable.add(UserId("alice"))
+    fresh.directory.departed |= {UserId("alice"), UserId("bob")}
+    await fresh.app.housekeeping.call_the_roll()
+
+    async def statuses() -> list[int]:
+        return [(await scripts[one].get("/api/v1/me")).status_code for one in users]
+
+    assert await statuses() == [200, 401, 200]
+    fresh.directory.unreadable.clear()
+    await fresh.app.housekeeping.call_the_roll()
+    assert await statuses() == [401, 401, 200]
+
+
+async def test_a_round_goes_on_where_it_stopped(fresh: World) -> None:
+    """A directory that is away is asked three times a round; the next begins with the others."""
+    for number in range(9):
+        uid = UserId(f"person-{number}")
+        fresh.directory.people[uid] = Person(uid, uid)
+        await fresh.script(uid)
+    fresh.directory.unreadable |= {UserId(f"person-{number}") for number in range(3, 6)}
+    asked = fresh.directory.asked
+    await fresh.app.housekeeping.call_the_roll()
+    assert asked == [f"person-{number}" for number in range(6)]
+    asked.clear()
+    fresh.directory.departed.add(UserId("person-8"))
+    await fresh.app.housekeeping.call_the_roll()
+    assert asked == [f"person-{number}" for number in (6, 7, 8, 0, 1, 2, 3, 4, 5)]
+    assert not fresh.app.logins.is_in(UserId("person-8"))
+
+
+async def test_departed_while_in_line() -> None:
+    """Who waits in line and may not use the hub any more leaves the line, as what they run ends."""
+    hub = World(configured(queue=True, sessions_total=1))
+    async with running(hub):
+        await hub.session("alice", ready=False)
+        await hub.session("bob", ready=False)
+        await hub.app.logins.revoke(UserId("bob"))
+        hub.directory.departed.add(UserId("bob"))
+        await hub.app.housekeeping.call_the_roll()
+        assert UserId("bob") in hub.directory.asked
+        assert len(await hub.store.tickets()) == 1
+        hub.clock.advance(hub.settings.departed_seconds)
+        await hub.app.housekeeping.call_the_roll()
+        assert await hub.store.tickets() == []
 
 
 async def test_back_in_time(fresh: World) -> None:

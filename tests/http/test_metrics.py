@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import promql_parser
 import pytest
+import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
@@ -22,11 +23,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from controller.config import AuditLog, Limits
 from controller.errors import DirectoryUnavailable, EngineUnavailable, StoreUnavailable
-from controller.gateway import Client, Inside
+from controller.gateway import Client, Inside, TraefikGateway
+from controller.housekeeping import LOOK_SECONDS
 from controller.model import Role, SessionId, Usage, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import SqliteStore
-from tests.hub import World, eventually, running, world
+from controller.tokens import Keys
+from tests.hub import RING, World, eventually, running, world
 from tests.samples import CREATED
 
 pytestmark = pytest.mark.anyio
@@ -96,6 +99,14 @@ async def day(
             hub.directory.fault = DirectoryUnavailable("The directory does not answer.")
             assert (await stranger.post("/api/v1/login", json=wrong)).status_code == 503
             hub.directory.fault = None
+        nowhere = TraefikGateway(
+            replace(configured, gateway_url="http://127.0.0.1:1"),
+            Keys(RING),
+            hub.clock.wall,
+            hub.app.metrics,
+        )
+        assert await nowhere.inside(made) is None
+        await nowhere.close()
         await hub.app.housekeeping.call_the_roll()
         await hub.spend(1600, every=400)  # by then people are warned that it will stop
         lost = "slicerhub_audit_lines_lost_total"
@@ -276,12 +287,18 @@ def test_dashboard_is_whole() -> None:
             assert one["targets"]
 
 
-async def test_every_metric_exists(day: World) -> None:
-    """Whatever the dashboard asks for is there after a day's work, with the labels it names."""
+async def labels_of(hub: World) -> dict[str, set[str]]:
+    """Return the metrics that there are after a day's work, each with its labels."""
     labels: dict[str, set[str]] = {}
-    for family in (await scrape(day)).values():
+    for family in (await scrape(hub)).values():
         for sample in family.samples:
             labels.setdefault(sample.name, set()).update(sample.labels)
+    return labels
+
+
+async def test_every_metric_exists(day: World) -> None:
+    """Whatever the dashboard asks for is there after a day's work, with the labels it names."""
+    labels = await labels_of(day)
     asked = 0
     for expression, legend in expressions():
         for name in metrics_of(expression):
@@ -290,3 +307,68 @@ async def test_every_metric_exists(day: World) -> None:
             shown = set(re.findall(r"{{(\w+)}}", legend))
             assert shown <= labels[name] | {"instance"}, (expression, legend)
     assert asked > 40
+
+
+# -- the alerts ----------------------------------------------------------------------------------
+
+
+def rules() -> list[dict[str, Any]]:
+    """Return the rules, as Prometheus reads them."""
+    whole = yaml.safe_load((FOLDER / "alerts.yaml").read_text(encoding="utf-8"))
+    (group,) = whole["groups"]
+    assert group.keys() == {"name", "rules"}
+    return group["rules"]
+
+
+def matchers_of(expression: str) -> set[tuple[str, str]]:
+    """Return each metric that an expression reads, with each label by which it selects."""
+    found: set[tuple[str, str]] = set()
+
+    def visit(node: promql_parser.Expr) -> bool:
+        if isinstance(node, promql_parser.VectorSelector) and node.name:
+            found.update((node.name, one.name) for one in node.matchers.matchers)
+        return True
+
+    promql_parser.walk(promql_parser.parse(expression), visit)
+    return found
+
+
+async def test_alerts_ask_for_what_there_is(day: World) -> None:
+    """Each rule reads metrics that the hub has, selects by their labels and names them."""
+    labels = await labels_of(day)
+    for rule in rules():
+        names = metrics_of(rule["expr"])
+        assert names, rule
+        assert names <= labels.keys(), rule
+        assert all(label in labels[name] for name, label in matchers_of(rule["expr"])), rule
+        shown = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
+        assert shown <= {"instance"}.union(*(labels[name] for name in names)), rule
+
+
+def test_alerts_say_what_to_do() -> None:
+    """Each rule has a name of its own, a weight, and a sentence or two on what to do."""
+    found = rules()
+    assert len({rule["alert"] for rule in found}) == len(found)
+    for rule in found:
+        assert rule.keys() - {"for"} == {"alert", "expr", "labels", "annotations"}
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"].keys() == {"summary", "description"}
+        assert rule["annotations"]["description"].endswith(".")
+        assert re.fullmatch(r"[0-9]+m", rule.get("for", "1m"))
+
+
+def test_alerts_wait_three_rounds_and_a_minute() -> None:
+    """What is said of rounds that are late fits the rounds of a hub with usual settings."""
+    usual = world().settings
+    for name, seconds in (
+        ("sweep", usual.housekeeping_seconds),
+        ("look", LOOK_SECONDS),
+        ("roll_call", usual.directory_seconds),
+    ):
+        late = [
+            rule["expr"]
+            for rule in rules()
+            if f'round="{name}"' in rule["expr"] and rule["expr"].startswith("time() - ")
+        ]
+        assert len(late) == 1
+        assert late[0].endswith(f"> {3 * seconds + 60}")

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from controller.logins import LOGINS_MOST
 from controller.model import UserId
-from tests.hub import Browser, World, location, problem
+from tests.hub import HTML, Browser, World, location, problem
 
 pytestmark = pytest.mark.anyio
 
@@ -191,12 +192,48 @@ async def test_forged(fresh: World) -> None:
 
 
 async def test_hundreds(fresh: World) -> None:
-    """Somebody whose script logs in again and again still has a page, and ends all at once."""
+    """Whose script logs in again and again has 25 log-ins of it, the last used; browsers' stay."""
     alice = await fresh.browser("alice")
-    for _ in range(60):
-        await fresh.script("alice")
-    page = await alice.get("/logins")
-    assert len(await ids_on(page)) == 50
-    assert "And 11 more" in page.text
+    other = await fresh.script("bob")
+    scripts: list[httpx.AsyncClient] = []
+    with capture_logs() as logs:
+        for _ in range(60):
+            fresh.clock.advance(1)
+            scripts.append(await fresh.script("alice"))
+            assert (await scripts[0].get("/api/v1/me")).status_code == 200  # used all the time
+    ended = [one for one in logs if one.get("act") == "logout"]
+    assert [(one["who"], one["whose"], one["reason"]) for one in ended] == [
+        ("controller", "alice", "too_many")
+    ] * (60 - LOGINS_MOST)
+    assert len(await ids_on(await alice.get("/logins"))) == LOGINS_MOST + 1
+    theirs = [one for one in await fresh.store.logins(0) if one.person.uid == "alice"]
+    assert len(theirs) == LOGINS_MOST + 1
+    statuses = [(await one.get("/api/v1/me")).status_code for one in scripts]
+    assert statuses == [200] + [401] * (60 - LOGINS_MOST) + [200] * (LOGINS_MOST - 1)
+    assert (await other.get("/api/v1/me")).status_code == 200
     assert (await alice.act("/logins/all", but_here="1")).status_code == 303
-    assert len(await fresh.store.logins(0)) == 1
+    assert len(await fresh.store.logins(0)) == 2
+
+
+async def test_the_log_in_that_made_room_is_out(fresh: World) -> None:
+    """What a log-in had opened that had to make room for another is closed."""
+    made = await fresh.session("alice", "thesis")
+    oldest = await fresh.browser("alice")
+    assert (await fresh.verify(made, {"Cookie": oldest.cookie, "Accept": HTML})).status_code == 200
+    for _ in range(LOGINS_MOST):
+        fresh.clock.advance(1)
+        assert fresh.gateway.kicked == []
+        await fresh.browser("alice")
+    assert (await fresh.verify(made, {"Cookie": oldest.cookie})).status_code == 401
+    assert fresh.gateway.kicked == [(made, "alice")]
+
+
+async def test_a_program_that_makes_room_cuts_nobody(fresh: World) -> None:
+    """Whose program logs in again and again is not thrown out of what they look at by that."""
+    made = await fresh.session("alice", "thesis")
+    watching = await fresh.browser("alice")
+    assert (await fresh.verify(made, {"Cookie": watching.cookie, "Accept": HTML})).is_success
+    for _ in range(LOGINS_MOST + 5):
+        fresh.clock.advance(1)
+        await fresh.script("alice")
+    assert fresh.gateway.kicked == []

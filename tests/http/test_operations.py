@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from msgspec.structs import replace
 from controller.errors import DirectoryUnavailable, EngineUnavailable, GatewayUnavailable
 from controller.gateway import TraefikGateway
 from controller.lifecycle import Reason
+from controller.metrics import Metrics
 from controller.model import Observed, Phase, Profile, Role, Session, SessionId, Usage, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import Memo, Share, SqliteStore
 from controller.tokens import Keys
+from tests.hostile.program import answer, serve
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world
 from tests.samples import session, session_id, settings
 
@@ -60,6 +63,40 @@ async def test_days_in_use(fresh: World) -> None:
     await fresh.until(made, None)
     (notice,) = await fresh.store.notices(session().owner)
     assert notice.more.startswith("after 24 hours, the longest it may run.")
+
+
+async def test_out_of_reach_at_the_end_of_its_time() -> None:
+    """A session whose time ends while Traefik is away is told, and saves, once it is back."""
+    async with running(world(idle_seconds="0")) as hub:
+        made = await hub.session()
+        hub.gateway.saves.add(made)
+        hub.gateway.insides[made] = None
+        await hub.spend(86_400 + 1800, every=900)
+        assert hub.phase(made) is Phase.READY
+        assert hub.gateway.notices == []
+        del hub.gateway.insides[made]
+        await hub.spend(30)
+        (told,) = hub.gateway.notices
+        assert told[0] == made
+        await hub.spend(240)
+        assert hub.phase(made) is Phase.READY
+        await hub.spend(90)
+        await hub.until(made, None)
+        (notice,) = await hub.store.notices(session().owner)
+        assert "Your scene was saved" in notice.more
+
+
+async def test_out_of_reach_for_good() -> None:
+    """A session that is never reached again ends an hour after its time, with a notice."""
+    async with running(world(idle_seconds="0")) as hub:
+        made = await hub.session()
+        hub.gateway.insides[made] = None
+        await hub.spend(86_400 + 3600, every=900)
+        assert hub.phase(made) is Phase.READY
+        await hub.spend(330)
+        await hub.until(made, None)
+        (notice,) = await hub.store.notices(session().owner)
+        assert notice.more.startswith("after 24 hours, the longest it may run.")
 
 
 class Lingering(MemoryOrchestrator):
@@ -382,7 +419,7 @@ async def test_private_listener_knows_nothing_else(fresh: World) -> None:
 async def test_gateway_away(unused_port: int) -> None:
     """If Traefik is away no session counts as served, and the check says where it was sought."""
     away = settings(gateway_url=f"http://127.0.0.1:{unused_port}")
-    gateway = TraefikGateway(away, Keys(RING), Clock().wall)
+    gateway = TraefikGateway(away, Keys(RING), Clock().wall, Metrics())
     try:
         profile = Profile(id="slicer", title="Slicer", image="x")
         assert not await gateway.is_served(session_id(1), profile)
@@ -390,6 +427,25 @@ async def test_gateway_away(unused_port: int) -> None:
             await gateway.ping()
     finally:
         await gateway.close()
+
+
+async def test_a_gateway_that_is_asked_much_is_not_away() -> None:
+    """Traefik that puts the hub's own question off, among too many, is there and known to be."""
+    refusal = answer(b"", status=b"429 Too Many Requests")
+    server = await serve(lambda _: [refusal], 0)
+    # Each family has a port of its own.
+    port = next(
+        one.getsockname()[1] for one in server.sockets if one.family is socket.AddressFamily.AF_INET
+    )
+    busy = settings(gateway_url=f"http://127.0.0.1:{port}")
+    gateway = TraefikGateway(busy, Keys(RING), Clock().wall, Metrics())
+    try:
+        await gateway.ping()
+        profile = Profile(id="slicer", title="Slicer", image="x")
+        assert not await gateway.is_served(session_id(1), profile)
+    finally:
+        await gateway.close()
+        server.close()
 
 
 @pytest.fixture

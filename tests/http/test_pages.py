@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
+import httpx
 import pytest
+from msgspec.structs import replace
 
-from controller.model import Phase
+from controller.app import public_app
+from controller.model import Phase, UserId
+from controller.render import Renderer
+from controller.store import Drain
 from tests.hub import HTML, ORIGIN, World, location, running, world
 from tests.samples import session_id
 
@@ -110,6 +117,70 @@ async def test_failure(fresh: World) -> None:
         assert page.status_code == 200
         assert "exit code 3" in page.text
         assert "no &lt;b&gt;licence&lt;/b&gt;" in page.text
+
+
+async def test_a_guest_sees_no_log(fresh: World) -> None:
+    """Whom a failed session was shown to reads that it failed, and none of its owner's lines."""
+    made = await fresh.session("alice", "thesis")
+    alice = await fresh.script("alice")
+    share = f"/api/v1/sessions/{made}/shares/bob"
+    assert (await alice.put(share, json={"role": "control"})).status_code == 200
+    fresh.orchestrator.crash(made, exit_code=3, message="cannot read smith_john_1958.nrrd")
+    await fresh.until(made, Phase.FAILED)
+    bob = await fresh.browser("bob")
+    for path in ("/", f"/starting/{made}", f"/s/{made}/"):
+        page = await bob.get(path)
+        assert page.status_code == 200
+        assert "smith" not in page.text
+    assert "did not start" in (await bob.get(f"/starting/{made}")).text
+    assert "smith" in (await (await fresh.browser("alice")).get(f"/starting/{made}")).text
+
+
+async def test_a_notice_that_cannot_be(fresh: World) -> None:
+    """A number that no notice has is put away like one that is gone, or is none."""
+    browser = await fresh.browser("alice")
+    for number, status in ((0, 303), (2**63 - 1, 303), (2**63, 400), (99999999999999999999, 400)):
+        assert (await browser.act(f"/notices/{number}/dismiss")).status_code == status, number
+
+
+async def test_a_time_that_no_calendar_has(fresh: World) -> None:
+    """A record with an impossible time takes nobody's page away."""
+    for at in (1e15, -1e15):
+        await fresh.store.set_drain(Drain(UserId("carol"), at, "New disks.", at))
+        await fresh.app.sessions.load_rules()
+        await fresh.store.add_notice(UserId("alice"), "It was stopped at", ".", at)
+        page = await (await fresh.browser("alice")).get("/")
+        assert page.status_code == 200
+        assert "New disks." in page.text
+        carol = await fresh.browser("carol")
+        for path in ("/admin", "/admin/drain", "/api/v1/admin/drain"):
+            assert (await carol.get(path)).status_code == 200
+
+
+class CountingRenderer(Renderer):
+    """Counts how often the API's page is worked out."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        super().__init__()
+        self.worked = 0
+
+    def docs(self, document: Mapping[str, object]) -> str:
+        """See Renderer."""
+        self.worked += 1
+        return super().docs(document)
+
+
+async def test_the_apis_page_is_made_once(fresh: World) -> None:
+    """However often strangers ask for the API's page, it is worked out once."""
+    renderer = CountingRenderer()
+    app: Any = public_app(replace(fresh.app.hub, renderer=renderer))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as stranger:
+        for path in ("/api/docs", "/api/openapi.json"):
+            first, *others = [await stranger.get(path) for _ in range(5)]
+            assert first.status_code == 200
+            assert {one.content for one in others} == {first.content}
+    assert renderer.worked == 1
 
 
 async def test_stopped_for_idleness(fresh: World) -> None:

@@ -1,4 +1,4 @@
-"""Two controllers behind one address: whichever is asked, who has just logged in is let in.
+"""Two controllers behind one address: whichever is asked, it lets in and tells the same.
 
 Each hears late of what the other has written: only when the test lets it.
 """
@@ -14,17 +14,29 @@ import httpx
 import pytest
 
 from controller.config import PATH_MODE, PATH_MODE_SHARING
-from controller.model import Offer, Phase, Route, SessionId, UserId
+from controller.gateway import Client, Inside
+from controller.lifecycle import Reason
+from controller.logins import LOGINS_MOST
+from controller.model import Offer, Phase, Role, Route, SessionId, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
 from tests.fakes.replica import Cluster, Replica
 from tests.hub import HTML, ORIGIN, Clock, World, eventually, running
-from tests.samples import settings
+from tests.samples import CREATED, settings
 
 pytestmark = pytest.mark.anyio
 
 NAVIGATION = {"Accept": HTML, "Sec-Fetch-Mode": "navigate"}
 JSON = {"Accept": "application/json"}
 REDIRECTS = 20  # that browsers follow
+
+
+class Follower:
+    """There is another controller that keeps house."""
+
+    leading = False
+
+    async def run(self) -> None:
+        """See Election."""
 
 
 class Pair:
@@ -35,18 +47,19 @@ class Pair:
         self.configured = settings(
             public_url=ORIGIN, session_domain=mode, path_mode_sharing=PATH_MODE_SHARING
         )
-        self.cluster = Cluster(path)
         self.clock = Clock()
+        self.cluster = Cluster(path, self.clock.monotonic)
         self.orchestrator = MemoryOrchestrator(self.configured)
         self.worlds: list[World] = []
 
     def world(self) -> World:
-        """Return one more."""
+        """Return one more; the first one keeps house."""
         made = World(
             self.configured,
             clock=self.clock,
             orchestrator=self.orchestrator,
             store=self.cluster.replica(),
+            election=Follower() if self.worlds else None,
         )
         made.gateway.serves_all = True
         self.worlds.append(made)
@@ -56,7 +69,7 @@ class Pair:
         """Let a controller hear of what the other one has written."""
         assert isinstance(world.store, Replica)
         await world.store.hear()
-        await world.app.logins.load()
+        await world.app.hear()
 
     async def session(self) -> SessionId:
         """Return a session of Alice's that both know to be ready."""
@@ -205,3 +218,169 @@ async def test_handed_off(pair: Pair) -> None:
         answer = await world.verify(made, NAVIGATION | {"Cookie": entry}, host=host, uri="/page")
         assert answer.status_code == 200
         assert "cookie" not in answer.headers
+
+
+async def test_log_ins_are_so_many_at_both(pair: Pair) -> None:
+    """A person who logs in again and again, here and there, has as many log-ins as one may."""
+    for number in range(LOGINS_MOST + 10):
+        pair.clock.advance(1)
+        await pair.worlds[number % 2].script("alice")
+        for one in pair.worlds:
+            await pair.hear(one)
+    assert len(await pair.worlds[0].store.logins(0)) == LOGINS_MOST
+
+
+async def home(world: World, user: str) -> str:
+    """Return somebody's first page, as this controller shows it."""
+    return (await (await world.browser(user)).get("/")).text
+
+
+def stop_of(world: World, made: SessionId) -> tuple[Reason, int] | None:
+    """Return why and when a session will be stopped, to the second; None: it will not."""
+    found = world.app.sessions.warned(world.app.sessions.any(made))
+    return None if found is None else (found[0], round(found[1].timestamp()))
+
+
+async def rounds(pair: Pair) -> None:
+    """Let each controller do its rounds, the one that keeps house first."""
+    for world in pair.worlds:
+        await world.app.housekeeping.look()
+        await world.sweep()
+
+
+async def test_warned_at_both(pair: Pair) -> None:
+    """A stop is announced on the owner's page, and taken back, whichever controller shows it."""
+    one, other = pair.worlds
+    made = await pair.session()
+    pair.clock.advance(1510)
+    await rounds(pair)
+    assert [text for _, text, _ in one.gateway.notices] == [
+        "This session is about to stop, because nobody is using it."
+    ]
+    assert other.gateway.notices == []  # it is said once
+    for world in pair.worlds:
+        assert "Stops at" in (await home(world, "alice")), world
+    pair.clock.advance(10)
+    await rounds(pair)
+    assert stop_of(other, made) == stop_of(one, made)
+    # Used by way of the one that has not warned.
+    browser = await other.browser("alice")
+    await browser.act(f"/sessions/{made}/keep")
+    assert other.gateway.notices == [(made, "", None)]
+    assert stop_of(other, made) is None
+    for _ in range(2):
+        pair.clock.advance(10)
+        for world in reversed(pair.worlds):
+            await world.sweep()
+        assert stop_of(other, made) is None
+    assert stop_of(one, made) is None
+    assert one.phase(made) is Phase.READY
+
+
+async def test_a_warning_outlives_who_gave_it(pair: Pair) -> None:
+    """Whichever controller keeps house next keeps to the stop that people were told of."""
+    one, other = pair.worlds
+    made = await pair.session()
+    pair.clock.advance(1510)
+    await rounds(pair)
+    told = stop_of(one, made)
+    assert told is not None
+    other.app.election.leading = True  # pyright: ignore[reportAttributeAccessIssue] - a Follower
+    pair.clock.advance(60)
+    await other.app.housekeeping.look()
+    await other.sweep()
+    assert stop_of(other, made) == told
+    assert other.gateway.notices == []
+
+
+async def test_asked_for_control_at_the_other(pair: Pair) -> None:
+    """Who shares a session reads who asks for control, whichever controller each of them meets."""
+    one, other = pair.worlds
+    made = await pair.session()
+    alice = await one.script("alice")
+    where = f"/api/v1/sessions/{made}/shares"
+    assert (await alice.put(f"{where}/bob", json={"role": "view"})).status_code == 200
+    await pair.hear(other)
+    bob = await other.browser("bob")
+    assert (await bob.act(f"/sessions/{made}/ask")).status_code == 303
+    await pair.hear(one)
+    assert (await alice.get(where)).json()["items"][0]["asks"] is True
+    assert (await alice.put(f"{where}/bob", json={"role": "control"})).status_code == 200
+    await pair.hear(other)
+    for world in pair.worlds:
+        script = await world.script("alice")
+        assert (await script.get(where)).json()["items"][0]["asks"] is False
+
+
+async def test_asked_for_control_after_it_was_taken_back(pair: Pair) -> None:
+    """Who asks where it is not known yet that their invitation is over is invited no more."""
+    one, other = pair.worlds
+    made = await pair.session()
+    alice = await one.script("alice")
+    where = f"/api/v1/sessions/{made}/shares"
+    assert (await alice.put(f"{where}/bob", json={"role": "view"})).status_code == 200
+    await pair.hear(other)
+    assert (await alice.delete(f"{where}/bob")).status_code in {200, 204}
+    bob = await other.browser("bob")
+    await bob.act(f"/sessions/{made}/ask")
+    for world in pair.worlds:
+        await pair.hear(world)
+        script = await world.script("alice")
+        assert (await script.get(where)).json()["items"] == []
+
+
+async def test_a_message_by_way_of_the_other(pair: Pair) -> None:
+    """What an administrator says stands in a session as long as it should, whoever keeps house."""
+    one, other = pair.worlds
+    made = await pair.session()
+    carol = await other.script("carol")
+    said = {"text": "Lunch soon"}
+    answer = await carol.post(f"/api/v1/admin/sessions/{made}/message", json=said)
+    assert answer.json() == {"shown": True}
+    words = "The administrator says: Lunch soon"
+    assert other.gateway.notices == [(made, words, None)]
+    await pair.hear(one)
+    await rounds(pair)
+    assert one.gateway.notices == [(made, words, None)]
+    for world in pair.worlds:
+        assert "about Slicer" in (await home(world, "alice"))
+    pair.clock.advance(601)
+    await rounds(pair)
+    assert one.gateway.notices[-1] == (made, "", None)
+    assert (await one.store.rules()).messages == {}
+
+
+async def test_connected_by_way_of_the_other(pair: Pair) -> None:
+    """Nobody is cut for what a controller has not heard of yet; but for what it has heard of."""
+    one, other = pair.worlds
+    made = await pair.session()
+    await pair.hear(other)
+    alice, bob = await one.script("alice"), await one.script("bob")
+    where = f"/api/v1/sessions/{made}/shares/bob"
+    assert (await alice.put(where, json={"role": "view"})).status_code == 200
+    there = Client(UserId("bob"), Role.VIEW, CREATED)
+    other.gateway.insides[made] = Inside(clients=(there,))
+    await other.app.housekeeping.look()  # neither the log-in nor the invitation is known here
+    pair.clock.advance(1)
+    await other.app.housekeeping.look()
+    await pair.hear(other)
+    await other.app.grants.load()
+    pair.clock.advance(5)
+    await other.app.housekeeping.look()
+    assert other.gateway.kicked == []
+    # As if the one that takes it back was killed before it could cut.
+    one.app.grants.withdraw(made, UserId("bob"))
+    await one.app.grants.write_down()
+    await pair.hear(other)
+
+    def cut() -> bool:
+        pair.clock.advance(0.1)
+        return (made, "bob") in other.gateway.kicked
+
+    await eventually(cut)
+    other.gateway.kicked.clear()
+    assert (await bob.post("/api/v1/logout")).status_code == 204
+    assert (await alice.put(where, json={"role": "view"})).status_code == 200
+    await other.app.grants.load()
+    await pair.hear(other)
+    await eventually(lambda: (made, "bob") in other.gateway.kicked)

@@ -7,9 +7,10 @@ from datetime import datetime
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from controller import routing
-from controller.model import Observed, Phase, SessionId
+from controller.model import Observed, Person, Phase, SessionId, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.tokens import Audience, Claims
 from tests.hub import HTML, ORIGIN, RING, World, problem, running, same_answer, world
@@ -325,6 +326,28 @@ async def test_activity(fresh: World) -> None:
     assert (last_activity(fresh, alices) - before).total_seconds() == 100
 
 
+async def test_who_looks_on_does_not_keep_it(fresh: World) -> None:
+    """Requests of somebody who may only view are no use of a session; with control they are."""
+    made = await fresh.session("alice")
+    alice, bob = await fresh.script("alice"), await fresh.script("bob")
+    share = f"/api/v1/sessions/{made}/shares/bob"
+    assert (await alice.put(share, json={"role": "view"})).status_code == 200
+    bearer = {"Authorization": bob.headers["Authorization"]}
+    before = last_activity(fresh, made)
+    fresh.clock.advance(100)
+    assert (await fresh.verify(made, bearer)).status_code == 200
+    refused = await bob.post(f"/api/v1/sessions/{made}/keep")
+    assert refused.status_code == 403
+    assert "Ask its owner" in problem(refused)["detail"]
+    assert last_activity(fresh, made) == before
+    assert (await alice.put(share, json={"role": "control"})).status_code == 200
+    assert (await fresh.verify(made, bearer)).status_code == 200
+    assert (last_activity(fresh, made) - before).total_seconds() == 100
+    fresh.clock.advance(100)
+    assert (await bob.post(f"/api/v1/sessions/{made}/keep")).status_code == 200
+    assert (last_activity(fresh, made) - before).total_seconds() == 200
+
+
 async def test_answers_fit_traefik(hub: World) -> None:
     """No answer is longer than what Traefik takes: it would make a fault of it."""
     alices, starting = await hub.session(), await hub.session(ready=False)
@@ -372,3 +395,25 @@ async def test_a_restart_loses_nothing() -> None:
     async with running(other):
         await other.until(alices, Phase.READY)
         assert (await other.verify(alices, JSON | cookie)).status_code == 200
+
+
+async def test_a_person_called_like_the_hub(fresh: World) -> None:
+    """Somebody whose user name is the hub's word for itself enters and is told of as a person."""
+    uid = UserId("controller")
+    fresh.directory.people[uid] = Person(uid, "Con Troller", frozenset({"slicer-users"}))
+    with capture_logs() as logs:
+        made = await fresh.session(uid, ready=False)
+        browser = await fresh.browser(uid)
+        page = await browser.get(f"/s/{made}/")
+        assert page.status_code == 200
+        assert "Your files connected" in page.text
+        fresh.gateway.served.add(made)
+        await fresh.until(made, Phase.READY)
+        before = fresh.app.sessions.last_activity(fresh.app.sessions.any(made))
+        fresh.clock.advance(60)
+        asked = {"Cookie": browser.cookie, "Accept": HTML, "X-Forwarded-For": "10.0.0.1"}
+        answer = await fresh.verify(made, asked)
+        assert answer.headers["x-slicerhub-role"] == "owner"
+        assert fresh.app.sessions.last_activity(fresh.app.sessions.any(made)) > before
+    whose = {one["act"]: one["from"] for one in logs if one.get("log") == "audit"}
+    assert whose == {"login": "10.0.0.1", "start": "10.0.0.1", "ready": None, "open": "10.0.0.1"}

@@ -141,6 +141,13 @@ def test_limits() -> None:
     assert not settings.admin.may_look  # unless somebody says so
 
 
+def test_a_person_in_another_spelling() -> None:
+    """Whoever writes the settings need not know how the hub spells people's names."""
+    text = "[limits.people]\nAlice = 7\n'ＢＯＢ' = 2\n'Straße' = 3"
+    settings, _ = read(LDAP | {"SLICERHUB_CONFIG": "hub"}, hub=text)
+    assert settings.limits.people == {"alice": 7, "bob": 2, "strasse": 3}
+
+
 def test_variables_win() -> None:
     """A variable overrides the file; lists are split at commas."""
     settings, _ = read(
@@ -299,6 +306,11 @@ def test_every_fault_at_once() -> None:
         ("[limits]\ngroups = {a = 'x'}", "limits.groups (SLICERHUB_LIMITS_GROUPS): "),
         ("[limits]\ngroups = {'a,b' = 1}", "limits.groups: 'a,b' cannot be counted"),
         ("[limits]\ngroups = {'' = 1}", "limits.groups: '' cannot be counted"),
+        (
+            "[limits.people]\nalice = 1\nAlice = 2",
+            "limits.people: 'alice' and 'Alice' are one person in two spellings. Keep one.",
+        ),
+        ("[limits.people]\nAlice = 0", "limits.people.alice: must be more than 0"),
         ("[limits]\ngpus = ['0', '0']", "limits.gpus: a device stands there twice"),
         ("[limits]\ngpus = ['a b']", "limits.gpus: 'a b' is no device"),
         ("warning_seconds = -1", "warning_seconds: must be 0 or more"),
@@ -320,6 +332,12 @@ def test_every_fault_at_once() -> None:
             "profiles.a.memory_mib: ",
         ),
         ("[login]\nhours = 0", "login.hours: must be more than 0"),
+        ("[login]\nattempts_seconds = 0", "login.attempts_seconds: must be more than 0"),
+        ("[login]\nattempts_seconds = -1", "login.attempts_seconds: must be more than 0"),
+        (
+            "[profiles.a]\nimage = 'x'\nbusy_cpu_percent = -1",
+            "profiles.a.busy_cpu_percent: must be 0 or more",
+        ),
         ("[login]\nattempts_per_user = 0", "login.attempts_per_user: must be more than 0"),
         ("[login]\nattempts_per_address = 0", "login.attempts_per_address: must be more than 0"),
         ("[docker]\nnetwork_prefix = 31", "docker.network_prefix: /31 does not fit"),

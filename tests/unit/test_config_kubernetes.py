@@ -66,6 +66,22 @@ def test_variables() -> None:
     assert found.kubernetes.tls
 
 
+def test_rounds_of_several_controllers() -> None:
+    """Who lets several controllers share their records hears that they must tell of use often."""
+    slow = {"SLICERHUB_HOUSEKEEPING_SECONDS": "31"}
+    shared = {"SLICERHUB_ORCHESTRATOR": "kubernetes", "SLICERHUB_STORE": "kubernetes"}
+    directory = {
+        "SLICERHUB_LDAP_URL": "ldaps://ldap.example.org",
+        "SLICERHUB_LDAP_USER_DN_TEMPLATE": "uid={username},dc=example",
+    }
+    with pytest.raises(ConfigError) as caught:
+        read("", **slow, **shared, **directory)
+    (fault,) = caught.value.faults
+    assert fault.startswith("housekeeping_seconds: 30 at most with store = kubernetes.")
+    assert read("", **shared, **directory, SLICERHUB_HOUSEKEEPING_SECONDS="30")
+    assert read("", **slow).housekeeping_seconds == 31
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [

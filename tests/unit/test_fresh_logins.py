@@ -79,7 +79,7 @@ class Pair:
     def __init__(self, path: Path) -> None:
         """Make what they share; their clocks begin alike."""
         self.path = path
-        self.cluster = Cluster(path)
+        self.cluster = Cluster(path, Clock().monotonic)
         self.made: list[Controller] = []
 
     async def another(self) -> Controller:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from controller.config import SLICER
 from controller.lifecycle import (
     LOOK_FRESH,
+    UNREACHED,
     Activity,
     Calm,
     Decision,
@@ -33,6 +34,7 @@ from controller.lifecycle import (
     message_of,
     phase_of,
     progress_of,
+    takes_place,
     warning_of,
     why_alive,
 )
@@ -56,6 +58,15 @@ FORBIDDEN = {"container", "pod", "image", "route", "token"}
 def words_of(sentence: str) -> set[str]:
     """Return the words of a sentence, in lower case and without its signs."""
     return set(re.findall(r"\w+", sentence.lower()))
+
+
+@pytest.mark.parametrize(
+    ("seen", "takes"),
+    [(BORN, True), (UP, True), (READY, True), (STOPPING, True), (ENDED, False), (REFUSED, False)],
+)
+def test_takes_place(seen: Observed, takes: bool) -> None:
+    """What runs or may still run keeps what it was lent, however long it takes; what ended none."""
+    assert takes is takes_place(seen)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +134,13 @@ OLD = replace(FRESH, age_then=3600)
         # Not ready, so that nobody could be warned or come back: mended, never idle.
         (replace(READY, healthy=False), FRESH, 1800, Keep()),
         (replace(READY, running=False), FRESH, 1800, Repair()),
-        (replace(READY, healthy=False), FRESH, DAY, Remove(Reason.LIFETIME)),
-        (replace(READY, complete=False), FRESH, DAY, Remove(Reason.LIFETIME)),
+        # Out of reach at the end of its time: it gets an hour more to be told and saved.
+        (replace(READY, healthy=False), FRESH, DAY + UNREACHED - 1, Keep()),
+        (replace(READY, healthy=False), FRESH, DAY + UNREACHED, Remove(Reason.LIFETIME)),
+        (replace(READY, complete=False), FRESH, DAY + UNREACHED - 1, Repair()),
+        (replace(READY, complete=False), FRESH, DAY + UNREACHED, Remove(Reason.LIFETIME)),
+        # Nothing in it that could be lost.
+        (replace(READY, running=False), FRESH, DAY, Remove(Reason.LIFETIME)),
     ],
 )
 def test_decision(seen: Observed, activity: Activity, now: float, decision: Decision) -> None:
@@ -238,10 +254,33 @@ def test_nobody_is_stopped_unseen(
     assert decision == decide(READY, activity, now, endless)
 
 
-def test_age_needs_no_look() -> None:
-    """The end of a lifetime does not depend on what is going on inside."""
-    warned = used(1000, warned=lifetime_warned(DAY - 300, DAY), looked=1000)
-    assert decide(READY, warned, DAY, LIMITS) == Remove(Reason.LIFETIME)
+TOLD_OF_AGE = lifetime_warned(DAY - 300, DAY)
+
+
+@pytest.mark.parametrize(
+    ("warned", "looked", "now", "decision"),
+    [
+        # Before anybody is told: who cannot be reached cannot be told.
+        (None, DAY - 300 - LOOK_FRESH - 1, DAY - 300, Look()),
+        (None, DAY - 300 - LOOK_FRESH, DAY - 300, Warn(TOLD_OF_AGE)),
+        (None, 1000, DAY + UNREACHED - 1, Look()),
+        # Before the stop: what cannot be reached cannot save.
+        (TOLD_OF_AGE, 1000, DAY - 1, Keep()),
+        (TOLD_OF_AGE, 1000, DAY, Look()),
+        (TOLD_OF_AGE, DAY - LOOK_FRESH, DAY, Remove(Reason.LIFETIME)),
+        (TOLD_OF_AGE, 1000, DAY + UNREACHED - 1, Look()),
+        # Not for ever.
+        (TOLD_OF_AGE, 1000, DAY + UNREACHED, Remove(Reason.LIFETIME)),
+        (None, 1000, DAY + UNREACHED, Warn(lifetime_warned(DAY + UNREACHED, DAY + 3900))),
+        (lifetime_warned(DAY + 3600, DAY + 3900), 0, DAY + 3900, Remove(Reason.LIFETIME)),
+    ],
+)
+def test_out_of_reach_at_the_end(
+    warned: Warned | None, looked: float, now: float, decision: Decision
+) -> None:
+    """A lifetime ends once people could be told and the session can save, or an hour later."""
+    activity = replace(FRESH, last_active=now, warned=warned, looked=looked)
+    assert decision == decide(READY, activity, now, LIMITS)
 
 
 AHEAD = replace(used(0), ahead=True)
@@ -338,6 +377,18 @@ def test_no_stop_out_of_the_blue(
         assert activity.warned.stop <= now
         assert activity.last_active <= activity.warned.at
         assert now - activity.looked <= LOOK_FRESH
+
+
+@given(anything, activities, moments, some_limits)
+def test_no_end_of_what_could_be_saved(
+    seen: Observed, activity: Activity, now: float, limits: Limits
+) -> None:
+    """Whatever is known: what runs and was ready is told, reached or an hour over its time."""
+    if decide(seen, activity, now, limits) == Remove(Reason.LIFETIME):
+        if not (seen.running and seen.served):
+            return
+        late = activity.age(now) >= limits.lifetime + UNREACHED
+        assert late or (activity.warned and now - activity.looked <= LOOK_FRESH)
 
 
 @pytest.mark.parametrize(

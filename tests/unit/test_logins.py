@@ -243,6 +243,50 @@ async def test_people(desk: Desk) -> None:
 
 
 @pytest.mark.anyio
+async def test_is_in(desk: Desk) -> None:
+    """Somebody is in as long as one of their log-ins stands, whatever became of the others."""
+    assert not desk.logins.is_in(ALICE)
+    first, second = await desk.enter("alice"), await desk.enter("alice")
+    for header in (first, second):
+        assert desk.logins.is_in(ALICE)
+        login = desk.logins.by_bearer(header)
+        assert login is not None
+        await desk.logins.leave(login, by=CONTROLLER, reason="asked")
+    assert not desk.logins.is_in(ALICE)
+    await desk.enter("alice")
+    again = await desk.restart()
+    assert again.is_in(ALICE)
+    desk.clock.advance(12 * 3600)
+    assert not again.is_in(ALICE)
+    await again.sweep()
+    assert not again.is_in(ALICE)
+
+
+@pytest.mark.anyio
+async def test_told_of_each_end(desk: Desk) -> None:
+    """Whoever cuts is told of each end of a log-in, also of one by way of another controller."""
+    told: list[UserId] = []
+    other = await desk.restart()
+    other.when_ended(lambda logins, _: told.extend(one.person.uid for one in logins))
+    header = await desk.enter("alice")
+    await desk.enter("bob")
+    await other.load()
+    login = desk.logins.by_bearer(header)
+    assert login is not None
+    await desk.logins.leave(login, by=CONTROLLER, reason="asked")
+    await other.load()
+    assert told == [ALICE]
+    await other.load()
+    await other.revoke(BOB)
+    assert told == [ALICE, BOB]
+    await desk.enter("alice")
+    await other.load()
+    desk.clock.advance(12 * 3600)
+    await other.sweep()
+    assert told == [ALICE, BOB, ALICE]
+
+
+@pytest.mark.anyio
 async def test_nobody_before_the_store_is_read(desk: Desk) -> None:
     """A controller that has not read its records yet lets nobody in, and asks them to wait."""
     header = await desk.enter("alice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from controller import labels, routing
 from controller.config import PATH_MODE, SLICER, Kubernetes, Settings
 from controller.manifests import kubernetes as manifests
 from controller.model import Egress, Mount, Profile, Session, UserId
+from controller.model import slug as hub_slug
 from tests.samples import session, session_id, settings
 
 Golden = Callable[[str, object], None]
@@ -186,8 +188,12 @@ def _without_slugs(made: Session) -> object:
     text = repr([_bare(pod), [_bare(one) for one in children]])
     claim = manifests.claim(made.owner, HUB)["metadata"]["name"]
     slug = pod["metadata"]["labels"][manifests.OWNER_SLUG]
-    environment = f"{{'name': 'SLICERHUB_USER', 'value': {made.owner.replace('$', '$$')!r}}}"
-    for made_of_names in (environment, pod["metadata"]["name"], claim, f"{slug!r}"):
+    told = {
+        "SLICERHUB_USER": made.owner.replace("$", "$$"),
+        "SLICERHUB_SESSION_SLUG": hub_slug(made.name.casefold()) if made.name else "",
+    }
+    environment = [f"{{'name': {name!r}, 'value': {value!r}}}" for name, value in told.items()]
+    for made_of_names in (*environment, pod["metadata"]["name"], claim, f"{slug!r}"):
         assert made_of_names in text
         text = text.replace(made_of_names, "")
     return text
@@ -227,6 +233,38 @@ def test_names_of_children(profile: Profile, hub: Settings) -> None:
     made = manifests.children(session(), profile, hub, uid=UID)
     wanted = manifests.child_names(session().id, profile, hub)
     assert sorted((one["kind"], one["metadata"]["name"]) for one in made) == sorted(wanted)
+
+
+INSIDE = (
+    "10.1.2.3",
+    "100.100.100.200",  # metadata of Alibaba's machines
+    "168.63.129.16",  # of Azure's
+    "169.254.169.254",  # of everybody's
+    "169.254.20.10",  # a node's own name server
+    "172.20.0.1",
+    "192.0.0.192",  # of Oracle's
+    "192.168.1.1",
+    "198.18.0.1",
+)
+
+
+def test_the_internet_is_not_the_machine_room() -> None:
+    """A session that may use the internet reaches no private network, metadata or IPv6 address."""
+    outward = replace(SLICER, egress=Egress.INTERNET)
+    children = manifests.children(session(), outward, HUB, uid="x")
+    (policy,) = (one for one in children if one["kind"] == "NetworkPolicy")
+    blocks = [
+        peer["ipBlock"]
+        for rule in policy["spec"]["egress"]
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    ]
+    (world,) = blocks
+    assert world["cidr"] == "0.0.0.0/0"  # and so nothing of IPv6
+    refused = [ipaddress.ip_network(one) for one in world["except"]]
+    for address in INSIDE:
+        assert any(ipaddress.ip_address(address) in one for one in refused), address
+    assert not any(ipaddress.ip_address("93.184.215.14") in one for one in refused)
 
 
 def test_verify_addresses() -> None:

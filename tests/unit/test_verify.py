@@ -49,12 +49,23 @@ def test_missing(name: str, value: str | None) -> None:
         ask(headers)
 
 
-@pytest.mark.parametrize("name", [*WHOLE, "authorization", "origin", "sec-websocket-key"])
+SINGLE = ["authorization", "content-length", "host", "origin", "sec-websocket-key"]
+MORE_SINGLE = ["sec-fetch-mode", "x-forwarded-for", "x-slicerhub-user"]
+
+
+@pytest.mark.parametrize("name", [*WHOLE, *SINGLE, *MORE_SINGLE])
 def test_doubled(name: str) -> None:
-    """Of two headers of one name neither is believed."""
+    """Of two headers of one name, where one has to decide, neither is believed."""
     value = WHOLE.get(name, "x")
     with pytest.raises(InvalidRequest, match="twice"):
         ask(WHOLE | {name: value}, (name, value))
+
+
+def test_lists_in_two_lines() -> None:
+    """A list may come in two lines: they mean what one line of both would."""
+    more = (("accept", "application/json"), ("accept", "text/html"), ("accept-language", "de"))
+    assert ask(WHOLE, *more, ("accept-language", "en")).navigation
+    assert not ask(WHOLE, more[0], more[0]).navigation
 
 
 @pytest.mark.parametrize(

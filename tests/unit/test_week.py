@@ -239,7 +239,9 @@ def judge(story: Story, world: World, limits: Limits, ending: Ending) -> None:
     if limits.idle and not story.ahead:
         assert ending.at - sign <= limits.idle + most + blind
     if limits.lifetime and not story.ahead:
-        assert ending.at - story.opened <= limits.lifetime + most
+        # Nobody is stopped by it who cannot be told, and whose work cannot be saved.
+        unreached = 2 * world.blind.within(story.opened, ending.at) + LOOKS
+        assert ending.at - story.opened <= limits.lifetime + most + unreached
     if story.ahead and story.inputs.last(ending.at) is None and limits.idle:
         # A restart may forget that it was started ahead: then it is idle like any other.
         since = sign if ending.restarts else story.opened

@@ -1,0 +1,31 @@
+"""What nobody foresaw stays where it happened: a fault is logged, counted, and goes no further."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import structlog
+
+from controller.metrics import Metrics
+
+_log = structlog.get_logger("faults")
+
+
+@contextmanager
+def contained(
+    work: str, metrics: Metrics, *, told: type[Exception] | tuple[()] = (), **about: str
+) -> Generator[None]:
+    """Keep a fault in this piece of work from everything beside it and after it.
+
+    ``work``: one of a few words, for the count; ``told``: errors that the caller wants to hear of;
+    ``about``: what it was done to, for the log.
+    """
+    metrics.watched(work)
+    try:
+        yield
+    except told:
+        raise
+    except Exception:  # noqa: BLE001 - of any kind: that is what this is for
+        metrics.fault(work)
+        _log.exception("fault", work=work, **about)

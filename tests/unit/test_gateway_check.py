@@ -1,0 +1,39 @@
+"""What an administrator reads when Traefik answers, but not as the hub needs it."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from controller.errors import GatewayUnavailable
+from controller.gateway import TraefikGateway
+from controller.metrics import Metrics
+from controller.tokens import Keys
+from tests.hostile.program import Steps, answer, serve
+from tests.hub import RING, Clock
+from tests.samples import settings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ("kubernetes", r"may not read what it routes by.*configmaps.*namespace that it watches"),
+        ("docker", "answers 404 for the hub's own log-in page. Check that public_url"),
+    ],
+)
+async def test_a_traefik_without_routes(engine: str, words: str) -> None:
+    """Where Traefik knows no route at all, its rights in the cluster are named first."""
+
+    def nothing(_: str) -> Steps:
+        return iter([answer(b"404 page not found\n", status=b"404 Not Found")])
+
+    server = await serve(nothing, 0)
+    port = server.sockets[0].getsockname()[1]
+    configured = replace(settings(gateway_url=f"http://127.0.0.1:{port}"), orchestrator=engine)
+    gateway = TraefikGateway(configured, Keys(RING), Clock().wall, Metrics())
+    with pytest.raises(GatewayUnavailable, match=words):
+        await gateway.ping()
+    await gateway.close()
+    server.close()
