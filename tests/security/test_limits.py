@@ -13,27 +13,22 @@ from e2e.stack import INSTANCE, URL, part
 from security.attacker import (
     COOKIE,
     HUB_HOST,
+    MEGABYTE,
     Person,
     at_once,
     base_of,
     door,
     host_of,
     knock,
+    memory_of,
     raw,
 )
 
 from tests.support.waits import until
 
 REFUSED = {400, 401, 403, 413, 414, 431}
-MEGABYTE = 1 << 20
 PLACES = 5  # of the profile "few", as slicerhub.toml says
 LINE_MAX = 4096  # characters of a line of the log
-
-
-def memory_of(engine: DockerClient) -> int:
-    """Return how many bytes the controller holds, without what it has read of files."""
-    stats = part(engine, "controller").stats(stream=False)["memory_stats"]
-    return stats["usage"] - stats["stats"].get("inactive_file", 0)
 
 
 def statuses(data: bytes) -> list[int]:

@@ -214,6 +214,16 @@ def test_codes_of_links_are_not_written_down(build: list[Body]) -> None:
     assert links["services"] == pages["services"]
 
 
+def test_hosts_of_sessions_come_before_companions(build: list[Body]) -> None:
+    """Nothing of a site's own is served at a session's host, and sessions are: as on one server."""
+    for route in only(build, "IngressRoute", "slicerhub")["spec"]["routes"][2:]:
+        assert route["priority"] == routing.PLACES_PRIORITY < routing.ROUTER_PRIORITY
+    text = (ROOT / "traefik/dynamic/hub.yml").read_text()
+    places = re.search(r"^    places:\n(?:      .*\n)+", text, re.MULTILINE)
+    assert places is not None
+    assert f"priority: {routing.PLACES_PRIORITY}\n" in places[0]
+
+
 def limits_of_one_server() -> Body:
     """Return what Traefik reads of limits.yml in the Docker stack, for the host ``HUB``."""
     text = (ROOT / "traefik/dynamic/limits.yml").read_text()
@@ -238,8 +248,42 @@ def test_limits_are_those_of_one_server(build: list[Body]) -> None:
         named = [one["name"] for one in route["middlewares"]]
         assert named == ["slicerhub-edge", *(f"slicerhub-{one}" for one in theirs["middlewares"])]
         assert route["services"] == pages["routes"][0]["services"]
-    links = [one["name"] for one in pages["routes"][1]["middlewares"]]
-    assert links == ["slicerhub-edge", "slicerhub-join-rate", "slicerhub-small-body"]
+    served = hub_of_one_server()["routers"]
+    for route, theirs in zip(
+        pages["routes"], (served["hub"], served["join"], served["places"]), strict=False
+    ):
+        named = [one["name"] for one in route["middlewares"]]
+        assert named == ["slicerhub-edge", *(f"slicerhub-{one}" for one in theirs["middlewares"])]
+
+
+def hub_of_one_server() -> Body:
+    """Return what Traefik reads of hub.yml in the Docker stack, with nothing in its rules."""
+    return yaml.safe_load((ROOT / "traefik/dynamic/hub.yml").read_text().replace("{{", "#"))["http"]
+
+
+def test_each_limit_is_of_one_address() -> None:
+    """Who reaches a limit is in nobody's way but their own, and every way to the hub has one."""
+    limits = limits_of_one_server()
+    kinds = {
+        name: (kind, how)
+        for name, middleware in limits["middlewares"].items()
+        for kind, how in middleware.items()
+    }
+    for kind, how in kinds.values():
+        if kind in {"rateLimit", "inFlightReq"}:
+            assert how["sourceCriterion"] == {"ipStrategy": {"ipv6Subnet": 64}}
+    for router in (*limits["routers"].values(), *hub_of_one_server()["routers"].values()):
+        assert "rateLimit" in [kinds[one][0] for one in router["middlewares"]]
+
+
+def test_a_log_in_is_under_way_once_it_has_come_in_whole() -> None:
+    """Half-sent bodies take no place among the log-ins, and there are few of one address."""
+    for router in limits_of_one_server()["routers"].values():
+        chain = router["middlewares"]
+        if "small-body" in chain:
+            assert chain.index("bodies-at-once") < chain.index("small-body")
+        if "login-at-once" in chain:
+            assert chain.index("small-body") < chain.index("login-at-once")
 
 
 def test_programs_have_no_rights_on_their_machine(build: list[Body]) -> None:
@@ -533,7 +577,7 @@ def test_traefik_brought_along_is_set_as_on_one_server() -> None:
     assert cluster["providers"].pop("http") == http | {"endpoint": f"{verify}/traefik"}
     crd = cluster["providers"].pop("kubernetesCRD")
     assert crd["allowCrossNamespace"] is crd["allowExternalNameServices"] is False
-    hub = yaml.safe_load((ROOT / "traefik/dynamic/hub.yml").read_text().replace("{{", "#"))["http"]
+    hub = hub_of_one_server()
     edge = only(base, "Middleware", "slicerhub-edge")["spec"]
     assert edge == hub["middlewares"]["edge"]
     assert edge["headers"] == {"customRequestHeaders": EDGE, "stsSeconds": STS_SECONDS}
