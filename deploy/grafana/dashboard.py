@@ -239,6 +239,42 @@ ROWS = (
                 "Decisions", "ops", (_rate("slicerhub_housekeeping_decisions_total", "decision"),)
             ),
             View("Not done", "ops", (_rate("slicerhub_housekeeping_failures_total", "round"),)),
+            View(
+                "Since a round was at its end",
+                "s",
+                (
+                    Query(
+                        "time() - max by (round) "
+                        "(slicerhub_housekeeping_last_finished_timestamp_seconds{@})",
+                        "{{round}}",
+                    ),
+                ),
+                "More than a few rounds: what is in it is not done",
+            ),
+            View(
+                "Questions to sessions",
+                "ops",
+                (_rate("slicerhub_session_questions_total", "outcome"),),
+                "no_answer, unreadable: of programs that hang or misbehave",
+            ),
+            View(
+                "Connected without right",
+                "ops",
+                (_rate("slicerhub_connected_without_right_total", "reason"),),
+                "They were cut",
+            ),
+            View(
+                "Faults",
+                "ops",
+                (_rate("slicerhub_faults_total", "work"),),
+                "Of the hub's own; the log tells each",
+            ),
+            View(
+                "Not to be read",
+                "none",
+                (Query("max(slicerhub_engine_objects_unread{@})", "objects at the engine"),),
+                "Their sessions are left alone; the log names each",
+            ),
         ),
     ),
 )
