@@ -72,6 +72,12 @@ ROWS = {
     "47": "a store that is lost, locked or read-only",
     "48": "dashboards and numbers",
     "49": "secrets in logs, lines that were not written",
+    "50": "a session whose answers are nonsense or lies",
+    "51": "a session that answers for ever",
+    "52": "a session that leaves something for the others",
+    "53": "sessions of one person that save at once",
+    "54": "somebody who is connected without a right",
+    "55": "floods of one address",
     "P": "settings of the front door",
 }
 
@@ -81,8 +87,15 @@ ELSEWHERE = {
         "test_the_controller_may_do_what_it_does_and_nothing_else",
     ),
     "43": ("tests/kubernetes/test_orchestrator.py", "test_watch_faults"),
+    "52": ("tests/http/test_hostile_answers.py", "test_nothing_of_one_session_reaches_another"),
+    "53": (
+        "tests/unit/test_autosaves.py",
+        "test_sessions_that_save_at_once_get_their_own_numbers",
+    ),
+    "54": ("tests/http/test_connected.py", "test_a_guest_who_is_there_all_the_same"),
+    "55": ("tests/e2e/test_rates.py", "test_half_sent_bodies_keep_nobody_out"),
 }
-"""Rows that need a cluster: the tests of it that show them, marked so."""
+"""Rows that need a cluster, the usual limits or no stack at all: the tests that show them."""
 
 EITHER = "either mode"
 _NAMED = re.compile(r"test_row_(\d\d|p)_")

@@ -35,6 +35,7 @@ HUB_HOST = urlsplit(URL).netloc
 PORT = urlsplit(URL).port or 80
 COOKIE = f"{INSTANCE}-login"
 ECHO_IMAGE = "slicerhub-test/echo"
+MEGABYTE = 1 << 20
 QUIET = 0.3  # seconds without a byte, after which an answer on a raw socket is over
 
 SECRETS: set[str] = set()
@@ -321,6 +322,12 @@ def restart_controller(engine: DockerClient) -> None:
     """End the controller as its engine does, and start it."""
     part(engine, "controller").restart(timeout=10)
     wait_for_hub()
+
+
+def memory_of(engine: DockerClient) -> int:
+    """Return how many bytes the controller holds, without what it has read of files."""
+    stats = part(engine, "controller").stats(stream=False)["memory_stats"]
+    return stats["usage"] - stats["stats"].get("inactive_file", 0)
 
 
 def elapsed(work: Callable[[], httpx.Response]) -> tuple[httpx.Response, float]:
