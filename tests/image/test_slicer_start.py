@@ -80,6 +80,7 @@ def test_the_work_survives_a_stop(start: Start) -> None:
         (offer,) = page.state()["hub_offers"]
         assert offer["name"] == saved[0]
         assert "(volume)" in offer["what"]
+        assert offer["picture"].startswith("data:image/png;base64,")
 
 
 def test_nobody_did_anything_nothing_is_saved(start: Start) -> None:

@@ -15,17 +15,14 @@ from app.autosaves import (
     UNNAMED,
     Autosaves,
     Keeper,
-    Thing,
     autosave_name,
-    describe,
     in_order,
     next_number,
     number_of,
     parse_autosave,
     surplus_autosaves,
-    things_in,
-    things_of,
 )
+from app.bundles import Thing, things_in
 from app.errors import FileError
 from app.folders import Folder, open_folder
 from hypothesis import given
@@ -208,44 +205,6 @@ def test_a_number_is_above_all_others(used: list[int], taken: list[int]) -> None
     names = [autosave_name(number, NOON) for number in used]
     names += [f".scene-{number:06}.taken" for number in taken]
     assert next_number(names) == max([0, *used, *taken]) + 1
-
-
-# What is in a scene.
-
-
-@pytest.mark.parametrize(
-    ("member", "thing"),
-    [
-        ("S/Data/MNI152%20T1.nrrd", Thing("MNI152 T1", "volume")),
-        ("S/Data/Liver.seg.nrrd", Thing("Liver", "segmentation")),
-        ("S/Data/skull.vtk", Thing("skull", "model")),
-        ("S/Data/F.mrk.json", Thing("F", "markups")),
-        ("S/Data/colours.ctbl", None),
-        ("S/Data/", None),
-        ("S/S.mrml", None),
-        ("S/picture.png", None),
-    ],
-)
-def test_what_is_in_a_scene(member: str, thing: Thing | None) -> None:
-    """Volumes, segmentations, models and markups by their names, and none of what helps them."""
-    assert things_of([member]) == ((thing,) if thing else ())
-
-
-def test_how_it_is_told() -> None:
-    """Names and kinds, not without end, and nothing where it is not known."""
-    things = tuple(Thing(str(number), "model") for number in range(8))
-    assert describe(things[:2]) == "0 (model), 1 (model), "
-    assert describe(things).endswith("5 (model), 2 more, ")
-    assert describe(None) == ""
-
-
-@pytest.mark.parametrize("content", [b"", b"a scene", b"PK\x03\x04" + b"\0" * 40])
-def test_what_is_no_scene_is_not_taken_for_an_empty_one(tmp_path: Path, content: bytes) -> None:
-    """It cannot be told what is in it, which is no reason to drop it."""
-    path = tmp_path / "scene.mrb"
-    path.write_bytes(content)
-    assert things_in(path) is None
-    assert things_in(tmp_path / "missing.mrb") is None
 
 
 # One folder a name.

@@ -11,17 +11,15 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import zipfile
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 import msgspec
 
 from app import log
+from app.bundles import Thing, picture_in, things_in
 from app.errors import FileError, SlicerError
-from app.files import Kind, ending_of, kind_of
 from app.folders import DRAFTS, Draft, Folder, Opener, open_folder, told
 
 if TYPE_CHECKING:
@@ -37,25 +35,20 @@ _OLD_NAME = re.compile(r"scene-([0-9]{8}T[0-9]{6}Z)\.mrb")
 _TIME = "%Y%m%dT%H%M%SZ"
 _TAKEN = re.compile(r"\.scene-([0-9]{6,})\.taken")
 _OFFERED = re.compile(r"\.scene-([0-9]{6,})\.offered")
-# Of markups, which cannot be opened by themselves and therefore are no `Kind`.
-_MARKUPS = (".mrk.json", ".fcsv")
-_MOST_NAMED = 6
-
-
-class Thing(msgspec.Struct, frozen=True):
-    """Something in a saved scene, as it was called there. ``kind``: volume, model, ..."""
-
-    name: str
-    kind: str
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A saved scene that can be opened. ``things`` is None if it cannot be told what is in it."""
+    """A saved scene that can be opened.
+
+    ``things`` is None if it cannot be told what is in it. ``picture``: how it looked, as PNG; empty
+    if there is none.
+    """
 
     path: Path
     saved_at: datetime
     size: int
     things: tuple[Thing, ...] | None
+    picture: bytes = b""
 
 
 def autosave_name(number: int, when: datetime) -> str:
@@ -101,42 +94,6 @@ def surplus_autosaves(names: Iterable[str], keep: Collection[str] = ()) -> list[
     """All autosaves but the newest three and ``keep``; other names are nobody's to delete."""
     numbered = [name for name in in_order(names) if number_of(name)]
     return [name for name in numbered[KEPT_AUTOSAVES:] if name not in keep]
-
-
-def things_of(members: Iterable[str]) -> tuple[Thing, ...]:
-    """What a saved scene holds, by the names of the files in it: ``Scene/Data/Brain.nrrd``."""
-    things: list[Thing] = []
-    for member in members:
-        path = PurePosixPath(member)
-        if path.parent.name != "Data":
-            continue
-        lower = path.name.lower()
-        markups = next((ending for ending in _MARKUPS if lower.endswith(ending)), "")
-        kind = kind_of(path.name)
-        if markups or kind in {Kind.VOLUME, Kind.SEGMENTATION, Kind.MODEL}:
-            ending = markups or ending_of(path.name)
-            name = unquote(path.name[: -len(ending)])
-            things.append(Thing(name=name, kind="markups" if markups else kind.value))
-    return tuple(things)
-
-
-def things_in(path: Path) -> tuple[Thing, ...] | None:
-    """What the saved scene at ``path`` holds, None if that cannot be told."""
-    try:
-        with zipfile.ZipFile(path) as bundle:
-            return things_of(bundle.namelist())
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return None
-
-
-def describe(things: tuple[Thing, ...] | None) -> str:
-    """What is told of a saved scene before its size: ``Brain (volume), Tumour (model), ``."""
-    if things is None:
-        return ""
-    named = [f"{thing.name} ({thing.kind})" for thing in things[:_MOST_NAMED]]
-    if more := len(things) - len(named):
-        named.append(f"{more} more")
-    return "".join(f"{each}, " for each in named)
 
 
 class Autosaves:
@@ -239,7 +196,8 @@ class Autosaves:
             with contextlib.suppress(FileNotFoundError):
                 if parsed:
                     size = path.stat().st_size
-                    yield Offer(path, saved_at=parsed[1], size=size, things=things_in(path))
+                    things, picture = things_in(path), picture_in(path)
+                    yield Offer(path, parsed[1], size, things, picture)
 
     def _mark(self, names: Collection[str]) -> None:
         marks = {f".scene-{number_of(name):06}.offered" for name in self._offered} - {*names}

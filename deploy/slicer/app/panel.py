@@ -19,7 +19,7 @@ from trame_slicer.app.ui.about_dialog import AboutDialog
 
 from app import log
 from app.activity import viewing_sentence
-from app.autosaves import describe
+from app.bundles import describe
 from app.errors import FileError, SlicerError
 from app.files import (
     FORMATS,
@@ -102,7 +102,7 @@ class Panel:
         self._state.update(
             {
                 "trame__title": "3D Slicer",
-                "trame__favicon": _data_url(_STATIC / "icon.svg", "image/svg+xml"),
+                "trame__favicon": _data_url((_STATIC / "icon.svg").read_bytes(), "image/svg+xml"),
                 "hub_role": "",
                 "hub_user": "",
                 "hub_people": [],
@@ -193,6 +193,7 @@ class Panel:
                 "name": offer.path.name,
                 "when": offer.saved_at.isoformat(),
                 "what": f"{describe(offer.things)}{_human(offer.size)}",
+                "picture": _data_url(offer.picture, "image/png") if offer.picture else "",
             }
             for offer in offers
         ]
@@ -539,8 +540,8 @@ class Panel:
     def _build_banners(self) -> None:
         """Above everything, at the bottom: they never cover the tools."""
         with html.Div(
-            style="position: fixed; bottom: 1rem; left: 50%; transform: translateX(-50%);"
-            " z-index: 2400; display: grid; gap: .5rem; max-width: 90vw;",
+            style="position: fixed; bottom: 1rem; left: 5vw; right: 5vw; margin: 0 auto;"
+            " width: fit-content; z-index: 2400; display: grid; gap: .5rem; max-width: 44rem;",
             raw_attrs=['role="status"'],  # the library drops attributes that it does not know
         ):
             with (
@@ -598,10 +599,16 @@ class Panel:
                 with html.Div(
                     v_for="offer in hub_offers",
                     key=("offer.name",),
-                    classes="d-flex align-center mb-2",
+                    classes="d-flex flex-wrap align-center mb-2",
                     style="gap: 1rem;",
                 ):
-                    with html.Div(classes="flex-grow-1"):
+                    html.Img(
+                        v_if=("offer.picture",),
+                        src=("offer.picture",),
+                        alt="How it looked",
+                        style="width: 10rem; max-width: 30vw; border-radius: 4px;",
+                    )
+                    with html.Div(style="flex: 1 1 12rem;"):
                         html.Div(
                             "Your scene of {{ new Date(offer.when).toLocaleString() }} was saved."
                         )
@@ -639,8 +646,8 @@ class _AboutDialog(AboutDialog):
                 v3.VBtn("Close", click=lambda: self.set_visible(False))
 
 
-def _data_url(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+def _data_url(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _human(size: int) -> str:

@@ -23,6 +23,7 @@ from app.errors import CoreError, FileError
 from app.files import Kind, kind_of, preset_for
 from app.lean import lean_views
 from app.orientation import show_letters
+from app.picture import picture_of
 
 # trame has no types; what comes through this has none either.
 _UNTYPED: Any = trame.app
@@ -124,8 +125,12 @@ class Scene:
         return self._open_volume(path)
 
     def write(self, path: Path) -> None:
-        """Writes the scene with all its data as one .mrb file. Raises FileError."""
-        if not self.core.io_manager.write_scene(path):
+        """Writes the scene, its data and how it looks as one .mrb file. Raises FileError."""
+        scene = self.core.scene
+        scene.SetURL(path.as_posix())
+        scene.SetRootDirectory(path.parent.as_posix())
+        picture = picture_of([view.render_window() for view in self._shown()])
+        if not scene.WriteToMRB(path.as_posix(), picture):
             raise FileError("3D Slicer could not write the scene. Is the disk full?")
 
     def list_nodes(self) -> list[Node]:
@@ -156,10 +161,14 @@ class Scene:
 
     def draw(self) -> None:
         """Draws every view of the layout once, so that the first visitor waits for nothing."""
-        manager = self.core.view_manager
-        for view in manager.filter_visible_views(manager.get_views()):
+        for view in self._shown():
             view.update_size(_FIRST_SIZE, _FIRST_SIZE)
             view.render_window().Render()
+
+    def _shown(self) -> list[Any]:
+        """The views of the layout."""
+        manager = self.core.view_manager
+        return list(manager.filter_visible_views(manager.get_views()))
 
     def _open_scene(self, path: Path) -> str:
         self.core.scene.Clear(False)  # noqa: FBT003 - VTK takes no names
