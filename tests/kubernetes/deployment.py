@@ -36,6 +36,7 @@ CHILDREN = ("services", "networkpolicies", "middlewares", "ingressroutes")
 _OURS = "slicerhub-test"  # label of namespaces that these tests may remove
 _SECONDS = 120.0  # the machine may be busy with other things
 _REMOVAL_SECONDS = 300.0  # for a namespace and all in it
+_KNOCK_SECONDS = 0.025  # from one to the next: an address may have 100 a second (limits.yaml)
 _IMAGES = {  # of the hub -> context, Dockerfile
     "controller": (".", "deploy/controller/Dockerfile"),
     "ldap": ("deploy/ldap", "deploy/ldap/Dockerfile"),
@@ -554,14 +555,17 @@ def closed_within(socket: ClientConnection, seconds: float) -> bool:
 
 @contextmanager
 def knocking(url: str, path: str, headers: Mapping[str, str]) -> Generator[Counter[int]]:
-    """Ask for a page again and again, one request after the other; count the answers."""
+    """Ask for a page again and again, one request after the other; count the answers.
+
+    At a pace that two of them may have: what one address may read is limited.
+    """
     answers: Counter[int] = Counter()
     enough = threading.Event()
 
     def knock() -> None:
         address = urlsplit(url)
         door = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
-        while not enough.is_set():
+        while not enough.wait(_KNOCK_SECONDS):
             try:
                 door.request("GET", path, headers=dict(headers))
                 answer = door.getresponse()
