@@ -460,3 +460,9 @@ def test_many_sockets_of_one_guest(session: Session) -> None:
         with Page(session, ALICE) as alice:
             alice.state()
     until(lambda: not session.activity["clients"] or None, "all have left")
+
+
+def test_the_encoder_is_the_one_that_is_meant(session: Session) -> None:
+    """Pictures are made by libjpeg-turbo, and nothing took its place without a word."""
+    (built,) = [event for event in session.events if event["event"] == "core.built"]
+    assert built["encoder"].startswith("libjpeg-turbo ")

@@ -72,7 +72,8 @@ async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
 
     stage("build")
     session = Session(settings, Scene(), channel)
-    log.event("core.built", renderer=session.scene.renderer, seconds=_since(began))
+    scene = session.scene
+    log.event("core.built", renderer=scene.renderer, encoder=scene.encoder, seconds=_since(began))
     stage("open")
     session.prepare_volume()
     session.open_first()

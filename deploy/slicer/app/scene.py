@@ -13,12 +13,14 @@ from typing import Any
 
 import msgspec
 import trame.app
+from PIL import features
 from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import MedicalViewerLogic
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation.segmentation_paint_pipeline import SegmentationPaintPipeline
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
+from app import log
 from app.errors import CoreError, FileError
 from app.files import Kind, kind_of, preset_for
 from app.lean import lean_views
@@ -88,6 +90,7 @@ class Scene:
             raise CoreError("No 3D view could be made. Is OpenGL (EGL) missing in this image?")
         views[0].render_window().Render()
         self.renderer = _renderer_of(views[0].render_window())
+        self.encoder = _encoder()
         if any(name in self.renderer.lower() for name in _SOFTWARE):
             # Twelve times as fast as the graphics card's method is on a processor: it stops at
             # the first opaque point of each ray and uses all cores.
@@ -252,6 +255,15 @@ def _renderer_of(window: Any) -> str:  # noqa: ANN401 - VTK
         if line.lower().startswith("opengl renderer string"):
             return line.partition(":")[2].strip()
     raise CoreError("OpenGL names no renderer. Is libgl1-mesa-dri missing in this image?")
+
+
+def _encoder() -> str:
+    """What makes the pictures that are sent, and a warning if it is not the fast one."""
+    version = features.version_feature("libjpeg_turbo")
+    if version:
+        return f"libjpeg-turbo {version}"
+    log.event("encoder.slow", level=logging.WARNING, message="Pillow has no libjpeg-turbo")
+    return "libjpeg"
 
 
 def _quiet_vtk() -> None:
