@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import sys
 from collections import Counter
 
@@ -64,7 +65,8 @@ class Flood:
 
 async def main(wanted: dict[str, str | int]) -> None:
     """Flood until SIGTERM."""
-    flood = Flood("traefik", 8080, str(wanted["head"]).encode(), str(wanted["drip"]).encode())
+    host = socket.gethostbyname("traefik")  # once, and not in a thread for each connection
+    flood = Flood(host, 8080, str(wanted["head"]).encode(), str(wanted["drip"]).encode())
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     tasks = [asyncio.create_task(flood.go_on()) for _ in range(int(wanted["at_once"]))]
