@@ -19,7 +19,7 @@ from tests.support.waits import until
 
 DESK = ViewportSize(width=1280, height=800)
 NEWS = f"{URL}/api/v1/sessions/*/events"  # of the start of a session
-START_MS = 180_000  # as long as the hub itself lets a start take
+START_MS = 270_000  # as long as the hub itself lets a start take, and half of it for the page
 DRAWN = 300  # colours at least in a picture of the brain; an empty view has one, or a gradient
 CORTEX = 0.05  # of the 3D view at least is the brown of the volume rendering
 MOVED = 0.02  # of the 3D view at least looks different from another side

@@ -28,6 +28,9 @@ DOMAIN = os.environ.get("SLICERHUB_SESSION_DOMAIN", "") or urlsplit(URL).hostnam
 OUTSIDE = 403 if PATH_MODE else 401
 """What a program or a handshake of somebody gets whom a session's own host has never let in."""
 
+START_SECONDS = 190.0
+"""A little more than the hub itself lets a start take."""
+
 NOBODY = "a" * 26
 """The form of a session's id, and none."""
 
@@ -270,7 +273,7 @@ class Member:
 
     def launch(self, profile: str, name: str) -> dict[str, Any]:
         """Launch and wait until it is ready."""
-        return self.wait(self.begin(profile, name)["id"], "ready", seconds=120)
+        return self.wait(self.begin(profile, name)["id"], "ready", seconds=START_SECONDS)
 
     def invite(self, session: dict[str, Any], user: str, role: str) -> None:
         """Invite somebody to a session of this person's, or change what they may."""

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, Member, container_of, hub_answers, part, place_of
+from e2e.stack import INSTANCE, START_SECONDS, Member, container_of, hub_answers, part, place_of
 
 from tests.support.waits import until
 
@@ -24,7 +24,7 @@ NOTE = b"left hippocampus smaller than right\n"
 def sessions(bob: Member, carol: Member) -> tuple[dict[str, Any], dict[str, Any]]:
     """A session of carol's, whose group writes the volume, and one of bob's, whose group reads."""
     begun = [(who, who.begin("atlas", "group")["id"]) for who in (carol, bob)]
-    writing, reading = (who.wait(one, "ready", seconds=120) for who, one in begun)
+    writing, reading = (who.wait(one, "ready", seconds=START_SECONDS) for who, one in begun)
     return writing, reading
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import INSTANCE, URL, container_of, part
+from e2e.stack import INSTANCE, START_SECONDS, URL, container_of, part
 from security.attacker import (
     DENIED,
     Door,
@@ -166,7 +166,7 @@ def test_row_41_killed_in_a_stop(engine: DockerClient, alice: Person, step: str)
     until(lambda: alice.api.get("/api/v1/sessions").status_code == 200, what="the hub")
     # For a moment it may still count as stopping.
     begun = until(lambda: accepted(alice, name), seconds=60, what="a start that is accepted")
-    again = alice.wait(begun["id"], "ready", seconds=120)
+    again = alice.wait(begun["id"], "ready", seconds=START_SECONDS)
     found = inside(container_of(engine, again["id"]), "cat", f"/home/slicer/{name}")
     assert found == "kept\n"
     alice.stop(again["id"])
@@ -258,7 +258,7 @@ def test_row_42_an_engine_that_starts_anew(
     right(mine, theirs)
     name = "after the engine was back"
     begun = until(lambda: accepted(alice, name), seconds=60, what="a start that is accepted")
-    session = alice.wait(begun["id"], "ready", seconds=120)
+    session = alice.wait(begun["id"], "ready", seconds=START_SECONDS)
     assert knock(door(alice, session)).status_code == 200
     alice.stop(session["id"])
     assert alice.phase(victim["id"]) == "ready"
