@@ -302,7 +302,7 @@ class World:
             self.ledger.grants[key] = {role, *late}
 
     async def revoke(self, seen: Observed, guest: UserId) -> None:
-        """Take an invitation back; by links they come no more either."""
+        """Take an invitation back; by links whoever was invited comes no more either."""
         key = seen.session.id, guest
         codes = [code for code, (session, _) in self.ledger.codes.items() if session == key[0]]
         before = self.ledger.may(*key)
@@ -313,7 +313,8 @@ class World:
         )
         if done is not None:
             self.ledger.grants[key] = {None}
-            self.ledger.barred |= {(code, guest) for code in codes}
+            if None not in before:  # who was not invited may still come by a link
+                self.ledger.barred |= {(code, guest) for code in codes}
 
     async def make_link(self, seen: Observed, role: Role) -> None:
         """Make a link that one person may use."""
