@@ -98,6 +98,7 @@ class Ledger:
         self.ended: set[SessionId] = set()  # by the engine
         self.killed_since: set[SessionId] = set()  # the controller died since it was to stop
         self.grants: dict[tuple[SessionId, UserId], set[Role | None]] = {}
+        self.asked_in: Counter[tuple[SessionId, UserId]] = Counter()  # how often, by name or link
         self.codes: dict[str, tuple[SessionId, Role]] = {}
         self.tried: dict[str, set[UserId]] = {}  # who ever came by a code
         self.coming: list[tuple[SessionId, UserId, Role]] = []  # by a code, not let in yet
@@ -293,6 +294,7 @@ class World:
     async def share(self, seen: Observed, guest: UserId, role: Role) -> None:
         """Invite somebody by name."""
         key = seen.session.id, guest
+        self.ledger.asked_in[key] += 1
         self.ledger.grants[key] = self.ledger.may(*key) | {role}
         if await self._asked(
             self.app.sharing.invite(seen, guest, role, seconds=None, by=Actor(seen.session.owner))
@@ -305,13 +307,14 @@ class World:
         """Take an invitation back; by links whoever was invited comes no more either."""
         key = seen.session.id, guest
         codes = [code for code, (session, _) in self.ledger.codes.items() if session == key[0]]
-        before = self.ledger.may(*key)
+        before, asked_in = self.ledger.may(*key), self.ledger.asked_in[key]
         self.ledger.grants[key] = before | {None}
         self.ledger.asked_to_bar |= {(code, guest) for code in codes}
         done = await self._asked(
             self.app.sharing.withdraw(seen, guest, by=Actor(seen.session.owner))
         )
-        if done is not None:
+        # Who was asked in again meanwhile may come before or after this.
+        if done is not None and self.ledger.asked_in[key] == asked_in:
             self.ledger.grants[key] = {None}
             if None not in before:  # who was not invited may still come by a link
                 self.ledger.barred |= {(code, guest) for code in codes}
@@ -331,6 +334,7 @@ class World:
         session, role = self.ledger.codes[code]
         key = session, person.uid
         self.ledger.tried.setdefault(code, set()).add(person.uid)
+        self.ledger.asked_in[key] += 1
         theirs = self.app.sessions.owner(session) == person.uid
         if not theirs and (code, person.uid) not in self.ledger.barred:
             self.ledger.grants[key] = self.ledger.may(*key) | {role}
