@@ -461,6 +461,22 @@ def test_the_newest_is_offered_with_what_is_in_it(home: Path) -> None:
     assert Work(home, THESIS).autosaves.offers() == []
 
 
+def test_the_offer_shows_how_it_looked(home: Path) -> None:
+    """The picture in the saved scene is offered with it; where there is none, nothing."""
+    picture = b"\x89PNG\r\n\x1a\n"
+    autosaves = Autosaves(home, home / "files", "")
+    for extra in ({}, {"Scene/Scene.png": picture}):
+        with autosaves.draft() as draft:
+            write_scene(draft.path, "Brain.nrrd")
+            with zipfile.ZipFile(draft.path, "a") as bundle:
+                for member, content in extra.items():
+                    bundle.writestr(member, content)
+            autosaves.keep(draft, NOON)
+        (offer,) = Autosaves(home, home / "files", "").offers()
+        assert offer.picture == extra.get("Scene/Scene.png", b"")
+        autosaves.answered()
+
+
 def test_an_offer_that_nobody_answered_outlives_all_that_comes_after(home: Path) -> None:
     """Neither this session's work nor that of three later ones pushes it out."""
     real = Work(home).do()

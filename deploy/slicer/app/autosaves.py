@@ -86,8 +86,9 @@ def number_of(name: str) -> int:
 
 def next_number(names: Iterable[str]) -> int:
     """One more than every number that somebody has, or is about to have."""
-    marks = (int(found[1]) for name in names if (found := _TAKEN.fullmatch(name)))
-    return 1 + max([*map(number_of, names := list(names)), *marks], default=0)
+    names = list(names)
+    marks = [int(found[1]) for name in names if (found := _TAKEN.fullmatch(name))]
+    return 1 + max([*map(number_of, names), *marks], default=0)
 
 
 def surplus_autosaves(names: Iterable[str], keep: Collection[str] = ()) -> list[str]:
@@ -166,10 +167,11 @@ class Autosaves:
             above = self._folder.parent
             old = [name for name in in_order(self._names(above)) if not number_of(name)]
             if not chosen:
-                return [each for each in self._looks(above, old) if each.things != ()][:1]
+                before = [each for each in self._looks(above, old) if each.things != ()]
+                return _with_pictures(before[:1])
         self._offered = {offer.path.name for offer in chosen}
         self._mark(names)
-        return chosen
+        return _with_pictures(chosen)
 
     def answered(self) -> None:
         """Whoever was offered them has chosen: one, or none. Raises FileError."""
@@ -196,8 +198,7 @@ class Autosaves:
             with contextlib.suppress(FileNotFoundError):
                 if parsed:
                     size = path.stat().st_size
-                    things, picture = things_in(path), picture_in(path)
-                    yield Offer(path, parsed[1], size, things, picture)
+                    yield Offer(path, saved_at=parsed[1], size=size, things=things_in(path))
 
     def _mark(self, names: Collection[str]) -> None:
         marks = {f".scene-{number_of(name):06}.offered" for name in self._offered} - {*names}
@@ -244,6 +245,10 @@ def _take_number(folder: Folder) -> int:
         if max(map(number_of, folder.names()), default=0) < number:
             return number
         folder.remove(mark)
+
+
+def _with_pictures(offers: Iterable[Offer]) -> list[Offer]:
+    return [msgspec.structs.replace(each, picture=picture_in(each.path)) for each in offers]
 
 
 def _marked(names: Iterable[str]) -> set[int]:
