@@ -35,6 +35,7 @@ from tests.support.lanes import PARTS, ROOT, STACKS, Lane, Run, Step, lanes
 QUIET_SECONDS = 30  # after so long a sign of life is shown
 END_SECONDS = 20  # for a command to end by itself when it is told to
 SHOWN_LINES = 400  # of what a failed step has said
+SUMMARY = 300  # characters that are repeated at the end of why a test failed
 STORIES: Mapping[Take, int] = {"short": 10, "all": 120}  # of the model of faults
 SOAK: Mapping[Take, float] = {"short": 1, "all": 3}  # minutes
 NO_TESTS = 5  # pytest's exit status when nothing was chosen
@@ -156,7 +157,7 @@ class Runner:
                 start_new_session=True,
             )
             self._running[lane.name] = (step, process)
-            if step.tests:
+            if step.tests and lane.after:  # who waits for images tests what runs in containers
                 _give_way(process.pid)
             if self._stopping.is_set() and not step.always:
                 _end(process, signal.SIGTERM)
@@ -218,8 +219,12 @@ class Runner:
                 _end(process, signal.SIGKILL)
 
     def failures(self) -> list[str]:
-        """Return a line for each step that failed."""
-        return [one.line for one in self._failed]
+        """Return a line for each step that failed, and one for each of its tests that did."""
+        lines: list[str] = []
+        for one in self._failed:
+            lines.append(one.line)
+            lines += _failed_tests(one.log) if one.log else ()
+        return lines
 
     def times(self) -> list[StepTime]:
         """Return what each step took."""
@@ -247,6 +252,12 @@ def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
     return lines[-1] if lines else ""
+
+
+def _failed_tests(log: Path) -> list[str]:
+    """Return what pytest's summary says of each test that failed: the end of a long log is read."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [f"      | {line[:SUMMARY]}" for line in lines if line.startswith(("FAILED ", "ERROR "))]
 
 
 def _show(log: Path) -> None:

@@ -90,11 +90,14 @@ def test_the_terminal_tells_all_of_a_failure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody has to look for a file to learn what failed."""
-    said = "before", "==== FAILURES ====", "E  it is wrong", "=== 1 failed ==="
+    summary = "FAILED tests/a.py::test_b - it is wrong"
+    said = "before", "==== FAILURES ====", "E  it is wrong", summary, "=== 1 failed ==="
     script = f"{'; '.join(f'echo {line!r}' for line in said)}; exit 1"
     runner = Runner(tmp_path / "run", slots=1)
     assert runner.run((Lane("a", (sh("unit", script, tests=True),)),)) is False
     shown = capsys.readouterr().out
     assert "E  it is wrong" in shown
     assert "before" not in shown
-    assert "[a] unit: 1 failed" in runner.failures()[0]
+    step, test = runner.failures()
+    assert "[a] unit: 1 failed" in step
+    assert test.strip(" |") == summary
