@@ -315,9 +315,12 @@ class World:
         )
         # Who was asked in again meanwhile may come before or after this.
         if done is not None and self.ledger.asked_in[key] == asked_in:
-            self.ledger.grants[key] = {None}
-            if None not in before:  # who was not invited may still come by a link
+            if None not in before:
+                self.ledger.grants[key] = {None}
                 self.ledger.barred |= {(code, guest) for code in codes}
+            else:  # who was not invited may still come by a link, and may be on the way
+                late = {may for at, who, may in self.ledger.coming if (at, who) == key}
+                self.ledger.grants[key] = {None, *late}
 
     async def make_link(self, seen: Observed, role: Role) -> None:
         """Make a link that one person may use."""
