@@ -249,20 +249,24 @@ def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
         return
 
 
+def _lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    return lines[-1] if lines else ""
+    lines = _lines(log)
+    return next((line for line in reversed(lines) if line.strip()), "")
 
 
 def _failed_tests(log: Path) -> list[str]:
     """Return what pytest's summary says of each test that failed: the end of a long log is read."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = _lines(log)
     return [f"      | {line[:SUMMARY]}" for line in lines if line.startswith(("FAILED ", "ERROR "))]
 
 
 def _show(log: Path) -> None:
     """Show what a failed step has said: of pytest what failed, of others the end."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = _lines(log)
     starts = [
         number
         for number, line in enumerate(lines)
