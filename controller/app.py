@@ -11,7 +11,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -254,12 +254,13 @@ class Application:
 
     async def _follow_store(self) -> None:
         """Let what other controllers write down count here, too."""
-        async for _ in self.hub.store.changes():
-            try:
-                await self.hear()
-            except StoreUnavailable as error:
-                # What is known holds on; the store tells when it can be read again.
-                _log.warning("store_not_followed", notes=getattr(error, "__notes__", []))
+        async with aclosing(self.hub.store.changes()) as changes:
+            async for _ in changes:
+                try:
+                    await self.hear()
+                except StoreUnavailable as error:
+                    # What is known holds on; the store tells when it can be read again.
+                    _log.warning("store_not_followed", notes=getattr(error, "__notes__", []))
 
     async def hear(self) -> None:
         """Let what other controllers have written count here. Raises StoreUnavailable."""

@@ -16,7 +16,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -208,8 +208,9 @@ class Sessions:
             _log.warning("nothing_remembered", error=error.in_full)
         async with anyio.create_task_group() as group:
             self._tasks = group
-            async for snapshot in self._orchestrator.watch():
-                self._take(snapshot)
+            async with aclosing(self._orchestrator.watch()) as snapshots:
+                async for snapshot in snapshots:
+                    self._take(snapshot)
 
     def _spawn(self, work: str, session_id: SessionId, do: Callable[[], Awaitable[None]]) -> None:
         """Let a piece of work about one session go on by itself, and harm no other if it fails."""

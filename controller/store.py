@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import (
-    AsyncIterator,
+    AsyncGenerator,
     Callable,
     Collection,
     Generator,
@@ -423,10 +423,11 @@ class Store(Protocol):
         """Write nothing, but prove that it could be read."""
         ...
 
-    def changes(self) -> AsyncIterator[None]:
+    def changes(self) -> AsyncGenerator[None, None]:
         """Yield whenever another controller may have changed what is kept; never ends.
 
-        Raises nothing: it reconnects by itself, and yields when it has.
+        Raises nothing: it reconnects by itself, and yields when it has. Whoever follows closes it,
+        too (``aclosing``): it has tasks of its own.
         """
         ...
 
@@ -838,7 +839,7 @@ class SqliteStore:
         """See Store."""
         await self._run(lambda db: db.execute("SELECT count(*) FROM login").fetchone())
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None, None]:
         """See Store. The file is one controller's: nobody else changes it."""
         await anyio.sleep_forever()
         yield

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
@@ -193,7 +193,7 @@ class KubernetesStore:
 
     # -- who follows -----------------------------------------------------------------------
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None, None]:
         """See Store. As long as it is followed, questions are answered from memory."""
         source = Source("records", self._path, self._selector())
         async with anyio.create_task_group() as group:

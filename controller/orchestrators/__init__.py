@@ -7,7 +7,7 @@ answer. Implementations do I/O only: what they send is built in ``labels``, ``ro
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -56,8 +56,11 @@ class Orchestrator(Protocol):
         """How many of this instance's objects could not be read of late; the log names each."""
         ...
 
-    def watch(self) -> AsyncIterator[Sequence[Observed]]:
-        """Yield whole snapshots, now and after any change; reconnects by itself, never ends."""
+    def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
+        """Yield whole snapshots, now and after any change; reconnects by itself, never ends.
+
+        Whoever watches closes it, too (``aclosing``): it has tasks of its own.
+        """
         ...
 
     def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:

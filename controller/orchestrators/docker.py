@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -346,7 +346,7 @@ class DockerOrchestrator:
         found = await self._inspect(container)
         return None if found is None else found.state
 
-    async def watch(self) -> AsyncIterator[Sequence[Observed]]:
+    async def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
         """See Orchestrator."""
         send, receive = anyio.create_memory_object_stream[None](1)
         events = _Events(self._settings, send)
@@ -372,6 +372,8 @@ class DockerOrchestrator:
                         await anyio.sleep(_DEBOUNCE_SECONDS)
                     # The engine tells of an end before its own list knows it: look once more.
                     patience = _RELIST_SECONDS if quiet.cancelled_caught else _SETTLE_SECONDS
+            except GeneratorExit:
+                pass  # whoever watched has closed this; the group would make a fault of it
             finally:
                 events.close()
                 group.cancel_scope.cancel()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
@@ -271,7 +271,7 @@ class KubernetesOrchestrator:
         """See Orchestrator."""
         return len(self._faults)
 
-    async def watch(self) -> AsyncIterator[Sequence[Observed]]:
+    async def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
         """See Orchestrator."""
         send, receive = anyio.create_memory_object_stream[None](1)
 
@@ -306,6 +306,8 @@ class KubernetesOrchestrator:
                     if snapshot != before or quiet.cancelled_caught:
                         before = snapshot
                         yield snapshot
+            except GeneratorExit:
+                pass  # whoever watched has closed this; the group would make a fault of it
             finally:
                 group.cancel_scope.cancel()
 

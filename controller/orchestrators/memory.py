@@ -6,7 +6,7 @@ told to behave badly the way a real engine does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -110,7 +110,7 @@ class MemoryOrchestrator:
         await anyio.lowlevel.checkpoint()
         return list(self._sessions.values())
 
-    async def watch(self) -> AsyncIterator[Sequence[Observed]]:
+    async def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
         """See Orchestrator."""
         while True:
             changed = self._changed

@@ -246,9 +246,10 @@ async def test_crash_while_a_volume_is_opened(
 async def watch_once(orchestrator: DockerOrchestrator) -> None:
     """Watch an engine without sessions until it has been looked at."""
     with anyio.CancelScope() as scope, anyio.fail_after(DEADLINE):
-        async for snapshot in orchestrator.watch():
-            assert snapshot == []
-            scope.cancel()
+        async with aclosing(orchestrator.watch()) as watching:
+            async for snapshot in watching:
+                assert snapshot == []
+                scope.cancel()
 
 
 @pytest.mark.parametrize(
@@ -755,8 +756,7 @@ async def test_watch_survives_the_engine(docker_lab: Lab, free_tcp_port: int) ->
     snapshots: list[object] = []
 
     async def follow() -> None:
-        watching: Any = orchestrator.watch()
-        async with aclosing(watching):
+        async with aclosing(orchestrator.watch()) as watching:
             async for snapshot in watching:
                 snapshots.append(snapshot)  # noqa: PERF401 - it never ends
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Protocol, cast
+from typing import Protocol
 
 import anyio
 import pytest
@@ -275,7 +275,7 @@ async def test_watch(engine: Engine) -> None:
     snapshots: list[Sequence[Observed]] = []
 
     async def follow() -> None:
-        async with aclosing(as_generator(engine.orchestrator)) as watching:
+        async with aclosing(engine.orchestrator.watch()) as watching:
             async for snapshot in watching:
                 snapshots.append(snapshot)  # noqa: PERF401 - it never ends
 
@@ -292,6 +292,16 @@ async def test_watch(engine: Engine) -> None:
         await engine.orchestrator.remove(second.id, grace=NO_GRACE)
         await soon(lambda: ids(snapshots) == set())
         group.cancel_scope.cancel()
+
+
+async def test_watch_left_between_two_looks(engine: Engine) -> None:
+    """Who stops to watch while a snapshot is being looked at leaves nothing running behind."""
+    with anyio.CancelScope() as scope:
+        async with aclosing(engine.orchestrator.watch()) as watching:
+            assert await anext(watching) == []
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
 
 
 async def test_companions(engine: Engine) -> None:
@@ -312,11 +322,6 @@ async def test_companions(engine: Engine) -> None:
 async def test_ping(engine: Engine) -> None:
     """An engine that is there answers."""
     await engine.orchestrator.ping()
-
-
-def as_generator(orchestrator: Orchestrator) -> AsyncGenerator[Sequence[Observed], None]:
-    """Return the watch as what it is, so that it can be closed."""
-    return cast("AsyncGenerator[Sequence[Observed], None]", orchestrator.watch())
 
 
 async def running(engine: Engine, made: Session) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 
 import anyio
@@ -88,7 +88,7 @@ class Replica(SqliteStore):
         others = (memos for by, memos in self._cluster.memos.items() if by is not self)
         return {one: memo.aged(now - at) for at, memos in others for one, memo in memos.items()}
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None, None]:
         """See Store."""
         while True:
             await self._news.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 
 import anyio
@@ -244,7 +244,7 @@ async def test_not_read_yet() -> None:
     """As long as the hub does not know the sessions it lets nobody in, and says so."""
 
     class Silent(MemoryOrchestrator):
-        async def watch(self) -> AsyncIterator[Sequence[Observed]]:
+        async def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
             await anyio.sleep_forever()
             yield []
 

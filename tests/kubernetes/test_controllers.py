@@ -385,11 +385,12 @@ async def test_watch_faults(
         seen: list[list[Share]] = []
 
         async def follow() -> None:
-            async for _ in follower.changes():
-                try:
-                    seen.append(await follower.shares())
-                except StoreUnavailable:
-                    continue  # it is told again
+            async with aclosing(follower.changes()) as changes:
+                async for _ in changes:
+                    try:
+                        seen.append(await follower.shares())
+                    except StoreUnavailable:
+                        continue  # it is told again
 
         async def newest() -> list[Share]:
             return seen[-1]
@@ -529,9 +530,8 @@ async def live(configured: Settings) -> None:
     await store.key_ring()
     await store.ping()
     await store.add_share(Share(session_id(1), BOB, Role.VIEW, "Bob", created=1.0))
-    followed = store.changes()
     with anyio.fail_after(DEADLINE):
-        async with aclosing(cast("AsyncGenerator[None, None]", followed)):
+        async with aclosing(store.changes()) as followed:
             await anext(followed)
             await store.remove_share(session_id(1), BOB, bar=True)
             await store.add_share(Share(session_id(2), BOB, Role.VIEW, "Bob", created=1.0))

@@ -25,7 +25,6 @@ from controller.manifests import kubernetes as manifests
 from controller.model import Observed, Phase, Session
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
 from tests import samples
-from tests.contract.test_orchestrator import as_generator
 from tests.hub import HTML, Clock, World, running
 from tests.kubernetes.conftest import Cluster, until
 from tests.kubernetes.faults import Fault, proxy
@@ -228,7 +227,7 @@ async def test_hours_of_a_quiet_watch(
     snapshots: list[Sequence[Observed]] = []
 
     async def follow(behind: KubernetesOrchestrator) -> None:
-        async with aclosing(as_generator(behind)) as watching:
+        async with aclosing(behind.watch()) as watching:
             async for snapshot in watching:
                 snapshots[:] = [snapshot]
 

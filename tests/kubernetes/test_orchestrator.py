@@ -28,7 +28,6 @@ from controller.model import Mount, Observed, Offer, Route, Session, Usage, volu
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
 from tests import samples
 from tests.contract.conftest import until_ended
-from tests.contract.test_orchestrator import as_generator
 from tests.kubernetes.conftest import Cluster, until
 from tests.kubernetes.faults import Fault, Proxy, kubeconfig_of, proxy
 from tests.kubernetes.lab import Lab
@@ -389,7 +388,7 @@ async def test_watch_faults(
     snapshots: list[Sequence[Observed]] = []
 
     async def follow() -> None:
-        async with aclosing(as_generator(behind)) as watching:
+        async with aclosing(behind.watch()) as watching:
             async for snapshot in watching:
                 snapshots.append(snapshot)  # noqa: PERF401 - it never ends
 

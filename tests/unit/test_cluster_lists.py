@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,10 @@ async def test_unreadable(tmp_path: Path, odd: object) -> None:
         seen = anyio.Event()
 
         async def watch() -> None:
-            async for snapshot in engine.watch():
-                snapshots.append(snapshot)
-                seen.set()
+            async with aclosing(engine.watch()) as watching:
+                async for snapshot in watching:
+                    snapshots.append(snapshot)
+                    seen.set()
 
         async with anyio.create_task_group() as group:
             group.start_soon(watch)

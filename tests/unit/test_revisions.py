@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import anyio
@@ -39,8 +40,9 @@ class Pair:
 
     async def follow(self) -> None:
         """Follow until cancelled."""
-        async for _ in self.follower.changes():
-            self.following.set()
+        async with aclosing(self.follower.changes()) as changes:
+            async for _ in changes:
+                self.following.set()
 
     async def heard(self, revision: int) -> Reading:
         """Return what the follower reads once it has heard of this change."""
@@ -119,3 +121,14 @@ async def test_revisions_are_not_kept(pair: Pair) -> None:
     assert await pair.writer.logins(150.0) == [replace(LOGIN, seen=150.0)]
     (found,) = (await pair.late.read_logins()).logins
     assert found.revision > made
+
+
+async def test_left_while_what_was_heard_is_read(pair: Pair) -> None:
+    """Who stops to follow in the middle of reading what it heard of leaves nothing running."""
+    pair.server.held = False
+    with anyio.CancelScope() as scope:
+        async with aclosing(pair.late.changes()) as changes:
+            await anext(changes)
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
