@@ -1,36 +1,82 @@
-"""Whether the program computes: how much processor time its processes took since the last look."""
+"""Whether the program computes: the processor time that it takes, and whether it wants more."""
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 # Half a core for seconds on end: a segmentation or a filter. An idle Slicer takes a few percent.
 BUSY_CORES = 0.5
+# Of so many looks one that computes shows in each a thread that runs or waits for a core; an idle
+# one in hardly any, so that it does not in three of five by chance.
+_LOOKS, _MOST = 5, 3
 
 
-def parse_ticks(stat: str) -> int:
-    """Clock ticks in user and kernel mode from the text of ``/proc/<pid>/stat`` (proc(5))."""
+class Look(NamedTuple):
+    """What the processes were at, at one moment.
+
+    ``ticks``: by process, of clock time in user and kernel mode since its start; ``runnable``:
+    whether any thread runs or waits for a core.
+    """
+
+    ticks: Mapping[int, int]
+    runnable: bool
+
+
+def parse_stat(stat: str) -> tuple[str, int]:
+    """State and ticks in user and kernel mode from the text of a ``stat`` file (proc(5))."""
     # The name stands in parentheses and may hold anything, parentheses and spaces too.
     fields = stat.rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
+    return fields[0], int(fields[11]) + int(fields[12])
 
 
-def read_ticks(proc: Path, without: Collection[int]) -> dict[int, int]:
-    """The ticks of every process below ``proc`` (normally /proc) but these."""
+def look_at(proc: Path, without: Collection[int]) -> Look:
+    """Look at every process below ``proc`` (normally /proc) but these."""
     ticks: dict[int, int] = {}
+    runnable = False
     for entry in proc.iterdir():
         if not entry.name.isdigit() or int(entry.name) in without:
             continue
         try:
-            ticks[int(entry.name)] = parse_ticks((entry / "stat").read_text())
+            _, ticks[int(entry.name)] = parse_stat((entry / "stat").read_text())
+            threads = list((entry / "task").iterdir())
         except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
             continue
-    return ticks
+        runnable = runnable or any(map(_is_runnable, threads))
+    return Look(ticks, runnable)
 
 
-def cores_used(before: Mapping[int, int], after: Mapping[int, int], seconds: float) -> float:
+def _is_runnable(thread: Path) -> bool:
+    try:
+        return parse_stat((thread / "stat").read_text())[0] == "R"
+    except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
+        return False
+
+
+def cores_used(before: Look, after: Look, seconds: float) -> float:
     """How many cores were in use on average; a process that is new counts from its start."""
-    spent = sum(max(0, ticks - before.get(pid, 0)) for pid, ticks in after.items())
+    spent = sum(max(0, ticks - before.ticks.get(pid, 0)) for pid, ticks in after.ticks.items())
     return spent / os.sysconf("SC_CLK_TCK") / seconds if seconds > 0 else 0.0
+
+
+class Load:
+    """Whether the program computes, by looks in turn.
+
+    Time used alone does not tell: on a full server a computation may get a tenth of a core, and
+    its session would be stopped as one that nobody needs.
+    """
+
+    def __init__(self, first: Look, at: float) -> None:
+        """``at``: the time of the look in seconds of a clock that never goes back."""
+        self._last, self._at = first, at
+        self._runnable = deque([False] * _LOOKS, maxlen=_LOOKS)
+
+    def is_busy(self, now: Look, at: float) -> bool:
+        """Tell whether it computed since the last look, or has been asking for a core for long."""
+        used = cores_used(self._last, now, at - self._at)
+        self._last, self._at = now, at
+        self._runnable.append(now.runnable)
+        return used >= BUSY_CORES or sum(self._runnable) >= _MOST

@@ -23,7 +23,7 @@ from app.settings import Settings
 
 from desktop.endpoints import DesktopEndpoints
 from desktop.errors import CannotSave, DesktopError
-from desktop.load import BUSY_CORES, cores_used, read_ticks
+from desktop.load import Load, look_at
 from desktop.program import Program, read_program, settings_folder
 from desktop.race import race
 from desktop.relay import Relay
@@ -176,20 +176,21 @@ class Session:
             return await open_line(self._screen.socket, secret)
 
     async def _watch_load(self) -> None:
-        """Reports a computation for as long as the program takes much processor time."""
+        """Reports a computation for as long as the program computes, or would if it could."""
         number: int | None = None
         proc = Path("/proc")
-        since, before = time.monotonic(), read_ticks(proc, self._screen.own_pids)
+        since = time.monotonic()
+        load = Load(look_at(proc, self._screen.own_pids), since)
         while True:
             await asyncio.sleep(_LOAD_SECONDS)
-            now, after = time.monotonic(), read_ticks(proc, self._screen.own_pids)
-            is_busy = cores_used(before, after, now - since) >= BUSY_CORES
+            now = time.monotonic()
+            is_busy = load.is_busy(look_at(proc, self._screen.own_pids), now)
             if is_busy and number is None:
                 number = self._activity.begun(since)
             elif not is_busy and number is not None:
                 self._activity.ended(number)
                 number = None
-            since, before = now, after
+            since = now
 
     async def _watch_helpers(self) -> None:
         raise DesktopError(await self._screen.helper_ended())

@@ -1,0 +1,71 @@
+"""Whether a full desktop computes: also where the server is full and lets it hardly compute."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from desktop.load import Load, Look, look_at
+
+SECONDS = 2.0  # between two looks
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def told(looks: list[tuple[float, bool]]) -> list[bool]:
+    """Return what is told at each look: cores used since the last, whether one is wanted."""
+    load, spent, answers = Load(Look({7: 0}, runnable=False), 0.0), 0.0, list[bool]()
+    for number, (cores, runnable) in enumerate(looks, 1):
+        spent += cores * SECONDS * TICKS
+        answers.append(load.is_busy(Look({7: int(spent)}, runnable), number * SECONDS))
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("looks", "answers"),
+    [
+        ([(0.04, False)] * 4, [False] * 4),
+        ([(1.0, True), (1.0, True), (0.02, False)], [True, True, False]),
+        # A full server: a tenth of a core is all that it gets, and it wants more all the time.
+        ([(0.1, True)] * 4, [False, False, True, True]),
+        ([(0.1, True)] * 5 + [(0.02, False)] * 3, [False] * 2 + [True] * 5 + [False]),
+        # An idle one is met at work now and then.
+        ([(0.04, True), (0.04, False), (0.04, False)] * 3, [False] * 9),
+    ],
+    ids=["idle", "computes", "wants to compute", "computed", "blinks"],
+)
+def test_busy(looks: list[tuple[float, bool]], answers: list[bool]) -> None:
+    """A computation counts whether or not the server lets it have a core, and an idle one not."""
+    assert told(looks) == answers
+
+
+def write_process(proc: Path, pid: int, threads: list[str], *, ticks: tuple[int, int]) -> None:
+    """Write what the kernel tells of a process, with threads in these states."""
+    for number, state in enumerate(threads):
+        task = proc / str(pid) / "task" / str(pid + number)
+        task.mkdir(parents=True)
+        (task / "stat").write_text(stat(pid + number, state, (0, 0)))
+    (proc / str(pid) / "stat").write_text(stat(pid, threads[0], ticks))
+
+
+def stat(number: int, state: str, ticks: tuple[int, int]) -> str:
+    """Return a ``stat`` file of a program whose name is as odd as a name may be."""
+    return f"{number} (a ) R (b) {state} 1 1 1 0 -1 0 0 0 0 0 {ticks[0]} {ticks[1]} 0 0 20 0 1\n"
+
+
+def test_what_is_looked_at(tmp_path: Path) -> None:
+    """All threads of all processes count but those of the desktop itself; names may be odd."""
+    write_process(tmp_path, 1, ["R"], ticks=(900, 9))
+    write_process(tmp_path, 40, ["S", "S"], ticks=(3, 4))
+    (tmp_path / "self").mkdir()
+    (tmp_path / "99").mkdir()  # ended before it could be read
+    assert look_at(tmp_path, {1}) == Look({40: 7}, runnable=False)
+    write_process(tmp_path, 60, ["S", "D", "R"], ticks=(1, 0))
+    assert look_at(tmp_path, {1}) == Look({40: 7, 60: 1}, runnable=True)
+
+
+def test_this_process_is_met_at_work() -> None:
+    """The real kernel is understood: who looks is running."""
+    seen = look_at(Path("/proc"), ())
+    assert seen.runnable
+    assert seen.ticks[os.getpid()] >= 0
