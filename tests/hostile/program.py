@@ -17,7 +17,8 @@ import socket
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from enum import Enum
 
 ENDPOINTS = ("activity", "save", "kick", "notice")
@@ -308,29 +309,42 @@ async def head_of(reader: asyncio.StreamReader) -> str:
     return text
 
 
-async def serve(
+@asynccontextmanager
+async def serving(
     misbehave: Callable[[str], Steps | None],
-    port: int,
+    port: int = 0,
     *,
-    host: str = "0.0.0.0",  # noqa: S104 - a container
+    host: str = "127.0.0.1",
     note: Callable[[str], object] = str,
-) -> asyncio.Server:
-    """Answer at a port; where ``misbehave`` of a path is None there is a good page.
+) -> AsyncGenerator[int, None]:
+    """Answer at a port, which is told; where ``misbehave`` of a path is None there is a good page.
 
-    ``note`` is told the head of each request.
+    ``note`` is told the head of each request. At the end every connection is cut.
     """
+    open_ones: dict[asyncio.Task[object] | None, asyncio.StreamWriter] = {}
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ones[asyncio.current_task()] = writer
         try:
             head = await head_of(reader)
+            note(head)
+            steps = misbehave(head.split(" ")[1])
+            await send(writer, [answer(b"<!doctype html><p>A page.")] if steps is None else steps)
+            await writer.wait_closed()
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.close()
-            return
-        note(head)
-        steps = misbehave(head.split(" ")[1])
-        await send(writer, [answer(b"<!doctype html><p>A page.")] if steps is None else steps)
+        finally:
+            open_ones.pop(asyncio.current_task())
 
-    return await asyncio.start_server(connected, host, port, limit=_REQUEST_MAX)
+    server = await asyncio.start_server(connected, host, port, limit=_REQUEST_MAX)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+        left = dict(open_ones)
+        for task, writer in left.items():
+            writer.transport.abort()
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(task for task in left if task is not None), return_exceptions=True)
 
 
 async def main() -> None:
@@ -344,9 +358,8 @@ async def main() -> None:
         asked = path.partition("?")[0].rpartition("/-/")[2] in ENDPOINTS
         return chosen() if asked or everywhere else None
 
-    server = await serve(misbehave, PORT)
-    async with server:
-        await server.serve_forever()
+    async with serving(misbehave, PORT, host="0.0.0.0"):  # noqa: S104 - a container
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

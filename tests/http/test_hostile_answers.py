@@ -12,7 +12,7 @@ from controller.gateway import Inside, Patience, TraefikGateway
 from controller.metrics import Metrics
 from controller.model import Profile, UserId
 from controller.tokens import Keys
-from tests.hostile.program import MISBEHAVIOURS, Steps, serve
+from tests.hostile.program import MISBEHAVIOURS, Steps, serving
 from tests.hub import RING, Clock
 from tests.samples import session_id, settings
 
@@ -32,16 +32,14 @@ async def asking(
     def misbehave(path: str) -> Steps | None:
         return None if path.endswith("/good") else MISBEHAVIOURS[misbehaviour]()
 
-    server = await serve(misbehave, 0, host="127.0.0.1", note=note)
-    port = server.sockets[0].getsockname()[1]
-    metrics = Metrics()
-    configured = settings(gateway_url=f"http://127.0.0.1:{port}")
-    gateway = TraefikGateway(configured, Keys(RING), Clock().wall, metrics, patience=PATIENCE)
-    try:
-        yield gateway, metrics
-    finally:
-        await gateway.close()
-        server.close()
+    async with serving(misbehave, note=note) as port:
+        metrics = Metrics()
+        configured = settings(gateway_url=f"http://127.0.0.1:{port}")
+        gateway = TraefikGateway(configured, Keys(RING), Clock().wall, metrics, patience=PATIENCE)
+        try:
+            yield gateway, metrics
+        finally:
+            await gateway.close()
 
 
 @pytest.mark.parametrize("misbehaviour", MISBEHAVIOURS)

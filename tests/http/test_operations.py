@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from controller.model import Observed, Phase, Profile, Role, Session, SessionId,
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import Memo, Share, SqliteStore
 from controller.tokens import Keys
-from tests.hostile.program import answer, serve
+from tests.hostile.program import answer, serving
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world
 from tests.samples import session, session_id, settings
 
@@ -432,20 +431,15 @@ async def test_gateway_away(unused_port: int) -> None:
 async def test_a_gateway_that_is_asked_much_is_not_away() -> None:
     """Traefik that puts the hub's own question off, among too many, is there and known to be."""
     refusal = answer(b"", status=b"429 Too Many Requests")
-    server = await serve(lambda _: [refusal], 0)
-    # Each family has a port of its own.
-    port = next(
-        one.getsockname()[1] for one in server.sockets if one.family is socket.AddressFamily.AF_INET
-    )
-    busy = settings(gateway_url=f"http://127.0.0.1:{port}")
-    gateway = TraefikGateway(busy, Keys(RING), Clock().wall, Metrics())
-    try:
-        await gateway.ping()
-        profile = Profile(id="slicer", title="Slicer", image="x")
-        assert not await gateway.is_served(session_id(1), profile)
-    finally:
-        await gateway.close()
-        server.close()
+    async with serving(lambda _: [refusal]) as port:
+        busy = settings(gateway_url=f"http://127.0.0.1:{port}")
+        gateway = TraefikGateway(busy, Keys(RING), Clock().wall, Metrics())
+        try:
+            await gateway.ping()
+            profile = Profile(id="slicer", title="Slicer", image="x")
+            assert not await gateway.is_served(session_id(1), profile)
+        finally:
+            await gateway.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from controller.errors import GatewayUnavailable
 from controller.gateway import TraefikGateway
 from controller.metrics import Metrics
 from controller.tokens import Keys
-from tests.hostile.program import Steps, answer, serve
+from tests.hostile.program import Steps, answer, serving
 from tests.hub import RING, Clock
 from tests.samples import settings
 
@@ -29,11 +29,9 @@ async def test_a_traefik_without_routes(engine: str, words: str) -> None:
     def nothing(_: str) -> Steps:
         return iter([answer(b"404 page not found\n", status=b"404 Not Found")])
 
-    server = await serve(nothing, 0)
-    port = server.sockets[0].getsockname()[1]
-    configured = replace(settings(gateway_url=f"http://127.0.0.1:{port}"), orchestrator=engine)
-    gateway = TraefikGateway(configured, Keys(RING), Clock().wall, Metrics())
-    with pytest.raises(GatewayUnavailable, match=words):
-        await gateway.ping()
-    await gateway.close()
-    server.close()
+    async with serving(nothing) as port:
+        configured = replace(settings(gateway_url=f"http://127.0.0.1:{port}"), orchestrator=engine)
+        gateway = TraefikGateway(configured, Keys(RING), Clock().wall, Metrics())
+        with pytest.raises(GatewayUnavailable, match=words):
+            await gateway.ping()
+        await gateway.close()
