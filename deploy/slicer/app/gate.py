@@ -8,6 +8,7 @@ it is dispatched. Nothing else of the library is changed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,29 @@ _STUCK_SECONDS = 5.0
 _GREET_AGAIN = (1.0, 4.0, 15.0)  # seconds after a page asked for its state
 _REDRAW_SECONDS = 0.5
 _REFUSED = -32003
+
+
+class Steady:
+    """A page's WebSocket that takes what is sent while it closes, and drops it.
+
+    wslink sends to one page after the other: the error of one that is leaving would keep the same
+    message, a picture or a change of state, from all who come after it.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        """Stands in for ``socket``, and is otherwise like it."""
+        self._socket = socket
+
+    async def send_bytes(self, content: bytes) -> None:
+        """Sends a frame to a page that is open."""
+        with contextlib.suppress(
+            ConnectionResetError
+        ):  # aiohttp: "Cannot write to closing transport"
+            await self._socket.send_bytes(content)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Whatever else the socket has."""
+        return getattr(self._socket, name)
 
 
 class Gate:
@@ -89,6 +113,7 @@ class Gate:
         )
 
         async def on_connect(request: web.Request, client_id: str) -> None:
+            handler.connections[client_id] = Steady(handler.connections[client_id])
             await connect(request, client_id)
             self._joined(request, client_id)
 
