@@ -70,8 +70,11 @@ def test_who_leaves_is_out(alice: Member, engine: DockerClient) -> None:
                 until(lambda: is_closed(guests), what="the end of bob's view")
                 assert handshake(socket_path, cookie) == 401
                 assert bob.browser.get("/").headers["location"].startswith("/login")
-                shares = alice.api.get(f"/api/v1/sessions/{shown['id']}/shares").json()
-                assert shares == {"items": []}
+                shares = f"/api/v1/sessions/{shown['id']}/shares"
+                until(
+                    lambda: alice.api.get(shares).json() == {"items": []},
+                    what="the end of bob's invitation",
+                )
                 refused = httpx.post(
                     f"{URL}/api/v1/login", json={"username": "bob", "password": "bob"}
                 )
