@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+import secrets
 import shutil
 import ssl
 import subprocess
@@ -167,7 +169,7 @@ class Stack:
         return Member(self, name)
 
     def socket(self, session: dict[str, Any], cookie: str, origin: str) -> ClientConnection:
-        """Open a WebSocket to a session. Raises InvalidStatus if it is refused."""
+        """Open a WebSocket to a session that lets it in."""
         return connect(
             session["url"].replace("https:", "wss:"),
             additional_headers={"Cookie": cookie},
@@ -176,6 +178,24 @@ class Stack:
             proxy=None,
             open_timeout=20,
         )
+
+    def upgrade(self, session: dict[str, Any], cookie: str, origin: str) -> int:
+        """Ask for a WebSocket, and return the status of the answer.
+
+        Not by ``socket``: after a refusal that client (websockets 17.4) may wait for ever. Its
+        thread reads what was announced, which may be no more than a ticket of TLS, and closing the
+        socket does not wake it.
+        """
+        wanted = {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": base64.b64encode(secrets.token_bytes(16)).decode(),
+            "Origin": origin,
+            "Cookie": cookie,
+        }
+        with self.client().stream("GET", session["url"], headers=wanted) as found:
+            return found.status_code
 
 
 class Member:
