@@ -72,8 +72,8 @@ from controller.sharing import Sharing
 from controller.store import SqliteStore, Store
 from controller.streams import Streams
 from controller.tokens import Keys
-from controller.verify import Verify
-from controller.waiting import Waiting, host_of
+from controller.verify import Closed, Verify
+from controller.waiting import Waiting, closed_pages, host_of
 from controller.web import (
     JOIN_PATH,
     NO_STORE,
@@ -223,14 +223,15 @@ class Application:
             wall=wall,
             leads=lambda: election.leading,
         )
-        self.public: ASGIApp = secured(timely(public_app(self.hub)), https=settings.secure)
+        closed = closed_pages(renderer, settings)
+        self.public: ASGIApp = secured(timely(public_app(self.hub, closed)), https=settings.secure)
         verify = Verify(
             settings,
             self.sessions,
             self.logins,
             self.companions,
             entries=self.entries,
-            renderer=renderer,
+            closed=closed,
             metrics=self.metrics,
         )
         self.health = Health(self.hub)
@@ -423,9 +424,9 @@ def make_orchestrator(settings: Settings) -> Orchestrator:
     return DockerOrchestrator(settings)
 
 
-def public_app(hub: Hub) -> ASGIApp:
+def public_app(hub: Hub, closed: Closed) -> ASGIApp:
     """Return what Traefik routes people to."""
-    waiting = Waiting(hub)
+    waiting = Waiting(hub, closed)
     rest = _pages_and_api(hub)
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401

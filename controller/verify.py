@@ -32,6 +32,7 @@ from controller.errors import (
     Forged,
     HubError,
     InvalidRequest,
+    NotInvited,
     NotLoggedIn,
     NotReadyYet,
     Refused,
@@ -40,7 +41,6 @@ from controller.errors import (
 from controller.logins import Logins, without_cookies
 from controller.metrics import Metrics
 from controller.model import Person, Phase, Role, SessionId, UserId, parse_session_id
-from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
 from controller.sessions import Sessions
 from controller.web import (
     ADDRESS_MAX,
@@ -50,8 +50,6 @@ from controller.web import (
     STARTING,
     Answer,
     answer,
-    aside_page,
-    forbidden_page,
     login_url,
     problem_answer,
     redirect,
@@ -70,6 +68,8 @@ _SINGLE = frozenset(
 _SINGLE_BEGIN = ("sec-fetch-", "x-forwarded-", "x-slicerhub-")
 
 _APP = "/verify/app/"
+APP_CLOSED = "This is not open to you"
+"""What whoever may not use a companion is told; the same for those that are not there."""
 
 _FIELDS_MAX = 8  # of the query there
 
@@ -213,21 +213,25 @@ class Door:
         )
 
 
+class Closed(msgspec.Struct, frozen=True):
+    """The pages of those who may not enter: finished, since each is always the same bytes."""
+
+    session: Answer
+    app: Answer
+    host: Answer  # at a session's own host, which has nothing of the hub's
+    not_kept: Answer  # there, for a browser that does not keep its cookie
+
+
 class Refusals:
     """Answers to everything but PASS, the same from verify and from a session's empty place."""
 
     def __init__(
-        self,
-        settings: Settings,
-        renderer: Renderer,
-        *,
-        title: str = FORBIDDEN_TITLE,
-        sentence: str = FORBIDDEN_SENTENCE,
+        self, settings: Settings, forbidden: Answer, title: str = NotInvited.title
     ) -> None:
-        """Make the page for the uninvited once; its words are those for sessions unless given."""
+        """``forbidden``: the page for the uninvited; ``title``: the same for programs."""
         self._settings = settings
         self._title = title
-        self._forbidden = forbidden_page(renderer, title, sentence)
+        self._forbidden = forbidden
 
     def answer(self, question: Question, verdict: Verdict) -> Answer:
         """Return the answer for a person's browser or for a program."""
@@ -252,23 +256,11 @@ class Refusals:
 class Threshold(Refusals):
     """The same at a session's own host, and the hand-off that ends or begins there."""
 
-    def __init__(self, settings: Settings, renderer: Renderer, entries: Entries) -> None:
-        """Make the pages once."""
-        super().__init__(settings, renderer)
-        self._settings = settings
+    def __init__(self, settings: Settings, closed: Closed, entries: Entries) -> None:
+        """``closed``: the pages of those who may not enter."""
+        super().__init__(settings, closed.host)
         self._entries = entries
-        home = f"{policy.origin_of(settings.public_url)}/"
-        self._forbidden = aside_page(renderer, AsideView(home=home))
-        self._not_kept = aside_page(
-            renderer,
-            AsideView(
-                home=home,
-                title="This session could not be opened",
-                sentence="Your browser did not bring back the cookie that it was given here, or "
-                "holds another one of that name. Allow cookies for this address, delete those of "
-                "the hub and its sessions, and open the session from the first page.",
-            ),
-        )
+        self._not_kept = closed.not_kept
 
     def answer(self, question: Question, verdict: Verdict) -> Answer:
         """Return the answer for a person's browser or for a program."""
@@ -321,23 +313,18 @@ class Verify:
         companions: Companions,
         *,
         entries: Entries,
-        renderer: Renderer,
+        closed: Closed,
         metrics: Metrics,
     ) -> None:
         """Keep the parts."""
         self._settings = settings
         self._door = Door(settings, companions, logins)
-        self._app_refusals = Refusals(
-            settings,
-            renderer,
-            title="This is not open to you",
-            sentence="It is for others, or is not here any more. Ask the administrator.",
-        )
+        self._app_refusals = Refusals(settings, closed.app, APP_CLOSED)
         self._sessions = sessions
         self._cookies = routing.own_cookies(settings)
-        self._threshold = Threshold(settings, renderer, entries) if settings.sessions_at else None
+        self._threshold = Threshold(settings, closed, entries) if settings.sessions_at else None
         self._judge = Judge(settings, sessions, logins, entries if settings.sessions_at else None)
-        self._refusals = self._threshold or Refusals(settings, renderer)
+        self._refusals = self._threshold or Refusals(settings, closed.session)
         self._metrics = metrics
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401

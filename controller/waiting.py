@@ -12,11 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from controller import policy, routing
+from controller.config import Settings
 from controller.errors import HubError, NoSuchSession, NotReadyYet
 from controller.model import Phase, Role, parse_session_id
 from controller.pages import starting_page
-from controller.render import AsideView
+from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
 from controller.verify import (
+    APP_CLOSED,
+    Closed,
     Judge,
     Judgement,
     Question,
@@ -37,6 +40,7 @@ from controller.web import (
     Hub,
     answer,
     aside_page,
+    forbidden_page,
     problem_answer,
     redirect,
 )
@@ -45,13 +49,13 @@ from controller.web import (
 class Waiting:
     """The ASGI application for the places of sessions."""
 
-    def __init__(self, hub: Hub) -> None:
-        """Keep the parts."""
+    def __init__(self, hub: Hub, closed: Closed) -> None:
+        """``closed``: the pages of those who may not enter."""
         self._hub = hub
         self._judge = Judge(hub.settings, hub.sessions, hub.logins, None)
-        self._refusals = Refusals(hub.settings, hub.renderer)
+        self._refusals = Refusals(hub.settings, closed.session)
         self._inner_judge = Judge(hub.settings, hub.sessions, hub.logins, hub.entries)
-        self._threshold = Threshold(hub.settings, hub.renderer, hub.entries)
+        self._threshold = Threshold(hub.settings, closed, hub.entries)
         home = f"{policy.origin_of(hub.settings.public_url)}/"
         self._moment = aside_page(
             hub.renderer,
@@ -141,6 +145,30 @@ class Waiting:
         caller = Caller(login, public_url, question.address)
         html = await starting_page(self._hub, caller, seen)
         return answer(200, headers, html.encode())
+
+
+def closed_pages(renderer: Renderer, settings: Settings) -> Closed:
+    """Return the pages of those who may not enter a session or a companion."""
+    home = f"{policy.origin_of(settings.public_url)}/"
+    return Closed(
+        session=forbidden_page(renderer, FORBIDDEN_TITLE, FORBIDDEN_SENTENCE),
+        app=forbidden_page(
+            renderer,
+            APP_CLOSED,
+            "It is for others, or is not here any more. Ask the administrator.",
+        ),
+        host=aside_page(renderer, AsideView(home=home)),
+        not_kept=aside_page(
+            renderer,
+            AsideView(
+                home=home,
+                title="This session could not be opened",
+                sentence="Your browser did not bring back the cookie that it was given here, or "
+                "holds another one of that name. Allow cookies for this address, delete those of "
+                "the hub and its sessions, and open the session from the first page.",
+            ),
+        ),
+    )
 
 
 def host_of(scope: Any) -> str:  # noqa: ANN401 - ASGI's own

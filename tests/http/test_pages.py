@@ -14,6 +14,7 @@ from controller.app import public_app
 from controller.model import Phase, UserId
 from controller.render import Renderer
 from controller.store import Drain
+from controller.waiting import closed_pages
 from tests.hub import HTML, ORIGIN, World, location, running, world
 from tests.samples import session_id
 
@@ -174,7 +175,8 @@ class CountingRenderer(Renderer):
 async def test_the_apis_page_is_made_once(fresh: World) -> None:
     """However often strangers ask for the API's page, it is worked out once."""
     renderer = CountingRenderer()
-    app: Any = public_app(replace(fresh.app.hub, renderer=renderer))
+    closed = closed_pages(renderer, fresh.app.settings)
+    app: Any = public_app(replace(fresh.app.hub, renderer=renderer), closed)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as stranger:
         for path in ("/api/docs", "/api/openapi.json"):
             first, *others = [await stranger.get(path) for _ in range(5)]
