@@ -16,20 +16,23 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from controller import render, routing
+from controller.core.errors import NotAllowed
+from controller.core.model import Phase, moment
+from controller.core.records import Drain
 from controller.directory import uid_of
-from controller.errors import NotAllowed
-from controller.model import Phase, moment
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sort, User
-from controller.store import Drain
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
 
 _Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
 
 _AGAIN_SECONDS = 30.0  # numbers change without an event
+
 _QUIET_SECONDS = 2.0  # between two events
 
 _Message = Annotated[str, msgspec.Meta(max_length=4 * MESSAGE_MAX)]
+
 _Query = Annotated[str, QueryParameter(max_length=200)]
+
 _Page = Annotated[int, QueryParameter(ge=1, le=100_000)]
 
 

@@ -15,8 +15,7 @@ from litestar.response import Redirect
 
 from controller import plots, policy, render
 from controller.admin import admin_only
-from controller.directory import uid_of
-from controller.errors import (
+from controller.core.errors import (
     HubError,
     InvalidRequest,
     NoSuchSession,
@@ -24,17 +23,22 @@ from controller.errors import (
     Refused,
     Unavailable,
 )
-from controller.model import Phase, SessionId, UserId, canonical_uid, moment
+from controller.core.model import Phase, SessionId, UserId, canonical_uid, moment
+from controller.directory import uid_of
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sample, Sort, User
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.web import STARTING, AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400
+
 _HOURS = 24
+
 _IDS_MAX = 100  # sessions in one act: two pages of the table
+
 _MINUTES_MAX = 7 * 24 * 60
 
 _Act = Literal["stop", "message", "extend", "look"]
+
 _ACTS: tuple[_Act, ...] = ("stop", "message", "extend", "look")
 
 _DONE: Mapping[str, tuple[str, str]] = {

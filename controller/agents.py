@@ -25,6 +25,7 @@ _BROWSERS = (
     (("Chrome/", "CriOS/"), "Chrome"),
     (("Safari/",), "Safari"),
 )
+
 _SYSTEMS = (
     ("Android", "Android"),
     ("iPhone", "an iPhone"),

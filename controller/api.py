@@ -14,18 +14,20 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from controller import policy, routing, web
 from controller.agents import agent_words
+from controller.core.errors import NoSuchSession, NotAllowed
+from controller.core.model import NAME_MAX, Observed, Phase, Role, moment
+from controller.core.records import Link, Reason
 from controller.directory import uid_of
-from controller.errors import NoSuchSession, NotAllowed
-from controller.lifecycle import Reason, Step
+from controller.lifecycle import Step
 from controller.logins import login_id
-from controller.model import NAME_MAX, Observed, Phase, Role, moment
 from controller.sharing import Guest
-from controller.store import Link
 from controller.tokens import Audience
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400  # seconds
+
 _HEARTBEAT_SECONDS = 15.0  # so that proxies on the way keep a quiet stream open
+
 _HEARTBEAT = ServerSentEventMessage(data=None, comment="still here")
 
 
@@ -150,6 +152,7 @@ class SessionsOut(msgspec.Struct, frozen=True):
 
 
 _GuestRole = Literal["view", "control"]
+
 _Seconds = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
 
 

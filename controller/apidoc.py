@@ -42,8 +42,11 @@ _REFUSALS = {
 }
 
 _CHANGING = frozenset({"post", "put", "delete", "patch"})
+
 _ASKS_THE_DIRECTORY = "/people"
+
 _CONFLICTS = ("/sessions", "/restart", "/files")  # ends of addresses where 409 may be answered
+
 _LINKS = "/join"
 
 

@@ -46,10 +46,10 @@ from controller.audit import Audit
 from controller.bodies import timely
 from controller.companions import Companions
 from controller.config import Settings
+from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
 from controller.directory import Directory, LdapDirectory
 from controller.election import Alone, Election
 from controller.entries import Entries
-from controller.errors import HubError, NotLoggedIn, StoreUnavailable
 from controller.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.grants import Grants
 from controller.health import Health, Report
@@ -89,13 +89,19 @@ from controller.web import (
 )
 
 _BODY_MAX = 64 * 1024  # bytes of a form or an API request
+
 _STORE_AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
+
 # The three of an end, after twice ``leave_seconds``: together less than is waited before it is
 # killed (compose.yaml, terminationGracePeriodSeconds).
 _FINISH_SECONDS = 20.0  # for launches and stops that are under way
+
 _SHUTDOWN_SECONDS = 3  # for open event streams; sessions run on
+
 _LET_GO_SECONDS = 4.0  # for Traefik to ask another controller, if there is one
+
 _QUIET_SECONDS = 1.0  # after which Traefik asks no more
+
 _UNVISITED_SECONDS = 3.0  # after which no more people come, of whom there may be few
 
 _log = structlog.get_logger("app")

@@ -25,16 +25,19 @@ from queue import Full, Queue
 
 import anyio
 import anyio.to_thread
-import msgspec
 import structlog
 
 from controller.config import AuditLog
-from controller.errors import ConfigError
+from controller.core.errors import ConfigError
+from controller.core.records import Actor
 from controller.metrics import Metrics
 
 _WAITING_MAX = 10_000  # lines that wait for the disk; more are lost
+
 _STOP_SECONDS = 2.0  # that the end of the program waits for the disk
+
 _TEXT_MAX = 200  # characters of one value
+
 _BYTES_PER_MIB = 1024 * 1024
 
 Detail = str | int | float | bool | None
@@ -74,17 +77,6 @@ class Act(StrEnum):
     ADMIN_LOGOUT = "admin_logout"
     ADMIN_RELEASE = "admin_release"  # log-ins that were refused are looked at again
     KEYS_ROTATED = "keys_rotated"  # taken by a controller; at_once: without those of before
-
-
-class Actor(msgspec.Struct, frozen=True):
-    """Who acts. ``address``: as Traefik saw it; "" if nobody's request was the cause."""
-
-    who: str
-    address: str = ""
-
-
-CONTROLLER = Actor("controller")
-"""The hub itself: housekeeping, and what follows from earlier acts."""
 
 
 class Audit:

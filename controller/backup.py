@@ -17,19 +17,25 @@ from typing import BinaryIO
 
 import msgspec
 
-from controller import __version__, folder, labels
-from controller.errors import ConfigError, StoreUnavailable
-from controller.model import UserId, Volume
+from controller import __version__, folder
+from controller.core import labels
+from controller.core.errors import ConfigError, StoreUnavailable
+from controller.core.model import UserId, Volume
 from controller.store import copy_store, store_version
 from controller.tokens import parse_key_ring
 
 FORMAT = 1
+
 KEYS = "keys.json"
+
 STORE = "store.sqlite"
 
 _MANIFEST = "manifest.json"
+
 _PARTS = (_MANIFEST, KEYS, STORE)
+
 _JOURNAL = "-wal"  # behind the name of SQLite's file
+
 _PART_MAX = 2**30  # bytes of one part: what is larger is no backup of ours
 
 

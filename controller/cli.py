@@ -23,13 +23,8 @@ from controller import __version__, audit, folder, log
 from controller.app import make_orchestrator, open_store, serve
 from controller.backup import make_backup, missing, read_backup, restore
 from controller.config import PATH_MODE, Settings, load, read_text
-from controller.directory import LdapDirectory
-from controller.errors import ConfigError, EngineUnavailable, HubError, ImageRefused
-from controller.gateway import TraefikGateway
-from controller.keys import replace_all, rotate
-from controller.manifests import docker, kubernetes
-from controller.metrics import Metrics
-from controller.model import (
+from controller.core.errors import ConfigError, EngineUnavailable, HubError, ImageRefused
+from controller.core.model import (
     Profile,
     Session,
     UserId,
@@ -39,6 +34,11 @@ from controller.model import (
     parse_session_id,
     volume_name,
 )
+from controller.directory import LdapDirectory
+from controller.gateway import TraefikGateway
+from controller.keys import replace_all, rotate
+from controller.manifests import docker, kubernetes
+from controller.metrics import Metrics
 from controller.render import ago_text, bytes_text, clock_text
 from controller.sessions import STOP_GRACE
 from controller.tokens import Key, KeyRing, Keys

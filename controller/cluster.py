@@ -21,16 +21,20 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from controller.config import Kubernetes
-from controller.errors import EngineUnavailable
+from controller.core.errors import EngineUnavailable
 
 _T = TypeVar("_T")
+
 _Client = Any  # ApiClient, which is typed in part only
 
 JSON = "application/json"
 
 _RELIST_SECONDS = 30.0  # a watch may stall without a word
+
 _RETRY_SECONDS = 0.5
+
 _RETRY_MOST_SECONDS = 8.0
+
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _log = structlog.get_logger("cluster")

@@ -20,25 +20,30 @@ import structlog
 
 from controller import routing
 from controller.config import Settings
-from controller.errors import EngineUnavailable
-from controller.model import Offer, Person, Route, parse_session_id
+from controller.core.errors import EngineUnavailable
+from controller.core.model import Offer, Person, Route, parse_session_id
 from controller.orchestrators import Orchestrator
 
 EVERYBODY = "*"
 """Stands for all groups where a companion is open to everybody who may log in."""
 
 _LOOK_SECONDS = 3.0  # between two looks for companions
+
 _TITLE_MAX = 60  # characters
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
 _NAME_MAX = 32  # characters
+
 # Names of the hub's own parts and pages, and what people would take for them.
 _RESERVED = frozenset(
     {"admin", "api", "app", "apps", "auth", "controller", "edge", "hub", "internal", "join"}
     | {"ldap", "login", "logout", "metrics", "session", "sessions", "slicer", "slicerhub"}
     | {"starting", "static", "traefik", "verify", "web"}
 )
+
 _HOST = r"Host\(`[A-Za-z0-9.-]+`\)"
+
 _HOSTS = rf"(?:{_HOST}|\({_HOST}(?: *\|\| *{_HOST})*\)) *&& *"
 
 _log = structlog.get_logger("companions")

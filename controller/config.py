@@ -24,10 +24,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from controller import __version__
-from controller.errors import ConfigError
-from controller.model import GroupVolume, Profile, canonical_uid, parse_session_id
+from controller.core.errors import ConfigError
+from controller.core.model import GroupVolume, Profile, canonical_uid, parse_session_id
 
 PREFIX = "SLICERHUB_"
+
 FILE_VARIABLE = "SLICERHUB_CONFIG"
 """Names the TOML file."""
 
@@ -45,22 +46,34 @@ SHARED_ROUND_MOST = 30
 each other what was used."""
 
 _PORTS = range(1, 65536)
+
 _DOMAIN_MAX = 226  # characters: with a session's 26 and a dot before it, 253
+
 _TABLES = {"profiles", "volumes"}  # in the file only, as [profiles.<id>] and [volumes.<name>]
+
 _ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
 # Names as Kubernetes wants them: DNS names, labels, quantities.
 _OBJECT = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?")
+
 _LABEL_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
+
 _LABEL_KEY = re.compile(
     r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 )
+
 _TAINT = re.compile(
     rf"{_LABEL_KEY.pattern}(?:={_LABEL_VALUE.pattern})?:(?:NoSchedule|PreferNoSchedule|NoExecute)"
 )
+
 _QUANTITY = re.compile(r"[1-9][0-9]*(?:[KMGTPE]i?)?")
+
 _VERIFY_URL = re.compile(r"https?://[A-Za-z0-9.-]+(?::(?:\{port\}|[0-9]{1,5}))?")
+
 _NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"  # one part of a host name
+
 _DOMAIN = re.compile(rf"{_NAME}(?:\.{_NAME})*")
+
 _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/=-]{0,127}")  # an index, a UUID, a MIG or CDI name
 
 

@@ -63,8 +63,8 @@ from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
 from controller.config import Ldap
-from controller.errors import DirectoryUnavailable, InvalidRequest, LoginRefused
-from controller.model import Person, UserId, canonical_uid
+from controller.core.errors import DirectoryUnavailable, InvalidRequest, LoginRefused
+from controller.core.model import Person, UserId, canonical_uid
 
 ANSWER_SECONDS = 7.0
 """Longest time for one question, waiting for a free thread included; row 26 allows 8."""
@@ -85,17 +85,26 @@ SUGGEST_ENTRIES = 50
 """Most entries that the server is asked for to suggest people from, whatever the limit."""
 
 _USERNAME = re.compile(r"[\w.@'-]+")  # \w: letters and digits of every script, and "_"
+
 _DN_PART = re.compile(
     r" *(?P<type>[A-Za-z][A-Za-z0-9-]*|[0-9.]+) *= *(?P<value>(?:\\.|[^\\,;+])*)(?P<more>[,;+]|\Z)",
     re.DOTALL,
 )
+
 _DN_ESCAPE = re.compile(rb"\\([0-9A-Fa-f]{2})|\\(.)", re.DOTALL)
+
 _TRAILING_SPACES = re.compile(r"(?<!\\) +\Z")
+
 _PLACEHOLDER = "{username}"
+
 _START_TLS = "1.3.6.1.4.1.1466.20037"  # RFC 4511, 4.14.1
+
 _LOCKED_FOR_GOOD = "000001010000Z"  # draft-behera-ldap-password-policy: only an administrator frees
+
 _ACCOUNT_DISABLED = 0x2  # bit of Active Directory's userAccountControl
+
 _LDAP_PORT, _LDAPS_PORT = 389, 636
+
 _CERTIFICATE_NAME_FAULTS = (62, 64)  # OpenSSL: host name mismatch, IP address mismatch
 
 # What servers answer to a bind of somebody whom they do not let in: 389 DS says 53 for a disabled
@@ -114,6 +123,7 @@ _BIND_REFUSED = frozenset(
 _ENTRY_HIDDEN = frozenset({RESULT_NO_SUCH_OBJECT, RESULT_INSUFFICIENT_ACCESS_RIGHTS})
 
 _Scope = Literal["BASE", "LEVEL", "SUBTREE"]
+
 _Answer = TypeVar("_Answer")
 
 

@@ -16,17 +16,20 @@ from collections.abc import Callable
 
 from controller import routing
 from controller.config import Settings
+from controller.core.model import SessionId
+from controller.core.records import Login
 from controller.logins import Logins, cookie_of, cookies_of
-from controller.model import SessionId
-from controller.store import Login
 from controller.tokens import LEEWAY, Audience, Claims
 
 CODE_SECONDS = 30.0
+
 STATE_SECONDS = 300
 """In which somebody who is logged in already is back; who has to log in first begins anew."""
 
 _STATE_BYTES = 24
+
 _STATE_LENGTH = 32  # characters of them
+
 _USED_MAX = 4096  # codes that are remembered as used
 
 

@@ -13,9 +13,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.errors import ConfigError
+from controller.core.errors import ConfigError
 
 _NAME = "instance"  # of the file that tells; whoever serves holds it locked
+
 _NAME_MAX = 64  # bytes that are read of it
 
 

@@ -20,17 +20,23 @@ import structlog
 
 from controller import policy, routing
 from controller.config import Settings
-from controller.errors import ConfigError, GatewayUnavailable, NotLoggedIn
+from controller.core.errors import ConfigError, GatewayUnavailable, NotLoggedIn
+from controller.core.model import Profile, Role, SessionId, UserId, new_session_id
 from controller.metrics import Metrics
-from controller.model import Profile, Role, SessionId, UserId, new_session_id
 from controller.tokens import Audience, Claims, Keys
 
 _ANSWER_MAX = 64 * 1024  # bytes of a session's answer: it is a stranger's program
+
 _WORD_MAX = 256  # characters of what it says in one word
+
 _PING_SECONDS = 5.0
+
 _TOKEN_SECONDS = 60.0
+
 _LIMITED = 429  # Traefik's: it answers, and is asked much at the moment
+
 _NO_ROUTE = 404  # as Traefik answers by itself
+
 SUBJECT = "controller"
 
 _Said = TypeVar("_Said")

@@ -17,12 +17,15 @@ from collections.abc import Callable, Collection
 import anyio
 import msgspec
 
-from controller.errors import LinkOver, StoreUnavailable, TooManyGrants
-from controller.model import Person, Role, SessionId, UserId
-from controller.store import LINKS_MOST, SHARES_MOST, Link, Share, Store
+from controller.core.errors import LinkOver, StoreUnavailable, TooManyGrants
+from controller.core.model import Person, Role, SessionId, UserId
+from controller.core.records import Link, Share
+from controller.store import LINKS_MOST, SHARES_MOST, Store
 
 _CODE_BYTES = 16
+
 _CODE_MAX = 64  # characters of a code that are looked at
+
 _SETTLE_SECONDS = 60.0  # a session that was just launched may not be in every snapshot yet
 
 

@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable
 import anyio
 import msgspec
 
-from controller.errors import HubError, NotReadyYet
+from controller.core.errors import HubError, NotReadyYet
 from controller.web import Hub
 
 _PING_SECONDS = 6.0  # a part that takes longer counts as away
+
 _KEEP_SECONDS = 15.0  # health checks come often; the directory must not feel them
 
 

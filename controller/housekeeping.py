@@ -17,13 +17,14 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
 )
 
 from controller.config import Settings
-from controller.errors import HubError
+from controller.core.errors import HubError
+from controller.core.model import Observed
+from controller.core.records import Reason
 from controller.faults import contained
-from controller.lifecycle import Calm, Decision, Keep, Look, Reason, Remove, Repair, Warn
+from controller.lifecycle import Calm, Decision, Keep, Look, Remove, Repair, Warn
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.metrics import Metrics
-from controller.model import Observed
 from controller.oversight import SAMPLE_SECONDS, Oversight
 from controller.pace import Pace
 from controller.rollcall import RollCall
@@ -34,8 +35,11 @@ LOOK_SECONDS = 30
 """Between two looks into every session."""
 
 _LOGINS_SECONDS = 600
+
 _SEEN_SECONDS = 60
+
 _CLOCK_SECONDS = 1  # between two looks at the wall clock
+
 _CLOCK_STEP = 2.0  # seconds of difference after which it was set, not merely adjusted
 
 _log = structlog.get_logger("housekeeping")

@@ -17,7 +17,7 @@ from typing import Protocol
 import anyio.to_thread
 import msgspec
 
-from controller.errors import ConfigError
+from controller.core.errors import ConfigError
 from controller.folder import sync
 from controller.tokens import LEEWAY, KeyRing, new_key, new_key_ring, parse_key_ring
 

@@ -17,12 +17,16 @@ import structlog
 
 from controller.cluster import Api, ConflictError, MissingError, decoded
 from controller.config import Settings
-from controller.errors import EngineUnavailable
+from controller.core.errors import EngineUnavailable
 
 LEASE_SECONDS = 15.0
+
 _RENEW_SECONDS = 5.0  # between two renewals
+
 _LOOK_SECONDS = 1.0  # between two looks of those who wait
+
 _SURE_SECONDS = 10.0  # after a renewal was asked for, its holder is sure of it for so long
+
 _RELEASE_SECONDS = 2.0  # for the last word of a controller that ends
 
 _log = structlog.get_logger("election")

@@ -12,7 +12,8 @@ from enum import StrEnum
 import msgspec
 
 from controller.config import Settings
-from controller.model import Observed, Phase, Place, Profile
+from controller.core.model import Observed, Phase, Place, Profile
+from controller.core.records import Reason, Sign
 
 LAUNCH_GRACE = 30.0
 """Seconds after its creation in which a session that is not whole counts as being launched.
@@ -50,29 +51,6 @@ class Limits(msgspec.Struct, frozen=True):
     def lifetime_warning(self) -> float:
         """Seconds of warning before the end of a lifetime."""
         return min(self.warning, self.lifetime / 2)
-
-
-class Sign(StrEnum):
-    """What the last sign of life of a session was."""
-
-    SEEN = "seen"  # none yet: it was launched, or seen for the first time
-    REQUEST = "request"  # through Traefik
-    INPUT = "input"
-    COMPUTING = "computing"
-    KEPT = "kept"  # somebody said that it is still needed
-
-
-class Reason(StrEnum):
-    """Why a session is removed."""
-
-    STOPPED = "stopped"  # by a person, or a stop that was cut short
-    IDLE = "idle"
-    LIFETIME = "lifetime"
-    FAILED = "failed"
-    UNUSED = "unused"  # started ahead, and its owner did not come
-    DEPARTED = "departed"  # its owner may no longer use the hub
-    ADMIN = "admin"  # by an administrator
-    DRAIN = "drain"  # the hub is emptied
 
 
 class Warned(msgspec.Struct, frozen=True):

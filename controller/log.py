@@ -13,6 +13,7 @@ import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 _SECRET = ("password", "secret", "token", "cookie", "authorization", "csrf")
+
 _VALUE_MAX = 2000  # characters of one value
 
 

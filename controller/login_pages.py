@@ -11,9 +11,9 @@ from litestar.response import Redirect
 
 from controller import render, web
 from controller.agents import agent_words
-from controller.errors import NoSuchLogin
+from controller.core.errors import NoSuchLogin
+from controller.core.model import moment
 from controller.logins import login_id
-from controller.model import moment
 from controller.pages import Form, check_csrf, logged_out, page, viewer_of
 from controller.web import AnyRequest, Caller, Hub, provide_caller
 

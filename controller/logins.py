@@ -33,10 +33,9 @@ import msgspec
 import structlog
 
 from controller.agents import clean_agent
-from controller.audit import CONTROLLER, Act, Actor, Audit
+from controller.audit import Act, Audit
 from controller.config import Settings
-from controller.directory import Directory
-from controller.errors import (
+from controller.core.errors import (
     HubError,
     LoginNotHeardOf,
     LoginRefused,
@@ -47,20 +46,14 @@ from controller.errors import (
     TooManyAttempts,
     Unavailable,
 )
+from controller.core.model import Person, UserId
+from controller.core.records import CONTROLLER, Actor, Login
+from controller.directory import Directory
 from controller.metrics import Metrics
-from controller.model import Person, UserId
 from controller.routing import login_cookie
-from controller.store import Login, Store
+from controller.store import Store
 from controller.throttle import Throttle, name_of
-from controller.tokens import (
-    LEEWAY,
-    Audience,
-    Claims,
-    Keys,
-    News,
-    TokenRefused,
-    VerifiedTokens,
-)
+from controller.tokens import LEEWAY, Audience, Claims, Keys, News, TokenRefused, VerifiedTokens
 
 LOGINS_MOST = 25
 """Of one person's browsers, and as many of their programs. One more ends that of its kind which has
@@ -70,9 +63,13 @@ _REFUSAL_SECONDS = 1.0
 """No refusal is answered earlier, so that its time tells nothing of the cause."""
 
 _COOKIE_MAX = 16_384  # bytes of a Cookie header that are looked at
+
 _SEEN_SECONDS = 300.0  # between two times that the use of a log-in is written down
+
 _ID_LENGTH = 32  # hexadecimal digits
+
 _NEWS_SECONDS = 10.0  # in which a record travels, several times over; clocks may differ by LEEWAY
+
 _TOLD_MAX = 2048  # bytes of a person in a token: a cookie has 4096 characters for all
 
 _log = structlog.get_logger("logins")

@@ -13,16 +13,17 @@ import anyio
 import msgspec
 import structlog
 
-from controller.errors import EngineUnavailable
+from controller.core.errors import EngineUnavailable
+from controller.core.model import Observed, Phase, SessionId, Usage
 from controller.faults import contained
 from controller.gateway import Client, Gateway, Inside
 from controller.metrics import Metrics
-from controller.model import Observed, Phase, SessionId, Usage
 from controller.orchestrators import Orchestrator
 from controller.pace import Pace
 from controller.sessions import Sessions
 
 _AT_ONCE = 8  # measurements; each takes a thread of the engine's client
+
 _FRESH_SECONDS = 2.0  # for which a look asked for by a page answers the next one, too
 
 _log = structlog.get_logger("looks")

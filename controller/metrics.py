@@ -31,8 +31,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from controller import __version__
-from controller.errors import Unavailable
-from controller.model import Phase
+from controller.core.errors import Unavailable
+from controller.core.model import Phase
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -41,13 +41,17 @@ LOGIN_RESULTS = ("ok", "refused", "throttled", "unavailable")
 STRANGERS = ("not_invited", "other_role", "logged_out")
 
 Counted = Iterable[tuple[Phase, str]]  # phase and profile of each session
+
 Values = Iterable[tuple[tuple[str, ...], float]]  # a number for each set of labels
 
 # Upper bounds in seconds. A verdict takes microseconds, a call to another part milliseconds, a
 # start seconds.
 _VERIFY_BOUNDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1)
+
 _CALL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
 _START_BOUNDS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 180)
+
 _STEP_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 180, 600)
 
 _Part = TypeVar("_Part")

@@ -19,9 +19,9 @@ import msgspec
 import structlog
 
 from controller import render
-from controller.audit import Act, Actor, Audit, Detail
+from controller.audit import Act, Audit, Detail
 from controller.config import Settings
-from controller.errors import (
+from controller.core.errors import (
     FilesInUse,
     HubError,
     InvalidRequest,
@@ -29,11 +29,7 @@ from controller.errors import (
     SharingOff,
     Unavailable,
 )
-from controller.grants import Grants
-from controller.lifecycle import Reason, Why
-from controller.logins import Logins
-from controller.looks import Looks
-from controller.model import (
+from controller.core.model import (
     Observed,
     Person,
     Phase,
@@ -45,9 +41,14 @@ from controller.model import (
     Volume,
     moment,
 )
+from controller.core.records import Actor, Drain, Message, Reason, Share
+from controller.grants import Grants
+from controller.lifecycle import Why
+from controller.logins import Logins
+from controller.looks import Looks
 from controller.orchestrators import Orchestrator
 from controller.sessions import Sessions
-from controller.store import Drain, Message, Share, Store
+from controller.store import Store
 from controller.throttle import Throttled
 
 PAGE = 50
@@ -63,12 +64,19 @@ MESSAGE_SECONDS = 600.0
 """For which a message stands in a session; on the owner's page until it is put away."""
 
 _DAY = 86_400
+
 _SAMPLES = _DAY // SAMPLE_SECONDS
+
 _SIZES_FRESH = 300.0  # seconds; measuring walks through the engine's disk
+
 _AT_ONCE = 8  # banners on their way
+
 _HOUR = 3600
+
 _QUOTA_MOST = 1000
+
 _STOP_MOST_DAYS = 366
+
 _UNKNOWN = "?"  # what a session shows: nobody knows
 
 _log = structlog.get_logger("oversight")

@@ -19,8 +19,7 @@ from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from controller import policy, render, routing, web
-from controller.audit import Actor
-from controller.errors import (
+from controller.core.errors import (
     Forged,
     HubError,
     LoginRefused,
@@ -33,10 +32,9 @@ from controller.errors import (
     TooManyAttempts,
     Unavailable,
 )
-from controller.lifecycle import Reason
-from controller.model import Observed, Person, Phase, Profile, Role, moment, parse_session_id
+from controller.core.model import Observed, Person, Phase, Profile, Role, moment, parse_session_id
+from controller.core.records import Actor, Notice, Reason, Share
 from controller.policy import Lack, Shortage
-from controller.store import Notice, Share
 from controller.tokens import Audience
 from controller.web import (
     ENTER,
@@ -53,6 +51,7 @@ from controller.web import (
 )
 
 _MIB_PER_GB = 1024
+
 _STATE = re.compile(r"[0-9a-f]{64}")  # the hash of one
 
 # The accounts of the demo directory, whose passwords are their names; shown in the demo only.

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 WIDTH = 240.0
+
 HEIGHT = 56.0
 """Of a picture, in units of its own; it is stretched to its place."""
 

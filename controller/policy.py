@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from controller.config import Limits, Settings
-from controller.errors import InvalidRequest, NotAllowed
-from controller.model import NAME_MAX, Mount, Person, Profile, Role, Session, UserId
+from controller.core.errors import InvalidRequest, NotAllowed
+from controller.core.model import NAME_MAX, Mount, Person, Profile, Role, Session, UserId
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
 _NEXT_MAX = 2048  # characters
+
 _ROUNDING = 1e-6  # cores: three times 1.1 are 3.3, whatever floats make of it
 
 

@@ -13,9 +13,9 @@ import msgspec
 
 from controller import policy
 from controller.config import Settings
-from controller.model import Place, Session, SessionId
+from controller.core.model import Place, Session, SessionId
+from controller.core.records import Ticket
 from controller.policy import Shortage
-from controller.store import Ticket
 
 _EVERYONES = frozenset({Shortage.TOTAL, Shortage.CPUS, Shortage.MEMORY})
 

@@ -56,9 +56,9 @@ import jinja2
 import msgspec
 
 from controller import apidoc, plots
-from controller.errors import HubError, NotInvited
+from controller.core.errors import HubError, NotInvited
+from controller.core.model import NAME_MAX, Phase, Place, Role
 from controller.lifecycle import Step, StepState, Why
-from controller.model import NAME_MAX, Phase, Place, Role
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -70,7 +70,9 @@ ASIDE_STYLE = (
     ":root{color-scheme:light dark;font:1.1rem/1.6 system-ui,sans-serif}"
     "main{max-width:34rem;margin:15vh auto;padding:0 1rem}"
 )
+
 _ASIDE_HASH = base64.b64encode(hashlib.sha256(ASIDE_STYLE.encode()).digest()).decode()
+
 ASIDE_POLICY = (
     f"default-src 'none'; style-src 'sha256-{_ASIDE_HASH}'; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -87,9 +89,13 @@ QUIET_ZONE = 4
 """Light modules that must surround a QR code."""
 
 _HASH_LENGTH = 16  # hexadecimal digits: 64 bits, for telling versions apart and nothing more
+
 _MINUTE = 60
+
 _HOUR = 3600
+
 _DAY = 86_400
+
 _STEP = 1024  # between units of memory
 
 
@@ -587,6 +593,7 @@ class ErrorView(msgspec.Struct, frozen=True):
 
 
 FORBIDDEN_TITLE = NotInvited.title
+
 FORBIDDEN_SENTENCE = str(NotInvited())
 
 

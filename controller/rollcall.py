@@ -13,11 +13,11 @@ import anyio
 import structlog
 
 from controller.config import Settings
+from controller.core.errors import DirectoryUnavailable, StoreUnavailable
+from controller.core.model import Person, UserId
+from controller.core.records import Reason
 from controller.directory import Directory
-from controller.errors import DirectoryUnavailable, StoreUnavailable
-from controller.lifecycle import Reason
 from controller.logins import Logins
-from controller.model import Person, UserId
 from controller.sessions import Sessions
 from controller.sharing import Sharing
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 import anyio
 import structlog
 
-from controller.audit import CONTROLLER, Act, Audit
-from controller.errors import HubError, NotWrittenDown
+from controller.audit import Act, Audit
+from controller.core.errors import HubError, NotWrittenDown
+from controller.core.records import CONTROLLER
 from controller.keys import KeyPlace
 from controller.logins import Logins
 from controller.tokens import KeyRing, Keys

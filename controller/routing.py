@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from controller import policy
 from controller.config import Settings
-from controller.model import Profile, SessionId, UserId
+from controller.core.model import Profile, SessionId, UserId
 
 VERIFY_ALIASES = 16
 """Network aliases of the controller. Traefik's forwardAuth keeps two idle connections for each
@@ -24,13 +24,17 @@ address and opens a new one for every check beyond; sixteen addresses bring that
 checks to 4 % (measured with 32 connections)."""
 
 VERIFY_PORT = 8001
+
 VERIFY_URL = f"http://verify-{{alias}}:{VERIFY_PORT}"  # with Docker
+
 PLACES_PRIORITY = 1000
 """Of the hub's router for hosts of sessions that are not there (traefik/dynamic/hub.yml).
 Companions stay below: what else answered at such a host would tell which sessions there are."""
 
 ROUTER_PRIORITY = 1001  # of sessions: above the hub's own routers, however long the rules are
+
 _CLOSED = "closed"
+
 _CLOSING_PRIORITY = 2_000_000_000  # above whatever a companion's labels may say
 
 # Each of these is deleted from the person's request first and then taken from verify's answer:

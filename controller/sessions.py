@@ -26,9 +26,9 @@ import structlog
 from anyio.abc import TaskGroup
 
 from controller import lifecycle, policy, queue
-from controller.audit import CONTROLLER, Act, Actor, Audit, Detail
+from controller.audit import Act, Audit, Detail
 from controller.config import Settings
-from controller.errors import (
+from controller.core.errors import (
     Draining,
     EngineUnavailable,
     HubError,
@@ -41,12 +41,7 @@ from controller.errors import (
     SessionStopping,
     Unavailable,
 )
-from controller.faults import contained
-from controller.gateway import Gateway
-from controller.grants import Grants
-from controller.lifecycle import Activity, Limits, Reason, Sign, Step, Warned, Why
-from controller.metrics import Metrics
-from controller.model import (
+from controller.core.model import (
     Observed,
     Person,
     Phase,
@@ -59,10 +54,27 @@ from controller.model import (
     new_session_id,
     parse_session_id,
 )
+from controller.core.records import (
+    CONTROLLER,
+    Actor,
+    Announced,
+    Drain,
+    Memo,
+    Reason,
+    Rules,
+    Share,
+    Sign,
+    Ticket,
+)
+from controller.faults import contained
+from controller.gateway import Gateway
+from controller.grants import Grants
+from controller.lifecycle import Activity, Limits, Step, Warned, Why
+from controller.metrics import Metrics
 from controller.orchestrators import Orchestrator
 from controller.policy import Lack, Shortage
 from controller.render import session_title
-from controller.store import Announced, Drain, Memo, Rules, Share, Store, Ticket
+from controller.store import Store
 
 STOP_GRACE = timedelta(seconds=10)
 """Time for the program in a session to save before it is killed."""
@@ -74,12 +86,19 @@ GIVE_UP_SECONDS = 10.0
 """Seconds of saving after which a session's owner is offered to stop it without."""
 
 _PROBE_SECONDS = 0.1  # between two looks through Traefik while a session starts
+
 _PROBE_SLOW_SECONDS = 1.0  # after the profile's start limit
+
 _SAME_STOP_SECONDS = 2.0  # by which two controllers may differ about one moment
+
 _SETTLE_SECONDS = 30.0  # snapshots taken before a launch or stop may still arrive for so long
+
 _ANSWER_SECONDS = 5.0  # that whoever launches waits for the engine; fetching a program takes longer
+
 _PING_SECONDS = 3.0  # after which an engine that has said nothing of late counts as away
+
 _LOG_LINES = 40
+
 _FINISH_SECONDS = 0.05  # between two looks at what is still under way
 
 _SILENT = "What runs the sessions does not answer: nothing can start now. Sessions that run go on."

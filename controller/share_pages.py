@@ -13,8 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from controller import render, web
-from controller.directory import uid_of
-from controller.errors import (
+from controller.core.errors import (
     InvalidRequest,
     NoSuchSession,
     NotWrittenDown,
@@ -22,11 +21,12 @@ from controller.errors import (
     SharingOff,
     Unavailable,
 )
+from controller.core.model import Observed, Role, moment
+from controller.core.records import Link
+from controller.directory import uid_of
 from controller.grants import FreshLink
-from controller.model import Observed, Role, moment
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.sharing import Guest
-from controller.store import Link
 from controller.web import STARTING, Caller, Hub, provide_caller
 
 

@@ -18,10 +18,9 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
-from controller.audit import CONTROLLER, Act, Actor, Audit, Detail
+from controller.audit import Act, Audit, Detail
 from controller.config import Settings
-from controller.directory import Directory, uid_of
-from controller.errors import (
+from controller.core.errors import (
     InvalidRequest,
     LinkOver,
     NoSuchSession,
@@ -31,23 +30,17 @@ from controller.errors import (
     StoreUnavailable,
     TooManyQuestions,
 )
+from controller.core.model import Observed, Person, Phase, Role, SessionId, UserId
+from controller.core.records import CONTROLLER, Actor, Link, Login, Share
+from controller.directory import Directory, uid_of
 from controller.faults import contained
 from controller.gateway import Client, Gateway
 from controller.grants import FreshLink, Grants
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.metrics import Metrics
-from controller.model import (
-    Observed,
-    Person,
-    Phase,
-    Role,
-    SessionId,
-    UserId,
-)
 from controller.pace import Pace
 from controller.sessions import Sessions
-from controller.store import Link, Login, Share
 
 LINK_SECONDS = range(60, 30 * 86_400 + 1)
 """How long a link may stand."""
@@ -55,13 +48,21 @@ LINK_SECONDS = range(60, 30 * 86_400 + 1)
 LINK_USES = range(1, 1001)
 
 _CUT_SECONDS = 5.0  # design.md section 6: an open view is closed within this time
+
 _CUT_AGAIN_SECONDS = 1.0
+
 _STRANGERS_MAX = 20  # of a session at once that are dealt with: more of them are a lie
+
 _TOLD_SECONDS = 600.0  # for which somebody who stays connected without a right is told of once
+
 _LOOK_AFTER_SECONDS = (1.0, 2.0, 2.0)  # pauses: at 1, 3 and 5 s after a cut
+
 _NEWS_SECONDS = 2.0  # in which one controller hears of what another has written
+
 _SUGGESTIONS = 5  # names at once
+
 _QUESTIONS = 30  # of one person in a minute: more than anybody types
+
 _MINUTE = 60.0
 
 _log = structlog.get_logger("sharing")

@@ -34,26 +34,13 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from controller import labels
-from controller.cluster import (
-    Api,
-    ConflictError,
-    MissingError,
-    Source,
-    Thing,
-    decoded,
-    follow,
-)
+from controller.cluster import Api, ConflictError, MissingError, Source, Thing, decoded, follow
 from controller.config import SHARED_ROUND_MOST, Settings
-from controller.errors import ConfigError, EngineUnavailable, StoreUnavailable
-from controller.manifests.kubernetes import key as label_key
-from controller.model import Person, Role, SessionId, UserId
-from controller.store import (
-    CLOSED_MOST,
-    LINKS_MOST,
-    NOTICES_KEPT,
-    SHARES_MOST,
-    STARTS_KEPT,
+from controller.core import labels
+from controller.core.errors import ConfigError, EngineUnavailable, StoreUnavailable
+from controller.core.labels import key as label_key
+from controller.core.model import Person, Role, SessionId, UserId
+from controller.core.records import (
     Drain,
     Link,
     Login,
@@ -64,6 +51,13 @@ from controller.store import (
     Rules,
     Share,
     Ticket,
+)
+from controller.store import (
+    CLOSED_MOST,
+    LINKS_MOST,
+    NOTICES_KEPT,
+    SHARES_MOST,
+    STARTS_KEPT,
     kept_links,
 )
 from controller.tokens import KeyRing, new_key_ring, parse_key_ring
@@ -71,15 +65,25 @@ from controller.tokens import KeyRing, new_key_ring, parse_key_ring
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 RECORD = label_key("slicerhub.record")
+
 _INSTANCE = label_key(labels.INSTANCE)
+
 _BODY = "body"
+
 _KEYS = "keys.json"
+
 _TRIES = 20  # of a change that others are quicker with each time
+
 _AGAIN_SECONDS = 0.02
+
 _SETTLE_SECONDS = 0.05  # one act makes several changes; and a Pod is seen before its ticket goes
+
 _DELETED_KEPT = 1000  # objects whose late news is told apart from new ones
+
 _FAILURE_OBJECTS = 16
+
 _MEMOS_FRESH_SECONDS = 2.0 * SHARED_ROUND_MOST  # whoever wrote none for so long does not run
+
 _MEMOS_KEPT_SECONDS = 3600.0  # of a controller that is gone, for the one that comes after it
 
 
@@ -160,13 +164,21 @@ class _Kind(msgspec.Struct, Generic[_T], frozen=True):
 
 
 _LOGIN = _Kind("login", Login, told=True)
+
 _GRANTS = _Kind("grants", _Grants, told=True)
+
 _TICKET = _Kind("ticket", Ticket, told=True)
+
 _DESK = _Kind("person", _Desk, told=True)
+
 _FAILURES = _Kind("failures", _Failures, told=False)
+
 _STARTS = _Kind("starts", _Starts, told=False)
+
 _MEMOS = _Kind("memos", _Memos, told=False)
+
 _RULES = _Kind("rules", Rules, told=True)
+
 _TOLD = frozenset(kind.name for kind in (_LOGIN, _GRANTS, _TICKET, _DESK, _RULES))
 
 

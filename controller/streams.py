@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Collection
 import anyio
 import structlog
 
+from controller.core.records import Login
 from controller.logins import Logins
 from controller.sessions import Sessions
-from controller.store import Login
 
 STREAMS_MOST = 10
 """Of one log-in. One more ends the oldest, so that the page that was opened last always works."""

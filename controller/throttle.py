@@ -20,13 +20,15 @@ import anyio
 import msgspec
 
 from controller.config import Login
+from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
+from controller.core.model import canonical_uid
 from controller.directory import clean_username
-from controller.errors import LoginRefused, NotThrottled, TooManyAttempts
-from controller.model import canonical_uid
 from controller.store import Store
 
 _NETWORK_BITS = 64  # of an IPv6 address: what a site gives one of its networks (RFC 4291, 2.5.4)
+
 _ID_LENGTH = 32  # hexadecimal digits
+
 _NO_NAME = "(not a user name)"  # who types into the wrong field types a password
 
 

@@ -18,12 +18,15 @@ import jwt
 import msgspec
 from msgspec.structs import replace
 
-from controller.errors import ConfigError
-from controller.model import Person
+from controller.core.errors import ConfigError
+from controller.core.model import Person
 
 _ALGORITHMS = ["HS256"]  # a literal list: what the token's header says is never believed
+
 _KEY_BYTES = 32
+
 _MAX_TOKEN = 4096  # characters; longer ones are not even parsed
+
 LEEWAY = 30.0  # seconds between clocks
 
 

@@ -24,11 +24,9 @@ import msgspec
 import structlog
 
 from controller import policy, routing
-from controller.audit import Actor
 from controller.companions import Companions
 from controller.config import Settings
-from controller.entries import Entries
-from controller.errors import (
+from controller.core.errors import (
     Forged,
     HubError,
     InvalidRequest,
@@ -38,9 +36,11 @@ from controller.errors import (
     Refused,
     Unavailable,
 )
+from controller.core.model import Person, Phase, Role, SessionId, UserId, parse_session_id
+from controller.core.records import Actor
+from controller.entries import Entries
 from controller.logins import Logins, without_cookies
 from controller.metrics import Metrics
-from controller.model import Person, Phase, Role, SessionId, UserId, parse_session_id
 from controller.sessions import Sessions
 from controller.web import (
     ADDRESS_MAX,
@@ -56,8 +56,11 @@ from controller.web import (
 )
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 _SHOWING = frozenset({"GET", "HEAD"})
+
 _HEADER_MAX = 16_384  # bytes of one header that is looked at
+
 _FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
 
 # Which of two says who asks, for what and from where? No two programs need agree on that.
@@ -65,9 +68,11 @@ _SINGLE = frozenset(
     {"authorization", "content-length", "content-type", "host", "origin", "proxy-authorization"}
     | {"referer", "sec-websocket-key", "transfer-encoding", "x-real-ip"}
 )
+
 _SINGLE_BEGIN = ("sec-fetch-", "x-forwarded-", "x-slicerhub-")
 
 _APP = "/verify/app/"
+
 APP_CLOSED = "This is not open to you"
 """What whoever may not use a companion is told; the same for those that are not there."""
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from controller import policy, routing
 from controller.config import Settings
-from controller.errors import HubError, NoSuchSession, NotReadyYet
-from controller.model import Phase, Role, parse_session_id
+from controller.core.errors import HubError, NoSuchSession, NotReadyYet
+from controller.core.model import Phase, Role, parse_session_id
 from controller.pages import starting_page
 from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
 from controller.verify import (

@@ -11,15 +11,16 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from controller import policy
-from controller.audit import Actor, Audit
+from controller.audit import Audit
 from controller.companions import Companions
 from controller.config import Settings
+from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
+from controller.core.model import Person
+from controller.core.records import Actor, Login
 from controller.directory import Directory
 from controller.entries import Entries
-from controller.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.logins import Entry, Logins
 from controller.looks import Looks
-from controller.model import Person
 from controller.orchestrators import Orchestrator
 from controller.oversight import Oversight
 from controller.render import (
@@ -31,7 +32,7 @@ from controller.render import (
 )
 from controller.sessions import Sessions
 from controller.sharing import Sharing
-from controller.store import Login, Store
+from controller.store import Store
 from controller.streams import Streams
 from controller.tokens import Audience
 
@@ -45,8 +46,10 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+
 STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
 """For a year. The same in traefik/dynamic/hub.yml, for what sessions answer."""
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 ADDRESS_MAX = 45  # characters: the longest form of an IPv6 address
@@ -63,6 +66,7 @@ JOIN_PATH = "/join/"
 """What follows it is the code of a link."""
 
 PROBLEM = "application/problem+json"
+
 HTML = "text/html; charset=utf-8"
 
 

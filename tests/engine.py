@@ -14,9 +14,9 @@ import pytest
 from docker.errors import DockerException
 from msgspec.structs import replace
 
-from controller import labels
 from controller.config import SLICER, Settings
-from controller.model import Egress, Session, object_name
+from controller.core import labels
+from controller.core.model import Egress, Session, object_name
 from controller.orchestrators.docker import DockerOrchestrator
 from tests.samples import settings
 

@@ -13,9 +13,9 @@ import httpx
 
 from controller.app import Application
 from controller.config import PATH_MODE, PATH_MODE_SHARING, Settings
+from controller.core.model import Observed, Phase, SessionId
 from controller.election import Election
 from controller.keys import KeyPlace
-from controller.model import Observed, Phase, SessionId
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import SqliteStore, Store
 from controller.tokens import Key, KeyRing, Keys

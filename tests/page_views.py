@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from controller import plots, render
-from controller.errors import DirectoryUnavailable, Forged
+from controller.core.errors import DirectoryUnavailable, Forged
+from controller.core.model import Phase, Place, Role
 from controller.lifecycle import Why
-from controller.model import Phase, Place, Role
 from controller.render import Renderer, StepState
 from controller.web import HttpError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from controller.config import Settings, load, read_text
-from controller.model import Session, SessionId, UserId, new_session_id
+from controller.core.model import Session, SessionId, UserId, new_session_id
 
 CREATED = datetime(2026, 3, 5, 14, 5, tzinfo=UTC)
 

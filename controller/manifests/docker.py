@@ -9,9 +9,10 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from controller import labels, policy, routing
+from controller import policy, routing
 from controller.config import Settings
-from controller.model import (
+from controller.core import labels
+from controller.core.model import (
     Egress,
     Profile,
     Session,
@@ -22,8 +23,11 @@ from controller.model import (
 )
 
 _MIB = 1024 * 1024
+
 _CPU_PERIOD = 100_000  # microseconds; the kernel's default
+
 _TMP_MIB = 1024  # of /tmp, in memory
+
 _STOP_SECONDS = 10  # the engine's own grace when it shuts down by itself
 
 GROUPS_FOLDER = "/groups"

@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller import labels, routing
+from controller import routing
 from controller.config import Settings
-from controller.manifests.docker import GROUPS_FOLDER, environment
-from controller.model import (
+from controller.core import labels
+from controller.core.labels import key
+from controller.core.model import (
     Egress,
     Profile,
     Session,
@@ -33,6 +34,7 @@ from controller.model import (
     slug,
     volume_name,
 )
+from controller.manifests.docker import GROUPS_FOLDER, environment
 
 Body = dict[str, Any]  # an object of the engine's API, as JSON
 
@@ -40,7 +42,9 @@ CONTAINER = "session"
 """Name of the one container in a session's Pod."""
 
 STOP_SECONDS = 10  # the engine's own grace when it evicts by itself
+
 _TMP_MIB = 1024  # of /tmp, in memory
+
 _TRAEFIK = "traefik.io/v1alpha1"
 
 # What a client says in these about itself is not known to be true, and Traefik removes only their
@@ -56,17 +60,16 @@ EDGE: Mapping[str, str] = {
     "X-Remote-User": "",
     "X-Auth-Request-User": "",
 }
+
 STS_SECONDS = 31_536_000  # a year; sent on HTTPS alone
+
 _DNS_PORT = 53
 
 
-def key(label: str) -> str:
-    """``slicerhub.session`` -> ``slicerhub/session``."""
-    return label.replace(".", "/", 1)
-
-
 INSTANCE = key(labels.INSTANCE)
+
 SESSION = key(labels.SESSION)
+
 OWNER_SLUG = "slicerhub/owner-slug"
 
 

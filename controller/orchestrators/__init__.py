@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from controller.model import Observed, Offer, Session, SessionId, Usage, UserId, Volume
+from controller.core.model import Observed, Offer, Session, SessionId, Usage, UserId, Volume
 
 
 class Orchestrator(Protocol):

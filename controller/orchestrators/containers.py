@@ -13,10 +13,10 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from controller import labels
-from controller.errors import EngineUnavailable
+from controller.core import labels
+from controller.core.errors import EngineUnavailable
+from controller.core.model import Observed, Session, SessionId, parse_session_id
 from controller.manifests import docker as manifests
-from controller.model import Observed, Session, SessionId, parse_session_id
 
 STOPPING = ".stopping"
 """Stands behind the name of a container whose session is being stopped."""

@@ -28,9 +28,9 @@ import msgspec
 import requests
 import structlog
 
-from controller import labels
 from controller.config import Settings
-from controller.errors import (
+from controller.core import labels
+from controller.core.errors import (
     EngineUnavailable,
     FilesInUse,
     ImageRefused,
@@ -38,8 +38,7 @@ from controller.errors import (
     SessionExists,
     SessionStopping,
 )
-from controller.manifests import docker as manifests
-from controller.model import (
+from controller.core.model import (
     Mount,
     Observed,
     Offer,
@@ -53,6 +52,7 @@ from controller.model import (
     object_name,
     volume_name,
 )
+from controller.manifests import docker as manifests
 from controller.orchestrators.containers import (
     STOPPING,
     Container,
@@ -71,19 +71,31 @@ from controller.orchestrators.offers import read_offer
 from controller.orchestrators.progress import BEGINNING, Progress
 
 _T = TypeVar("_T")
+
 _Facts = Mapping[str, Any]  # an object of the engine's API, as decoded JSON
+
 _Api = Any  # docker.APIClient, whose stubs know its answers only in part
 
 _THREADS = 16
+
 _TRANSFERS = 4  # at once, each with a thread for minutes
+
 _TELL_SECONDS = 0.5  # between two words on a transfer
+
 _SUBNET_TRIES = 8
+
 _RELIST_SECONDS = 30.0  # an event stream may stall without a word
+
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
+
 _SETTLE_SECONDS = 0.3  # after which the engine's list agrees with its last event
+
 _RETRY_SECONDS = 1.0
+
 _MEASURE_SECONDS = 600  # the engine walks through all files to measure them
+
 _EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
+
 _VOLUME_LABELS = (labels.INSTANCE, labels.VOLUME)
 
 _log = structlog.get_logger("docker")

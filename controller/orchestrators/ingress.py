@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from controller import labels, routing
-from controller.manifests import kubernetes as manifests
-from controller.model import Offer, Route
+from controller import routing
+from controller.core import labels
+from controller.core.model import Offer, Route
 from controller.orchestrators.pods import Metadata
 
 _OURS = (labels.SESSION, labels.OWNER, labels.PROFILE, labels.COMPONENT)
@@ -47,17 +47,17 @@ class IngressRoute(msgspec.Struct, frozen=True):
 def read_offer(found: IngressRoute, namespace: str) -> Offer | None:
     """Return what an IngressRoute offers; None if it does not ask for the hub's log-in."""
     said = found.metadata.annotations or {}
-    app = said.get(manifests.key(labels.APP))
+    app = said.get(labels.key(labels.APP))
     if app is None:
         return None
     marked = said | (found.metadata.labels or {})
     return Offer(
         where=f"{namespace}/{found.metadata.name}",
         app=app,
-        title=said.get(manifests.key(labels.TITLE), ""),
-        groups=said.get(manifests.key(labels.GROUPS), ""),
+        title=said.get(labels.key(labels.TITLE), ""),
+        groups=said.get(labels.key(labels.GROUPS), ""),
         routes=tuple(_route(one, app) for one in found.spec.routes or ()),
-        claims=tuple(manifests.key(one) for one in _OURS if manifests.key(one) in marked),
+        claims=tuple(labels.key(one) for one in _OURS if labels.key(one) in marked),
     )
 
 

@@ -22,7 +22,6 @@ import anyio
 import msgspec
 import structlog
 
-from controller import labels
 from controller.cluster import (
     JSON,
     Api,
@@ -39,7 +38,8 @@ from controller.cluster import (
     read_each,
 )
 from controller.config import Settings
-from controller.errors import (
+from controller.core import labels
+from controller.core.errors import (
     EngineUnavailable,
     FilesInUse,
     ImageRefused,
@@ -47,8 +47,7 @@ from controller.errors import (
     SessionExists,
     SessionStopping,
 )
-from controller.manifests import kubernetes as manifests
-from controller.model import (
+from controller.core.model import (
     Observed,
     Offer,
     Profile,
@@ -59,6 +58,7 @@ from controller.model import (
     Volume,
     volume_name,
 )
+from controller.manifests import kubernetes as manifests
 from controller.orchestrators import pods
 from controller.orchestrators.ingress import IngressRoute, read_offer
 from controller.orchestrators.pods import Event, Metadata, Pod, Thing
@@ -66,10 +66,15 @@ from controller.orchestrators.pods import Event, Metadata, Pod, Thing
 _T = TypeVar("_T")
 
 _SAME_SECONDS = 30.0  # after which what has not changed is told again
+
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
+
 _GONE_SECONDS = 0.1  # between two looks whether a Pod is gone
+
 _FORCED_SECONDS = 10.0  # after which even a forced deletion must have been done
+
 _METRICS_SECONDS = 10.0  # metrics-server measures each 15 s
+
 _NO_METRICS_SECONDS = 300.0  # between two looks whether there are metrics by now
 
 _KINDS = {  # kind -> where its objects are
@@ -82,10 +87,12 @@ _KINDS = {  # kind -> where its objects are
     "IngressRoute": ("/apis/traefik.io/v1alpha1", "ingressroutes"),
     "PodMetrics": ("/apis/metrics.k8s.io/v1beta1", "pods"),
 }
+
 _CHILDREN = ("NetworkPolicy", "Service", "Middleware", "IngressRoute")
 
 # Of children only the metadata is sent: the rest is large and known.
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 _log = structlog.get_logger("kubernetes")
@@ -186,7 +193,7 @@ class KubernetesOrchestrator:
             except NotAdmittedError as error:
                 raise EngineUnavailable(f"No place for files is given: {error}") from error
         # Its name holds a short hash only, its annotation all.
-        if found and (found.annotations or {}).get(manifests.key(label)) != whose:
+        if found and (found.annotations or {}).get(labels.key(label)) != whose:
             raise EngineUnavailable(
                 f"The claim {name} is not annotated as {whose}'s. Nothing is mounted; the "
                 "administrator must look at it."
@@ -352,7 +359,7 @@ class KubernetesOrchestrator:
         query = {"labelSelector": f"{manifests.INSTANCE}={self._settings.instance}"}
         path = self._path("PersistentVolumeClaim")
         found, _ = read_each(await self._api.request("GET", path, query=query), _Claim)
-        owner = manifests.key(labels.OWNER)
+        owner = labels.key(labels.OWNER)
         marked = [(one, (one.metadata.annotations or {}).get(owner)) for one in found]
         return [
             Volume(UserId(whose), one.metadata.name, one.size, reserved=True)
@@ -372,7 +379,7 @@ class KubernetesOrchestrator:
         found = await self._get("PersistentVolumeClaim", name)
         if found is None:
             return
-        if (found.annotations or {}).get(manifests.key(labels.OWNER)) != owner:
+        if (found.annotations or {}).get(labels.key(labels.OWNER)) != owner:
             raise EngineUnavailable(
                 f"The claim {name} is not annotated as this person's. It is left as it is."
             )

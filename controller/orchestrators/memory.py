@@ -13,8 +13,8 @@ import anyio
 import msgspec
 
 from controller.config import Settings
-from controller.errors import FilesInUse, ImageRefused, SessionExists, SessionStopping
-from controller.model import (
+from controller.core.errors import FilesInUse, ImageRefused, SessionExists, SessionStopping
+from controller.core.model import (
     Observed,
     Offer,
     Session,

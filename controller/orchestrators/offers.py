@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from controller import labels, routing
-from controller.model import Offer, Route
+from controller import routing
+from controller.core import labels
+from controller.core.model import Offer, Route
 
 _OURS = (labels.SESSION, labels.OWNER, labels.COMPONENT, labels.VOLUME)
+
 _NAMED = re.compile(r"traefik\.([a-z]+)\.([a-z]+)\.([^.]+)\.(.+)")
+
 _NO_NUMBER = 2**31 - 1  # of a priority: counts as the highest, and is refused like it
 
 

@@ -13,12 +13,13 @@ from datetime import datetime
 
 import msgspec
 
-from controller import labels
 from controller.config import Settings
+from controller.core import labels
+from controller.core.model import Observed, Session, Usage
 from controller.manifests import kubernetes as manifests
-from controller.model import Observed, Session, Usage
 
 _KILLED = 137  # SIGKILL
+
 _ENDED_FROM_OUTSIDE = 143  # SIGTERM: where the engine tells that it ended a Pod, but not how
 
 
@@ -161,10 +162,15 @@ def _moment(event: Event) -> tuple[float, int]:
 # What people are told while they wait, by what the engine calls it. They know of no Pods, images
 # or containers; what is named here names what they can understand or do.
 _FETCH_FAILED = "The program cannot be fetched. The administrator has to look at it."
+
 _START_FAILED = "The program cannot be started. The administrator has to look at it."
+
 _ELSEWHERE = "Your files are still connected elsewhere. Stop your other session, or wait a little."
+
 _NO_MACHINE = "Waiting for a free machine."
+
 _NO_FILES = "Waiting for a place for your files."
+
 _LOST = "The machine that it runs on does not answer."
 
 _WAITING = {
@@ -386,6 +392,7 @@ def _observe_one(pod: Pod, session: Session, event: Event | None, *, complete: b
 
 
 _QUANTITY = re.compile(r"([0-9.]+)([a-zA-Z]*)")
+
 _UNITS = {
     "n": 1e-9,
     "u": 1e-6,

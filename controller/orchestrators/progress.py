@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 _MB = 1_000_000
+
 _TALKS_OF_A_LAYER = frozenset(
     {"Pulling fs layer", "Waiting", "Downloading", "Verifying Checksum", "Download complete"}
 )
+
 _TRANSFERRED = frozenset({"Verifying Checksum", "Download complete", "Extracting", "Pull complete"})
 
 BEGINNING = "Fetching the program"

@@ -17,7 +17,7 @@ import click
 import structlog
 from bench.measure import machine, table
 
-from controller.model import Usage
+from controller.core.model import Usage
 from controller.orchestrators.memory import MemoryOrchestrator
 from tests.hub import ORIGIN, Browser, World, eventually, running
 from tests.samples import session, session_id, settings

@@ -9,9 +9,10 @@ import anyio.to_thread
 import pytest
 from msgspec.structs import replace
 
-from controller import labels, routing
+from controller import routing
 from controller.config import Settings
-from controller.model import Observed, Offer, Route, Session
+from controller.core import labels
+from controller.core.model import Observed, Offer, Route, Session
 from controller.orchestrators import Orchestrator
 from controller.orchestrators.docker import DockerOrchestrator
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator

@@ -16,10 +16,10 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller import labels
-from controller.errors import EngineUnavailable, ImageRefused, NoGpu, SessionStopping
+from controller.core import labels
+from controller.core.errors import EngineUnavailable, ImageRefused, NoGpu, SessionStopping
+from controller.core.model import Mount, Observed, Session, group_volume_name, volume_name
 from controller.manifests import docker as manifests
-from controller.model import Mount, Observed, Session, group_volume_name, volume_name
 from controller.orchestrators.docker import DockerOrchestrator, offers_gpu, registry_auth
 from tests import samples
 from tests.contract.conftest import with_remote

@@ -8,10 +8,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from controller.errors import LinkOver
+from controller.core.errors import LinkOver
+from controller.core.model import Role
+from controller.core.records import Share
 from controller.grants import Grants
-from controller.model import Role
-from controller.store import Share, SqliteStore
+from controller.store import SqliteStore
 from tests.fakes.directory import PEOPLE
 from tests.hub import Clock
 from tests.samples import session_id

@@ -13,8 +13,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.config import Settings
-from controller.errors import FilesInUse, ImageRefused, SessionExists
-from controller.model import (
+from controller.core.errors import FilesInUse, ImageRefused, SessionExists
+from controller.core.model import (
     Mount,
     Observed,
     Route,

@@ -11,23 +11,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from controller.errors import StoreUnavailable
-from controller.model import Mount, Person, Role, UserId
-from controller.store import (
-    CLOSED_MOST,
-    LINKS_MOST,
-    SHARES_MOST,
-    Drain,
-    Link,
-    Login,
-    Memo,
-    Message,
-    Rules,
-    Share,
-    SqliteStore,
-    Store,
-    Ticket,
-)
+from controller.core.errors import StoreUnavailable
+from controller.core.model import Mount, Person, Role, UserId
+from controller.core.records import Drain, Link, Login, Memo, Message, Rules, Share, Ticket
+from controller.store import CLOSED_MOST, LINKS_MOST, SHARES_MOST, SqliteStore, Store
 from tests.fakes.directory import PEOPLE
 from tests.samples import session, session_id
 

@@ -18,8 +18,8 @@ import pytest
 from docker.errors import ImageNotFound
 
 from controller.config import SLICER, Docker, Settings
+from controller.core.model import Mount, Session, SessionId, UserId
 from controller.manifests import docker as manifests
-from controller.model import Mount, Session, SessionId, UserId
 from controller.orchestrators.docker import DockerOrchestrator
 from tests.deploy.conftest import INSTANCE, Answer, Proxy, Untyped
 from tests.registry import PASSWORD, USER, forget, publish, registry

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from controller.core.errors import DirectoryUnavailable, LoginRefused
+from controller.core.model import Person, UserId, canonical_uid
 from controller.directory import suggest_prefix
-from controller.errors import DirectoryUnavailable, LoginRefused
-from controller.model import Person, UserId, canonical_uid
 
 PEOPLE = {
     "alice": Person(UserId("alice"), "Alice Archer", frozenset({"slicer-users"})),

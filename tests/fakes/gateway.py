@@ -7,9 +7,9 @@ from datetime import datetime
 
 import anyio
 
-from controller.errors import GatewayUnavailable
+from controller.core.errors import GatewayUnavailable
+from controller.core.model import Profile, SessionId, UserId
 from controller.gateway import Inside
-from controller.model import Profile, SessionId, UserId
 
 
 class FakeGateway:

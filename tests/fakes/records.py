@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import anyio
 
-from controller.errors import StoreUnavailable
-from controller.store import Share, SqliteStore
+from controller.core.errors import StoreUnavailable
+from controller.core.records import Share
+from controller.store import SqliteStore
 
 _T = TypeVar("_T")
 

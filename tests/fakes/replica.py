@@ -8,8 +8,9 @@ from pathlib import Path
 import anyio
 from msgspec.structs import replace
 
-from controller.model import SessionId
-from controller.store import Login, Memo, Reading, SqliteStore
+from controller.core.model import SessionId
+from controller.core.records import Login, Memo, Reading
+from controller.store import SqliteStore
 
 
 class Cluster:

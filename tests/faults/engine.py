@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controller import labels
+from controller.core import labels
 from tests.faults.points import refusal
 
 Facts = dict[str, Any]

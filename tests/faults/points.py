@@ -21,7 +21,7 @@ import docker.errors
 import msgspec
 import requests
 
-from controller.errors import StoreUnavailable
+from controller.core.errors import StoreUnavailable
 
 API_EFFECTS = frozenset(
     {

@@ -17,9 +17,10 @@ import httpx
 import msgspec
 import pytest
 
+from controller.core.model import Person, UserId
+from controller.core.records import Login
 from controller.keys import KeyFile
-from controller.model import Person, UserId
-from controller.store import Login, SqliteStore
+from controller.store import SqliteStore
 from controller.tokens import Audience, Claims
 from tests.faults.controller import Plan
 from tests.support.waits import until

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from controller import labels
+from controller.core import labels
 from tests.engine import Lab
 from tests.faults.controller import Plan
 from tests.faults.process import Hub

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from controller.model import Observed, Role, UserId
+from controller.core.model import Observed, Role, UserId
 from tests.fakes.directory import PEOPLE
 from tests.faults.points import Fault, Trap
 from tests.faults.world import World

@@ -18,13 +18,11 @@ import msgspec
 import pytest
 
 from controller import app as program
-from controller import labels
 from controller.app import Application
-from controller.audit import Actor
 from controller.config import PATH_MODE_SHARING, Settings
-from controller.errors import HubError
-from controller.lifecycle import Reason
-from controller.model import (
+from controller.core import labels
+from controller.core.errors import HubError
+from controller.core.model import (
     GroupVolume,
     Observed,
     Person,
@@ -35,6 +33,7 @@ from controller.model import (
     UserId,
     new_session_id,
 )
+from controller.core.records import Actor, Reason
 from controller.orchestrators import docker as product
 from controller.orchestrators.docker import DockerOrchestrator
 from controller.render import Renderer

@@ -16,9 +16,9 @@ from structlog.testing import capture_logs
 from controller.admin import admin_events, admin_router
 from controller.admin_pages import admin_pages_router
 from controller.config import Settings, load
-from controller.errors import EngineUnavailable
+from controller.core.errors import EngineUnavailable
+from controller.core.model import Phase, SessionId, Usage, UserId, Volume
 from controller.gateway import Inside
-from controller.model import Phase, SessionId, Usage, UserId, Volume
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.web import Caller
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world

@@ -7,9 +7,8 @@ from functools import partial
 import anyio
 import pytest
 
-from controller.audit import Actor
-from controller.lifecycle import Reason
-from controller.model import Phase, Role, UserId
+from controller.core.model import Phase, Role, UserId
+from controller.core.records import Actor, Reason
 from controller.pace import Pace
 from controller.sessions import GIVE_UP_SECONDS
 from tests.hub import World, eventually

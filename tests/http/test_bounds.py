@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from controller.model import Person, SessionId, UserId
+from controller.core.model import Person, SessionId, UserId
 from controller.store import LINKS_MOST, SHARES_MOST
 from tests.hub import World, problem
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller.model import Offer, Person, Route, UserId
+from controller.core.model import Offer, Person, Route, UserId
 from tests.hub import (
     HTML,
     ORIGIN,

@@ -10,9 +10,9 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from controller.audit import CONTROLLER
+from controller.core.model import Phase, Role, SessionId, UserId
+from controller.core.records import CONTROLLER
 from controller.gateway import Client, Inside
-from controller.model import Phase, Role, SessionId, UserId
 from tests.hub import World, eventually, running, world
 from tests.samples import CREATED
 

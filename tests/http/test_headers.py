@@ -10,10 +10,8 @@ import anyio
 import pytest
 from litestar.routes import HTTPRoute
 
-from controller.app import (
-    _pages_and_api,  # pyright: ignore[reportPrivateUsage] - the list of all addresses
-)
-from controller.model import SessionId
+from controller.app import _pages_and_api
+from controller.core.model import SessionId
 from tests.hub import HTML, World, running, world
 from tests.hub import ORIGIN as HUB
 from tests.samples import session_id

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from controller.core.model import Profile, UserId
 from controller.gateway import Inside, Patience, TraefikGateway
 from controller.metrics import Metrics
-from controller.model import Profile, UserId
 from controller.tokens import Keys
 from tests.hostile.program import MISBEHAVIOURS, Steps, serving
 from tests.hub import RING, Clock

@@ -12,10 +12,10 @@ import pytest
 from msgspec.structs import replace
 
 from controller.config import Limits, Settings, load
-from controller.errors import StoreUnavailable
+from controller.core.errors import StoreUnavailable
+from controller.core.model import Person, Phase, Role, SessionId, UserId
+from controller.core.records import Reason
 from controller.gateway import Inside
-from controller.lifecycle import Reason
-from controller.model import Person, Phase, Role, SessionId, UserId
 from controller.orchestrators.memory import Fetch
 from controller.store import SqliteStore
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world
@@ -657,7 +657,7 @@ async def test_back_in_time(fresh: World) -> None:
 
 async def test_a_directory_that_is_away_judges_nobody(fresh: World) -> None:
     """While the directory does not answer nobody is logged out."""
-    from controller.errors import DirectoryUnavailable
+    from controller.core.errors import DirectoryUnavailable
 
     await fresh.session("bob")
     bob = await fresh.script("bob")

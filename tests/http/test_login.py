@@ -9,8 +9,8 @@ import anyio
 import httpx
 import pytest
 
-from controller.errors import DirectoryUnavailable
-from controller.model import Phase
+from controller.core.errors import DirectoryUnavailable
+from controller.core.model import Phase
 from tests.hub import HTML, ORIGIN, World, location, problem, running, world
 from tests.samples import settings
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from controller.core.model import UserId
 from controller.logins import LOGINS_MOST
-from controller.model import UserId
 from tests.hub import HTML, Browser, World, location, problem
 
 pytestmark = pytest.mark.anyio

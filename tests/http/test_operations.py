@@ -9,13 +9,13 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller.errors import DirectoryUnavailable, EngineUnavailable, GatewayUnavailable
+from controller.core.errors import DirectoryUnavailable, EngineUnavailable, GatewayUnavailable
+from controller.core.model import Observed, Phase, Profile, Role, Session, SessionId, Usage, UserId
+from controller.core.records import Memo, Reason, Share
 from controller.gateway import TraefikGateway
-from controller.lifecycle import Reason
 from controller.metrics import Metrics
-from controller.model import Observed, Phase, Profile, Role, Session, SessionId, Usage, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
-from controller.store import Memo, Share, SqliteStore
+from controller.store import SqliteStore
 from controller.tokens import Keys
 from tests.hostile.program import answer, serving
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world

@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from controller.app import public_app
-from controller.model import Phase, UserId
+from controller.core.model import Phase, UserId
+from controller.core.records import Drain
 from controller.render import Renderer
-from controller.store import Drain
 from controller.waiting import closed_pages
 from tests.hub import HTML, ORIGIN, World, location, running, world
 from tests.samples import session_id

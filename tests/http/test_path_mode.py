@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from controller.config import PATH_MODE_SHARING
-from controller.model import Person, Role, UserId
+from controller.core.model import Person, Role, UserId
 from tests.hub import HTML, World, problem, running, world
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from controller.model import Role, SessionId, UserId
+from controller.core.model import Role, SessionId, UserId
 from controller.store import SHARES_MOST
 from tests.fakes.records import Records
 from tests.hub import HTML, World, eventually, problem, running, world

@@ -13,8 +13,8 @@ import anyio
 import httpx
 import pytest
 
-from controller.errors import EngineUnavailable
-from controller.model import Phase, Session, SessionId
+from controller.core.errors import EngineUnavailable
+from controller.core.model import Phase, Session, SessionId
 from controller.orchestrators.memory import MemoryOrchestrator
 from tests.hub import DEADLINE, ORIGIN, World, eventually, location, problem, running, world
 from tests.samples import session_id, settings

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from controller.config import Settings
+from controller.core.model import Phase, Role, SessionId, UserId
 from controller.gateway import Client, Inside
-from controller.model import Phase, Role, SessionId, UserId
 from tests.hub import ORIGIN, World, eventually, location, problem, running, same_answer, world
 from tests.samples import CREATED
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from controller.model import UserId
+from controller.core.model import UserId
 from controller.streams import STREAMS_MOST
 from tests.fakes.replica import Cluster
 from tests.hub import DEADLINE, Clock, World, running, world

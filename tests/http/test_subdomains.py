@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from controller.core.model import SessionId
 from controller.entries import CODE_SECONDS
-from controller.model import SessionId
 from controller.tokens import LEEWAY
 from tests.hub import HTML, ORIGIN, World, problem, running, same_answer, world
 from tests.samples import session_id

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from controller.config import PATH_MODE, PATH_MODE_SHARING
+from controller.core.model import Offer, Phase, Role, Route, SessionId, UserId
+from controller.core.records import Reason
 from controller.gateway import Client, Inside
-from controller.lifecycle import Reason
 from controller.logins import LOGINS_MOST
-from controller.model import Offer, Phase, Role, Route, SessionId, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
 from tests.fakes.replica import Cluster, Replica
 from tests.hub import HTML, ORIGIN, Clock, World, eventually, running

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from controller import labels
-from controller.manifests import kubernetes as manifests
-from controller.model import Session
+from controller.core import labels
+from controller.core.model import Session
 from tests.contract.conftest import until_ended
 from tests.contract.test_orchestrator import *  # noqa: F403 - the tests themselves
 from tests.kubernetes.lab import Lab
@@ -38,7 +37,7 @@ class KubernetesEngine:
     async def offer(self, app: str, rule: str) -> None:
         """Make an IngressRoute that names the hub's guard."""
         said = {labels.APP: app, labels.TITLE: f"The {app}", labels.GROUPS: "staff"}
-        annotations = {manifests.key(label): text for label, text in said.items()}
+        annotations = {labels.key(label): text for label, text in said.items()}
         await self._lab.offer(app, annotations, rule=rule)
 
     async def withdraw(self, app: str) -> None:

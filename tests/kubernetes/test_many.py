@@ -21,8 +21,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.config import Settings
+from controller.core.model import Observed, Phase, Session
 from controller.manifests import kubernetes as manifests
-from controller.model import Observed, Phase, Session
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
 from tests import samples
 from tests.hub import HTML, Clock, World, running

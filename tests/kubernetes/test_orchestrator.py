@@ -16,15 +16,15 @@ from msgspec.structs import replace
 
 from controller import routing
 from controller.config import PATH_MODE, Settings
-from controller.errors import (
+from controller.core.errors import (
     EngineUnavailable,
     ImageRefused,
     QuotaReached,
     SessionExists,
     SessionStopping,
 )
+from controller.core.model import Mount, Observed, Offer, Route, Session, Usage, volume_name
 from controller.manifests import kubernetes as manifests
-from controller.model import Mount, Observed, Offer, Route, Session, Usage, volume_name
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
 from tests import samples
 from tests.contract.conftest import until_ended

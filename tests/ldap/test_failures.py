@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from controller.config import Ldap
+from controller.core.errors import DirectoryUnavailable
+from controller.core.model import UserId
 from controller.directory import ANSWER_SECONDS, LdapDirectory
-from controller.errors import DirectoryUnavailable
-from controller.model import UserId
 from tests.ldap.conftest import free_port, read_until_closed, wait_for
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from controller.core.errors import DirectoryUnavailable, LoginRefused
+from controller.core.model import UserId
 from controller.directory import SUGGEST_ENTRIES, LdapDirectory
-from controller.errors import DirectoryUnavailable, LoginRefused
-from controller.model import UserId
 
 if TYPE_CHECKING:
     from tests.ldap.conftest import Listener, Slapd

@@ -24,8 +24,8 @@ from msgspec.structs import replace
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from controller import render
-from controller.errors import Unavailable
-from controller.model import Phase, Role
+from controller.core.errors import Unavailable
+from controller.core.model import Phase, Role
 from controller.render import Renderer
 from tests.chromium import Complaints, checker, chromium
 from tests.page_views import (

@@ -13,8 +13,9 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from controller.audit import CONTROLLER, Act, Actor, Audit
+from controller.audit import Act, Audit
 from controller.config import AuditLog
+from controller.core.records import CONTROLLER, Actor
 from controller.metrics import Metrics
 from tests.hub import eventually
 

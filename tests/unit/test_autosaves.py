@@ -28,7 +28,7 @@ from app.folders import Folder, open_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.model import slug
+from controller.core.model import slug
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 FIRST = datetime(1970, 1, 1)  # noqa: DTZ001 - hypothesis adds the zone

@@ -21,11 +21,12 @@ from msgspec.structs import replace
 
 from controller import cli, folder
 from controller.backup import KEYS, STORE, make_backup, missing, read_backup, restore
-from controller.errors import ConfigError, StoreUnavailable
+from controller.core.errors import ConfigError, StoreUnavailable
+from controller.core.model import Role, UserId, Volume
+from controller.core.records import Share
 from controller.keys import KeyFile
-from controller.model import Role, UserId, Volume
 from controller.orchestrators.memory import MemoryOrchestrator
-from controller.store import Share, SqliteStore
+from controller.store import SqliteStore
 from controller.tokens import new_key_ring
 from tests.samples import session_id
 

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.config import SLICER, Kubernetes
+from controller.core.model import Observed
 from controller.manifests import kubernetes as manifests
-from controller.model import Observed
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
 from tests.fakes.api_server import api_server
 from tests.samples import session, settings

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from controller import routing
 from controller.companions import Companion, faults_of, judge
-from controller.model import Offer, Person, UserId
+from controller.core.model import Offer, Person, UserId
 from controller.orchestrators.offers import read_offer
 from tests.samples import session_id, settings
 

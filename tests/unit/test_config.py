@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config import SLICER, Admin, Settings, load
-from controller.errors import ConfigError
-from controller.model import Egress
+from controller.core.errors import ConfigError
+from controller.core.model import Egress
 
 SECRET = "hunter2-hunter2"
 LDAP = {

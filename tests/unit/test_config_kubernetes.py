@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.config import Settings, load
-from controller.errors import ConfigError
+from controller.core.errors import ConfigError
 
 WHOLE = """
 orchestrator = "memory"

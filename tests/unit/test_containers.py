@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from controller import labels
+from controller.core import labels
+from controller.core.model import Observed, SessionId
 from controller.manifests import docker as manifests
-from controller.model import Observed, SessionId
 from controller.orchestrators.containers import (
     STOPPING,
     Container,

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config import Ldap
+from controller.core.errors import DirectoryUnavailable, LoginRefused
+from controller.core.model import UserId, canonical_uid
 from controller.directory import (
     DISPLAY_NAME_MAX,
     PASSWORD_MAX,
@@ -34,8 +36,6 @@ from controller.directory import (
     suggest_filter,
     suggest_prefix,
 )
-from controller.errors import DirectoryUnavailable, LoginRefused
-from controller.model import UserId, canonical_uid
 from tests.fakes.directory import FakeDirectory
 
 DN = "uid=alice,ou=people,dc=example,dc=org"

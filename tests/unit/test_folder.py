@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller import folder
-from controller.errors import ConfigError
+from controller.core.errors import ConfigError
 
 
 def test_a_renamed_hub_does_not_start(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from controller.errors import GatewayUnavailable
+from controller.core.errors import GatewayUnavailable
 from controller.gateway import TraefikGateway
 from controller.metrics import Metrics
 from controller.tokens import Keys

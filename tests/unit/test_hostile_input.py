@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from controller import apidoc, policy, routing
 from controller.config import Settings
-from controller.model import parse_session_id
+from controller.core.model import parse_session_id
 
 HUB = "https://slicer.example.org"
 SETTINGS = Settings(public_url=HUB, extra_urls=("http://127.0.0.1:8080",))

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from controller.errors import ConfigError
+from controller.core.errors import ConfigError
 from controller.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
 from controller.tokens import LEEWAY, KeyRing
 

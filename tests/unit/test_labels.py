@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller import labels
-from controller.model import NAME_MAX, Mount, Session, UserId
+from controller.core import labels
+from controller.core.model import NAME_MAX, Mount, Session, UserId
 from tests.samples import session, session_id
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.config import SLICER
+from controller.core.model import Observed, Phase, Place
+from controller.core.records import Reason, Sign
 from controller.lifecycle import (
     LOOK_FRESH,
     UNREACHED,
@@ -19,10 +21,8 @@ from controller.lifecycle import (
     Keep,
     Limits,
     Look,
-    Reason,
     Remove,
     Repair,
-    Sign,
     Step,
     StepState,
     Warn,
@@ -38,7 +38,6 @@ from controller.lifecycle import (
     warning_of,
     why_alive,
 )
-from controller.model import Observed, Phase, Place
 from tests.samples import session, settings
 
 LIMITS = Limits(start=180, idle=1800, lifetime=86_400, failed=600)

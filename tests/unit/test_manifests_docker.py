@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.config import PATH_MODE, SLICER
+from controller.core.model import Egress, Mount, UserId, volume_name
 from controller.manifests import docker as manifests
-from controller.model import Egress, Mount, UserId, volume_name
 from tests.samples import session, settings
 
 Golden = Callable[[str, object], None]

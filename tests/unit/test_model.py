@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller.model import (
+from controller.core.model import (
     UserId,
     canonical_uid,
     new_session_id,

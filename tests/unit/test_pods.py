@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.config import SLICER
+from controller.core.model import Observed, Usage
 from controller.manifests import kubernetes as manifests
-from controller.model import Observed, Usage
 from controller.orchestrators import pods
 from controller.orchestrators.pods import ContainerMetrics, Event, Pod
 from tests.samples import session, settings

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from controller import policy
 from controller.config import SLICER, Limits, Settings
-from controller.errors import InvalidRequest, NotAllowed
-from controller.model import NAME_MAX, Person, Role, Session, UserId
+from controller.core.errors import InvalidRequest, NotAllowed
+from controller.core.model import NAME_MAX, Person, Role, Session, UserId
 from controller.policy import Lack, Shortage
 from tests.fakes.directory import PEOPLE
 from tests.samples import session, settings

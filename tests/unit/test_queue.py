@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from controller import policy, queue
 from controller.config import SLICER, Limits, Settings
-from controller.model import Place, Session
-from controller.store import Ticket
+from controller.core.model import Place, Session
+from controller.core.records import Ticket
 from tests.samples import session, session_id, settings
 
 SMALL = replace(SLICER, id="small", default=True, cpus=2.0, memory_mib=4096, queue=True)

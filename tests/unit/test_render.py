@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller import render
-from controller.model import Role
+from controller.core.model import Role
 from controller.render import Renderer
 from tests.page_views import (
     ALICE,

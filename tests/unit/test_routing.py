@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from controller import routing
 from controller.config import PATH_MODE, SLICER
-from controller.model import new_session_id
+from controller.core.model import new_session_id
 from tests.samples import session_id, settings
 
 OWN_HOSTS = settings(

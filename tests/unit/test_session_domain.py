@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from controller import policy, routing
 from controller.config import PATH_MODE_SHARING
-from controller.errors import ConfigError
-from controller.model import new_session_id
+from controller.core.errors import ConfigError
+from controller.core.model import new_session_id
 from tests.samples import session_id, settings
 
 ID = session_id(7)

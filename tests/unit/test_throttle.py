@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.config import Login
-from controller.errors import LoginRefused, NotThrottled, TooManyAttempts
+from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
 from controller.store import SqliteStore
 from controller.throttle import Throttle, counted_address, name_of
 from tests.hub import Clock

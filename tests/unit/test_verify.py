@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.errors import InvalidRequest
+from controller.core.errors import InvalidRequest
 from controller.verify import Question, parse_forwarded
 
 ID = "a" * 26

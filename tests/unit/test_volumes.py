@@ -10,15 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.config import SLICER, Settings, load
-from controller.errors import ConfigError
-from controller.model import (
-    GroupVolume,
-    Mount,
-    Person,
-    UserId,
-    group_volume_name,
-    volume_name,
-)
+from controller.core.errors import ConfigError
+from controller.core.model import GroupVolume, Mount, Person, UserId, group_volume_name, volume_name
 from controller.policy import free_gpus, volumes_for
 from tests.samples import session
 

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.lifecycle import Activity, Calm, Limits, Look, Reason, Remove, Warn, decide
-from controller.model import Observed
-from controller.store import Memo
+from controller.core.model import Observed
+from controller.core.records import Memo, Reason
+from controller.lifecycle import Activity, Calm, Limits, Look, Remove, Warn, decide
 from tests.samples import session
 
 READY = Observed(session(), running=True, served=True)

@@ -17,12 +17,17 @@ from typing import NewType
 import msgspec
 
 SessionId = NewType("SessionId", str)  # 26 letters and digits a-z2-7: 128 random bits in base 32
+
 UserId = NewType("UserId", str)  # the directory's own uid, NFKC-normalised and casefolded
 
 _SESSION_ID = re.compile(r"[a-z2-7]{26}")
+
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+
 _ID_LENGTH = 26  # ceil(128 / 5)
+
 _SLUG_TEXT = 12  # readable part of a slug, characters: whole names fit Kubernetes' 63
+
 _SLUG_HASH = 8  # hexadecimal digits: 32 bits, against collisions of the readable part only
 
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()

@@ -13,23 +13,36 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from controller.model import Mount, Session, UserId, parse_session_id
+from controller.core.model import Mount, Session, UserId, parse_session_id
 
 Upgrade = Callable[[Mapping[str, str]], Mapping[str, str]]
 
 INSTANCE = "slicerhub.instance"
+
 SESSION = "slicerhub.session"
+
 OWNER = "slicerhub.owner"
+
 PROFILE = "slicerhub.profile"
+
 NAME = "slicerhub.name"
+
 CREATED = "slicerhub.created"
+
 GROUPS = "slicerhub.groups"
+
 VOLUMES = "slicerhub.volumes"  # of groups: "atlas:ro,cases:rw"; absent: none
+
 GPUS = "slicerhub.gpus"  # leased devices: "0,1"; absent: none
+
 SCHEMA = "slicerhub.schema"
+
 COMPONENT = "slicerhub.component"  # of the hub's own parts: "traefik"; never on a session
+
 VOLUME = "slicerhub.volume"  # on a group's volume and what prepares it: its name
+
 APP = "slicerhub.app"  # of a companion: its name
+
 TITLE = "slicerhub.title"  # of a companion: what people read; GROUPS: who may use it
 
 ALL = frozenset(
@@ -45,7 +58,9 @@ controller made are adopted. A label that may be absent needs none. Append, neve
 SCHEMA_VERSION = str(len(UPGRADES) + 1)
 
 _SCHEMA = re.compile(r"[1-9][0-9]{0,8}")
+
 _MOUNT = re.compile(r"([a-z][a-z0-9-]{0,31}):(ro|rw)")
+
 _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/=-]*")
 
 
@@ -152,3 +167,8 @@ def _read_gpus(text: str | None) -> tuple[str, ...]:
     if len(set(gpus)) < len(gpus) or not all(_GPU.fullmatch(gpu) for gpu in gpus):
         raise LabelFault(f"{GPUS} is no list of devices: {text!r}")
     return gpus
+
+
+def key(label: str) -> str:
+    """``slicerhub.session`` -> ``slicerhub/session``."""
+    return label.replace(".", "/", 1)

@@ -1,0 +1,1 @@
+"""The nouns: what a session, a person and a record is, what can go wrong, what labels say."""

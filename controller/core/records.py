@@ -1,0 +1,180 @@
+"""Records: what is no session and outlives the controller."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from controller.core.model import Person, Role, Session, SessionId, UserId
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who acts. ``address``: as Traefik saw it; "" if nobody's request was the cause."""
+
+    who: str
+    address: str = ""
+
+
+CONTROLLER = Actor("controller")
+"""The hub itself: housekeeping, and what follows from earlier acts."""
+
+
+class Sign(StrEnum):
+    """What the last sign of life of a session was."""
+
+    SEEN = "seen"  # none yet: it was launched, or seen for the first time
+    REQUEST = "request"  # through Traefik
+    INPUT = "input"
+    COMPUTING = "computing"
+    KEPT = "kept"  # somebody said that it is still needed
+
+
+class Reason(StrEnum):
+    """Why a session is removed."""
+
+    STOPPED = "stopped"  # by a person, or a stop that was cut short
+    IDLE = "idle"
+    LIFETIME = "lifetime"
+    FAILED = "failed"
+    UNUSED = "unused"  # started ahead, and its owner did not come
+    DEPARTED = "departed"  # its owner may no longer use the hub
+    ADMIN = "admin"  # by an administrator
+    DRAIN = "drain"  # the hub is emptied
+
+
+class Login(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody is logged in. Times are seconds since the epoch."""
+
+    sid: str
+    person: Person
+    created: float
+    expires: float
+    address: str = ""  # from which it was made
+    agent: str = ""  # what the browser or program calls itself; whatever it likes
+    script: bool = False  # a program's, with a bearer token
+    seen: float = 0.0  # last used then, a few minutes more or less; 0: not since it was made
+    key: str = ""  # id of the key that signed what proves it; "": by a hub that did not write it
+    revision: int = 0  # of the store's, in which it stood; not kept. 0: no other controller's
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """All log-ins of one moment: every change up to this revision, whoever made it, is in it."""
+
+    logins: tuple[Login, ...]
+    revision: int = 0
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something to tell a person on their page, until they put it away.
+
+    It reads ``text``, the time of ``at``, ``more``: the page knows how to write times.
+    """
+
+    number: int
+    at: float  # seconds since the epoch
+    text: str
+    more: str
+
+
+class Share(msgspec.Struct, frozen=True):
+    """Somebody is invited to a session. Times are seconds since the epoch."""
+
+    session: SessionId
+    uid: UserId
+    role: Role  # VIEW or CONTROL
+    display_name: str
+    created: float
+    expires: float | None = None  # None: as long as the session runs
+    look: bool = False  # an administrator looks on; nobody has invited them
+    asks: bool = False  # for control, and the owner has not decided yet
+
+
+class Link(msgspec.Struct, frozen=True):
+    """Whoever has its code may join a session. The code itself is kept nowhere."""
+
+    id: str
+    session: SessionId
+    role: Role
+    created: float
+    expires: float
+    max_uses: int | None = None
+    uses: int = 0
+
+    def is_open(self, now: float) -> bool:
+        """Tell whether one more person may come by it."""
+        return now < self.expires and (self.max_uses is None or self.uses < self.max_uses)
+
+    def share_for(self, person: Person, now: float) -> Share:
+        """Return the invitation that it gives somebody at this moment."""
+        return Share(
+            session=self.session,
+            uid=person.uid,
+            role=self.role,
+            display_name=person.display_name,
+            created=now,
+            expires=self.expires,
+        )
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """People were warned of a stop. Spans in seconds."""
+
+    reason: Reason
+    ago: float  # that they were told
+    left: float  # until the stop, if nothing happens
+
+
+class Memo(msgspec.Struct, frozen=True):
+    """What a controller knew of a session that its labels do not say. Spans in seconds.
+
+    They grow only while a controller runs: after a restart nothing is older than it was.
+    """
+
+    age: float
+    idle: float
+    served: bool
+    ahead: bool = False  # started ahead of its owner, and not used yet
+    input: str = ""  # the session's own last_input_at: compared, never read as a time
+    sign: Sign = Sign.SEEN
+    kept_by: str = ""
+    extra: float = 0.0  # that an administrator has added to its lifetime
+    warned: Announced | None = None  # written by the controller that keeps house only
+
+    def aged(self, seconds: float) -> Memo:
+        """Return it as it is so long after it was written, if nothing has happened since."""
+        told = self.warned
+        if told is not None:
+            told = Announced(told.reason, told.ago + seconds, told.left - seconds)
+        return msgspec.structs.replace(self, idle=self.idle + seconds, warned=told)
+
+
+class Ticket(msgspec.Struct, frozen=True):
+    """Somebody waits in line for a place. ``since``: seconds since the epoch."""
+
+    session: Session  # as it will be
+    since: float
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Nothing new starts. Times are seconds since the epoch."""
+
+    by: UserId
+    since: float
+    message: str = ""  # the administrator's words for everybody
+    stop_at: float | None = None  # when all sessions are stopped; None: they run on
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What stands in a session for a while. ``until``: seconds since the epoch."""
+
+    text: str
+    until: float
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What administrators have decided besides the configuration."""
+
+    drain: Drain | None = None
+    quotas: dict[UserId, int] = {}  # sessions of one person, instead of the configured number
+    messages: dict[SessionId, Message] = {}  # those that are over, too, until they are removed
