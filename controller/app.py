@@ -45,7 +45,6 @@ from controller.api import api_router
 from controller.audit import Audit
 from controller.bodies import timely
 from controller.companions import Companions
-from controller.config import Settings
 from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
 from controller.directory import Directory, LdapDirectory
 from controller.election import Alone, Election
@@ -67,6 +66,7 @@ from controller.render import Renderer
 from controller.rollcall import RollCall
 from controller.rotation import Rotation
 from controller.sessions import Sessions
+from controller.settings.schema import Settings
 from controller.share_pages import share_router
 from controller.sharing import Sharing
 from controller.store import SqliteStore, Store

@@ -27,10 +27,10 @@ import anyio
 import anyio.to_thread
 import structlog
 
-from controller.config import AuditLog
 from controller.core.errors import ConfigError
 from controller.core.records import Actor
 from controller.metrics import Metrics
+from controller.settings.schema import AuditLog
 
 _WAITING_MAX = 10_000  # lines that wait for the disk; more are lost
 

@@ -22,7 +22,6 @@ import uvloop
 from controller import __version__, audit, folder, log
 from controller.app import make_orchestrator, open_store, serve
 from controller.backup import make_backup, missing, read_backup, restore
-from controller.config import PATH_MODE, Settings, load, read_text
 from controller.core.errors import ConfigError, EngineUnavailable, HubError, ImageRefused
 from controller.core.model import (
     Profile,
@@ -41,6 +40,8 @@ from controller.manifests import docker, kubernetes
 from controller.metrics import Metrics
 from controller.render import ago_text, bytes_text, clock_text
 from controller.sessions import STOP_GRACE
+from controller.settings.loading import load, read_text
+from controller.settings.schema import PATH_MODE, Settings
 from controller.tokens import Key, KeyRing, Keys
 
 _Work = Callable[[Settings], Coroutine[Any, Any, None]]

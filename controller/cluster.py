@@ -20,8 +20,8 @@ from kubernetes.aio import config as kube_config
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
-from controller.config import Kubernetes
 from controller.core.errors import EngineUnavailable
+from controller.settings.schema import Kubernetes
 
 _T = TypeVar("_T")
 

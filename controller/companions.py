@@ -19,10 +19,10 @@ import msgspec
 import structlog
 
 from controller import routing
-from controller.config import Settings
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Offer, Person, Route, parse_session_id
 from controller.orchestrators import Orchestrator
+from controller.settings.schema import Settings
 
 EVERYBODY = "*"
 """Stands for all groups where a companion is open to everybody who may log in."""

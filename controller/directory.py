@@ -62,9 +62,9 @@ from ldap3.core.results import (
 from ldap3.utils.conv import escape_filter_chars
 from ldap3.utils.dn import escape_rdn
 
-from controller.config import Ldap
 from controller.core.errors import DirectoryUnavailable, InvalidRequest, LoginRefused
 from controller.core.model import Person, UserId, canonical_uid
+from controller.settings.schema import Ldap
 
 ANSWER_SECONDS = 7.0
 """Longest time for one question, waiting for a free thread included; row 26 allows 8."""

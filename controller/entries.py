@@ -15,10 +15,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from controller import routing
-from controller.config import Settings
 from controller.core.model import SessionId
 from controller.core.records import Login
 from controller.logins import Logins, cookie_of, cookies_of
+from controller.settings.schema import Settings
 from controller.tokens import LEEWAY, Audience, Claims
 
 CODE_SECONDS = 30.0

@@ -19,10 +19,10 @@ import msgspec
 import structlog
 
 from controller import policy, routing
-from controller.config import Settings
 from controller.core.errors import ConfigError, GatewayUnavailable, NotLoggedIn
 from controller.core.model import Profile, Role, SessionId, UserId, new_session_id
 from controller.metrics import Metrics
+from controller.settings.schema import Settings
 from controller.tokens import Audience, Claims, Keys
 
 _ANSWER_MAX = 64 * 1024  # bytes of a session's answer: it is a stranger's program

@@ -16,7 +16,6 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
     AsyncIOScheduler,
 )
 
-from controller.config import Settings
 from controller.core.errors import HubError
 from controller.core.model import Observed
 from controller.core.records import Reason
@@ -29,6 +28,7 @@ from controller.oversight import SAMPLE_SECONDS, Oversight
 from controller.pace import Pace
 from controller.rollcall import RollCall
 from controller.sessions import Sessions
+from controller.settings.schema import Settings
 from controller.sharing import Sharing
 
 LOOK_SECONDS = 30

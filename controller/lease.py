@@ -16,8 +16,8 @@ import anyio
 import structlog
 
 from controller.cluster import Api, ConflictError, MissingError, decoded
-from controller.config import Settings
 from controller.core.errors import EngineUnavailable
+from controller.settings.schema import Settings
 
 LEASE_SECONDS = 15.0
 

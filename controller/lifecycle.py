@@ -11,9 +11,9 @@ from enum import StrEnum
 
 import msgspec
 
-from controller.config import Settings
 from controller.core.model import Observed, Phase, Place, Profile
 from controller.core.records import Reason, Sign
+from controller.settings.schema import Settings
 
 LAUNCH_GRACE = 30.0
 """Seconds after its creation in which a session that is not whole counts as being launched.

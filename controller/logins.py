@@ -34,7 +34,6 @@ import structlog
 
 from controller.agents import clean_agent
 from controller.audit import Act, Audit
-from controller.config import Settings
 from controller.core.errors import (
     HubError,
     LoginNotHeardOf,
@@ -51,6 +50,7 @@ from controller.core.records import CONTROLLER, Actor, Login
 from controller.directory import Directory
 from controller.metrics import Metrics
 from controller.routing import login_cookie
+from controller.settings.schema import Settings
 from controller.store import Store
 from controller.throttle import Throttle, name_of
 from controller.tokens import LEEWAY, Audience, Claims, Keys, News, TokenRefused, VerifiedTokens

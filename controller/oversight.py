@@ -20,7 +20,6 @@ import structlog
 
 from controller import render
 from controller.audit import Act, Audit, Detail
-from controller.config import Settings
 from controller.core.errors import (
     FilesInUse,
     HubError,
@@ -48,6 +47,7 @@ from controller.logins import Logins
 from controller.looks import Looks
 from controller.orchestrators import Orchestrator
 from controller.sessions import Sessions
+from controller.settings.schema import Settings
 from controller.store import Store
 from controller.throttle import Throttled
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from controller.config import Limits, Settings
 from controller.core.errors import InvalidRequest, NotAllowed
 from controller.core.model import NAME_MAX, Mount, Person, Profile, Role, Session, UserId
+from controller.settings.schema import Limits, Settings
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

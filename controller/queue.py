@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import msgspec
 
 from controller import policy
-from controller.config import Settings
 from controller.core.model import Place, Session, SessionId
 from controller.core.records import Ticket
 from controller.policy import Shortage
+from controller.settings.schema import Settings
 
 _EVERYONES = frozenset({Shortage.TOTAL, Shortage.CPUS, Shortage.MEMORY})
 

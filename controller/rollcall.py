@@ -12,13 +12,13 @@ from functools import partial
 import anyio
 import structlog
 
-from controller.config import Settings
 from controller.core.errors import DirectoryUnavailable, StoreUnavailable
 from controller.core.model import Person, UserId
 from controller.core.records import Reason
 from controller.directory import Directory
 from controller.logins import Logins
 from controller.sessions import Sessions
+from controller.settings.schema import Settings
 from controller.sharing import Sharing
 
 _CROWD = 3

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from controller import policy
-from controller.config import Settings
 from controller.core.model import Profile, SessionId, UserId
+from controller.settings.schema import Settings
 
 VERIFY_ALIASES = 16
 """Network aliases of the controller. Traefik's forwardAuth keeps two idle connections for each

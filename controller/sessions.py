@@ -27,7 +27,6 @@ from anyio.abc import TaskGroup
 
 from controller import lifecycle, policy, queue
 from controller.audit import Act, Audit, Detail
-from controller.config import Settings
 from controller.core.errors import (
     Draining,
     EngineUnavailable,
@@ -74,6 +73,7 @@ from controller.metrics import Metrics
 from controller.orchestrators import Orchestrator
 from controller.policy import Lack, Shortage
 from controller.render import session_title
+from controller.settings.schema import Settings
 from controller.store import Store
 
 STOP_GRACE = timedelta(seconds=10)

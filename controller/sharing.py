@@ -19,7 +19,6 @@ import structlog
 from anyio.abc import TaskGroup
 
 from controller.audit import Act, Audit, Detail
-from controller.config import Settings
 from controller.core.errors import (
     InvalidRequest,
     LinkOver,
@@ -41,6 +40,7 @@ from controller.looks import Looks
 from controller.metrics import Metrics
 from controller.pace import Pace
 from controller.sessions import Sessions
+from controller.settings.schema import Settings
 
 LINK_SECONDS = range(60, 30 * 86_400 + 1)
 """How long a link may stand."""

@@ -35,7 +35,6 @@ import msgspec
 from msgspec.structs import replace
 
 from controller.cluster import Api, ConflictError, MissingError, Source, Thing, decoded, follow
-from controller.config import SHARED_ROUND_MOST, Settings
 from controller.core import labels
 from controller.core.errors import ConfigError, EngineUnavailable, StoreUnavailable
 from controller.core.labels import key as label_key
@@ -52,6 +51,7 @@ from controller.core.records import (
     Share,
     Ticket,
 )
+from controller.settings.schema import SHARED_ROUND_MOST, Settings
 from controller.store import (
     CLOSED_MOST,
     LINKS_MOST,

@@ -19,10 +19,10 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 import anyio
 import msgspec
 
-from controller.config import Login
 from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
 from controller.core.model import canonical_uid
 from controller.directory import clean_username
+from controller.settings.schema import Login
 from controller.store import Store
 
 _NETWORK_BITS = 64  # of an IPv6 address: what a site gives one of its networks (RFC 4291, 2.5.4)

@@ -25,7 +25,6 @@ import structlog
 
 from controller import policy, routing
 from controller.companions import Companions
-from controller.config import Settings
 from controller.core.errors import (
     Forged,
     HubError,
@@ -42,6 +41,7 @@ from controller.entries import Entries
 from controller.logins import Logins, without_cookies
 from controller.metrics import Metrics
 from controller.sessions import Sessions
+from controller.settings.schema import Settings
 from controller.web import (
     ADDRESS_MAX,
     ENTER,

@@ -12,11 +12,11 @@ from typing import Any
 from urllib.parse import quote
 
 from controller import policy, routing
-from controller.config import Settings
 from controller.core.errors import HubError, NoSuchSession, NotReadyYet
 from controller.core.model import Phase, Role, parse_session_id
 from controller.pages import starting_page
 from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
+from controller.settings.schema import Settings
 from controller.verify import (
     APP_CLOSED,
     Closed,

@@ -13,7 +13,6 @@ from litestar.di import NamedDependency
 from controller import policy
 from controller.audit import Audit
 from controller.companions import Companions
-from controller.config import Settings
 from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
 from controller.core.records import Actor, Login
@@ -31,6 +30,7 @@ from controller.render import (
     Renderer,
 )
 from controller.sessions import Sessions
+from controller.settings.schema import Settings
 from controller.sharing import Sharing
 from controller.store import Store
 from controller.streams import Streams

@@ -14,10 +14,11 @@ import pytest
 from docker.errors import DockerException
 from msgspec.structs import replace
 
-from controller.config import SLICER, Settings
 from controller.core import labels
 from controller.core.model import Egress, Session, object_name
 from controller.orchestrators.docker import DockerOrchestrator
+from controller.settings.loading import SLICER
+from controller.settings.schema import Settings
 from tests.samples import settings
 
 POOL = "10.233.0.0/16"

@@ -12,11 +12,11 @@ import anyio
 import httpx
 
 from controller.app import Application
-from controller.config import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.core.model import Observed, Phase, SessionId
 from controller.election import Election
 from controller.keys import KeyPlace
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.store import SqliteStore, Store
 from controller.tokens import Key, KeyRing, Keys
 from tests.fakes.directory import FakeDirectory

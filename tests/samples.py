@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from controller.config import Settings, load, read_text
 from controller.core.model import Session, SessionId, UserId, new_session_id
+from controller.settings.loading import load, read_text
+from controller.settings.schema import Settings
 
 CREATED = datetime(2026, 3, 5, 14, 5, tzinfo=UTC)
 

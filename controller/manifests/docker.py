@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from controller import policy, routing
-from controller.config import Settings
 from controller.core import labels
 from controller.core.model import (
     Egress,
@@ -21,6 +20,7 @@ from controller.core.model import (
     group_volume_name,
     slug,
 )
+from controller.settings.schema import Settings
 
 _MIB = 1024 * 1024
 

@@ -20,7 +20,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller import routing
-from controller.config import Settings
 from controller.core import labels
 from controller.core.labels import key
 from controller.core.model import (
@@ -35,6 +34,7 @@ from controller.core.model import (
     volume_name,
 )
 from controller.manifests.docker import GROUPS_FOLDER, environment
+from controller.settings.schema import Settings
 
 Body = dict[str, Any]  # an object of the engine's API, as JSON
 

@@ -28,7 +28,6 @@ import msgspec
 import requests
 import structlog
 
-from controller.config import Settings
 from controller.core import labels
 from controller.core.errors import (
     EngineUnavailable,
@@ -69,6 +68,7 @@ from controller.orchestrators.containers import (
 )
 from controller.orchestrators.offers import read_offer
 from controller.orchestrators.progress import BEGINNING, Progress
+from controller.settings.schema import Settings
 
 _T = TypeVar("_T")
 

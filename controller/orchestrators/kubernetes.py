@@ -37,7 +37,6 @@ from controller.cluster import (
     name_of,
     read_each,
 )
-from controller.config import Settings
 from controller.core import labels
 from controller.core.errors import (
     EngineUnavailable,
@@ -62,6 +61,7 @@ from controller.manifests import kubernetes as manifests
 from controller.orchestrators import pods
 from controller.orchestrators.ingress import IngressRoute, read_offer
 from controller.orchestrators.pods import Event, Metadata, Pod, Thing
+from controller.settings.schema import Settings
 
 _T = TypeVar("_T")
 

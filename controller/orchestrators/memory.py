@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import msgspec
 
-from controller.config import Settings
 from controller.core.errors import FilesInUse, ImageRefused, SessionExists, SessionStopping
 from controller.core.model import (
     Observed,
@@ -25,6 +24,7 @@ from controller.core.model import (
     object_name,
     volume_name,
 )
+from controller.settings.schema import Settings
 
 
 class Fetch(msgspec.Struct, frozen=True):

@@ -13,10 +13,10 @@ from datetime import datetime
 
 import msgspec
 
-from controller.config import Settings
 from controller.core import labels
 from controller.core.model import Observed, Session, Usage
 from controller.manifests import kubernetes as manifests
+from controller.settings.schema import Settings
 
 _KILLED = 137  # SIGKILL
 

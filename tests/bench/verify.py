@@ -32,9 +32,9 @@ from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 
 from controller.app import Application
-from controller.config import PATH_MODE
 from controller.gateway import OpenGateway
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.settings.schema import PATH_MODE
 from controller.store import SqliteStore
 from controller.tokens import Keys
 from tests.fakes.directory import FakeDirectory

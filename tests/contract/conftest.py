@@ -10,12 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from controller import routing
-from controller.config import Settings
 from controller.core import labels
 from controller.core.model import Observed, Offer, Route, Session
 from controller.orchestrators import Orchestrator
 from controller.orchestrators.docker import DockerOrchestrator
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator
+from controller.settings.schema import Settings
 from tests.engine import Lab, lab
 from tests.registry import forget, publish, registry
 

@@ -12,7 +12,6 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller.config import Settings
 from controller.core.errors import FilesInUse, ImageRefused, SessionExists
 from controller.core.model import (
     Mount,
@@ -25,6 +24,7 @@ from controller.core.model import (
     volume_name,
 )
 from controller.orchestrators import Orchestrator
+from controller.settings.schema import Settings
 from tests import samples
 
 pytestmark = pytest.mark.anyio

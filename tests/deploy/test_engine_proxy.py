@@ -17,10 +17,11 @@ import msgspec
 import pytest
 from docker.errors import ImageNotFound
 
-from controller.config import SLICER, Docker, Settings
 from controller.core.model import Mount, Session, SessionId, UserId
 from controller.manifests import docker as manifests
 from controller.orchestrators.docker import DockerOrchestrator
+from controller.settings.loading import SLICER
+from controller.settings.schema import Docker, Settings
 from tests.deploy.conftest import INSTANCE, Answer, Proxy, Untyped
 from tests.registry import PASSWORD, USER, forget, publish, registry
 

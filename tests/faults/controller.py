@@ -23,9 +23,9 @@ import msgspec
 import uvloop
 
 from controller import app, log
-from controller.config import load, read_text
 from controller.gateway import OpenGateway
 from controller.orchestrators import docker as product
+from controller.settings.loading import load, read_text
 from tests.faults.points import API_EFFECTS
 
 

@@ -19,7 +19,6 @@ import pytest
 
 from controller import app as program
 from controller.app import Application
-from controller.config import PATH_MODE_SHARING, Settings
 from controller.core import labels
 from controller.core.errors import HubError
 from controller.core.model import (
@@ -37,6 +36,7 @@ from controller.core.records import Actor, Reason
 from controller.orchestrators import docker as product
 from controller.orchestrators.docker import DockerOrchestrator
 from controller.render import Renderer
+from controller.settings.schema import PATH_MODE_SHARING, Settings
 from controller.store import SqliteStore
 from controller.tokens import Keys
 from tests.fakes.directory import PEOPLE, FakeDirectory

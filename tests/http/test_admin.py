@@ -15,11 +15,12 @@ from structlog.testing import capture_logs
 
 from controller.admin import admin_events, admin_router
 from controller.admin_pages import admin_pages_router
-from controller.config import Settings, load
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Phase, SessionId, Usage, UserId, Volume
 from controller.gateway import Inside
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.settings.loading import load
+from controller.settings.schema import Settings
 from controller.web import Caller
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world
 from tests.samples import session, session_id, settings

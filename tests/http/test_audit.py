@@ -16,13 +16,13 @@ import structlog
 from msgspec.structs import replace
 
 from controller.audit import Act
-from controller.config import AuditLog, Limits, Login, Settings
 from controller.core.errors import DirectoryUnavailable, StoreUnavailable
 from controller.core.model import Phase, Role, SessionId, UserId
 from controller.core.records import Link
 from controller.gateway import Client, Inside
 from controller.keys import KeyFile, rotate
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator
+from controller.settings.schema import AuditLog, Limits, Login, Settings
 from controller.store import SqliteStore
 from tests.hub import HTML, ORIGIN, RING, Browser, Clock, World, location, running, world
 from tests.samples import CREATED

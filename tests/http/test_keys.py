@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from controller.config import PATH_MODE
 from controller.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
+from controller.settings.schema import PATH_MODE
 from controller.store import SqliteStore
 from controller.tokens import LEEWAY
 from tests.hub import ORIGIN, Clock, World, eventually, running

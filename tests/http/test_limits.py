@@ -11,12 +11,13 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from controller.config import Limits, Settings, load
 from controller.core.errors import StoreUnavailable
 from controller.core.model import Person, Phase, Role, SessionId, UserId
 from controller.core.records import Reason
 from controller.gateway import Inside
 from controller.orchestrators.memory import Fetch
+from controller.settings.loading import load
+from controller.settings.schema import Limits, Settings
 from controller.store import SqliteStore
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world
 

@@ -21,12 +21,12 @@ from msgspec.structs import replace
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.config import AuditLog, Limits
 from controller.core.errors import DirectoryUnavailable, EngineUnavailable, StoreUnavailable
 from controller.core.model import Role, SessionId, Usage, UserId
 from controller.gateway import Client, Inside, TraefikGateway
 from controller.housekeeping import LOOK_SECONDS
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.settings.schema import AuditLog, Limits
 from controller.store import SqliteStore
 from controller.tokens import Keys
 from tests.hub import RING, World, eventually, running, world

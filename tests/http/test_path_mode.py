@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 import httpx
 import pytest
 
-from controller.config import PATH_MODE_SHARING
 from controller.core.model import Person, Role, UserId
+from controller.settings.schema import PATH_MODE_SHARING
 from tests.hub import HTML, World, problem, running, world
 
 pytestmark = pytest.mark.anyio

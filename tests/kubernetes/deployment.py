@@ -19,7 +19,7 @@ import httpx
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from controller.config import PATH_MODE, PATH_MODE_SHARING
+from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.lab import CLUSTER
 from tests.manifests import CHART, KUBECTL, Body, overlay

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from controller import routing
 from controller.cluster import Api, MissingError
-from controller.config import PATH_MODE, PATH_MODE_SHARING, SLICER, Kubernetes, Settings
 from controller.core.model import Session
 from controller.manifests import kubernetes as manifests
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.settings.loading import SLICER
+from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from tests.engine import BASE, HOME, IMAGES, WORK
 from tests.samples import settings
 

@@ -17,7 +17,6 @@ from anyio.abc import Process
 from msgspec.structs import replace
 
 from controller.app import open_store
-from controller.config import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import Phase, Role, SessionId, UserId
 from controller.core.records import Memo, Share
@@ -25,6 +24,7 @@ from controller.election import Election
 from controller.keys import SIGNS_AFTER, replace_all, rotate
 from controller.lease import LeaseElection
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from controller.store_kubernetes import KubernetesStore
 from tests.hub import HTML, Clock, World, eventually, running
 from tests.kubernetes.conftest import DEADLINE, Api, Cluster, Core, until

@@ -20,10 +20,10 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller.config import Settings
 from controller.core.model import Observed, Phase, Session
 from controller.manifests import kubernetes as manifests
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.settings.schema import Settings
 from tests import samples
 from tests.hub import HTML, Clock, World, running
 from tests.kubernetes.conftest import Cluster, until

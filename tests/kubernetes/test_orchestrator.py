@@ -15,7 +15,6 @@ import pytest
 from msgspec.structs import replace
 
 from controller import routing
-from controller.config import PATH_MODE, Settings
 from controller.core.errors import (
     EngineUnavailable,
     ImageRefused,
@@ -26,6 +25,7 @@ from controller.core.errors import (
 from controller.core.model import Mount, Observed, Offer, Route, Session, Usage, volume_name
 from controller.manifests import kubernetes as manifests
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.settings.schema import PATH_MODE, Settings
 from tests import samples
 from tests.contract.conftest import until_ended
 from tests.kubernetes.conftest import Cluster, until

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from msgspec.structs import replace
 
-from controller.config import Kubernetes, Settings
+from controller.settings.schema import Kubernetes, Settings
 from controller.store import Store
 from controller.store_kubernetes import KubernetesStore
 from tests.contract.test_store import *  # noqa: F403 - the tests themselves

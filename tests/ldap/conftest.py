@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from controller.config import Ldap
+from controller.settings.schema import Ldap
 
 _PROGRAMS = ("slapd", "slapadd", "ldapmodify", "openssl")
 _SEARCHED = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])

@@ -13,10 +13,10 @@ import anyio
 import msgspec
 import pytest
 
-from controller.config import Ldap
 from controller.core.errors import DirectoryUnavailable
 from controller.core.model import UserId
 from controller.directory import ANSWER_SECONDS, LdapDirectory
+from controller.settings.schema import Ldap
 from tests.ldap.conftest import free_port, read_until_closed, wait_for
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import structlog
 from structlog.testing import LogCapture
 
 from controller.audit import Act, Audit
-from controller.config import AuditLog
 from controller.core.records import CONTROLLER, Actor
 from controller.metrics import Metrics
+from controller.settings.schema import AuditLog
 from tests.hub import eventually
 
 pytestmark = pytest.mark.anyio

@@ -11,10 +11,11 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller.config import SLICER, Kubernetes
 from controller.core.model import Observed
 from controller.manifests import kubernetes as manifests
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.settings.loading import SLICER
+from controller.settings.schema import Kubernetes
 from tests.fakes.api_server import api_server
 from tests.samples import session, settings
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config import SLICER, Admin, Settings, load
 from controller.core.errors import ConfigError
 from controller.core.model import Egress
+from controller.settings.loading import SLICER, load
+from controller.settings.schema import Admin, Settings
 
 SECRET = "hunter2-hunter2"
 LDAP = {

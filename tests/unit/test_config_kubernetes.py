@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from controller.config import Settings, load
 from controller.core.errors import ConfigError
+from controller.settings.loading import load
+from controller.settings.schema import Settings
 
 WHOLE = """
 orchestrator = "memory"

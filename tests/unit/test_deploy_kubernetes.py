@@ -22,9 +22,10 @@ from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStub
 
 from controller import routing
 from controller.companions import judge
-from controller.config import Kubernetes, Settings, load
 from controller.manifests.kubernetes import EDGE, STS_SECONDS
 from controller.orchestrators.ingress import IngressRoute, read_offer
+from controller.settings.loading import load
+from controller.settings.schema import Kubernetes, Settings
 from tests.manifests import CHART, FOLDER, Body, helm, kustomize, only, overlay, read
 
 ROOT = FOLDER.parents[1]

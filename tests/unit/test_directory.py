@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config import Ldap
 from controller.core.errors import DirectoryUnavailable, LoginRefused
 from controller.core.model import UserId, canonical_uid
 from controller.directory import (
@@ -36,6 +35,7 @@ from controller.directory import (
     suggest_filter,
     suggest_prefix,
 )
+from controller.settings.schema import Ldap
 from tests.fakes.directory import FakeDirectory
 
 DN = "uid=alice,ou=people,dc=example,dc=org"

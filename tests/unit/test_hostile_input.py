@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller import apidoc, policy, routing
-from controller.config import Settings
 from controller.core.model import parse_session_id
+from controller.settings.schema import Settings
 
 HUB = "https://slicer.example.org"
 SETTINGS = Settings(public_url=HUB, extra_urls=("http://127.0.0.1:8080",))

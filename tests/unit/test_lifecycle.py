@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.config import SLICER
 from controller.core.model import Observed, Phase, Place
 from controller.core.records import Reason, Sign
 from controller.lifecycle import (
@@ -38,6 +37,7 @@ from controller.lifecycle import (
     warning_of,
     why_alive,
 )
+from controller.settings.loading import SLICER
 from tests.samples import session, settings
 
 LIMITS = Limits(start=180, idle=1800, lifetime=86_400, failed=600)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.config import PATH_MODE, SLICER
 from controller.core.model import Egress, Mount, UserId, volume_name
 from controller.manifests import docker as manifests
+from controller.settings.loading import SLICER
+from controller.settings.schema import PATH_MODE
 from tests.samples import session, settings
 
 Golden = Callable[[str, object], None]

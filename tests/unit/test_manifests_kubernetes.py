@@ -16,11 +16,12 @@ from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStub
 from msgspec.structs import replace
 
 from controller import routing
-from controller.config import PATH_MODE, SLICER, Kubernetes, Settings
 from controller.core import labels
 from controller.core.model import Egress, Mount, Profile, Session, UserId
 from controller.core.model import slug as hub_slug
 from controller.manifests import kubernetes as manifests
+from controller.settings.loading import SLICER
+from controller.settings.schema import PATH_MODE, Kubernetes, Settings
 from tests.samples import session, session_id, settings
 
 Golden = Callable[[str, object], None]

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from controller.config import SLICER
 from controller.core.model import Observed, Usage
 from controller.manifests import kubernetes as manifests
 from controller.orchestrators import pods
 from controller.orchestrators.pods import ContainerMetrics, Event, Pod
+from controller.settings.loading import SLICER
 from tests.samples import session, settings
 
 HUB = settings()

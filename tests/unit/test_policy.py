@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller import policy
-from controller.config import SLICER, Limits, Settings
 from controller.core.errors import InvalidRequest, NotAllowed
 from controller.core.model import NAME_MAX, Person, Role, Session, UserId
 from controller.policy import Lack, Shortage
+from controller.settings.loading import SLICER
+from controller.settings.schema import Limits, Settings
 from tests.fakes.directory import PEOPLE
 from tests.samples import session, settings
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller import policy, queue
-from controller.config import SLICER, Limits, Settings
 from controller.core.model import Place, Session
 from controller.core.records import Ticket
+from controller.settings.loading import SLICER
+from controller.settings.schema import Limits, Settings
 from tests.samples import session, session_id, settings
 
 SMALL = replace(SLICER, id="small", default=True, cpus=2.0, memory_mib=4096, queue=True)

@@ -11,8 +11,8 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from controller.config import Kubernetes
 from controller.core.records import Login, Reading
+from controller.settings.schema import Kubernetes
 from controller.store_kubernetes import KubernetesStore
 from tests.fakes.api_server import ApiServer, api_server
 from tests.fakes.directory import PEOPLE

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from controller import routing
-from controller.config import PATH_MODE, SLICER
 from controller.core.model import new_session_id
+from controller.settings.loading import SLICER
+from controller.settings.schema import PATH_MODE
 from tests.samples import session_id, settings
 
 OWN_HOSTS = settings(

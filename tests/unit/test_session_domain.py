@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller import policy, routing
-from controller.config import PATH_MODE_SHARING
 from controller.core.errors import ConfigError
 from controller.core.model import new_session_id
+from controller.settings.schema import PATH_MODE_SHARING
 from tests.samples import session_id, settings
 
 ID = session_id(7)

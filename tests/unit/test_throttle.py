@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.config import Login
 from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
+from controller.settings.schema import Login
 from controller.store import SqliteStore
 from controller.throttle import Throttle, counted_address, name_of
 from tests.hub import Clock

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.config import SLICER, Settings, load
 from controller.core.errors import ConfigError
 from controller.core.model import GroupVolume, Mount, Person, UserId, group_volume_name, volume_name
 from controller.policy import free_gpus, volumes_for
+from controller.settings.loading import SLICER, load
+from controller.settings.schema import Settings
 from tests.samples import session
 
 GOOD = """

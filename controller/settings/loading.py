@@ -1,0 +1,348 @@
+"""Reads the settings: one TOML file and/or ``SLICERHUB_*`` variables, decoded strictly.
+
+A variable is named after its place: ``[ldap] url`` is ``SLICERHUB_LDAP_URL``; it wins over the
+file. Lists are comma separated in variables. For every text there is a twin with ``_FILE`` (or
+``_file``) behind its name, which names a file that holds the value: for secrets. An empty
+variable is an unset one. Profiles and group volumes stand in the file only, as
+``[profiles.<id>]`` and ``[volumes.<name>]``. Every fault is reported, not only the first.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from controller import __version__
+from controller.core.errors import ConfigError
+from controller.core.model import GroupVolume, Profile, canonical_uid
+from controller.settings.checks import faults_of
+from controller.settings.schema import (
+    Admin,
+    AuditLog,
+    Docker,
+    Kubernetes,
+    Ldap,
+    Limits,
+    Login,
+    Settings,
+)
+
+PREFIX = "SLICERHUB_"
+
+FILE_VARIABLE = "SLICERHUB_CONFIG"
+"""Names the TOML file."""
+
+ReadFile = Callable[[str], str]
+
+_TABLES = {"profiles", "volumes"}  # in the file only, as [profiles.<id>] and [volumes.<name>]
+
+_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+SLICER = Profile(
+    id="slicer",
+    title="Slicer",
+    description="3D Slicer's viewer: volumes, volume rendering, segmentation",
+    image=f"slicerhub/slicer:{__version__}",
+    default=True,
+    ready_path="/-/ready",
+    endpoints=True,
+    cpus=4.0,
+    memory_mib=8192,
+)
+"""The profile of a hub whose configuration names none."""
+
+# Names of the program that this one succeeds -> ours; None: nothing to set any more.
+_UPSTREAM: dict[str, str | None] = {
+    "CONTAINER_ORCHESTRATOR": "orchestrator",
+    "INACTIVITY_TIME_SEC": "idle_seconds",
+    "MAX_SESSIONS": "limits.sessions_total",
+    "DOMAIN": "public_url",
+    "PORT": "public_url",
+    "NETWORK_NAME": None,
+}
+
+
+def load(environ: Mapping[str, str], read_file: ReadFile) -> tuple[Settings, list[str]]:
+    """Decode the settings. Returns them with notices for the log.
+
+    ``read_file`` gives the text of a file or raises OSError. Raises ConfigError with every
+    fault found.
+    """
+    faults: list[str] = []
+    notices: list[str] = []
+    tree = _read_toml(environ.get(FILE_VARIABLE, ""), read_file, faults)
+    tables = {name: tree.pop(name, {}) for name in _TABLES}
+    places = _places()
+    values: dict[str, Any] = {}
+    _flatten(tree, places, values, faults)
+    values.update(_upstream(environ, notices))
+    values.update(_variables(environ, places, faults))
+    _resolve_files(values, places, read_file, faults)
+    settings = _build(values, places, faults)
+    settings = msgspec.structs.replace(
+        settings,
+        profiles=_build_profiles(tables["profiles"], settings.idle_seconds, faults),
+        volumes=_build_volumes(tables["volumes"], faults),
+    )
+    if settings.demo and not settings.ldap.bind_dn:
+        account = (settings.demo_bind_dn, settings.demo_bind_password)
+        ldap = msgspec.structs.replace(settings.ldap, bind_dn=account[0], bind_password=account[1])
+        settings = msgspec.structs.replace(settings, ldap=ldap)
+    people = _people(settings.limits.people, faults)
+    limits = msgspec.structs.replace(settings.limits, people=people)
+    settings = msgspec.structs.replace(settings, limits=limits)
+    faults.extend(faults_of(settings, "ldap.url" in values))
+    if faults:
+        raise ConfigError(faults)
+    return settings, notices
+
+
+def _people(said: Mapping[str, int], faults: list[str]) -> dict[str, int]:
+    """Return the numbers of people by the one spelling of their names that the hub goes by."""
+    spellings: dict[str, str] = {}
+    for name in said:
+        first = spellings.setdefault(canonical_uid(name), name)
+        if first != name:
+            faults.append(
+                f"limits.people: {first!r} and {name!r} are one person in two spellings. Keep one."
+            )
+    return {uid: said[name] for uid, name in spellings.items()}
+
+
+def _places() -> dict[str, Any]:
+    """Every setting's place -> its type: ``{"instance": str, "ldap.url": str, …}``."""
+    places: dict[str, Any] = {}
+    for name, kind in typing.get_type_hints(Settings).items():
+        if name in _TABLES:
+            continue
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            inner = typing.get_type_hints(kind)
+            places |= {f"{name}.{key}": inner[key] for key in kind.__struct_fields__}
+        else:
+            places[name] = kind
+    return places
+
+
+def variable_of(place: str) -> str:
+    """``ldap.url`` -> ``SLICERHUB_LDAP_URL``."""
+    return PREFIX + place.replace(".", "_").upper()
+
+
+def _read_toml(path: str, read_file: ReadFile, faults: list[str]) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        return tomllib.loads(read_file(path))
+    except OSError as error:
+        faults.append(
+            f"{FILE_VARIABLE}: {path} cannot be read ({error.strerror}). Correct the path."
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        faults.append(f"{path}: not valid TOML: {error}.")
+    return {}
+
+
+def _flatten(
+    tree: dict[str, Any], places: dict[str, Any], values: dict[str, Any], faults: list[str]
+) -> None:
+    for key, value in tree.items():
+        if isinstance(value, dict) and any(place.startswith(f"{key}.") for place in places):
+            inner = cast("dict[str, Any]", value)
+            found: dict[str, Any] = {f"{key}.{name}": item for name, item in inner.items()}
+        else:
+            found = {key: value}
+        for place, item in found.items():
+            if place in places or _file_twin(place, places):
+                values[place] = item
+            else:
+                faults.append(_unknown(place, list(places)))
+
+
+def _file_twin(place: str, places: dict[str, Any]) -> str | None:
+    base = place.removesuffix("_file")
+    return base if base != place and places.get(base) is str else None
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]}?" if close else "Remove it."
+    return f"{name}: no such setting. {hint}"
+
+
+def _upstream(environ: Mapping[str, str], notices: list[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, place in _UPSTREAM.items():
+        if not environ.get(name) or name in {"DOMAIN", "PORT"}:
+            continue
+        if place is None:
+            notices.append(f"{name} has no effect: every session has a network of its own.")
+        else:
+            values[place] = environ[name]
+            notices.append(f"{name} is understood; its name here is {variable_of(place)}.")
+    if environ.get("DOMAIN"):
+        port = environ.get("PORT", "")
+        values["public_url"] = f"http://{environ['DOMAIN']}" + (f":{port}" if port else "")
+        notices.append(
+            f"DOMAIN and PORT are understood; their name here is {variable_of('public_url')}."
+        )
+    return values
+
+
+def _variables(
+    environ: Mapping[str, str], places: dict[str, Any], faults: list[str]
+) -> dict[str, Any]:
+    by_variable = {variable_of(place): place for place in places}
+    by_variable |= {
+        f"{variable}_FILE": f"{place}_file"
+        for variable, place in tuple(by_variable.items())
+        if places[place] is str and f"{variable}_FILE" not in by_variable
+    }
+    values: dict[str, Any] = {}
+    for name, text in environ.items():
+        if not name.startswith(PREFIX) or name == FILE_VARIABLE or not text:
+            continue  # Compose hands on unset variables as empty ones
+        if place := by_variable.get(name):
+            values[place] = _split(text, places.get(place, str))
+        else:
+            faults.append(_unknown(name, list(by_variable)))
+    return values
+
+
+def _split(text: str, kind: object) -> object:
+    """Turn a comma separated variable into a list where the setting is one."""
+    if typing.get_origin(kind) in {tuple, frozenset}:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _resolve_files(
+    values: dict[str, Any], places: dict[str, Any], read_file: ReadFile, faults: list[str]
+) -> None:
+    for place in [one for one in values if one not in places]:
+        base = _file_twin(place, places)
+        path = values.pop(place)
+        if base is None or not isinstance(path, str):
+            faults.append(f"{place}: must be the path of a file.")
+            continue
+        try:
+            values[base] = read_file(path).rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"{place}: {path} cannot be read ({error}). Correct the path.")
+
+
+def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) -> Settings:
+    good: dict[str, Any] = {}
+    for place, value in values.items():
+        try:
+            good[place] = msgspec.convert(value, places[place], strict=False)
+        except msgspec.ValidationError as error:
+            faults.append(f"{place} ({variable_of(place)}): {error}.")
+    top = {place: value for place, value in good.items() if "." not in place}
+    for section, kind in (
+        ("ldap", Ldap),
+        ("docker", Docker),
+        ("kubernetes", Kubernetes),
+        ("limits", Limits),
+        ("login", Login),
+        ("audit", AuditLog),
+        ("admin", Admin),
+    ):
+        inner = {
+            place.partition(".")[2]: value
+            for place, value in good.items()
+            if place.startswith(f"{section}.")
+        }
+        top[section] = kind(**inner)
+    return Settings(**top)
+
+
+def _build_profiles(raw: object, idle_seconds: int, faults: list[str]) -> tuple[Profile, ...]:
+    if not isinstance(raw, dict):
+        faults.append("profiles: must be tables like [profiles.slicer].")
+        return ()
+    tables = cast("dict[str, Any]", raw)
+    profiles: list[Profile] = []
+    for profile_id, table in tables.items():
+        if not _ID.fullmatch(profile_id):
+            faults.append(
+                f"profiles.{profile_id}: an id has a-z, 0-9 and '-' only, 32 characters at most."
+            )
+            continue
+        profile = _build_profile(profile_id, table, idle_seconds, faults)
+        if profile is not None:
+            profiles.append(profile)
+    return tuple(profiles) or (msgspec.structs.replace(SLICER, idle_seconds=idle_seconds),)
+
+
+def _build_profile(
+    profile_id: str, table: object, idle_seconds: int, faults: list[str]
+) -> Profile | None:
+    place = f"profiles.{profile_id}"
+    if not isinstance(table, dict):
+        faults.append(f"{place}: must be a table.")
+        return None
+    given = {"title": profile_id, "idle_seconds": idle_seconds} | cast("dict[str, Any]", table)
+    hints = typing.get_type_hints(Profile)
+    del hints["id"]  # the table's own name
+    before = len(faults)
+    for name, value in given.items():
+        if name not in hints:
+            faults.append(_unknown(f"{place}.{name}", [f"{place}.{one}" for one in hints]))
+            continue
+        try:
+            msgspec.convert(value, hints[name])
+        except msgspec.ValidationError as error:
+            faults.append(f"{place}.{name}: {error}.")
+    if not given.get("image"):
+        faults.append(f'{place}.image is missing. Name the image, like "slicerhub/slicer".')
+    good = len(faults) == before
+    return msgspec.convert({"id": profile_id} | given, Profile) if good else None
+
+
+def _build_volumes(raw: object, faults: list[str]) -> tuple[GroupVolume, ...]:
+    if not isinstance(raw, dict):
+        faults.append("volumes: must be tables like [volumes.atlas].")
+        return ()
+    volumes: list[GroupVolume] = []
+    for name, table in cast("dict[str, Any]", raw).items():
+        place = f"volumes.{name}"
+        if not _ID.fullmatch(name):
+            faults.append(f"{place}: a name has a-z, 0-9 and '-' only, 32 characters at most.")
+        elif not isinstance(table, dict):
+            faults.append(f"{place}: must be a table.")
+        else:
+            volumes += _build_volume(name, cast("dict[str, Any]", table), faults)
+    return tuple(volumes)
+
+
+def _build_volume(name: str, table: dict[str, Any], faults: list[str]) -> list[GroupVolume]:
+    place = f"volumes.{name}"
+    before = len(faults)
+    known = ("read", "write")
+    for key, value in table.items():
+        if key not in known:
+            faults.append(_unknown(f"{place}.{key}", [f"{place}.{one}" for one in known]))
+            continue
+        try:
+            msgspec.convert(value, frozenset[str])
+        except msgspec.ValidationError as error:
+            faults.append(f"{place}.{key}: {error}.")
+    if len(faults) > before:
+        return []
+    volume = msgspec.convert({"name": name} | table, GroupVolume)
+    if not volume.read and not volume.write:
+        faults.append(f"{place}: nobody could use it. Name groups in read or write.")
+    return [volume]
+
+
+def read_text(path: str) -> str:
+    """Read a file of the configuration: the I/O that ``load`` is given in the real program."""
+    return Path(path).read_text(encoding="utf-8")
