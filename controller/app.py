@@ -42,7 +42,6 @@ from controller import __version__, apidoc, folder, routing
 from controller.admin import admin_router
 from controller.admin_pages import admin_pages_router
 from controller.api import api_router
-from controller.audit import Audit
 from controller.bodies import timely
 from controller.companions import Companions
 from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
@@ -57,7 +56,8 @@ from controller.keys import KeyFile, KeyPlace
 from controller.login_pages import login_pages_router
 from controller.logins import Logins
 from controller.looks import Looks
-from controller.metrics import CONTENT_TYPE, Metrics
+from controller.monitoring.audit import Audit
+from controller.monitoring.metrics import CONTENT_TYPE, Metrics
 from controller.orchestrators import Orchestrator
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.oversight import Oversight

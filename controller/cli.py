@@ -19,7 +19,7 @@ import click
 import msgspec
 import uvloop
 
-from controller import __version__, audit, folder, log
+from controller import __version__, folder
 from controller.app import make_orchestrator, open_store, serve
 from controller.backup import make_backup, missing, read_backup, restore
 from controller.core.errors import ConfigError, EngineUnavailable, HubError, ImageRefused
@@ -37,7 +37,8 @@ from controller.directory import LdapDirectory
 from controller.gateway import TraefikGateway
 from controller.keys import replace_all, rotate
 from controller.manifests import docker, kubernetes
-from controller.metrics import Metrics
+from controller.monitoring import audit, log
+from controller.monitoring.metrics import Metrics
 from controller.render import ago_text, bytes_text, clock_text
 from controller.sessions import STOP_GRACE
 from controller.settings.loading import load, read_text

@@ -21,7 +21,7 @@ import structlog
 from controller import policy, routing
 from controller.core.errors import ConfigError, GatewayUnavailable, NotLoggedIn
 from controller.core.model import Profile, Role, SessionId, UserId, new_session_id
-from controller.metrics import Metrics
+from controller.monitoring.metrics import Metrics
 from controller.settings.schema import Settings
 from controller.tokens import Audience, Claims, Keys
 

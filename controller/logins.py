@@ -33,7 +33,6 @@ import msgspec
 import structlog
 
 from controller.agents import clean_agent
-from controller.audit import Act, Audit
 from controller.core.errors import (
     HubError,
     LoginNotHeardOf,
@@ -48,7 +47,8 @@ from controller.core.errors import (
 from controller.core.model import Person, UserId
 from controller.core.records import CONTROLLER, Actor, Login
 from controller.directory import Directory
-from controller.metrics import Metrics
+from controller.monitoring.audit import Act, Audit
+from controller.monitoring.metrics import Metrics
 from controller.routing import login_cookie
 from controller.settings.schema import Settings
 from controller.store import Store

@@ -19,7 +19,6 @@ import msgspec
 import structlog
 
 from controller import render
-from controller.audit import Act, Audit, Detail
 from controller.core.errors import (
     FilesInUse,
     HubError,
@@ -45,6 +44,7 @@ from controller.grants import Grants
 from controller.lifecycle import Why
 from controller.logins import Logins
 from controller.looks import Looks
+from controller.monitoring.audit import Act, Audit, Detail
 from controller.orchestrators import Orchestrator
 from controller.sessions import Sessions
 from controller.settings.schema import Settings

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import anyio
 import structlog
 
-from controller.audit import Act, Audit
 from controller.core.errors import HubError, NotWrittenDown
 from controller.core.records import CONTROLLER
 from controller.keys import KeyPlace
 from controller.logins import Logins
+from controller.monitoring.audit import Act, Audit
 from controller.tokens import KeyRing, Keys
 
 LOOK_SECONDS = 3.0

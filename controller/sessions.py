@@ -26,7 +26,6 @@ import structlog
 from anyio.abc import TaskGroup
 
 from controller import lifecycle, policy, queue
-from controller.audit import Act, Audit, Detail
 from controller.core.errors import (
     Draining,
     EngineUnavailable,
@@ -65,11 +64,12 @@ from controller.core.records import (
     Sign,
     Ticket,
 )
-from controller.faults import contained
 from controller.gateway import Gateway
 from controller.grants import Grants
 from controller.lifecycle import Activity, Limits, Step, Warned, Why
-from controller.metrics import Metrics
+from controller.monitoring.audit import Act, Audit, Detail
+from controller.monitoring.faults import contained
+from controller.monitoring.metrics import Metrics
 from controller.orchestrators import Orchestrator
 from controller.policy import Lack, Shortage
 from controller.render import session_title

@@ -39,7 +39,7 @@ from controller.core.model import Person, Phase, Role, SessionId, UserId, parse_
 from controller.core.records import Actor
 from controller.entries import Entries
 from controller.logins import Logins, without_cookies
-from controller.metrics import Metrics
+from controller.monitoring.metrics import Metrics
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.web import (

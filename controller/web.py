@@ -11,7 +11,6 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from controller import policy
-from controller.audit import Audit
 from controller.companions import Companions
 from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
@@ -20,6 +19,7 @@ from controller.directory import Directory
 from controller.entries import Entries
 from controller.logins import Entry, Logins
 from controller.looks import Looks
+from controller.monitoring.audit import Audit
 from controller.orchestrators import Orchestrator
 from controller.oversight import Oversight
 from controller.render import (

@@ -22,8 +22,9 @@ from typing import Any
 import msgspec
 import uvloop
 
-from controller import app, log
+from controller import app
 from controller.gateway import OpenGateway
+from controller.monitoring import log
 from controller.orchestrators import docker as product
 from controller.settings.loading import load, read_text
 from tests.faults.points import API_EFFECTS

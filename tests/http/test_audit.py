@@ -15,12 +15,12 @@ import pytest
 import structlog
 from msgspec.structs import replace
 
-from controller.audit import Act
 from controller.core.errors import DirectoryUnavailable, StoreUnavailable
 from controller.core.model import Phase, Role, SessionId, UserId
 from controller.core.records import Link
 from controller.gateway import Client, Inside
 from controller.keys import KeyFile, rotate
+from controller.monitoring.audit import Act
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator
 from controller.settings.schema import AuditLog, Limits, Login, Settings
 from controller.store import SqliteStore

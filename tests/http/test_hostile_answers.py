@@ -10,7 +10,7 @@ import pytest
 
 from controller.core.model import Profile, UserId
 from controller.gateway import Inside, Patience, TraefikGateway
-from controller.metrics import Metrics
+from controller.monitoring.metrics import Metrics
 from controller.tokens import Keys
 from tests.hostile.program import MISBEHAVIOURS, Steps, serving
 from tests.hub import RING, Clock

@@ -13,7 +13,7 @@ from controller.core.errors import DirectoryUnavailable, EngineUnavailable, Gate
 from controller.core.model import Observed, Phase, Profile, Role, Session, SessionId, Usage, UserId
 from controller.core.records import Memo, Reason, Share
 from controller.gateway import TraefikGateway
-from controller.metrics import Metrics
+from controller.monitoring.metrics import Metrics
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import SqliteStore
 from controller.tokens import Keys

@@ -13,9 +13,9 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
-from controller.audit import Act, Audit
 from controller.core.records import CONTROLLER, Actor
-from controller.metrics import Metrics
+from controller.monitoring.audit import Act, Audit
+from controller.monitoring.metrics import Metrics
 from controller.settings.schema import AuditLog
 from tests.hub import eventually
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from controller.audit import Audit
 from controller.core.errors import LoginNotHeardOf, NotReadyYet
 from controller.core.model import UserId
 from controller.core.records import CONTROLLER, Login
 from controller.entries import CODE_SECONDS, Entries
 from controller.logins import Logins
-from controller.metrics import Metrics
+from controller.monitoring.audit import Audit
+from controller.monitoring.metrics import Metrics
 from controller.store import SqliteStore
 from controller.tokens import LEEWAY, Audience, Keys, TokenRefused
 from tests.fakes.directory import PEOPLE, FakeDirectory

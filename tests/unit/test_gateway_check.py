@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from controller.core.errors import GatewayUnavailable
 from controller.gateway import TraefikGateway
-from controller.metrics import Metrics
+from controller.monitoring.metrics import Metrics
 from controller.tokens import Keys
 from tests.hostile.program import Steps, answer, serving
 from tests.hub import RING, Clock

@@ -9,7 +9,7 @@ import sys
 import pytest
 import structlog
 
-from controller.log import strike_out
+from controller.monitoring.log import strike_out
 
 LOGGER = structlog.get_logger()
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.audit import Audit
 from controller.core.errors import NotReadyYet
 from controller.core.model import Person, UserId
 from controller.core.records import CONTROLLER
 from controller.logins import Logins, bearer_of, cookie_of, without_cookies
-from controller.metrics import Metrics
+from controller.monitoring.audit import Audit
+from controller.monitoring.metrics import Metrics
 from controller.store import SqliteStore
 from controller.tokens import Audience, Keys
 from tests.fakes.directory import PEOPLE, FakeDirectory

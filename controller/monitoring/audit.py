@@ -29,7 +29,7 @@ import structlog
 
 from controller.core.errors import ConfigError
 from controller.core.records import Actor
-from controller.metrics import Metrics
+from controller.monitoring.metrics import Metrics
 from controller.settings.schema import AuditLog
 
 _WAITING_MAX = 10_000  # lines that wait for the disk; more are lost

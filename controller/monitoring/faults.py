@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from controller.metrics import Metrics
+from controller.monitoring.metrics import Metrics
 
 _log = structlog.get_logger("faults")
 
