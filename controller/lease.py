@@ -15,7 +15,7 @@ from typing import Any, cast
 import anyio
 import structlog
 
-from controller.cluster import Api, ConflictError, MissingError, decoded
+from controller.cluster.client import Api, ConflictError, MissingError, decoded
 from controller.core.errors import EngineUnavailable
 from controller.settings.schema import Settings
 

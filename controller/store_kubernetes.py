@@ -34,7 +34,8 @@ import anyio
 import msgspec
 from msgspec.structs import replace
 
-from controller.cluster import Api, ConflictError, MissingError, Source, Thing, decoded, follow
+from controller.cluster.client import Api, ConflictError, MissingError, Thing, decoded
+from controller.cluster.watching import Source, follow
 from controller.core import labels
 from controller.core.errors import ConfigError, EngineUnavailable, StoreUnavailable
 from controller.core.labels import key as label_key

@@ -22,7 +22,7 @@ import anyio
 import msgspec
 import structlog
 
-from controller.cluster import (
+from controller.cluster.client import (
     JSON,
     Api,
     BrokenError,
@@ -30,13 +30,12 @@ from controller.cluster import (
     ForbiddenError,
     MissingError,
     NotAdmittedError,
-    Source,
     decoded,
-    follow,
     items_of,
     name_of,
     read_each,
 )
+from controller.cluster.watching import Source, follow
 from controller.core import labels
 from controller.core.errors import (
     EngineUnavailable,

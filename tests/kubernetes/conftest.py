@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from kubernetes.aio import client, config
 
-from controller import cluster as cluster_module
+from controller.cluster import client as cluster_module
 from tests.kubernetes.lab import Lab, build, forget
 
 DEADLINE = 120.0  # seconds; the machine may be busy with other things

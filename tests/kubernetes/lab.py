@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from controller import routing
-from controller.cluster import Api, MissingError
+from controller.cluster.client import Api, MissingError
 from controller.core.model import Session
 from controller.manifests import kubernetes as manifests
 from controller.orchestrators.kubernetes import KubernetesOrchestrator

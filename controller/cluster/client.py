@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import aiohttp
 import anyio
@@ -28,12 +28,6 @@ _T = TypeVar("_T")
 _Client = Any  # ApiClient, which is typed in part only
 
 JSON = "application/json"
-
-_RELIST_SECONDS = 30.0  # a watch may stall without a word
-
-_RETRY_SECONDS = 0.5
-
-_RETRY_MOST_SECONDS = 8.0
 
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -180,103 +174,23 @@ class Thing(msgspec.Struct, frozen=True, rename="camel"):
     labels: dict[str, str] | None = None
 
 
-class _Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True):
+    """An object of which only the name and its like matter."""
+
     metadata: Thing
 
 
-class _List(msgspec.Struct, frozen=True):
+class NamedList(msgspec.Struct, frozen=True):
+    """A list whose items are decoded one by one."""
+
     items: tuple[msgspec.Raw, ...] | None = None  # some servers say null for none
 
 
-class _Change(msgspec.Struct, frozen=True):
-    """A line of a watch."""
-
-    type: str
-    object: msgspec.Raw
-
-
-class _Status(msgspec.Struct, frozen=True):
+class Status(msgspec.Struct, frozen=True):
     """How the cluster says no."""
 
     message: str = ""
     code: int = 0
-
-
-class Follower(Protocol):
-    """Whoever keeps objects as a watch tells of them."""
-
-    def replace(self, listed: bytes) -> None:
-        """Begin anew with all there are."""
-        ...
-
-    def change(self, changed: bytes, *, gone: bool) -> None:
-        """Take one that is new, changed or gone."""
-        ...
-
-    def lose(self, *, listed: bool) -> None:
-        """Something went wrong. ``listed``: all there are was told this time, changes are not."""
-        ...
-
-
-class Source(msgspec.Struct, frozen=True):
-    """What is followed: where objects are, which of them, and how much of each is sent."""
-
-    kind: str  # for people
-    path: Callable[[], str]  # may raise EngineUnavailable; then it is asked again
-    query: Mapping[str, str]
-    accept: str = JSON
-    accept_list: str = JSON
-
-
-async def follow(api: Api, source: Source, follower: Follower) -> None:
-    """Keep ``follower`` as the cluster has it, for ever: list, watch from there, list again."""
-    delay = _RETRY_SECONDS
-    while True:
-        began = anyio.current_time()
-        listed = False
-        try:
-            version = await _list(api, source, follower)
-            listed = True
-            with anyio.move_on_after(_RELIST_SECONDS):
-                await _watch(api, source, version, follower)
-        except GoneError as error:
-            # Too old a version: what has happened since is in the list.
-            _log.info("watch_expired", kind=source.kind, why=error.in_full)
-        except EngineUnavailable as error:
-            _log.warning("watch_interrupted", kind=source.kind, error=error.in_full)
-            follower.lose(listed=listed)
-        lasted = anyio.current_time() - began
-        if lasted >= _RELIST_SECONDS:
-            delay = _RETRY_SECONDS
-            continue
-        await anyio.sleep(delay)
-        # Where no watch comes to stand, lists alone must do, and must not become a burden.
-        delay = _RETRY_SECONDS if lasted > _RETRY_MOST_SECONDS else delay * 2
-        delay = min(delay, _RETRY_MOST_SECONDS)
-
-
-async def _list(api: Api, source: Source, follower: Follower) -> str:
-    found = await api.request("GET", source.path(), query=source.query, accept=source.accept_list)
-    follower.replace(found)
-    return decoded(found, _Named).metadata.resource_version
-
-
-async def _watch(api: Api, source: Source, version: str, follower: Follower) -> None:
-    asked = {
-        **source.query,
-        "watch": "true",
-        "allowWatchBookmarks": "true",
-        "resourceVersion": version,
-    }
-    lines = api.lines(source.path(), asked, accept=source.accept)
-    async with contextlib.aclosing(lines):
-        async for line in lines:
-            change = decoded(line, _Change)
-            if change.type == "ERROR":
-                status = decoded(bytes(change.object), _Status)
-                raise _error_of(status.code, status.message)
-            if change.type != "BOOKMARK":  # news of a version only, which a list tells better
-                follower.change(bytes(change.object), gone=change.type == "DELETED")
 
 
 def decoded(data: bytes, what: type[_T]) -> _T:
@@ -289,13 +203,13 @@ def decoded(data: bytes, what: type[_T]) -> _T:
 
 def items_of(listed: bytes) -> list[bytes]:
     """Return what stands in a list, each by itself. Raises EngineUnavailable if it is none."""
-    return [bytes(one) for one in decoded(listed, _List).items or ()]
+    return [bytes(one) for one in decoded(listed, NamedList).items or ()]
 
 
 def name_of(said: bytes) -> str:
     """Return the name of an object, whatever else stands in it; "" if there is none."""
     try:
-        return decoded(said, _Named).metadata.name
+        return decoded(said, Named).metadata.name
     except EngineUnavailable:
         return ""
 
@@ -322,13 +236,14 @@ def _raise_for(status: int, data: bytes) -> None:
     if status < 400:  # noqa: PLR2004 - the first status that is an error
         return
     try:
-        message = msgspec.json.decode(data, type=_Status).message
+        message = msgspec.json.decode(data, type=Status).message
     except msgspec.DecodeError:
         message = data[:200].decode(errors="replace").strip()
-    raise _error_of(status, message)
+    raise error_of(status, message)
 
 
-def _error_of(status: int, message: str) -> EngineUnavailable:
+def error_of(status: int, message: str) -> EngineUnavailable:
+    """Return what an answer that is no success means. ``message``: the cluster's own words."""
     match status:
         case 401:
             return EngineUnavailable(
