@@ -15,12 +15,12 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from controller import render, routing
 from controller.core.errors import NotAllowed
 from controller.core.model import Phase, moment
 from controller.core.records import Drain
 from controller.directory import uid_of
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sort, User
+from controller.rules import routes, sentences
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
 
 _Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
@@ -226,7 +226,7 @@ def session_out(hub: Hub, entry: Entry) -> AdminSessionOut:
         profile=one.profile,
         phase=entry.phase,
         message=hub.sessions.message(entry.seen),
-        why=render.why_text(entry.why, entry.why_at, hub.oversight.now),
+        why=sentences.why_text(entry.why, entry.why_at, hub.oversight.now),
         created_at=one.created_at,
         last_activity_at=entry.active_at,
         expires_at=entry.ends_at,
@@ -332,7 +332,7 @@ class AdminController(Controller):
         """Look on for a while, if the configuration allows it. Its owner is told, always."""
         until = await hub.oversight.look(session_id, admin.person, admin.actor)
         found = hub.sessions.any(session_id).session.id
-        return LookOut(routing.session_url(found, hub.settings, admin.public_url), until)
+        return LookOut(routes.session_url(found, hub.settings, admin.public_url), until)
 
     @get("/events", summary="Changes of all sessions")
     async def events(

@@ -13,7 +13,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 from litestar.response import Redirect
 
-from controller import plots, policy, render
+from controller import plots, render
 from controller.admin import admin_only
 from controller.core.errors import (
     HubError,
@@ -27,6 +27,7 @@ from controller.core.model import Phase, SessionId, UserId, canonical_uid, momen
 from controller.directory import uid_of
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sample, Sort, User
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.rules import origins, sentences
 from controller.web import STARTING, AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400
@@ -196,10 +197,10 @@ def _row(entry: Entry) -> render.AdminRow:
     if usage is not None:
         cores = max(0.0, usage.cpu_percent) / 100
         cpu = render.Bar(f"{cores:.1f} of {entry.cpus:g}", 100 * cores / entry.cpus)
-        memory = render.Bar(
-            f"{render.bytes_text(usage.memory_bytes)} of {render.bytes_text(entry.memory_bytes)}",
-            100 * usage.memory_bytes / max(1, entry.memory_bytes),
-        )
+        used = sentences.bytes_text(usage.memory_bytes)
+        most = sentences.bytes_text(entry.memory_bytes)
+        share = 100 * usage.memory_bytes / max(1, entry.memory_bytes)
+        memory = render.Bar(f"{used} of {most}", share)
     session = entry.seen.session
     return render.AdminRow(
         id=session.id,
@@ -253,11 +254,11 @@ class _Measure(msgspec.Struct, frozen=True):
 _MEASURES = (
     _Measure("Sessions", lambda one: one.sessions, lambda value: f"{value:.0f}", whole=True),
     _Measure("CPU", lambda one: one.cores, lambda value: f"{value:.1f} cores"),
-    _Measure("Memory", lambda one: one.memory_bytes, render.bytes_text),
+    _Measure("Memory", lambda one: one.memory_bytes, sentences.bytes_text),
     _Measure(
         "Longest wait",
         lambda one: one.wait,
-        lambda value: render.duration_text(timedelta(seconds=value)),
+        lambda value: sentences.duration_text(timedelta(seconds=value)),
     ),
 )
 
@@ -320,7 +321,7 @@ def _done(back: str, what: str, number: int = 1) -> Response[str]:
 
 def _back(text: str) -> str:
     """Return the page of the table to go back to, and nothing else that a form may name."""
-    target = policy.safe_next(text)
+    target = origins.safe_next(text)
     return target if target == "/admin" or target.startswith("/admin?") else "/admin"
 
 
@@ -531,7 +532,7 @@ def _user(user: User) -> render.AdminUser:
     files = ""
     if user.volume is not None:
         size = user.volume.size
-        files = "size not known" if size is None else render.bytes_text(size)
+        files = "size not known" if size is None else sentences.bytes_text(size)
         files += " set aside" if size is not None and user.volume.reserved else ""
     return render.AdminUser(
         user=user.uid,

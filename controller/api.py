@@ -12,14 +12,15 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from controller import policy, routing, web
+from controller import web
 from controller.agents import agent_words
 from controller.core.errors import NoSuchSession, NotAllowed
 from controller.core.model import NAME_MAX, Observed, Phase, Role, moment
 from controller.core.records import Link, Reason
 from controller.directory import uid_of
-from controller.lifecycle import Step
 from controller.logins import login_id
+from controller.rules import access, routes
+from controller.rules.sentences import Step
 from controller.sharing import Guest
 from controller.tokens import Audience
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
@@ -262,7 +263,7 @@ def session_out(hub: Hub, caller: Caller, seen: Observed) -> SessionOut:
         profile=seen.session.profile,
         phase=hub.sessions.phase(seen),
         message=hub.sessions.message(seen),
-        url=routing.session_url(seen.session.id, hub.settings, caller.public_url),
+        url=routes.session_url(seen.session.id, hub.settings, caller.public_url),
         created_at=seen.session.created_at,
         last_activity_at=hub.sessions.last_activity(seen),
         expires_at=hub.sessions.expires(seen),
@@ -302,7 +303,7 @@ def progress_out(hub: Hub, seen: Observed) -> ProgressOut:
     return ProgressOut(
         phase=hub.sessions.phase(seen),
         message=hub.sessions.message(seen),
-        url=routing.session_url(seen.session.id, hub.settings),
+        url=routes.session_url(seen.session.id, hub.settings),
         steps=hub.sessions.progress(seen),
         elapsed=round(hub.sessions.elapsed(seen), 1),
         place=place_out(hub, seen),
@@ -351,7 +352,7 @@ async def set_ahead(
     data: JSONBody[AheadIn],
 ) -> None:
     """Choose whether a profile is started for you when you log in, where it offers that."""
-    profile = policy.choose_profile(hub.settings, caller.person, profile_id)
+    profile = access.choose_profile(hub.settings, caller.person, profile_id)
     if not profile.start_ahead:
         raise NotAllowed("This profile is not started ahead. Ask the administrator.")
     await hub.store.set_ahead(caller.person.uid, profile.id, on=data.on)
@@ -409,7 +410,7 @@ async def profiles(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -
         [
             ProfileOut(one.id, one.title, one.description, one.default, one.cpus, one.memory_mib)
             for one in hub.settings.profiles
-            if policy.may_launch(caller.person, one)
+            if access.may_launch(caller.person, one)
         ]
     )
 
@@ -449,7 +450,7 @@ class SessionsController(Controller):
         self, hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: JSONBody[LaunchIn]
     ) -> Response[SessionOut]:
         """Launch a session; follow its events until it is ready."""
-        profile = policy.choose_profile(hub.settings, caller.person, data.profile)
+        profile = access.choose_profile(hub.settings, caller.person, data.profile)
         seen = await hub.sessions.launch(caller.person, profile, data.name, by=caller.actor)
         out = session_out(hub, caller, seen)
         return Response(out, headers={"Location": f"/api/v1/sessions/{out.id}"})

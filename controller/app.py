@@ -38,7 +38,7 @@ from litestar.status_codes import (
 )
 from litestar.types import ASGIApp
 
-from controller import __version__, apidoc, folder, routing
+from controller import __version__, apidoc, folder
 from controller.admin import admin_router
 from controller.admin_pages import admin_pages_router
 from controller.api import api_router
@@ -65,6 +65,7 @@ from controller.pages import error_page, pages_router
 from controller.render import Renderer
 from controller.rollcall import RollCall
 from controller.rotation import Rotation
+from controller.rules import routes
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.share_pages import share_router
@@ -438,7 +439,7 @@ def public_app(hub: Hub, closed: Closed) -> ASGIApp:
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         # A session's host first: whatever its path, nothing of the hub's own is served there.
         # Litestar would match a mount at /s with /starting and /static, too.
-        ours = routing.session_label(host_of(scope), hub.settings) is None and (
+        ours = routes.session_label(host_of(scope), hub.settings) is None and (
             scope["path"] != "/s" and not scope["path"].startswith("/s/")
         )
         await (rest if ours else waiting)(scope, receive, send)

@@ -39,7 +39,7 @@ from controller.keys import replace_all, rotate
 from controller.manifests import docker, kubernetes
 from controller.monitoring import audit, log
 from controller.monitoring.metrics import Metrics
-from controller.render import ago_text, bytes_text, clock_text
+from controller.rules.sentences import ago_text, bytes_text, clock_text
 from controller.sessions import STOP_GRACE
 from controller.settings.loading import load, read_text
 from controller.settings.schema import PATH_MODE, Settings

@@ -14,10 +14,11 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 
-from controller import routing
 from controller.core.model import SessionId
 from controller.core.records import Login
-from controller.logins import Logins, cookie_of, cookies_of
+from controller.logins import Logins
+from controller.rules import cookies
+from controller.rules.cookies import cookie_of, cookies_of
 from controller.settings.schema import Settings
 from controller.tokens import LEEWAY, Audience, Claims
 
@@ -49,8 +50,8 @@ class Entries:
         self._logins = logins
         self._wall = wall
         self._new_secret = new_secret
-        self._entry = routing.entry_cookie(settings.instance, secure=settings.secure)
-        self._state = routing.state_cookie(settings.instance, secure=settings.secure)
+        self._entry = cookies.entry_cookie(settings.instance, secure=settings.secure)
+        self._state = cookies.state_cookie(settings.instance, secure=settings.secure)
         self._used: OrderedDict[str, float] = OrderedDict()  # number of a code -> when it ends
 
     def login_of(self, cookies: str, session_id: SessionId) -> Login | None:

@@ -18,10 +18,10 @@ import httpx
 import msgspec
 import structlog
 
-from controller import policy, routing
 from controller.core.errors import ConfigError, GatewayUnavailable, NotLoggedIn
 from controller.core.model import Profile, Role, SessionId, UserId, new_session_id
 from controller.monitoring.metrics import Metrics
+from controller.rules import origins, routes
 from controller.settings.schema import Settings
 from controller.tokens import Audience, Claims, Keys
 
@@ -220,7 +220,7 @@ class TraefikGateway:
     def _request(self, session_id: SessionId, question: _Question) -> httpx.Request:
         path = question.path
         if not self._settings.sessions_at:
-            path = routing.session_path(session_id) + path.removeprefix("/")
+            path = routes.session_path(session_id) + path.removeprefix("/")
         now = self._wall()
         claims = Claims(SUBJECT, session_id, Audience.SERVICE, iat=now, exp=now + _TOKEN_SECONDS)
         host = self._host(session_id) if self._settings.sessions_at else self._hub_host()
@@ -241,10 +241,10 @@ class TraefikGateway:
         )
 
     def _hub_host(self) -> str:
-        return urlsplit(policy.origin_of(self._settings.public_url)).netloc
+        return urlsplit(origins.origin_of(self._settings.public_url)).netloc
 
     def _host(self, session_id: SessionId) -> str:
-        return urlsplit(routing.session_origin(session_id, self._settings)).netloc
+        return urlsplit(routes.session_origin(session_id, self._settings)).netloc
 
     async def ping(self) -> None:
         """See Gateway."""

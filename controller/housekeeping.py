@@ -19,7 +19,6 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
 from controller.core.errors import HubError
 from controller.core.model import Observed
 from controller.core.records import Reason
-from controller.lifecycle import Calm, Decision, Keep, Look, Remove, Repair, Warn
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.monitoring.faults import contained
@@ -27,6 +26,7 @@ from controller.monitoring.metrics import Metrics
 from controller.oversight import SAMPLE_SECONDS, Oversight
 from controller.pace import Pace
 from controller.rollcall import RollCall
+from controller.rules.lifecycle import Calm, Decision, Keep, Look, Remove, Repair, Warn
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.sharing import Sharing

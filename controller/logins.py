@@ -49,7 +49,7 @@ from controller.core.records import CONTROLLER, Actor, Login
 from controller.directory import Directory
 from controller.monitoring.audit import Act, Audit
 from controller.monitoring.metrics import Metrics
-from controller.routing import login_cookie
+from controller.rules.cookies import bearer_of, cookie_of, login_cookie
 from controller.settings.schema import Settings
 from controller.store import Store
 from controller.throttle import Throttle, name_of
@@ -61,8 +61,6 @@ not been used for longest, so that programs that log in again and again end no b
 
 _REFUSAL_SECONDS = 1.0
 """No refusal is answered earlier, so that its time tells nothing of the cause."""
-
-_COOKIE_MAX = 16_384  # bytes of a Cookie header that are looked at
 
 _SEEN_SECONDS = 300.0  # between two times that the use of a log-in is written down
 
@@ -539,39 +537,3 @@ def _login_of(claims: Claims, news: News, person: Person) -> Login:
 def login_id(login: Login) -> str:
     """Return by what its owner names a log-in: it says nothing of what proves it."""
     return hashlib.sha256(f"log-in:{login.sid}".encode()).hexdigest()[:_ID_LENGTH]
-
-
-def bearer_of(header: str) -> str:
-    """Return the token of an Authorization header, or ""."""
-    scheme, _, token = header.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def cookie_of(header: str, name: str) -> str:
-    """Return the value of one cookie, or "".
-
-    Two different values under one name mean that a page below the hub has planted one: then none
-    is believed. (The standard library's parser gives up at the first cookie that it does not
-    like, which would let any session log its user out of the hub.)
-    """
-    values = cookies_of(header, name)
-    return values.pop() if len(values) == 1 else ""
-
-
-def cookies_of(header: str, name: str) -> set[str]:
-    """Return the different values that stand under one name."""
-    if len(header) > _COOKIE_MAX:
-        return set()
-    pieces = (piece.strip().partition("=") for piece in header.split(";"))
-    return {value for key, _, value in pieces if key == name}
-
-
-def without_cookies(header: str, names: Collection[str]) -> str:
-    """Return a Cookie header without the cookies of these names (and their twins in other case)."""
-    dropped = {name.lower() for name in names}
-    kept = [
-        part
-        for part in (piece.strip() for piece in header.split(";"))
-        if part and part.partition("=")[0].strip().lower() not in dropped
-    ]
-    return "; ".join(kept)

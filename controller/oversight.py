@@ -18,7 +18,6 @@ import anyio
 import msgspec
 import structlog
 
-from controller import render
 from controller.core.errors import (
     FilesInUse,
     HubError,
@@ -41,11 +40,12 @@ from controller.core.model import (
 )
 from controller.core.records import Actor, Drain, Message, Reason, Share
 from controller.grants import Grants
-from controller.lifecycle import Why
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.monitoring.audit import Act, Audit, Detail
 from controller.orchestrators import Orchestrator
+from controller.rules import sentences
+from controller.rules.sentences import Why
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.store import Store
@@ -229,7 +229,7 @@ class Oversight:
         look = self._looks.last(seen.session.id)
         return Entry(
             seen=seen,
-            title=render.session_title(profile.title, seen.session.name),
+            title=sentences.session_title(profile.title, seen.session.name),
             phase=self._sessions.phase(seen),
             usage=look.usage if look else None,
             cpus=profile.cpus,
@@ -295,7 +295,7 @@ class Oversight:
             raise InvalidRequest("Write what is to be said.")
         seen = self._sessions.any(session_id)
         self._record(Act.ADMIN_MESSAGE, seen, by, length=len(text))
-        title = render.session_title(self._sessions.profile_of(seen).title, seen.session.name)
+        title = sentences.session_title(self._sessions.profile_of(seen).title, seen.session.name)
         await self._store.add_notice(
             seen.session.owner,
             "The administrator wrote at",
@@ -377,7 +377,7 @@ class Oversight:
         return [one for one in self._grants.of_session(session_id) if one.look]
 
     async def _tell(self, seen: Observed, words: str, more: str) -> None:
-        title = render.session_title(self._sessions.profile_of(seen).title, seen.session.name)
+        title = sentences.session_title(self._sessions.profile_of(seen).title, seen.session.name)
         await self._store.add_notice(
             seen.session.owner, f"{title} {words}", more or ".", self._wall()
         )
@@ -617,7 +617,7 @@ def drain_words(drain: Drain, now: datetime) -> str:
     words = drain.message or "The hub is being prepared for maintenance."
     if drain.stop_at is None:
         return f"{words} This session goes on; nothing new can be started."
-    at = render.clock_text(moment(drain.stop_at), now)
+    at = sentences.clock_text(moment(drain.stop_at), now)
     return f"{words} All sessions are stopped at {at}. Save your work."
 
 

@@ -18,7 +18,7 @@ from litestar.params import Body, FromPath, PathParameter
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
-from controller import policy, render, routing, web
+from controller import render, web
 from controller.core.errors import (
     Forged,
     HubError,
@@ -34,7 +34,8 @@ from controller.core.errors import (
 )
 from controller.core.model import Observed, Person, Phase, Profile, Role, moment, parse_session_id
 from controller.core.records import Actor, Notice, Reason, Share
-from controller.policy import Lack, Shortage
+from controller.rules import access, origins, routes
+from controller.rules.quotas import Lack, Shortage
 from controller.tokens import Audience
 from controller.web import (
     ENTER,
@@ -133,7 +134,7 @@ def login_page(
     hub: NamedDependency[Hub],
 ) -> Response[str]:
     """Show the log-in page, or go on if somebody is logged in already."""
-    target = policy.safe_next(request.query_params.get("next", "/"))
+    target = origins.safe_next(request.query_params.get("next", "/"))
     login = hub.logins.by_cookie(request.headers.get("cookie", ""))
     if login is None:
         return page(hub.renderer.login(_login_view(hub, target=target)))
@@ -162,7 +163,7 @@ async def log_in(
 ) -> Response[str]:
     """Log in and go on to where the person wanted to be."""
     refuse_forged(request, hub)
-    target = policy.safe_next(data.next)
+    target = origins.safe_next(data.next)
     try:
         entry = await web.log_in(hub, request, data.username, data.password, Audience.LOGIN)
     except (LoginRefused, TooManyAttempts, Unavailable) as error:
@@ -215,7 +216,7 @@ async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:
     for profile in hub.settings.profiles:
         if profile.id not in wanted or any(one.profile == profile.id for one in there):
             continue
-        if not (profile.start_ahead and policy.may_launch(person, profile)):
+        if not (profile.start_ahead and access.may_launch(person, profile)):
             continue
         # One of them goes without a name, as it does at a press.
         name = profile.title if any(not one.name for one in there) else ""
@@ -277,7 +278,7 @@ async def _home_view(
         profiles=tuple(
             _choice(hub, caller, one, ahead=one.id in ahead)
             for one in hub.settings.profiles
-            if policy.may_launch(caller.person, one)
+            if access.may_launch(caller.person, one)
         ),
         sessions=tuple([await _card(hub, seen) for seen in own]),
         shared=tuple(_shared(hub, seen, one) for seen, one in hub.sessions.shared_with(uid)),
@@ -311,7 +312,7 @@ def _blocked(hub: Hub, caller: Caller) -> str:
     """Say why nothing at all can be started, if so."""
     if hub.sessions.drain is not None:
         return "Nothing new can be started at present. Running sessions go on."
-    offered = [one for one in hub.settings.profiles if policy.may_launch(caller.person, one)]
+    offered = [one for one in hub.settings.profiles if access.may_launch(caller.person, one)]
     lacks = [_refusal(hub, caller, one) for one in offered]
     reasons = {lack.sentence for lack in lacks if lack is not None}
     return reasons.pop() if offered and None not in lacks and len(reasons) == 1 else ""
@@ -358,7 +359,7 @@ async def _card(hub: Hub, seen: Observed) -> render.SessionCard:
         profile=seen.session.profile,
         profile_title=profile.title,
         phase=phase,
-        url=routing.session_url(seen.session.id, hub.settings),
+        url=routes.session_url(seen.session.id, hub.settings),
         started=seen.session.created_at,
         name=seen.session.name,
         message=hub.sessions.message(seen),
@@ -404,7 +405,7 @@ def _shared(hub: Hub, seen: Observed, share: Share) -> render.SharedCard:
         owner=seen.session.owner,
         profile_title=hub.sessions.profile_of(seen).title,
         phase=hub.sessions.phase(seen),
-        url=routing.session_url(seen.session.id, hub.settings),
+        url=routes.session_url(seen.session.id, hub.settings),
         role=share.role,
         name=seen.session.name,
         can_ask=share.role is Role.VIEW,
@@ -437,7 +438,7 @@ async def launch(
     """Start a session and show its progress."""
     check_csrf(hub, caller, data.csrf)
     try:
-        profile = policy.choose_profile(hub.settings, caller.person, data.profile)
+        profile = access.choose_profile(hub.settings, caller.person, data.profile)
         seen = await hub.sessions.launch(caller.person, profile, data.name, by=caller.actor)
     except SessionExists as error:
         return Redirect(f"/starting/{error.session_id}", status_code=303)
@@ -462,10 +463,10 @@ async def starting(
         case Phase.READY if hub.settings.sessions_at:
             # Not a redirect: a form may have led here, and what a form leads to has to stay on
             # this origin (form-action). The page goes on by itself, without script, too.
-            url = routing.session_url(seen.session.id, hub.settings)
+            url = routes.session_url(seen.session.id, hub.settings)
             return page(await starting_page(hub, caller, seen), headers=_refresh(url))
         case Phase.READY:
-            return Redirect(routing.session_path(seen.session.id), status_code=303)
+            return Redirect(routes.session_path(seen.session.id), status_code=303)
         case Phase.STOPPING:
             return Redirect("/", status_code=303)
         case _:
@@ -489,8 +490,8 @@ def enter(
     if found is None or access is None or access.role is None or access.phase is Phase.STOPPING:
         raise NotInvited
     state = request.query_params.get("state", "")
-    url = routing.session_url(found, hub.settings).rstrip("/")
-    target = policy.safe_next(request.query_params.get("next", "/"))
+    url = routes.session_url(found, hub.settings).rstrip("/")
+    target = origins.safe_next(request.query_params.get("next", "/"))
     if not _STATE.fullmatch(state):
         return Redirect(url + target)  # nobody has begun there: they begin now
     asked = {"code": hub.entries.code(caller.login, found, state), "next": target}
@@ -506,7 +507,7 @@ async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
         id=seen.session.id,
         profile=seen.session.profile,
         profile_title=hub.sessions.profile_of(seen).title,
-        url=routing.session_url(seen.session.id, hub.settings),
+        url=routes.session_url(seen.session.id, hub.settings),
         elapsed=hub.sessions.elapsed(seen),
         steps=tuple(hub.sessions.progress(seen)),
         name=seen.session.name,
@@ -602,7 +603,7 @@ async def set_ahead(
 ) -> Response[str]:
     """Choose whether a profile is started at log-in."""
     check_csrf(hub, caller, data.csrf)
-    profile = policy.choose_profile(hub.settings, caller.person, data.profile)
+    profile = access.choose_profile(hub.settings, caller.person, data.profile)
     if profile.start_ahead:
         await hub.store.set_ahead(caller.person.uid, profile.id, on=bool(data.on))
     return Redirect("/", status_code=303)

@@ -46,7 +46,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -58,7 +58,20 @@ import msgspec
 from controller import apidoc, plots
 from controller.core.errors import HubError, NotInvited
 from controller.core.model import NAME_MAX, Phase, Place, Role
-from controller.lifecycle import Step, StepState, Why
+from controller.rules.sentences import (
+    Step,
+    StepState,
+    Why,
+    ago_text,
+    clock_text,
+    duration_text,
+    elapsed_text,
+    iso_text,
+    place_text,
+    session_title,
+    uses_text,
+    why_text,
+)
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -89,14 +102,6 @@ QUIET_ZONE = 4
 """Light modules that must surround a QR code."""
 
 _HASH_LENGTH = 16  # hexadecimal digits: 64 bits, for telling versions apart and nothing more
-
-_MINUTE = 60
-
-_HOUR = 3600
-
-_DAY = 86_400
-
-_STEP = 1024  # between units of memory
 
 
 class Viewer(msgspec.Struct, frozen=True):
@@ -624,95 +629,6 @@ def error_view(error: HubError, viewer: Viewer | None = None, *, again: bool = F
         viewer=viewer,
         retry_after=error.retry_after if again else None,
     )
-
-
-def session_title(profile_title: str, name: str) -> str:
-    """What people call a session: ``Slicer · thesis``, or ``Slicer`` if it has no name."""
-    return f"{profile_title} · {name}" if name else profile_title
-
-
-def clock_text(at: datetime, now: datetime | None) -> str:
-    """Time of day in UTC, with the date if it is not today's: what stands there without script."""
-    at, now = at.astimezone(UTC), now and now.astimezone(UTC)
-    if now and at.date() == now.date():
-        return f"{at:%H:%M} UTC"
-    year = "" if now and at.year == now.year else f" {at.year}"
-    return f"{at.day} {at:%b}{year}, {at:%H:%M} UTC"
-
-
-def iso_text(at: datetime) -> str:
-    """Time for a ``datetime`` attribute: UTC, whole seconds."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def why_text(why: Why, at: datetime | None, now: datetime) -> str:
-    """Say in one line why a session lives: ``input 2 min ago``, ``kept by alice until 16:00 UTC``.
-
-    ``at``: the moment that ``why`` speaks of.
-    """
-    moment = "" if at is None else ago_text(at, now) if why.past else clock_text(at, now)
-    said = " ".join(part for part in (why.words, moment) if part)
-    if not why.more:
-        return said
-    return f"{said} {why.more}" if why.more.startswith("unless") else f"{said}, {why.more}"
-
-
-def ago_text(at: datetime, now: datetime) -> str:
-    """How long ago something was, as the script says it, too."""
-    seconds = (now - at).total_seconds()
-    if seconds < _MINUTE:
-        return "just now"
-    if seconds < _HOUR:
-        return f"{int(seconds // _MINUTE)} min ago"
-    if seconds < _DAY:
-        return f"{int(seconds // _HOUR)} h ago"
-    return clock_text(at, now)
-
-
-def bytes_text(size: float) -> str:
-    """A size with a unit that leaves few digits: ``0 MB``, ``640 MB``, ``3.4 GB``, ``1.2 TB``.
-
-    Units are of 1024, called as people call them.
-    """
-    size /= _STEP * _STEP
-    for unit in ("MB", "GB", "TB"):
-        if size < _STEP or unit == "TB":
-            return f"{size:.0f} {unit}" if unit == "MB" or size >= 100 else f"{size:.1f} {unit}"  # noqa: PLR2004 - three digits
-        size /= _STEP
-    raise AssertionError(size)
-
-
-def duration_text(duration: timedelta) -> str:
-    """A length of time in the two largest units that say something: ``1 h 30 min``, ``45 s``."""
-    seconds = round(duration.total_seconds())
-    if seconds < _MINUTE:
-        return f"{seconds} s"
-    if seconds < _HOUR:
-        minutes, rest = divmod(seconds, _MINUTE)
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, rest = divmod(seconds, _HOUR)
-    return f"{hours} h {rest // _MINUTE} min" if rest >= _MINUTE else f"{hours} h"
-
-
-def elapsed_text(seconds: float) -> str:
-    """Whole seconds gone by, as the script goes on counting them."""
-    return duration_text(timedelta(seconds=int(seconds)))
-
-
-def place_text(position: int) -> str:
-    """A place in line, counted from 1, as people say it: ``next in line``, ``22nd in line``."""
-    if position == 1:
-        return "next in line"
-    tens, ones = divmod(position % 100, 10)
-    ending = "th" if tens == 1 else {1: "st", 2: "nd", 3: "rd"}.get(ones, "th")
-    return f"{position}{ending} in line"
-
-
-def uses_text(uses: int, most: int | None) -> str:
-    """How often a link was used, and how often it may be."""
-    if most is not None:
-        return f"used {uses} of {most}"
-    return {0: "not used yet", 1: "used once"}.get(uses, f"used {uses} times")
 
 
 def qr_path(rows: Sequence[str]) -> str:

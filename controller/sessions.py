@@ -25,7 +25,6 @@ import msgspec
 import structlog
 from anyio.abc import TaskGroup
 
-from controller import lifecycle, policy, queue
 from controller.core.errors import (
     Draining,
     EngineUnavailable,
@@ -66,13 +65,15 @@ from controller.core.records import (
 )
 from controller.gateway import Gateway
 from controller.grants import Grants
-from controller.lifecycle import Activity, Limits, Step, Warned, Why
 from controller.monitoring.audit import Act, Audit, Detail
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
 from controller.orchestrators import Orchestrator
-from controller.policy import Lack, Shortage
-from controller.render import session_title
+from controller.rules import access, lifecycle, queue, quotas, sentences
+from controller.rules.access import Access
+from controller.rules.lifecycle import Activity, Limits, Warned
+from controller.rules.quotas import Lack, Shortage
+from controller.rules.sentences import Step, Why, session_title
 from controller.settings.schema import Settings
 from controller.store import Store
 
@@ -104,13 +105,6 @@ _FINISH_SECONDS = 0.05  # between two looks at what is still under way
 _SILENT = "What runs the sessions does not answer: nothing can start now. Sessions that run go on."
 
 _log = structlog.get_logger("sessions")
-
-
-class Access(msgspec.Struct, frozen=True):
-    """What verify needs to know of a session for one person."""
-
-    role: Role | None
-    phase: Phase
 
 
 class _Start:
@@ -479,7 +473,7 @@ class Sessions:
 
     def role(self, seen: Observed, uid: UserId) -> Role | None:
         """Return what a person may do in a session now; None: nothing at all."""
-        return policy.role_in(seen.session, uid, self._grants.role_of(seen.session.id, uid))
+        return access.role_in(seen.session, uid, self._grants.role_of(seen.session.id, uid))
 
     def access(self, session_id: SessionId, uid: UserId) -> Access | None:
         """Answer verify: None for what is not there. Asks nobody."""
@@ -532,7 +526,7 @@ class Sessions:
 
     def message(self, seen: Observed) -> str:
         """Return a sentence about where the session stands."""
-        return lifecycle.message_of(
+        return sentences.message_of(
             self.phase(seen), seen, self._limits(seen.session), place=self.place(seen)
         )
 
@@ -563,11 +557,11 @@ class Sessions:
     def free_gpus(self) -> int | None:
         """Return how many graphics cards are free; None: no book is kept of them."""
         gpus = self._settings.limits.gpus
-        return len(policy.free_gpus(gpus, self._running())) if gpus else None
+        return len(quotas.free_gpus(gpus, self._running())) if gpus else None
 
     def most_sessions(self, uid: UserId) -> int:
         """Return how many sessions a person may have."""
-        return policy.most_sessions(uid, self._ruled().limits)
+        return quotas.most_sessions(uid, self._ruled().limits)
 
     @property
     def drain(self) -> Drain | None:
@@ -610,13 +604,13 @@ class Sessions:
         now = self._clock()
         activity = self._activity.get(seen.session.id, Activity(first_seen=now, last_active=now))
         limits = self._limits(seen.session)
-        why = lifecycle.why_alive(self.phase(seen), activity, now, limits, place=place)
+        why = sentences.why_alive(self.phase(seen), activity, now, limits, place=place)
         at = None if why.at is None else self._wall() + timedelta(seconds=why.at - now)
         return why, at
 
     def progress(self, seen: Observed) -> list[Step]:
         """Return the steps of the session's start."""
-        return lifecycle.progress_of(
+        return sentences.progress_of(
             self.phase(seen),
             seen,
             title=self.profile_of(seen).title,
@@ -696,7 +690,7 @@ class Sessions:
             raise NotReadyYet
         if self._rules.drain is not None:
             raise Draining(self._rules.drain.message)
-        name = policy.clean_name(name)
+        name = access.clean_name(name)
         key = (person.uid, name.casefold())
         async with self._turn(key):
             await self._make_way(key, by)
@@ -742,8 +736,8 @@ class Sessions:
             profile=profile.id,
             name=name,
             created_at=self._wall().astimezone(UTC),
-            volumes=policy.volumes_for(person, profile, self._settings),
-            groups=policy.limited_groups(person, self._settings.limits),
+            volumes=access.volumes_for(person, profile, self._settings),
+            groups=quotas.limited_groups(person, self._settings.limits),
         )
 
     def _running(self) -> list[Session]:
@@ -756,9 +750,9 @@ class Sessions:
         ruled = self._ruled()
         in_line = (ticket.session for ticket in self._line.values())
         own = sum(1 for one in (*running, *in_line) if one.owner == session.owner)
-        if own >= policy.most_sessions(session.owner, ruled.limits):
+        if own >= quotas.most_sessions(session.owner, ruled.limits):
             return Lack(Shortage.OWN, str(own))  # a place in line is as good as taken
-        lack = policy.lack_of(session, running, ruled)
+        lack = quotas.lack_of(session, running, ruled)
         if lack is not None or not self._line:
             return lack
         ticket = Ticket(session, self._wall().timestamp())
@@ -807,7 +801,7 @@ class Sessions:
             raise NotReadyYet
         profile = self._settings.profile(session.profile)
         if profile is not None and profile.gpus and self._settings.limits.gpus:
-            free = policy.free_gpus(self._settings.limits.gpus, self._running())
+            free = quotas.free_gpus(self._settings.limits.gpus, self._running())
             session = msgspec.structs.replace(session, gpus=free[: profile.gpus])
         start = self._starts[session.id] = _Start(by)
         now = self._clock()
@@ -1031,7 +1025,7 @@ class Sessions:
 
     async def _tell(self, session: Session, reason: Reason, *, saved: bool) -> None:
         """Leave a notice for the owner, if it was not them who stopped it."""
-        more = lifecycle.farewell_of(reason, self._limits(session), saved=saved)
+        more = sentences.farewell_of(reason, self._limits(session), saved=saved)
         if not more:
             return
         profile = self._settings.profile(session.profile)
@@ -1049,7 +1043,7 @@ class Sessions:
         Raises NotAllowed if its profile is not open to the person any more, StoreUnavailable if
         it waits in line and cannot leave it: then it waits on.
         """
-        profile = policy.choose_profile(self._settings, person, seen.session.profile)
+        profile = access.choose_profile(self._settings, person, seen.session.profile)
         if self._tasks is not None and seen.session.id not in self._stopping:
             await self.stop(seen.session.id, Reason.STOPPED, by=by)
             again = partial(self._restart, seen.session, person, profile, by)
@@ -1230,7 +1224,7 @@ class Sessions:
         self._set_warned(session_id, warned)
         _log.info("session_warned", session=session_id, reason=warned.reason.value)
         until = self._wall() + timedelta(seconds=warned.stop - self._clock())
-        await self.show(seen, lifecycle.warning_of(warned.reason), until)
+        await self.show(seen, sentences.warning_of(warned.reason), until)
 
     async def calm(self, seen: Observed) -> None:
         """Take a warning back."""

@@ -26,6 +26,7 @@ from controller.core.records import Link
 from controller.directory import uid_of
 from controller.grants import FreshLink
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.rules import sentences
 from controller.sharing import Guest
 from controller.web import STARTING, Caller, Hub, provide_caller
 
@@ -198,7 +199,7 @@ async def offer(
         viewer=viewer_of(hub, caller),
         code=code,
         owner=owner,
-        title=render.session_title(
+        title=sentences.session_title(
             hub.sessions.profile_of(found.seen).title, found.seen.session.name
         ),
         role=found.link.role,

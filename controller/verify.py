@@ -23,7 +23,6 @@ from urllib.parse import parse_qs, quote, urlencode
 import msgspec
 import structlog
 
-from controller import policy, routing
 from controller.companions import Companions
 from controller.core.errors import (
     Forged,
@@ -38,8 +37,10 @@ from controller.core.errors import (
 from controller.core.model import Person, Phase, Role, SessionId, UserId, parse_session_id
 from controller.core.records import Actor
 from controller.entries import Entries
-from controller.logins import Logins, without_cookies
+from controller.logins import Logins
 from controller.monitoring.metrics import Metrics
+from controller.rules import companions, cookies, origins, routes
+from controller.rules.cookies import without_cookies
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.web import (
@@ -169,11 +170,11 @@ class Judge:
     def _is_foreign(self, question: Question, session_id: SessionId | None) -> bool:
         """Tell whether a foreign page speaks with a person's cookie."""
         at_own_host = self._entries is not None and session_id is not None
-        return policy.is_foreign(
+        return origins.is_foreign(
             question.method,
-            own=routing.session_origin(session_id, self._settings)
+            own=routes.session_origin(session_id, self._settings)
             if at_own_host and session_id
-            else policy.public_url_for(question.host, self._settings),
+            else origins.public_url_for(question.host, self._settings),
             origin=question.origin,
             websocket=question.websocket,
             fetch_site=question.fetch_site if at_own_host else "",
@@ -209,7 +210,7 @@ class Door:
         """Tell whether a foreign page may speak here: what changes things names its origin."""
         # A handshake is a GET that opens what can change things; browsers do not agree on what
         # else they say of it.
-        return policy.is_forged(
+        return origins.is_forged(
             "POST" if question.websocket else question.method,
             host=question.host,
             origin=question.origin,
@@ -242,7 +243,7 @@ class Refusals:
         """Return the answer for a person's browser or for a program."""
         match verdict:
             case Verdict.LOG_IN if question.navigation and question.method in _SHOWING:
-                public_url = policy.public_url_for(question.host, self._settings)
+                public_url = origins.public_url_for(question.host, self._settings)
                 return redirect(login_url(public_url, question.uri))
             case Verdict.LOG_IN:
                 return problem_answer(NotLoggedIn())
@@ -286,8 +287,8 @@ class Threshold(Refusals):
         except ValueError as error:
             raise InvalidRequest("The address has too many parts.") from error
         given = {key: values[0] for key, values in fields.items()}
-        target = policy.safe_next(given.get("next", "/"))
-        location = routing.session_origin(session_id, self._settings) + target
+        target = origins.safe_next(given.get("next", "/"))
+        location = routes.session_origin(session_id, self._settings) + target
         if self._entries.is_torn(question.cookie):
             return self._not_kept
         if cookies := self._entries.redeem(given.get("code", ""), question.cookie, session_id):
@@ -299,10 +300,10 @@ class Threshold(Refusals):
 
     def _begin(self, question: Question, target: str, *, again: bool = False) -> Answer:
         state, cookie = self._entries.begin(question.cookie)
-        asked = {"next": policy.safe_next(target), "state": state}
+        asked = {"next": origins.safe_next(target), "state": state}
         if again:
             asked["again"] = "1"
-        hub = policy.origin_of(self._settings.public_url)
+        hub = origins.origin_of(self._settings.public_url)
         where = f"{hub}{ENTER}{quote(question.session_id, safe='')}?{urlencode(asked)}"
         return redirect(where, cookies=(cookie,))
 
@@ -326,7 +327,7 @@ class Verify:
         self._door = Door(settings, companions, logins)
         self._app_refusals = Refusals(settings, closed.app, APP_CLOSED)
         self._sessions = sessions
-        self._cookies = routing.own_cookies(settings)
+        self._cookies = cookies.own_cookies(settings)
         self._threshold = Threshold(settings, closed, entries) if settings.sessions_at else None
         self._judge = Judge(settings, sessions, logins, entries if settings.sessions_at else None)
         self._refusals = self._threshold or Refusals(settings, closed.session)
@@ -387,14 +388,14 @@ class Verify:
         return self._let_through(
             question,
             {
-                "X-Slicerhub-User": routing.user_header(person.uid),
+                "X-Slicerhub-User": routes.user_header(person.uid),
                 "X-Slicerhub-Name": quote(person.display_name, safe="@ "),
-                "X-Slicerhub-Groups": routing.groups_header(person.groups),
+                "X-Slicerhub-Groups": companions.groups_header(person.groups),
             },
         )
 
     def _pass(self, question: Question, uid: UserId, role: Role) -> Answer:
-        known = {"X-Slicerhub-User": routing.user_header(uid), "X-Slicerhub-Role": role.value}
+        known = {"X-Slicerhub-User": routes.user_header(uid), "X-Slicerhub-Role": role.value}
         return self._let_through(question, known)
 
     def _let_through(self, question: Question, known: dict[str, str]) -> Answer:
@@ -407,7 +408,7 @@ class Verify:
 
 def starting_url(question: Question, session_id: SessionId, settings: Settings) -> str:
     """Return where the start of a session is shown, at the address of the hub's that was used."""
-    return f"{policy.public_url_for(question.host, settings)}{STARTING}{session_id}"
+    return f"{origins.public_url_for(question.host, settings)}{STARTING}{session_id}"
 
 
 def check_place(question: Question, settings: Settings) -> None:

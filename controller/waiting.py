@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from controller import policy, routing
 from controller.core.errors import HubError, NoSuchSession, NotReadyYet
 from controller.core.model import Phase, Role, parse_session_id
 from controller.pages import starting_page
 from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
+from controller.rules import origins, routes
 from controller.settings.schema import Settings
 from controller.verify import (
     APP_CLOSED,
@@ -56,7 +56,7 @@ class Waiting:
         self._refusals = Refusals(hub.settings, closed.session)
         self._inner_judge = Judge(hub.settings, hub.sessions, hub.logins, hub.entries)
         self._threshold = Threshold(hub.settings, closed, hub.entries)
-        home = f"{policy.origin_of(hub.settings.public_url)}/"
+        home = f"{origins.origin_of(hub.settings.public_url)}/"
         self._moment = aside_page(
             hub.renderer,
             AsideView(home=home, title="One moment", sentence="The session is just opening."),
@@ -78,7 +78,7 @@ class Waiting:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Any) -> Answer:  # noqa: ANN401
-        label = routing.session_label(host_of(scope), self._hub.settings)
+        label = routes.session_label(host_of(scope), self._hub.settings)
         if label is not None:
             return self._answer_at_host(parse_direct(label, scope["path"], scope))
         path = scope["path"].removeprefix("/s").removeprefix("/")
@@ -108,11 +108,11 @@ class Waiting:
             return refusal
         if found.session_id is None:
             return self._refusals.answer(question, Verdict.FORBID)
-        url = routing.session_url(found.session_id, self._hub.settings)
+        url = routes.session_url(found.session_id, self._hub.settings)
         if not _is_showing(question):
             return problem_answer(HttpError(404, f"This session is at {url} and not here."))
         _, mark, query = question.uri.partition("?")
-        target = policy.safe_next(f"/{quote(rest)}{mark}{query}")
+        target = origins.safe_next(f"/{quote(rest)}{mark}{query}")
         return redirect(url.rstrip("/") + target)
 
     async def _answer_at_path(self, question: Question, *, whole: bool) -> Answer:
@@ -120,8 +120,8 @@ class Waiting:
         if refusal := _refusal(self._refusals, question, found):
             return refusal
         if not whole and found.session_id:
-            public_url = policy.public_url_for(question.host, self._hub.settings)
-            return redirect(public_url + routing.session_path(found.session_id), 307)
+            public_url = origins.public_url_for(question.host, self._hub.settings)
+            return redirect(public_url + routes.session_path(found.session_id), 307)
         if _is_showing(question):
             return await self._page(question, found)
         return self._refusals.answer(question, Verdict.WAIT)
@@ -141,7 +141,7 @@ class Waiting:
         if self._hub.sessions.phase(seen) is Phase.READY:
             # Traefik is just about to take over: look again.
             headers["Refresh"] = "1"
-        public_url = policy.public_url_for(question.host, self._hub.settings)
+        public_url = origins.public_url_for(question.host, self._hub.settings)
         caller = Caller(login, public_url, question.address)
         html = await starting_page(self._hub, caller, seen)
         return answer(200, headers, html.encode())
@@ -149,7 +149,7 @@ class Waiting:
 
 def closed_pages(renderer: Renderer, settings: Settings) -> Closed:
     """Return the pages of those who may not enter a session or a companion."""
-    home = f"{policy.origin_of(settings.public_url)}/"
+    home = f"{origins.origin_of(settings.public_url)}/"
     return Closed(
         session=forbidden_page(renderer, FORBIDDEN_TITLE, FORBIDDEN_SENTENCE),
         app=forbidden_page(

@@ -10,7 +10,6 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
-from controller import policy
 from controller.companions import Companions
 from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
@@ -29,6 +28,7 @@ from controller.render import (
     RefusalView,
     Renderer,
 )
+from controller.rules import origins
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.sharing import Sharing
@@ -199,7 +199,7 @@ def redirect(location: str, status: int = 302, *, cookies: tuple[str, ...] = ())
 
 def login_url(public_url: str, target: str) -> str:
     """Return the address of the log-in page that leads on to ``target``."""
-    return f"{public_url}/login?next={quote(policy.safe_next(target), safe='')}"
+    return f"{public_url}/login?next={quote(origins.safe_next(target), safe='')}"
 
 
 def join_url(caller: Caller, code: str) -> str:
@@ -223,7 +223,7 @@ def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
     has one would be told that it is gone.
     """
     headers = request.headers
-    public_url = policy.public_url_for(headers.get("host", ""), hub.settings)
+    public_url = origins.public_url_for(headers.get("host", ""), hub.settings)
     if authorization := headers.get("authorization", ""):
         login = hub.logins.by_bearer(authorization)
     else:
@@ -284,7 +284,7 @@ async def log_out(hub: Hub, caller: Caller) -> None:
 
 def refuse_forged(request: AnyRequest, hub: Hub) -> None:
     """Raise Forged unless the request may be the hub's own page speaking."""
-    if policy.is_forged(
+    if origins.is_forged(
         request.method,
         host=request.headers.get("host", ""),
         origin=request.headers.get("origin", ""),

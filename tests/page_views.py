@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from controller import plots, render
 from controller.core.errors import DirectoryUnavailable, Forged
 from controller.core.model import Phase, Place, Role
-from controller.lifecycle import Why
 from controller.render import Renderer, StepState
+from controller.rules.sentences import Why
 from controller.web import HttpError
 
 NOW = datetime(2026, 3, 5, 14, 5, tzinfo=UTC)

@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from controller import policy, routing
 from controller.core import labels
 from controller.core.model import (
     Egress,
@@ -20,6 +19,7 @@ from controller.core.model import (
     group_volume_name,
     slug,
 )
+from controller.rules import origins, routes
 from controller.settings.schema import Settings
 
 _MIB = 1024 * 1024
@@ -44,7 +44,7 @@ def network_name(instance: str, session_id: SessionId) -> str:
 
 def container_labels(session: Session, profile: Profile, settings: Settings) -> dict[str, str]:
     """Return all labels of a session's container: the hub's and Traefik's."""
-    return labels.encode(session, settings.instance) | routing.traefik_labels(
+    return labels.encode(session, settings.instance) | routes.traefik_labels(
         session.id,
         profile,
         settings,
@@ -63,7 +63,7 @@ def environment(session: Session, profile: Profile, settings: Settings) -> dict[
     }
     if settings.sessions_at:
         # The hub is at another address than the session: its links have to name it.
-        told["SLICERHUB_HUB_URL"] = policy.origin_of(settings.public_url)
+        told["SLICERHUB_HUB_URL"] = origins.origin_of(settings.public_url)
     return told | profile.environment
 
 

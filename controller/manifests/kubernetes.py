@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from controller import routing
 from controller.core import labels
 from controller.core.labels import key
 from controller.core.model import (
@@ -34,6 +33,7 @@ from controller.core.model import (
     volume_name,
 )
 from controller.manifests.docker import GROUPS_FOLDER, environment
+from controller.rules import cookies, routes
 from controller.settings.schema import Settings
 
 Body = dict[str, Any]  # an object of the engine's API, as JSON
@@ -257,7 +257,7 @@ def child_names(
 
 def _parts(profile: Profile, settings: Settings) -> tuple[str, ...]:
     """Return what a session's middlewares are called, in the order in which they are asked."""
-    strip = ("strip",) if routing.strips_path(profile, settings) else ()
+    strip = ("strip",) if routes.strips_path(profile, settings) else ()
     return ("edge", "auth", *strip)
 
 
@@ -274,7 +274,7 @@ def children(session: Session, profile: Profile, settings: Settings, *, uid: str
         _edge(session, settings),
         _auth(session, settings),
     ]
-    if routing.strips_path(profile, settings):
+    if routes.strips_path(profile, settings):
         found.append(_strip(session, settings))
     found.append(_route(session, profile, settings))
     owner = {
@@ -372,7 +372,7 @@ def verify_address(session_id: SessionId, verify_url: str) -> str:
     One Service with sixteen ports that lead to the same one of the controller is to Traefik what
     sixteen network aliases are with Docker: it keeps two idle connections for each host and port.
     """
-    port = str(routing.VERIFY_PORT + routing.verify_alias(session_id))
+    port = str(routes.VERIFY_PORT + routes.verify_alias(session_id))
     return f"{verify_url.replace('{port}', port)}/verify/{session_id}"
 
 
@@ -394,10 +394,10 @@ def _auth(session: Session, settings: Settings) -> Body:
             "forwardAuth": {
                 "address": verify_address(session.id, settings.kubernetes.verify_url),
                 "trustForwardHeader": False,
-                "authRequestHeaders": list(routing.request_headers(settings)),
-                "authResponseHeaders": list(routing.AUTH_RESPONSE_HEADERS),
-                "addAuthCookiesToResponse": list(routing.own_cookies(settings)),
-                "maxResponseBodySize": routing.MAX_VERIFY_BODY,
+                "authRequestHeaders": list(routes.request_headers(settings)),
+                "authResponseHeaders": list(routes.AUTH_RESPONSE_HEADERS),
+                "addAuthCookiesToResponse": list(cookies.own_cookies(settings)),
+                "maxResponseBodySize": routes.MAX_VERIFY_BODY,
             }
         },
     }
@@ -408,7 +408,7 @@ def _strip(session: Session, settings: Settings) -> Body:
         "apiVersion": _TRAEFIK,
         "kind": "Middleware",
         "metadata": _for_traefik(_metadata(session, settings, part="strip"), settings),
-        "spec": {"stripPrefix": {"prefixes": [routing.session_path(session.id).rstrip("/")]}},
+        "spec": {"stripPrefix": {"prefixes": [routes.session_path(session.id).rstrip("/")]}},
     }
 
 
@@ -419,8 +419,8 @@ def _route(session: Session, profile: Profile, settings: Settings) -> Body:
         "routes": [
             {
                 "kind": "Rule",
-                "match": routing.session_rule(session.id, settings),
-                "priority": routing.ROUTER_PRIORITY,
+                "match": routes.session_rule(session.id, settings),
+                "priority": routes.ROUTER_PRIORITY,
                 "middlewares": [{"name": f"{name}-{part}"} for part in _parts(profile, settings)],
                 "services": [{"kind": "Service", "name": name, "port": profile.port}],
             }

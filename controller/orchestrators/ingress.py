@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
-from controller import routing
 from controller.core import labels
 from controller.core.model import Offer, Route
 from controller.orchestrators.pods import Metadata
+from controller.rules import companions
 
 _OURS = (labels.SESSION, labels.OWNER, labels.PROFILE, labels.COMPONENT)
 
@@ -65,6 +65,6 @@ def _route(rule: Rule, app: str) -> Route:
     first = next(iter(rule.middlewares or ()), None)
     return Route(
         rule=rule.match.strip(),
-        guarded=first == MiddlewareRef(f"{routing.guard_name(app)}@http"),
+        guarded=first == MiddlewareRef(f"{companions.guard_name(app)}@http"),
         priority=rule.priority or None,
     )

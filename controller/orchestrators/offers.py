@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from controller import routing
 from controller.core import labels
 from controller.core.model import Offer, Route
+from controller.rules import companions
 
 _OURS = (labels.SESSION, labels.OWNER, labels.COMPONENT, labels.VOLUME)
 
@@ -50,7 +50,7 @@ def _route(options: Mapping[str, str], app: str) -> Route:
     first = options.get("middlewares", "").partition(",")[0].strip()
     return Route(
         rule=options.get("rule", "").strip(),
-        guarded=first == f"{routing.guard_name(app)}@http",
+        guarded=first == f"{companions.guard_name(app)}@http",
         priority=_priority(options.get("priority", "")),
     )
 

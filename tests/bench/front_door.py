@@ -29,7 +29,7 @@ from bench.measure import CONNECTIONS, Load, machine, table, wrk
 from docker import DockerClient
 from e2e.stack import INSTANCE, Member, container_of, part, place_of
 
-from controller.routing import VERIFY_ALIASES
+from controller.rules.routes import VERIFY_ALIASES
 
 USER = "bob"
 PROFILE = "echo"

@@ -9,12 +9,12 @@ import anyio.to_thread
 import pytest
 from msgspec.structs import replace
 
-from controller import routing
 from controller.core import labels
 from controller.core.model import Observed, Offer, Route, Session
 from controller.orchestrators import Orchestrator
 from controller.orchestrators.docker import DockerOrchestrator
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator
+from controller.rules import companions
 from controller.settings.schema import Settings
 from tests.engine import Lab, lab
 from tests.registry import forget, publish, registry
@@ -77,7 +77,7 @@ class DockerEngine:
             labels.TITLE: f"The {app}",
             labels.GROUPS: "staff",
             f"{router}.rule": rule,
-            f"{router}.middlewares": f"{routing.guard_name(app)}@http",
+            f"{router}.middlewares": f"{companions.guard_name(app)}@http",
         }
         await anyio.to_thread.run_sync(self._lab.start_companion, app, said)
 

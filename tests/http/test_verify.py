@@ -9,9 +9,9 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from controller import routing
 from controller.core.model import Observed, Person, Phase, SessionId, UserId
 from controller.orchestrators.memory import MemoryOrchestrator
+from controller.rules import routes
 from controller.tokens import Audience, Claims
 from tests.hub import HTML, ORIGIN, RING, World, problem, running, same_answer, world
 from tests.samples import session_id, settings
@@ -359,7 +359,7 @@ async def test_answers_fit_traefik(hub: World) -> None:
                 for method in ("GET", "BREW"):
                     answer = await hub.verify(wanted, kind | cookie, method=method)
                     sizes.append(len(answer.content))
-    assert max(sizes) <= routing.MAX_VERIFY_BODY
+    assert max(sizes) <= routes.MAX_VERIFY_BODY
 
 
 async def test_long_headers(hub: World) -> None:

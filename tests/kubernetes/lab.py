@@ -11,11 +11,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from controller import routing
 from controller.cluster.client import Api, MissingError
 from controller.core.model import Session
 from controller.manifests import kubernetes as manifests
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.rules import companions
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from tests.engine import BASE, HOME, IMAGES, WORK
@@ -128,7 +128,7 @@ class Lab:
         route = {
             "kind": "Rule",
             "match": rule,
-            "middlewares": [{"name": f"{routing.guard_name('wiki')}@http"}],
+            "middlewares": [{"name": f"{companions.guard_name('wiki')}@http"}],
             "services": [{"name": name, "port": 80}],
         }
         body = {

@@ -14,7 +14,6 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from controller import routing
 from controller.core.errors import (
     EngineUnavailable,
     ImageRefused,
@@ -25,6 +24,7 @@ from controller.core.errors import (
 from controller.core.model import Mount, Observed, Offer, Route, Session, Usage, volume_name
 from controller.manifests import kubernetes as manifests
 from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.rules import routes
 from controller.settings.schema import PATH_MODE, Settings
 from tests import samples
 from tests.contract.conftest import until_ended
@@ -464,7 +464,7 @@ async def test_served_by_traefik(lab: Lab, cluster: Cluster, domain: str) -> Non
     orchestrator = lab.orchestrator(with_kubernetes(there, verify_url=address))
     await start_verify(lab)
     made = session(profile="web")
-    where = urlsplit(routing.session_url(made.id, there, "http://localhost"))
+    where = urlsplit(routes.session_url(made.id, there, "http://localhost"))
     url = cluster.traefik_url + where.path
     seen: set[int] = set()
 
@@ -503,10 +503,10 @@ async def start_verify(lab: Lab) -> None:
             ],
         },
     }
-    first = routing.VERIFY_PORT
+    first = routes.VERIFY_PORT
     ports = [
         {"name": f"verify-{port - first}", "port": port, "targetPort": first}
-        for port in range(first, first + routing.VERIFY_ALIASES)
+        for port in range(first, first + routes.VERIFY_ALIASES)
     ]
     service = {
         "metadata": {"name": "verify"},

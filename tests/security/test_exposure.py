@@ -29,7 +29,7 @@ from security.attacker import (
     try_login,
 )
 
-from controller import routing
+from controller.rules import routes
 from tests.breakage import ROOT, inside, wait_for_hub
 from tests.support.choice import cases
 from tests.support.waits import until
@@ -299,7 +299,7 @@ def test_row_p_the_settings_of_a_session(victim: dict[str, Any], engine: DockerC
     cookies = labels[f"{auth}.addauthcookiestoresponse"].split(",")
     assert COOKIE in cookies
     assert all(one.startswith(INSTANCE) for one in cookies)
-    assert 0 < int(labels[f"{auth}.maxresponsebodysize"]) <= routing.MAX_VERIFY_BODY
+    assert 0 < int(labels[f"{auth}.maxresponsebodysize"]) <= routes.MAX_VERIFY_BODY
     assert labels[f"{auth}.address"].endswith(f":8001/verify/{victim['id']}")
     assert f"{victim['id']}-auth" in labels[f"traefik.http.routers.{victim['id']}.middlewares"]
 
@@ -402,4 +402,4 @@ def test_row_p_what_verify_answers_is_small(victim: dict[str, Any], engine: Dock
     size = inside(
         part(engine, "controller"), "python", "-c", ask, victim["id"], host_of(victim["id"])
     )
-    assert int(size) <= routing.MAX_VERIFY_BODY
+    assert int(size) <= routes.MAX_VERIFY_BODY

@@ -7,10 +7,10 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from controller import routing
-from controller.companions import Companion, faults_of, judge
 from controller.core.model import Offer, Person, UserId
 from controller.orchestrators.offers import read_offer
+from controller.rules import companions, routes
+from controller.rules.companions import Companion, faults_of, judge
 from tests.samples import session_id, settings
 
 SETTINGS = settings()
@@ -230,8 +230,8 @@ def test_titles(given: str, shown: str) -> None:
 
 def test_configuration() -> None:
     """Traefik gets the whole question for each companion; what was refused is closed."""
-    told = routing.companions_configuration(
-        ["wiki"], ["notes"], cookie="__Host-hub-login", verify_url=routing.VERIFY_URL
+    told = companions.companions_configuration(
+        ["wiki"], ["notes"], cookie="__Host-hub-login", verify_url=routes.VERIFY_URL
     )["http"]
     assert set(told["middlewares"]) == {"slicerhub-wiki", "closed"}
     auth = told["middlewares"]["slicerhub-wiki"]["forwardAuth"]
@@ -245,13 +245,15 @@ def test_configuration() -> None:
     assert closed["rule"] == "PathPrefix(`/apps/notes/`)"
     assert closed["middlewares"] == ["closed"]
     assert closed["service"] == "noop@internal"
-    assert closed["priority"] > routing.ROUTER_PRIORITY
+    assert closed["priority"] > routes.ROUTER_PRIORITY
 
 
 def test_configuration_on_kubernetes() -> None:
     """Where ports stand for addresses, verify is asked about a companion at one of them."""
     url = "http://hub.example:{port}"
-    told = routing.companions_configuration(["wiki"], [], cookie="c", verify_url=url, limited=False)
+    told = companions.companions_configuration(
+        ["wiki"], [], cookie="c", verify_url=url, limited=False
+    )
     auth = told["http"]["middlewares"]["slicerhub-wiki"]["forwardAuth"]
     assert "maxResponseBodySize" not in auth  # which an older Traefik does not know
     assert re.fullmatch(r"http://hub\.example:80(0[1-9]|1[0-6])/verify/app/wiki", auth["address"])
@@ -259,4 +261,4 @@ def test_configuration_on_kubernetes() -> None:
 
 def test_configuration_of_nothing() -> None:
     """Traefik refuses empty lists, so it gets none."""
-    assert routing.companions_configuration([], [], cookie="c", verify_url="http://v") == {}
+    assert companions.companions_configuration([], [], cookie="c", verify_url="http://v") == {}

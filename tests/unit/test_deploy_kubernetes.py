@@ -20,10 +20,10 @@ from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStub
     all_versions,
 )
 
-from controller import routing
-from controller.companions import judge
 from controller.manifests.kubernetes import EDGE, STS_SECONDS
 from controller.orchestrators.ingress import IngressRoute, read_offer
+from controller.rules import routes
+from controller.rules.companions import judge
 from controller.settings.loading import load
 from controller.settings.schema import Kubernetes, Settings
 from tests.manifests import CHART, FOLDER, Body, helm, kustomize, only, overlay, read
@@ -161,7 +161,7 @@ def test_the_settings_are_good_and_agree_with_the_objects(build: list[Body]) -> 
     assert rights_of(build, "slicerhub").keys() - {where} == there
     assert there <= {one["metadata"]["name"] for one in build if one["kind"] == "Namespace"}
     route = only(build, "IngressRoute", "slicerhub")["spec"]
-    hosts = routing.host_rule(settings.hosts)
+    hosts = routes.host_rule(settings.hosts)
     below = re.escape(settings.sessions_at)
     assert [one["match"] for one in route["routes"]] == [
         hosts,
@@ -190,7 +190,7 @@ def test_the_settings_are_good_and_agree_with_the_objects(build: list[Body]) -> 
 def test_every_address_of_verify_leads_to_the_controller(build: list[Body]) -> None:
     """Each port at which a session's Traefik may ask is there, and none leads to the pages."""
     ports = only(build, "Service", "slicerhub-verify")["spec"]["ports"]
-    wanted = range(routing.VERIFY_PORT, routing.VERIFY_PORT + routing.VERIFY_ALIASES)
+    wanted = range(routes.VERIFY_PORT, routes.VERIFY_PORT + routes.VERIFY_ALIASES)
     assert [one["port"] for one in ports] == list(wanted)
     assert {one["targetPort"] for one in ports} == {"private"}
 
@@ -218,11 +218,11 @@ def test_codes_of_links_are_not_written_down(build: list[Body]) -> None:
 def test_hosts_of_sessions_come_before_companions(build: list[Body]) -> None:
     """Nothing of a site's own is served at a session's host, and sessions are: as on one server."""
     for route in only(build, "IngressRoute", "slicerhub")["spec"]["routes"][2:]:
-        assert route["priority"] == routing.PLACES_PRIORITY < routing.ROUTER_PRIORITY
+        assert route["priority"] == routes.PLACES_PRIORITY < routes.ROUTER_PRIORITY
     text = (ROOT / "traefik/dynamic/hub.yml").read_text()
     places = re.search(r"^    places:\n(?:      .*\n)+", text, re.MULTILINE)
     assert places is not None
-    assert f"priority: {routing.PLACES_PRIORITY}\n" in places[0]
+    assert f"priority: {routes.PLACES_PRIORITY}\n" in places[0]
 
 
 def limits_of_one_server() -> Body:
@@ -574,7 +574,7 @@ def test_traefik_brought_along_is_set_as_on_one_server() -> None:
         assert cluster[table] == server[table]
     http = server["providers"]["http"]
     base = BUILDS["base"]()
-    verify = settings_of(base).kubernetes.verify_url.format(port=routing.VERIFY_PORT)
+    verify = settings_of(base).kubernetes.verify_url.format(port=routes.VERIFY_PORT)
     assert cluster["providers"].pop("http") == http | {"endpoint": f"{verify}/traefik"}
     crd = cluster["providers"].pop("kubernetesCRD")
     assert crd["allowCrossNamespace"] is crd["allowExternalNameServices"] is False

@@ -9,8 +9,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller import apidoc, policy, routing
+from controller import apidoc
 from controller.core.model import parse_session_id
+from controller.rules import origins, routes
 from controller.settings.schema import Settings
 
 HUB = "https://slicer.example.org"
@@ -37,26 +38,26 @@ def as_a_browser(location: str) -> str:
 @example("https:evil.example")
 def test_wherever_a_login_leads_it_is_here(target: str) -> None:
     """No text makes the log-in lead to another host, or break out of its header."""
-    found = policy.safe_next(target)
+    found = origins.safe_next(target)
     assert as_a_browser(found) == "slicer.example.org"
     assert found.startswith("/")
     assert found.isascii()
     assert not re.search(r"[\x00-\x20\x7f]", found)
-    assert policy.safe_next(found) == found
+    assert origins.safe_next(found) == found
     assert found in {"/", target}
 
 
 @given(st.text(max_size=60) | addresses)
 def test_links_are_made_of_configured_addresses(host: str) -> None:
     """Whatever Host a request names, what is linked to is one of the hub's own addresses."""
-    assert policy.public_url_for(host, SETTINGS) in {HUB, "http://127.0.0.1:8080"}
+    assert origins.public_url_for(host, SETTINGS) in {HUB, "http://127.0.0.1:8080"}
 
 
 @given(st.text(max_size=60) | addresses, st.sampled_from(["POST", "PUT", "DELETE", "PATCH", "X"]))
 def test_only_our_own_page_may_act(origin: str, method: str) -> None:
     """Of all origins the hub's own alone is believed, and only where the browser agrees."""
     for site in ("", "same-origin", "same-site", "cross-site", "none", origin):
-        forged = policy.is_forged(
+        forged = origins.is_forged(
             method,
             host="slicer.example.org",
             origin=origin,
@@ -69,7 +70,7 @@ def test_only_our_own_page_may_act(origin: str, method: str) -> None:
 @given(st.text(max_size=60))
 def test_a_name_is_quoted_for_its_header(text: str) -> None:
     """Who somebody is fits into a header, whatever they are called, and comes out of it."""
-    quoted = routing.user_header(text)  # pyright: ignore[reportArgumentType] - any text at all
+    quoted = routes.user_header(text)  # pyright: ignore[reportArgumentType] - any text at all
     assert quoted.isascii()
     assert not re.search(r"[\x00-\x1f\x7f,;]", quoted)
     assert unquote(quoted) == text

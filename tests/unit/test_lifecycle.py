@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed, Phase, Place
 from controller.core.records import Reason, Sign
-from controller.lifecycle import (
+from controller.rules.lifecycle import (
     LOOK_FRESH,
     UNREACHED,
     Activity,
@@ -22,18 +22,20 @@ from controller.lifecycle import (
     Look,
     Remove,
     Repair,
-    Step,
-    StepState,
     Warn,
     Warned,
-    Why,
     decide,
-    farewell_of,
     limits_of,
-    message_of,
     phase_of,
-    progress_of,
     takes_place,
+)
+from controller.rules.sentences import (
+    Step,
+    StepState,
+    Why,
+    farewell_of,
+    message_of,
+    progress_of,
     warning_of,
     why_alive,
 )

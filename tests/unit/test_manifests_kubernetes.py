@@ -15,11 +15,11 @@ from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStub
 )
 from msgspec.structs import replace
 
-from controller import routing
 from controller.core import labels
 from controller.core.model import Egress, Mount, Profile, Session, UserId
 from controller.core.model import slug as hub_slug
 from controller.manifests import kubernetes as manifests
+from controller.rules import routes
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE, Kubernetes, Settings
 from tests.samples import session, session_id, settings
@@ -274,10 +274,10 @@ def test_verify_addresses() -> None:
     ids = [session_id(number) for number in range(500)]
     url = HUB.kubernetes.verify_url
     found = {manifests.verify_address(one, url).rpartition("/verify/")[0] for one in ids}
-    first = routing.VERIFY_PORT
+    first = routes.VERIFY_PORT
     assert found == {
         f"http://slicerhub-verify.slicerhub.svc:{port}"
-        for port in range(first, first + routing.VERIFY_ALIASES)
+        for port in range(first, first + routes.VERIFY_ALIASES)
     }
     one = manifests.verify_address(ids[0], "http://hub.slicerhub:8001")
     assert one == f"http://hub.slicerhub:8001/verify/{ids[0]}"

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller import policy
 from controller.core.errors import InvalidRequest, NotAllowed
 from controller.core.model import NAME_MAX, Person, Role, Session, UserId
-from controller.policy import Lack, Shortage
+from controller.rules import access, origins, quotas
+from controller.rules.quotas import Lack, Shortage
 from controller.settings.loading import SLICER
 from controller.settings.schema import Limits, Settings
 from tests.fakes.directory import PEOPLE
@@ -79,7 +79,7 @@ def where(target: str) -> str:
 @pytest.mark.parametrize("target", HOSTILE)
 def test_no_open_redirect(target: str) -> None:
     """Whatever a link to the log-in page says, it leads on to a page of this hub."""
-    assert policy.safe_next(target) == "/"
+    assert origins.safe_next(target) == "/"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_no_open_redirect(target: str) -> None:
 )
 def test_next_is_kept(target: str) -> None:
     """Who follows a link to a session gets there after the log-in."""
-    assert target == policy.safe_next(target)
+    assert target == origins.safe_next(target)
 
 
 @given(
@@ -97,7 +97,7 @@ def test_next_is_kept(target: str) -> None:
 )
 def test_every_next_is_ours(target: str) -> None:
     """No text whatever leads a browser away from the hub."""
-    parts = urlsplit(where(policy.safe_next(target)))
+    parts = urlsplit(where(origins.safe_next(target)))
     assert parts.scheme == "http"
     assert parts.netloc == "localhost:8080"
 
@@ -128,7 +128,7 @@ def test_forged_requests(method: str) -> None:
         asked = host if host in ORIGINS.values() else "localhost:8080"
         own_page = ORIGINS.get(origin) == asked and site in {"", "same-origin"}
         believed = method in {"GET", "HEAD", "OPTIONS"} or own_page
-        forged = policy.is_forged(method, host=host, origin=origin, fetch_site=site, settings=HUB)
+        forged = origins.is_forged(method, host=host, origin=origin, fetch_site=site, settings=HUB)
         assert believed is not forged, (host, origin, site)
 
 
@@ -146,7 +146,7 @@ def test_forged_requests(method: str) -> None:
 )
 def test_links_are_of_configured_addresses(host: str, url: str) -> None:
     """A link is never made of what a request claims the hub to be called."""
-    assert url == policy.public_url_for(host, HUB)
+    assert url == origins.public_url_for(host, HUB)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_links_are_of_configured_addresses(host: str, url: str) -> None:
 )
 def test_names(typed: str, kept: str) -> None:
     """People may call a session what they like, on one line."""
-    assert kept == policy.clean_name(typed)
+    assert kept == access.clean_name(typed)
 
 
 @pytest.mark.parametrize(
@@ -174,17 +174,17 @@ def test_names(typed: str, kept: str) -> None:
 def test_refused_names(typed: str) -> None:
     """A name that hides something or fills the page is refused with a sentence."""
     with pytest.raises(InvalidRequest, match="A name"):
-        policy.clean_name(typed)
+        access.clean_name(typed)
 
 
 @given(st.text(max_size=NAME_MAX))
 def test_names_are_stable(typed: str) -> None:
     """A name that was accepted is accepted again, unchanged."""
     try:
-        kept = policy.clean_name(typed)
+        kept = access.clean_name(typed)
     except InvalidRequest:
         return
-    assert kept == policy.clean_name(kept)
+    assert kept == access.clean_name(kept)
     assert len(kept) <= NAME_MAX
     assert len(kept.splitlines()) <= 1
 
@@ -266,7 +266,7 @@ def test_what_is_lacking(
 
     What a profile or group may have does not hinder others.
     """
-    assert lack == policy.lack_of(wanted, running, bounded(**limits))
+    assert lack == quotas.lack_of(wanted, running, bounded(**limits))
 
 
 @pytest.mark.parametrize("shortage", list(Shortage))
@@ -297,7 +297,7 @@ def test_limited_groups(groups: set[str], limited: tuple[str, ...]) -> None:
     They are named as in the configuration, so that all members count together.
     """
     person = Person(UserId("olga"), "Olga", frozenset(groups))
-    assert limited == policy.limited_groups(person, Limits(groups={"gpu": 1, "Students": 3}))
+    assert limited == quotas.limited_groups(person, Limits(groups={"gpu": 1, "Students": 3}))
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_limited_groups(groups: set[str], limited: tuple[str, ...]) -> None:
 def test_free_gpus(configured: str, held: str, free: str) -> None:
     """A card that a session holds is nobody else's; the others come in their order."""
     running = [of(number, "gpu", gpus=gpu) for number, gpu in enumerate(held.split())]
-    assert policy.free_gpus(configured.split(), running) == tuple(free.split())
+    assert quotas.free_gpus(configured.split(), running) == tuple(free.split())
 
 
 def test_profiles_by_groups() -> None:
@@ -321,13 +321,13 @@ def test_profiles_by_groups() -> None:
     gpu = replace(SLICER, id="gpu", groups=frozenset({"slicer-admins", "gpu"}), default=True)
     plain = replace(SLICER, id="plain", default=False)
     hub = replace(HUB, profiles=(plain, gpu))
-    assert policy.choose_profile(hub, CAROL, "gpu") == gpu
-    assert policy.choose_profile(hub, CAROL, "") == gpu
-    assert policy.choose_profile(hub, ALICE, "") == plain
+    assert access.choose_profile(hub, CAROL, "gpu") == gpu
+    assert access.choose_profile(hub, CAROL, "") == gpu
+    assert access.choose_profile(hub, ALICE, "") == plain
     refusals: list[str] = []
     for person, wanted in ((ALICE, "gpu"), (ALICE, "unknown"), (OUTSIDER, "gpu")):
         with pytest.raises(NotAllowed) as caught:
-            policy.choose_profile(hub, person, wanted)
+            access.choose_profile(hub, person, wanted)
         refusals.append(str(caught.value))
     assert len(set(refusals)) == 1
 
@@ -336,7 +336,7 @@ def test_no_profile_at_all() -> None:
     """Who may start nothing gets a sentence, not a fault."""
     hub = replace(HUB, profiles=(replace(SLICER, groups=frozenset({"gpu"})),))
     with pytest.raises(NotAllowed):
-        policy.choose_profile(hub, OUTSIDER, "")
+        access.choose_profile(hub, OUTSIDER, "")
 
 
 @pytest.mark.parametrize(
@@ -353,4 +353,4 @@ def test_no_profile_at_all() -> None:
 )
 def test_roles(uid: str, granted: Role | None, role: Role | None) -> None:
     """A session is its owner's and of those invited, nobody else's, administrators included."""
-    assert role is policy.role_in(session(), UserId(uid), granted)
+    assert role is access.role_in(session(), UserId(uid), granted)

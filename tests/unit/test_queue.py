@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller import policy, queue
 from controller.core.model import Place, Session
 from controller.core.records import Ticket
+from controller.rules import queue, quotas
 from controller.settings.loading import SLICER
 from controller.settings.schema import Limits, Settings
 from tests.samples import session, session_id, settings
@@ -165,10 +165,10 @@ some_limits = st.fixed_dictionaries(
 def serve(waiting: list[Ticket], running: list[Session], limits: Settings) -> None:
     """Begin what there is room for, as the controller does."""
     while (ticket := queue.next_of(waiting, running, limits)) is not None:
-        assert policy.lack_of(ticket.session, running, limits) is None
+        assert quotas.lack_of(ticket.session, running, limits) is None
         wanted = limits.profile(ticket.session.profile)
         assert wanted is not None
-        free = policy.free_gpus(limits.limits.gpus, running)
+        free = quotas.free_gpus(limits.limits.gpus, running)
         assert len(free) >= wanted.gpus
         waiting.remove(ticket)
         running.append(replace(ticket.session, gpus=free[: wanted.gpus]))

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from controller import render
 from controller.core.model import Role
 from controller.render import Renderer
+from controller.rules import sentences
 from tests.page_views import (
     ALICE,
     EMPTY,
@@ -281,7 +282,7 @@ def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
 )
 def test_a_place_in_line_is_said_as_people_say_it(position: int, text: str) -> None:
     """Whoever waits reads a number with the right ending."""
-    assert render.place_text(position) == text
+    assert sentences.place_text(position) == text
     waiting = replace(
         READY, phase=render.Phase.PENDING, place=render.Place(position, "a free place")
     )
@@ -394,9 +395,9 @@ def test_sharing_is_offered_only_where_it_works() -> None:
 )
 def test_times_are_plain_without_a_script(at: datetime, text: str) -> None:
     """Without script a time is said in UTC, with its day if that is not today."""
-    assert render.clock_text(at, NOW) == text
-    assert render.clock_text(at, None).startswith(f"{at.astimezone(UTC).day} ")
-    assert datetime.fromisoformat(render.iso_text(at)) == at.astimezone(UTC)
+    assert sentences.clock_text(at, NOW) == text
+    assert sentences.clock_text(at, None).startswith(f"{at.astimezone(UTC).day} ")
+    assert datetime.fromisoformat(sentences.iso_text(at)) == at.astimezone(UTC)
 
 
 @pytest.mark.parametrize(
@@ -414,8 +415,8 @@ def test_times_are_plain_without_a_script(at: datetime, text: str) -> None:
 )
 def test_lengths_of_time_are_short_and_exact(seconds: int, text: str) -> None:
     """A length of time is said in the units that people use."""
-    assert render.duration_text(timedelta(seconds=seconds)) == text
-    assert render.elapsed_text(seconds + 0.9) == text
+    assert sentences.duration_text(timedelta(seconds=seconds)) == text
+    assert sentences.elapsed_text(seconds + 0.9) == text
 
 
 @pytest.mark.parametrize(

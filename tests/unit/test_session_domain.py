@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import policy, routing
 from controller.core.errors import ConfigError
 from controller.core.model import new_session_id
+from controller.rules import cookies, origins, routes
 from controller.settings.schema import PATH_MODE_SHARING
 from tests.samples import session_id, settings
 
@@ -75,13 +75,13 @@ def test_sharing_in_path_mode() -> None:
 
 def test_urls() -> None:
     """A session's address has scheme and port of the hub's, wherever people came by."""
-    assert routing.session_url(ID, HOSTS) == f"https://{ID}.slicer.example.org:8443/"
-    assert routing.session_url(ID, HOSTS, "https://x") == f"https://{ID}.slicer.example.org:8443/"
+    assert routes.session_url(ID, HOSTS) == f"https://{ID}.slicer.example.org:8443/"
+    assert routes.session_url(ID, HOSTS, "https://x") == f"https://{ID}.slicer.example.org:8443/"
     default = settings(public_url="https://slicer.example.org:443")
-    assert routing.session_origin(ID, default) == f"https://{ID}.slicer.example.org"
+    assert routes.session_origin(ID, default) == f"https://{ID}.slicer.example.org"
     by_path = settings(public_url="https://slicer.example.org", session_domain="path")
-    assert routing.session_url(ID, by_path) == f"/s/{ID}/"
-    assert routing.session_url(ID, by_path, "https://x") == f"https://x/s/{ID}/"
+    assert routes.session_url(ID, by_path) == f"/s/{ID}/"
+    assert routes.session_url(ID, by_path, "https://x") == f"https://x/s/{ID}/"
 
 
 @pytest.mark.parametrize(
@@ -103,28 +103,28 @@ def test_urls() -> None:
 )
 def test_hosts(host: str, label: str | None) -> None:
     """What lies below the sessions' domain is a session's, in every spelling; the hub's is not."""
-    assert routing.session_label(host, HOSTS) == label
+    assert routes.session_label(host, HOSTS) == label
 
 
 @given(st.text(), st.binary(min_size=16, max_size=16))
 def test_any_host(host: str, random: bytes) -> None:
     """No host whatever is taken for the hub's and a session's at once, or cannot be read."""
-    label = routing.session_label(host, HOSTS)
+    label = routes.session_label(host, HOSTS)
     assert label is None or host.lower().startswith(label)
     found = new_session_id(lambda _: random)
-    assert routing.session_label(f"{found}.slicer.example.org", HOSTS) == found
-    assert routing.session_label(host, settings(session_domain="path")) is None
+    assert routes.session_label(f"{found}.slicer.example.org", HOSTS) == found
+    assert routes.session_label(host, settings(session_domain="path")) is None
 
 
 def test_cookies() -> None:
     """All names of ours are kept from a session at a host of its own."""
-    assert routing.own_cookies(settings()) == (
+    assert cookies.own_cookies(settings()) == (
         "slicerhub-login",
         "slicerhub-entry",
         "slicerhub-state",
     )
-    assert all(name.startswith("__Host-") for name in routing.own_cookies(HOSTS))
-    assert routing.own_cookies(settings(session_domain="path")) == ("slicerhub-login",)
+    assert all(name.startswith("__Host-") for name in cookies.own_cookies(HOSTS))
+    assert cookies.own_cookies(settings(session_domain="path")) == ("slicerhub-login",)
 
 
 @given(
@@ -141,7 +141,7 @@ def test_foreign_pages(
     method: str, origin: str, fetch_site: str, *, websocket: bool, opens: bool
 ) -> None:
     """Only a page of the same origin may change anything or open a WebSocket; a link may open."""
-    foreign = policy.is_foreign(
+    foreign = origins.is_foreign(
         method, own=OWN, origin=origin, websocket=websocket, fetch_site=fetch_site, opens=opens
     )
     if websocket:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from controller.core.errors import ConfigError
 from controller.core.model import GroupVolume, Mount, Person, UserId, group_volume_name, volume_name
-from controller.policy import free_gpus, volumes_for
+from controller.rules.access import volumes_for
+from controller.rules.quotas import free_gpus
 from controller.settings.loading import SLICER, load
 from controller.settings.schema import Settings
 from tests.samples import session

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed
 from controller.core.records import Memo, Reason
-from controller.lifecycle import Activity, Calm, Limits, Look, Remove, Warn, decide
+from controller.rules.lifecycle import Activity, Calm, Limits, Look, Remove, Warn, decide
 from tests.samples import session
 
 READY = Observed(session(), running=True, served=True)

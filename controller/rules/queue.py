@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from controller import policy
 from controller.core.model import Place, Session, SessionId
 from controller.core.records import Ticket
-from controller.policy import Shortage
+from controller.rules import quotas
+from controller.rules.quotas import Shortage
 from controller.settings.schema import Settings
 
 _EVERYONES = frozenset({Shortage.TOTAL, Shortage.CPUS, Shortage.MEMORY})
@@ -49,13 +49,13 @@ def next_of(
         profile = settings.profile(session.profile)
         if profile is None:
             continue
-        lack = policy.lack_of(session, running, settings, kept=kept)
+        lack = quotas.lack_of(session, running, settings, kept=kept)
         if lack is None:
             return ticket
         if lack.shortage in _EVERYONES:
             return None
         if lack.shortage is not Shortage.OWN:
-            free = policy.free_gpus(settings.limits.gpus, (*running, *kept))
+            free = quotas.free_gpus(settings.limits.gpus, (*running, *kept))
             kept.append(msgspec.structs.replace(session, gpus=free[: profile.gpus]))
     return None
 
@@ -85,7 +85,7 @@ def places(
     found: dict[SessionId, Place] = {}
     for number, ticket in enumerate(in_order(tickets, running), start=1):
         known = settings.profile(ticket.session.profile) is not None
-        lack = policy.lack_of(ticket.session, running, settings) if known else None
+        lack = quotas.lack_of(ticket.session, running, settings) if known else None
         waits_for = lack.waits_for if lack else "its turn"
         found[ticket.session.id] = Place(number, waits_for)
     return found

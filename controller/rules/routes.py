@@ -9,13 +9,12 @@ configured host names and the names of companions stand in here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 from urllib.parse import quote, urlsplit
 
-from controller import policy
 from controller.core.model import Profile, SessionId, UserId
+from controller.rules import origins
+from controller.rules.cookies import own_cookies
 from controller.settings.schema import Settings
 
 VERIFY_ALIASES = 16
@@ -32,10 +31,6 @@ PLACES_PRIORITY = 1000
 Companions stay below: what else answered at such a host would tell which sessions there are."""
 
 ROUTER_PRIORITY = 1001  # of sessions: above the hub's own routers, however long the rules are
-
-_CLOSED = "closed"
-
-_CLOSING_PRIORITY = 2_000_000_000  # above whatever a companion's labels may say
 
 # Each of these is deleted from the person's request first and then taken from verify's answer:
 # so the hub's cookie stays out of the session, and nobody can name themselves.
@@ -77,7 +72,7 @@ def session_origin(session_id: SessionId, settings: Settings) -> str:
 @lru_cache  # verify asks for it at every request
 def _around(public_url: str) -> tuple[str, str]:
     """Return what stands before and after the host in an address's origin; the port with ":"."""
-    parts = urlsplit(policy.origin_of(public_url))
+    parts = urlsplit(origins.origin_of(public_url))
     return parts.scheme, f":{parts.port}" if parts.port else ""
 
 
@@ -109,36 +104,13 @@ def user_header(uid: UserId) -> str:
     return quote(uid, safe="@ ")
 
 
-def login_cookie(instance: str, *, secure: bool) -> str:
-    """Name of the log-in cookie; browsers keep ``__Host-`` names from being set by others."""
-    return f"{'__Host-' if secure else ''}{instance}-login"
-
-
-def entry_cookie(instance: str, *, secure: bool) -> str:
-    """Name of the cookie by which a session's own host knows a person, in subdomain mode."""
-    return f"{'__Host-' if secure else ''}{instance}-entry"
-
-
-def state_cookie(instance: str, *, secure: bool) -> str:
-    """Name of the cookie that binds a hand-off to the browser that began it."""
-    return f"{'__Host-' if secure else ''}{instance}-state"
-
-
-def own_cookies(settings: Settings) -> tuple[str, ...]:
-    """Return the names of cookies that a session can neither read nor set."""
-    names = [login_cookie(settings.instance, secure=settings.secure)]
-    if settings.sessions_at:
-        names.append(entry_cookie(settings.instance, secure=settings.secure))
-        names.append(state_cookie(settings.instance, secure=settings.secure))
-    return tuple(names)
-
-
 def verify_alias(session_id: SessionId) -> int:
     """Return which of the controller's addresses a session is verified at, from 0."""
-    return _alias(session_id)
+    return alias_of(session_id)
 
 
-def _alias(name: str) -> int:
+def alias_of(name: str) -> int:
+    """Return which of the aliases a name is asked about at: always the same one."""
     return hashlib.sha256(name.encode()).digest()[0] % VERIFY_ALIASES
 
 
@@ -200,67 +172,3 @@ def traefik_labels(
         f"{service}.server.port": str(profile.port),
         f"{service}.server.scheme": "http",
     }
-
-
-def companion_path(app: str) -> str:
-    """Path below which a companion lives, with its closing slash."""
-    return f"/apps/{app}/"
-
-
-def guard_name(app: str) -> str:
-    """Name of the middleware that asks the hub about a companion."""
-    return f"slicerhub-{app}"
-
-
-def groups_header(groups: Iterable[str]) -> str:
-    """Return groups as they stand in a header: ASCII, sorted, a comma between two."""
-    return ",".join(quote(group, safe="@ ") for group in sorted(groups))
-
-
-def companions_configuration(
-    apps: Iterable[str],
-    closed: Iterable[str],
-    *,
-    cookie: str,
-    verify_url: str,
-    limited: bool = True,
-) -> dict[str, Any]:
-    """Return what Traefik's HTTP provider is given: the log-in of each companion.
-
-    ``apps``: names of companions, ``closed``: names that were refused. A router that names a
-    middleware that is not here serves nothing. One that names none would serve everybody, so below
-    the path of a refused name comes another one before it, where verify lets nobody through and
-    nothing is behind. ``cookie``: the log-in cookie's name. ``verify_url``: where Traefik reaches
-    verify, with ``{alias}`` and ``{port}`` for one of its addresses. ``limited``: whether Traefik
-    knows a limit for verify's answers; a version that does not refuses the whole configuration.
-    """
-
-    def guard(app: str) -> dict[str, Any]:
-        alias = _alias(app)
-        url = verify_url.format(alias=alias, port=VERIFY_PORT + alias)
-        return {
-            "forwardAuth": {
-                "address": f"{url}/verify/app/{app}",
-                "trustForwardHeader": False,
-                "authRequestHeaders": COMPANION_REQUEST_HEADERS,
-                "authResponseHeaders": COMPANION_RESPONSE_HEADERS,
-                "addAuthCookiesToResponse": [cookie],
-                **({"maxResponseBodySize": MAX_VERIFY_BODY} if limited else {}),
-            }
-        }
-
-    routers = {
-        f"closed-{app}": {
-            "rule": f"PathPrefix(`{companion_path(app)}`)",
-            "priority": _CLOSING_PRIORITY,
-            "middlewares": [_CLOSED],
-            "service": "noop@internal",
-        }
-        for app in closed
-    }
-    middlewares = {guard_name(app): guard(app) for app in apps}
-    if routers:
-        middlewares[_CLOSED] = guard("-")  # nobody's name
-    # Traefik refuses an empty list of either.
-    told = {"middlewares": middlewares, "routers": routers}
-    return {"http": found} if (found := {key: one for key, one in told.items() if one}) else {}

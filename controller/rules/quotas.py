@@ -1,0 +1,119 @@
+"""How many sessions there may be, of whom and of what, and what there is not enough of. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+import msgspec
+
+from controller.core.model import Person, Session, UserId
+from controller.settings.schema import Limits, Settings
+
+_ROUNDING = 1e-6  # cores: three times 1.1 are 3.3, whatever floats make of it
+
+
+def free_gpus(configured: Sequence[str], sessions: Iterable[Session]) -> tuple[str, ...]:
+    """Return the graphics cards that no session holds, in the order of the configuration."""
+    leased = {gpu for session in sessions for gpu in session.gpus}
+    return tuple(gpu for gpu in configured if gpu not in leased)
+
+
+class Shortage(StrEnum):
+    """What there is not enough of for one more session."""
+
+    OWN = "own"  # of what one person may have; no line helps
+    TOTAL = "total"
+    PROFILE = "profile"
+    GROUP = "group"
+    CPUS = "cpus"
+    MEMORY = "memory"
+    GPUS = "gpus"
+
+
+class Lack(msgspec.Struct, frozen=True):
+    """Why a session cannot start now. ``of``: the profile or group if it is one's limit."""
+
+    shortage: Shortage
+    of: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Say what helps."""
+        match self.shortage:
+            case Shortage.OWN:
+                many = "1 session" if self.of == "1" else f"{self.of} sessions"
+                return (
+                    f"You have {many}, as many as one person may have. Stop one to start another."
+                )
+            case Shortage.GPUS:
+                return "All graphics cards are taken. Try again when somebody has stopped."
+            case Shortage.CPUS | Shortage.MEMORY:
+                return "The server is full. Try again when somebody has stopped."
+            case Shortage.GROUP:
+                return "All places of your group are taken. Try again when somebody has stopped."
+            case Shortage.PROFILE | Shortage.TOTAL:
+                return "All places are taken. Try again when somebody has stopped."
+
+    @property
+    def waits_for(self) -> str:
+        """Name what somebody in line waits for."""
+        match self.shortage:
+            case Shortage.GPUS:
+                return "a graphics card"
+            case Shortage.CPUS | Shortage.MEMORY:
+                return "room on the server"
+            case Shortage.GROUP:
+                return "a place of your group"
+            case Shortage.OWN | Shortage.PROFILE | Shortage.TOTAL:
+                return "a free place"
+
+
+def most_sessions(uid: UserId, limits: Limits) -> int:
+    """Return how many sessions a person may have."""
+    return limits.people.get(uid, limits.sessions_per_user)
+
+
+def lack_of(
+    wanted: Session,
+    running: Sequence[Session],
+    settings: Settings,
+    *,
+    kept: Sequence[Session] = (),
+) -> Lack | None:
+    """Return what there is not enough of to start ``wanted`` now, the person's own limit first.
+
+    ``kept``: sessions for which places of profiles and groups, and graphics cards, are kept free.
+    """
+    limits = settings.limits
+    profiles = {one.id: one for one in settings.profiles}
+    profile = profiles[wanted.profile]
+    own = sum(1 for one in running if one.owner == wanted.owner)
+    if own >= most_sessions(wanted.owner, limits):
+        return Lack(Shortage.OWN, str(own))
+    if len(running) >= limits.sessions_total:
+        return Lack(Shortage.TOTAL)
+    taken_or_kept = (*running, *kept)
+    same = sum(1 for one in taken_or_kept if one.profile == wanted.profile)
+    if profile.max_sessions and same >= profile.max_sessions:
+        return Lack(Shortage.PROFILE, profile.id)
+    for group in wanted.groups:
+        theirs = sum(1 for one in taken_or_kept if group in one.groups)
+        if theirs >= limits.groups.get(group, theirs + 1):
+            return Lack(Shortage.GROUP, group)
+    taken = [profiles[one.profile] for one in running if one.profile in profiles]
+    cpus = sum(one.cpus for one in taken) + profile.cpus
+    if limits.cpus and cpus > limits.cpus + _ROUNDING:
+        return Lack(Shortage.CPUS)
+    memory = sum(one.memory_mib for one in taken) + profile.memory_mib
+    if limits.memory_mib and memory > limits.memory_mib:
+        return Lack(Shortage.MEMORY)
+    if limits.gpus and len(free_gpus(limits.gpus, taken_or_kept)) < profile.gpus:
+        return Lack(Shortage.GPUS)
+    return None
+
+
+def limited_groups(person: Person, limits: Limits) -> tuple[str, ...]:
+    """Return those of a person's groups whose sessions are counted, as they are configured."""
+    theirs = {group.casefold() for group in person.groups}
+    return tuple(sorted(group for group in limits.groups if group.casefold() in theirs))
