@@ -38,7 +38,7 @@ from litestar.status_codes import (
 )
 from litestar.types import ASGIApp
 
-from controller import __version__, apidoc, folder
+from controller import __version__, apidoc
 from controller.admin import admin_router
 from controller.admin_pages import admin_pages_router
 from controller.api import api_router
@@ -70,7 +70,8 @@ from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.share_pages import share_router
 from controller.sharing import Sharing
-from controller.store import SqliteStore, Store
+from controller.store import Store, data_folder
+from controller.store.sqlite import SqliteStore
 from controller.streams import Streams
 from controller.tokens import Keys
 from controller.verify import Closed, Verify
@@ -402,7 +403,7 @@ def open_store(settings: Settings, identity: str) -> tuple[Store, KeyPlace]:
     ``identity``: the name of whoever uses it, among those of the instance.
     """
     if settings.store == "kubernetes":
-        from controller.store_kubernetes import KubernetesStore
+        from controller.store.kubernetes import KubernetesStore
 
         store = KubernetesStore(settings, identity=identity, wall=time.time)
         return store, store
@@ -716,7 +717,7 @@ async def serve(settings: Settings) -> None:
     """
     with ExitStack() as stack:
         if settings.store == "sqlite":
-            stack.enter_context(folder.held(Path(settings.data_dir), settings.instance))
+            stack.enter_context(data_folder.held(Path(settings.data_dir), settings.instance))
         await _serve(settings)
 
 

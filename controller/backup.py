@@ -17,11 +17,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from controller import __version__, folder
+from controller import __version__
 from controller.core import labels
 from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import UserId, Volume
-from controller.store import copy_store, store_version
+from controller.store import data_folder
+from controller.store.sqlite import copy_store, store_version
 from controller.tokens import parse_key_ring
 
 FORMAT = 1
@@ -73,7 +74,7 @@ def make_backup(
 
     ``made_at``: now, RFC 3339. Raises ConfigError if there is nothing to keep, StoreUnavailable.
     """
-    folder.check_owner(data, instance)
+    data_folder.check_owner(data, instance)
     try:
         keys = (data / KEYS).read_bytes()
         parse_key_ring(keys, str(data / KEYS))
@@ -161,7 +162,7 @@ def restore(backup: Backup, data: Path, *, force: bool) -> None:
 
     Raises ConfigError if a hub is running, or something is there and ``force`` is not said.
     """
-    with folder.held(data, backup.manifest.instance):
+    with data_folder.held(data, backup.manifest.instance):
         there = [name for name in (KEYS, STORE) if (data / name).exists()]
         if there and not force:
             fault = (
@@ -173,7 +174,7 @@ def restore(backup: Backup, data: Path, *, force: bool) -> None:
             _check_store(backup, data)
             for name in (STORE, KEYS):
                 _write(data, f"{name}.restored", backup.parts[name])
-            folder.sync(data)
+            data_folder.sync(data)
             for name in (STORE, KEYS):
                 restored = data / f"{name}.restored"
                 if _is_there(data / name, backup.parts[name]):
@@ -181,7 +182,7 @@ def restore(backup: Backup, data: Path, *, force: bool) -> None:
                 else:
                     _put_aside(data, name)
                     restored.replace(data / name)
-                folder.sync(data)
+                data_folder.sync(data)
         except OSError as error:
             raise ConfigError([f"{data}: cannot be written ({error}). See to it."]) from error
 
@@ -212,16 +213,16 @@ def _put_aside(data: Path, name: str) -> None:
         return
     if kept.exists():
         Path(f"{kept}{_JOURNAL}").unlink(missing_ok=True)
-        folder.sync(data)
+        data_folder.sync(data)
         kept.unlink()
-        folder.sync(data)
+        data_folder.sync(data)
     Path(f"{there}-shm").unlink(missing_ok=True)  # made anew from the journal
     journal = Path(f"{there}{_JOURNAL}")
     if journal.exists():
         journal.replace(f"{kept}{_JOURNAL}")
-        folder.sync(data)
+        data_folder.sync(data)
     there.replace(kept)
-    folder.sync(data)
+    data_folder.sync(data)
 
 
 def _write(data: Path, name: str, content: bytes) -> None:
@@ -229,7 +230,7 @@ def _write(data: Path, name: str, content: bytes) -> None:
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        folder.give(descriptor, data)
+        data_folder.give(descriptor, data)
         file.write(content)
         file.flush()
         os.fsync(descriptor)

@@ -19,7 +19,7 @@ import click
 import msgspec
 import uvloop
 
-from controller import __version__, folder
+from controller import __version__
 from controller.app import make_orchestrator, open_store, serve
 from controller.backup import make_backup, missing, read_backup, restore
 from controller.core.errors import ConfigError, EngineUnavailable, HubError, ImageRefused
@@ -43,6 +43,7 @@ from controller.rules.sentences import ago_text, bytes_text, clock_text
 from controller.sessions import STOP_GRACE
 from controller.settings.loading import load, read_text
 from controller.settings.schema import PATH_MODE, Settings
+from controller.store import data_folder
 from controller.tokens import Key, KeyRing, Keys
 
 _Work = Callable[[Settings], Coroutine[Any, Any, None]]
@@ -159,7 +160,7 @@ def _check_audit(settings: Settings) -> Callable[[], Awaitable[None]]:
 
 def _check_owner(settings: Settings) -> None:
     if settings.store == "sqlite":
-        folder.check_owner(Path(settings.data_dir), settings.instance)
+        data_folder.check_owner(Path(settings.data_dir), settings.instance)
 
 
 def _check_names(settings: Settings) -> Callable[[], Awaitable[None]]:
@@ -401,7 +402,7 @@ def _target(file: Path) -> Generator[BinaryIO, None, None]:
                 out.flush()
                 os.fsync(out.fileno())
             draft.replace(file)
-            folder.sync(file.parent)
+            data_folder.sync(file.parent)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:

@@ -18,7 +18,7 @@ import anyio.to_thread
 import msgspec
 
 from controller.core.errors import ConfigError
-from controller.folder import sync
+from controller.store.data_folder import sync
 from controller.tokens import LEEWAY, KeyRing, new_key, new_key_ring, parse_key_ring
 
 SIGNS_AFTER = 30.0

@@ -17,7 +17,8 @@ from controller.election import Election
 from controller.keys import KeyPlace
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings
-from controller.store import SqliteStore, Store
+from controller.store import Store
+from controller.store.sqlite import SqliteStore
 from controller.tokens import Key, KeyRing, Keys
 from tests.fakes.directory import FakeDirectory
 from tests.fakes.gateway import FakeGateway

@@ -35,7 +35,7 @@ from controller.app import Application
 from controller.gateway import OpenGateway
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.settings.schema import PATH_MODE
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.tokens import Keys
 from tests.fakes.directory import FakeDirectory
 from tests.hub import ORIGIN, RING

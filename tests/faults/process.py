@@ -20,7 +20,7 @@ import pytest
 from controller.core.model import Person, UserId
 from controller.core.records import Login
 from controller.keys import KeyFile
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.tokens import Audience, Claims
 from tests.faults.controller import Plan
 from tests.support.waits import until

@@ -37,7 +37,7 @@ from controller.orchestrators import docker as product
 from controller.orchestrators.docker import DockerOrchestrator
 from controller.render import Renderer
 from controller.settings.schema import PATH_MODE_SHARING, Settings
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.tokens import Keys
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.fakes.gateway import FakeGateway

@@ -23,7 +23,7 @@ from controller.keys import KeyFile, rotate
 from controller.monitoring.audit import Act
 from controller.orchestrators.memory import Fetch, MemoryOrchestrator
 from controller.settings.schema import AuditLog, Limits, Login, Settings
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from tests.hub import HTML, ORIGIN, RING, Browser, Clock, World, location, running, world
 from tests.samples import CREATED
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from controller.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
 from controller.settings.schema import PATH_MODE
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.tokens import LEEWAY
 from tests.hub import ORIGIN, Clock, World, eventually, running
 from tests.samples import settings

@@ -18,7 +18,7 @@ from controller.gateway import Inside
 from controller.orchestrators.memory import Fetch
 from controller.settings.loading import load
 from controller.settings.schema import Limits, Settings
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world
 
 pytestmark = pytest.mark.anyio

@@ -27,7 +27,7 @@ from controller.gateway import Client, Inside, TraefikGateway
 from controller.housekeeping import LOOK_SECONDS
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.settings.schema import AuditLog, Limits
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.tokens import Keys
 from tests.hub import RING, World, eventually, running, world
 from tests.samples import CREATED

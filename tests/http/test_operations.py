@@ -15,7 +15,7 @@ from controller.core.records import Memo, Reason, Share
 from controller.gateway import TraefikGateway
 from controller.monitoring.metrics import Metrics
 from controller.orchestrators.memory import MemoryOrchestrator
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.tokens import Keys
 from tests.hostile.program import answer, serving
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world

@@ -25,7 +25,7 @@ from controller.keys import SIGNS_AFTER, replace_all, rotate
 from controller.lease import LeaseElection
 from controller.orchestrators.memory import MemoryOrchestrator
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
-from controller.store_kubernetes import KubernetesStore
+from controller.store.kubernetes import KubernetesStore
 from tests.hub import HTML, Clock, World, eventually, running
 from tests.kubernetes.conftest import DEADLINE, Api, Cluster, Core, until
 from tests.kubernetes.faults import Fault, kubeconfig_of, proxy

@@ -19,14 +19,15 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from controller import cli, folder
+from controller import cli
 from controller.backup import KEYS, STORE, make_backup, missing, read_backup, restore
 from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import Role, UserId, Volume
 from controller.core.records import Share
 from controller.keys import KeyFile
 from controller.orchestrators.memory import MemoryOrchestrator
-from controller.store import SqliteStore
+from controller.store import data_folder
+from controller.store.sqlite import SqliteStore
 from controller.tokens import new_key_ring
 from tests.samples import session_id
 
@@ -52,7 +53,7 @@ def data(tmp_path: Path) -> Path:
         await store.aclose()
 
     anyio.run(fill)
-    with folder.held(made, "clinic"):
+    with data_folder.held(made, "clinic"):
         pass
     return made
 
@@ -123,7 +124,7 @@ async def test_there_and_back(data: Path, tmp_path: Path) -> None:
     store = SqliteStore(empty / STORE)
     assert await store.shares() == [SHARE]
     await store.aclose()
-    folder.check_owner(empty, "clinic")
+    data_folder.check_owner(empty, "clinic")
     assert backup.manifest.made_at == MADE_AT
 
 
@@ -131,7 +132,7 @@ async def test_while_the_hub_runs(data: Path, tmp_path: Path) -> None:
     """A backup of records in use is whole, with what was written a moment before."""
     store = SqliteStore(data / STORE)
     await store.add_share(LATER)
-    with folder.held(data, "clinic"):
+    with data_folder.held(data, "clinic"):
         backup = read_backup(io.BytesIO(backup_of(data)), "clinic")
         with pytest.raises(ConfigError, match="a hub is running with this folder"):
             restore(backup, data, force=True)

@@ -9,31 +9,31 @@ from pathlib import Path
 
 import pytest
 
-from controller import folder
 from controller.core.errors import ConfigError
+from controller.store import data_folder
 
 
 def test_a_renamed_hub_does_not_start(tmp_path: Path) -> None:
     """Under another name the hub says whose folder it is and what to do, and changes nothing."""
-    with folder.held(tmp_path, "clinic"):
+    with data_folder.held(tmp_path, "clinic"):
         pass
     with (
         pytest.raises(ConfigError, match="belongs to the hub 'clinic'") as caught,
-        folder.held(tmp_path, "hospital"),
+        data_folder.held(tmp_path, "hospital"),
     ):
         pytest.fail("it was given away")
     assert "SLICERHUB_INSTANCE" in str(caught.value)
     assert "SLICERHUB_DATA_DIR" in str(caught.value)
     with pytest.raises(ConfigError, match="belongs to the hub 'clinic'"):
-        folder.check_owner(tmp_path, "hospital")
-    folder.check_owner(tmp_path, "clinic")
-    with folder.held(tmp_path, "clinic"):
+        data_folder.check_owner(tmp_path, "hospital")
+    data_folder.check_owner(tmp_path, "clinic")
+    with data_folder.held(tmp_path, "clinic"):
         pass
 
 
 def test_the_name_is_for_the_hub_alone(tmp_path: Path) -> None:
     """The file that tells is readable for its owner only, like all that is kept there."""
-    with folder.held(tmp_path, "clinic"):
+    with data_folder.held(tmp_path, "clinic"):
         (path,) = tmp_path.iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -51,12 +51,12 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         assert first.stdout.readline() == "held\n"
         with (
             pytest.raises(ConfigError, match="a hub is running with this folder"),
-            folder.held(tmp_path, "clinic"),
+            data_folder.held(tmp_path, "clinic"),
         ):
             pytest.fail("two at once")
         first.kill()
         first.wait()
-    with folder.held(tmp_path, "clinic"):
+    with data_folder.held(tmp_path, "clinic"):
         pass
 
 
@@ -64,7 +64,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """A folder that is missing is named."""
     with (
         pytest.raises(ConfigError, match="cannot be used"),
-        folder.held(tmp_path / "none", "clinic"),
+        data_folder.held(tmp_path / "none", "clinic"),
     ):
         pytest.fail("made of nothing")
-    folder.check_owner(tmp_path, "clinic")
+    data_folder.check_owner(tmp_path, "clinic")

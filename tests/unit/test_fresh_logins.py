@@ -18,7 +18,7 @@ from controller.entries import CODE_SECONDS, Entries
 from controller.logins import Logins
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.tokens import LEEWAY, Audience, Keys, TokenRefused
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.fakes.replica import Cluster, Replica

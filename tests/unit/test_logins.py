@@ -18,7 +18,7 @@ from controller.logins import Logins
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
 from controller.rules.cookies import bearer_of, cookie_of, without_cookies
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.tokens import Audience, Keys
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.hub import RING, Clock

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
 from controller.settings.schema import Login
-from controller.store import SqliteStore
+from controller.store.sqlite import SqliteStore
 from controller.throttle import Throttle, counted_address, name_of
 from tests.hub import Clock
 
