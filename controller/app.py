@@ -47,6 +47,8 @@ from controller.companions import Companions
 from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
 from controller.directory import Directory, LdapDirectory
 from controller.election import Alone, Election
+from controller.engines import Orchestrator
+from controller.engines.memory import MemoryOrchestrator
 from controller.entries import Entries
 from controller.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.grants import Grants
@@ -58,8 +60,6 @@ from controller.logins import Logins
 from controller.looks import Looks
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import CONTENT_TYPE, Metrics
-from controller.orchestrators import Orchestrator
-from controller.orchestrators.memory import MemoryOrchestrator
 from controller.oversight import Oversight
 from controller.pages import error_page, pages_router
 from controller.render import Renderer
@@ -424,10 +424,10 @@ def make_orchestrator(settings: Settings) -> Orchestrator:
     if settings.orchestrator == "memory":
         return MemoryOrchestrator(settings)
     if settings.orchestrator == "kubernetes":
-        from controller.orchestrators.kubernetes import KubernetesOrchestrator
+        from controller.engines.kubernetes.engine import KubernetesOrchestrator
 
         return KubernetesOrchestrator(settings)
-    from controller.orchestrators.docker import DockerOrchestrator
+    from controller.engines.docker.engine import DockerOrchestrator
 
     return DockerOrchestrator(settings)
 

@@ -34,9 +34,10 @@ from controller.core.model import (
     volume_name,
 )
 from controller.directory import LdapDirectory
+from controller.engines.docker import manifests as docker
+from controller.engines.kubernetes import manifests as kubernetes
 from controller.gateway import TraefikGateway
 from controller.keys import replace_all, rotate
-from controller.manifests import docker, kubernetes
 from controller.monitoring import audit, log
 from controller.monitoring.metrics import Metrics
 from controller.rules.sentences import ago_text, bytes_text, clock_text

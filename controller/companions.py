@@ -16,7 +16,7 @@ import structlog
 
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Person
-from controller.orchestrators import Orchestrator
+from controller.engines import Orchestrator
 from controller.rules import companions, cookies, routes
 from controller.rules.companions import Companion, Refusal, is_name, judge
 from controller.settings.schema import Settings

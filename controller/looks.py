@@ -15,10 +15,10 @@ import structlog
 
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Observed, Phase, SessionId, Usage
+from controller.engines import Orchestrator
 from controller.gateway import Client, Gateway, Inside
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
-from controller.orchestrators import Orchestrator
 from controller.pace import Pace
 from controller.sessions import Sessions
 

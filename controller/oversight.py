@@ -39,11 +39,11 @@ from controller.core.model import (
     moment,
 )
 from controller.core.records import Actor, Drain, Message, Reason, Share
+from controller.engines import Orchestrator
 from controller.grants import Grants
 from controller.logins import Logins
 from controller.looks import Looks
 from controller.monitoring.audit import Act, Audit, Detail
-from controller.orchestrators import Orchestrator
 from controller.rules import sentences
 from controller.rules.sentences import Why
 from controller.sessions import Sessions

@@ -63,12 +63,12 @@ from controller.core.records import (
     Sign,
     Ticket,
 )
+from controller.engines import Orchestrator
 from controller.gateway import Gateway
 from controller.grants import Grants
 from controller.monitoring.audit import Act, Audit, Detail
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
-from controller.orchestrators import Orchestrator
 from controller.rules import access, lifecycle, queue, quotas, sentences
 from controller.rules.access import Access
 from controller.rules.lifecycle import Activity, Limits, Warned

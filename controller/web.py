@@ -15,11 +15,11 @@ from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
 from controller.core.records import Actor, Login
 from controller.directory import Directory
+from controller.engines import Orchestrator
 from controller.entries import Entries
 from controller.logins import Entry, Logins
 from controller.looks import Looks
 from controller.monitoring.audit import Audit
-from controller.orchestrators import Orchestrator
 from controller.oversight import Oversight
 from controller.render import (
     ASIDE_POLICY,

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from controller.core import labels
 from controller.core.model import Egress, Session, object_name
-from controller.orchestrators.docker import DockerOrchestrator
+from controller.engines.docker.engine import DockerOrchestrator
 from controller.settings.loading import SLICER
 from controller.settings.schema import Settings
 from tests.samples import settings

@@ -14,8 +14,8 @@ import httpx
 from controller.app import Application
 from controller.core.model import Observed, Phase, SessionId
 from controller.election import Election
+from controller.engines.memory import MemoryOrchestrator
 from controller.keys import KeyPlace
-from controller.orchestrators.memory import MemoryOrchestrator
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.store import Store
 from controller.store.sqlite import SqliteStore

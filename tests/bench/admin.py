@@ -18,7 +18,7 @@ import structlog
 from bench.measure import machine, table
 
 from controller.core.model import Usage
-from controller.orchestrators.memory import MemoryOrchestrator
+from controller.engines.memory import MemoryOrchestrator
 from tests.hub import ORIGIN, Browser, World, eventually, running
 from tests.samples import session, session_id, settings
 

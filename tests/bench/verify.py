@@ -32,8 +32,8 @@ from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 
 from controller.app import Application
+from controller.engines.memory import MemoryOrchestrator
 from controller.gateway import OpenGateway
-from controller.orchestrators.memory import MemoryOrchestrator
 from controller.settings.schema import PATH_MODE
 from controller.store.sqlite import SqliteStore
 from controller.tokens import Keys

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 
 from controller.core import labels
 from controller.core.model import Observed, Offer, Route, Session
-from controller.orchestrators import Orchestrator
-from controller.orchestrators.docker import DockerOrchestrator
-from controller.orchestrators.memory import Fetch, MemoryOrchestrator
+from controller.engines import Orchestrator
+from controller.engines.docker.engine import DockerOrchestrator
+from controller.engines.memory import Fetch, MemoryOrchestrator
 from controller.rules import companions
 from controller.settings.schema import Settings
 from tests.engine import Lab, lab

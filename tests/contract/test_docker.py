@@ -19,8 +19,10 @@ from msgspec.structs import replace
 from controller.core import labels
 from controller.core.errors import EngineUnavailable, ImageRefused, NoGpu, SessionStopping
 from controller.core.model import Mount, Observed, Session, group_volume_name, volume_name
-from controller.manifests import docker as manifests
-from controller.orchestrators.docker import DockerOrchestrator, offers_gpu, registry_auth
+from controller.engines.docker import manifests
+from controller.engines.docker.client import offers_gpu
+from controller.engines.docker.engine import DockerOrchestrator
+from controller.engines.docker.images import registry_auth
 from tests import samples
 from tests.contract.conftest import with_remote
 from tests.engine import BASE, Lab

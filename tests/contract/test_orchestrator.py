@@ -23,7 +23,7 @@ from controller.core.model import (
     UserId,
     volume_name,
 )
-from controller.orchestrators import Orchestrator
+from controller.engines import Orchestrator
 from controller.settings.schema import Settings
 from tests import samples
 

@@ -18,8 +18,8 @@ import pytest
 from docker.errors import ImageNotFound
 
 from controller.core.model import Mount, Session, SessionId, UserId
-from controller.manifests import docker as manifests
-from controller.orchestrators.docker import DockerOrchestrator
+from controller.engines.docker import manifests
+from controller.engines.docker.engine import DockerOrchestrator
 from controller.settings.loading import SLICER
 from controller.settings.schema import Docker, Settings
 from tests.deploy.conftest import INSTANCE, Answer, Proxy, Untyped

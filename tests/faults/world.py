@@ -33,8 +33,8 @@ from controller.core.model import (
     new_session_id,
 )
 from controller.core.records import Actor, Reason
-from controller.orchestrators import docker as product
-from controller.orchestrators.docker import DockerOrchestrator
+from controller.engines.docker import engine as product
+from controller.engines.docker.engine import DockerOrchestrator
 from controller.render import Renderer
 from controller.settings.schema import PATH_MODE_SHARING, Settings
 from controller.store.sqlite import SqliteStore

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from controller.core.errors import DirectoryUnavailable, EngineUnavailable, GatewayUnavailable
 from controller.core.model import Observed, Phase, Profile, Role, Session, SessionId, Usage, UserId
 from controller.core.records import Memo, Reason, Share
+from controller.engines.memory import MemoryOrchestrator
 from controller.gateway import TraefikGateway
 from controller.monitoring.metrics import Metrics
-from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store.sqlite import SqliteStore
 from controller.tokens import Keys
 from tests.hostile.program import answer, serving

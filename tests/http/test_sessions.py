@@ -15,7 +15,7 @@ import pytest
 
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Phase, Session, SessionId
-from controller.orchestrators.memory import MemoryOrchestrator
+from controller.engines.memory import MemoryOrchestrator
 from tests.hub import DEADLINE, ORIGIN, World, eventually, location, problem, running, world
 from tests.samples import session_id, settings
 

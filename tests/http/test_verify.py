@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.core.model import Observed, Person, Phase, SessionId, UserId
-from controller.orchestrators.memory import MemoryOrchestrator
+from controller.engines.memory import MemoryOrchestrator
 from controller.rules import routes
 from controller.tokens import Audience, Claims
 from tests.hub import HTML, ORIGIN, RING, World, problem, running, same_answer, world

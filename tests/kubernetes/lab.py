@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from controller.cluster.client import Api, MissingError
 from controller.core.model import Session
-from controller.manifests import kubernetes as manifests
-from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.engines.kubernetes import manifests
+from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.rules import companions
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings

@@ -21,8 +21,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.core.model import Observed, Phase, Session
-from controller.manifests import kubernetes as manifests
-from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.engines.kubernetes import manifests
+from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.settings.schema import Settings
 from tests import samples
 from tests.hub import HTML, Clock, World, running

@@ -22,8 +22,8 @@ from controller.core.errors import (
     SessionStopping,
 )
 from controller.core.model import Mount, Observed, Offer, Route, Session, Usage, volume_name
-from controller.manifests import kubernetes as manifests
-from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.engines.kubernetes import manifests
+from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.rules import routes
 from controller.settings.schema import PATH_MODE, Settings
 from tests import samples

@@ -24,8 +24,8 @@ from controller.backup import KEYS, STORE, make_backup, missing, read_backup, re
 from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import Role, UserId, Volume
 from controller.core.records import Share
+from controller.engines.memory import MemoryOrchestrator
 from controller.keys import KeyFile
-from controller.orchestrators.memory import MemoryOrchestrator
 from controller.store import data_folder
 from controller.store.sqlite import SqliteStore
 from controller.tokens import new_key_ring

@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.core.model import Observed
-from controller.manifests import kubernetes as manifests
-from controller.orchestrators.kubernetes import KubernetesOrchestrator
+from controller.engines.kubernetes import manifests
+from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.settings.loading import SLICER
 from controller.settings.schema import Kubernetes
 from tests.fakes.api_server import api_server

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.core.model import Offer, Person, UserId
-from controller.orchestrators.offers import read_offer
+from controller.engines.docker.offers import read_offer
 from controller.rules import companions, routes
 from controller.rules.companions import Companion, faults_of, judge
 from tests.samples import session_id, settings

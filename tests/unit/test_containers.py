@@ -8,9 +8,8 @@ import pytest
 
 from controller.core import labels
 from controller.core.model import Observed, SessionId
-from controller.manifests import docker as manifests
-from controller.orchestrators.containers import (
-    STOPPING,
+from controller.engines.docker import manifests
+from controller.engines.docker.answers import (
     Container,
     End,
     Inspected,
@@ -18,10 +17,10 @@ from controller.orchestrators.containers import (
     Stats,
     Stored,
     UnreadableError,
-    observe,
     read,
     read_each,
 )
+from controller.engines.docker.observed import STOPPING, observe
 from tests.samples import session
 
 HUB = "clinic"

@@ -20,8 +20,8 @@ from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStub
     all_versions,
 )
 
-from controller.manifests.kubernetes import EDGE, STS_SECONDS
-from controller.orchestrators.ingress import IngressRoute, read_offer
+from controller.engines.kubernetes.manifests import EDGE, STS_SECONDS
+from controller.engines.kubernetes.offers import IngressRoute, read_offer
 from controller.rules import routes
 from controller.rules.companions import judge
 from controller.settings.loading import load

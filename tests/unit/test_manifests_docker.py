@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from controller.core.model import Egress, Mount, UserId, volume_name
-from controller.manifests import docker as manifests
+from controller.engines import environment
+from controller.engines.docker import manifests
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE
 from tests.samples import session, settings
@@ -56,7 +57,7 @@ def test_container_at_a_host_of_its_own(golden: Golden) -> None:
 def test_what_names_a_folder_is_the_hubs_word(one: str, other: str) -> None:
     """A session is told a word for its name: another name, another word; the same, the same."""
     slugs = [
-        manifests.environment(session(name=name), SLICER, HUB)["SLICERHUB_SESSION_SLUG"]
+        environment.environment(session(name=name), SLICER, HUB)["SLICERHUB_SESSION_SLUG"]
         for name in (one, other)
     ]
     for name, slug in zip((one, other), slugs, strict=True):

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from controller.core import labels
 from controller.core.model import Egress, Mount, Profile, Session, UserId
 from controller.core.model import slug as hub_slug
-from controller.manifests import kubernetes as manifests
+from controller.engines.kubernetes import manifests
 from controller.rules import routes
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE, Kubernetes, Settings

@@ -11,9 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from controller.core.model import Observed, Usage
-from controller.manifests import kubernetes as manifests
-from controller.orchestrators import pods
-from controller.orchestrators.pods import ContainerMetrics, Event, Pod
+from controller.engines.kubernetes import answers, manifests, observed, progress
+from controller.engines.kubernetes.answers import ContainerMetrics, Event, Pod
 from controller.settings.loading import SLICER
 from tests.samples import session, settings
 
@@ -156,8 +155,8 @@ STARTS: list[tuple[Facts, Event | None, str, str]] = [
 def test_a_start(status: Facts, last: Event | None, told: str, message: str) -> None:
     """Who waits is told what for, in plain words; the administrator gets the engine's own."""
     found = pod(status)
-    assert pods.progress_of(found, last) == told
-    assert pods.message_of(found, last) == message
+    assert progress.progress_of(found, last) == told
+    assert progress.message_of(found, last) == message
     assert not FORBIDDEN_WORDS.search(told)
 
 
@@ -212,8 +211,8 @@ ENDS: list[tuple[Facts, int, str, str]] = [
 def test_an_end(status: Facts, code: int, told: str, message: str) -> None:
     """Why a session ended is told as far as it did not end by itself."""
     found = pod(status)
-    assert pods.has_ended(found)
-    (seen,), faults = pods.observe([found], set(), {}, HUB)
+    assert progress.has_ended(found)
+    (seen,), faults = observed.observe([found], set(), {}, HUB)
     assert not faults
     assert (seen.exit_code, seen.progress, seen.message) == (code, told, message)
     assert not seen.running
@@ -224,19 +223,19 @@ def test_whole() -> None:
     """A running Pod with all that belongs to it is a whole session, and nothing is said of it."""
     wanted = manifests.child_names(session().id, SLICER, HUB)
     children = {(kind, name, UID) for kind, name in wanted}
-    seen, _ = pods.observe([pod(RUNNING)], children, {}, HUB)
+    seen, _ = observed.observe([pod(RUNNING)], children, {}, HUB)
     assert seen == [Observed(session=session(), running=True)]
     for missing in children:
-        (seen,), _ = pods.observe([pod(RUNNING)], children - {missing}, {}, HUB)
+        (seen,), _ = observed.observe([pod(RUNNING)], children - {missing}, {}, HUB)
         assert not seen.complete
     foreign = {(kind, name, "another Pod") for kind, name in wanted}
-    (seen,), _ = pods.observe([pod(RUNNING)], foreign, {}, HUB)
+    (seen,), _ = observed.observe([pod(RUNNING)], foreign, {}, HUB)
     assert not seen.complete
 
 
 def test_being_deleted() -> None:
     """A Pod that is being deleted is a session that is stopping, whatever it does yet."""
-    (seen,), _ = pods.observe([pod(RUNNING, deletionTimestamp=ENDED)], set(), {}, HUB)
+    (seen,), _ = observed.observe([pod(RUNNING, deletionTimestamp=ENDED)], set(), {}, HUB)
     assert seen.deleting
     assert seen.running
 
@@ -244,26 +243,28 @@ def test_being_deleted() -> None:
 def test_lost_node() -> None:
     """A session on a machine that does not answer is not healthy."""
     lost = RUNNING | {"conditions": conditions(Ready="False", ContainersReady="True")}
-    (seen,), _ = pods.observe([pod(lost)], set(), {}, HUB)
+    (seen,), _ = observed.observe([pod(lost)], set(), {}, HUB)
     assert not seen.healthy
 
 
 def test_end_time() -> None:
     """When a program ended is known."""
-    (seen,), _ = pods.observe([pod(ended("Error", 3))], set(), {}, HUB)
+    (seen,), _ = observed.observe([pod(ended("Error", 3))], set(), {}, HUB)
     assert seen.ended_at == datetime(2026, 3, 5, 15, tzinfo=UTC)
 
 
 def test_profile_gone() -> None:
     """A session whose profile is no longer configured counts as whole: nothing can be mended."""
     without = replace(HUB, profiles=())
-    (seen,), _ = pods.observe([pod(RUNNING)], set(), {}, without)
+    (seen,), _ = observed.observe([pod(RUNNING)], set(), {}, without)
     assert seen.complete
 
 
 def test_unreadable() -> None:
     """A Pod that records no session is left out, and it is said why."""
-    seen, faults = pods.observe([pod(RUNNING, annotations={"slicerhub/schema": "?"})], (), {}, HUB)
+    seen, faults = observed.observe(
+        [pod(RUNNING, annotations={"slicerhub/schema": "?"})], (), {}, HUB
+    )
     assert seen == []
     assert "slicerhub.schema is '?'" in faults[0]
 
@@ -271,7 +272,7 @@ def test_unreadable() -> None:
 def test_of_a_newer_hub() -> None:
     """A Pod of a newer hub is shown as such; it is no fault, and nothing else is said of it."""
     record = {"slicerhub/schema": "9", "slicerhub/session": session().id}
-    (seen,), faults = pods.observe([pod(RUNNING, annotations=record)], (), {}, HUB)
+    (seen,), faults = observed.observe([pod(RUNNING, annotations=record)], (), {}, HUB)
     assert (seen.newer, seen.running, seen.session.id) == (True, True, session().id)
     assert faults == []
 
@@ -280,10 +281,10 @@ def test_newer() -> None:
     """Of two events of one second that one counts which comes later in a start."""
     pulling, scheduled = event("Pulling"), event("Scheduled")
     later = event("FailedMount", at="2026-03-05T15:00:01Z")
-    assert pods.newer(pulling, None)
-    assert pods.newer(pulling, scheduled)
-    assert not pods.newer(scheduled, pulling)
-    assert pods.newer(later, pulling)
+    assert progress.newer(pulling, None)
+    assert progress.newer(pulling, scheduled)
+    assert not progress.newer(scheduled, pulling)
+    assert progress.newer(later, pulling)
 
 
 @pytest.mark.parametrize(
@@ -292,14 +293,14 @@ def test_newer() -> None:
 )
 def test_quantity(text: str, value: float) -> None:
     """Quantities are read as the cluster means them."""
-    assert pods.quantity(text) == pytest.approx(value)
+    assert answers.quantity(text) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1X", "-1", "1..2"])
 def test_no_quantity(text: str) -> None:
     """What is no quantity is no number."""
     with pytest.raises(ValueError, match=r"."):
-        pods.quantity(text)
+        answers.quantity(text)
 
 
 def test_usage() -> None:
@@ -308,5 +309,5 @@ def test_usage() -> None:
         b'[{"name": "session", "usage": {"cpu": "1500m", "memory": "64Mi"}}]',
         type=tuple[ContainerMetrics, ...],
     )
-    assert pods.usage_of(found) == Usage(cpu_percent=150.0, memory_bytes=64 * 2**20)
-    assert pods.usage_of(()) is None
+    assert answers.usage_of(found) == Usage(cpu_percent=150.0, memory_bytes=64 * 2**20)
+    assert answers.usage_of(()) is None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.orchestrators.progress import Progress
+from controller.engines.docker.progress import Progress
 
 Message = dict[str, Any]
 

@@ -10,16 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from controller.core import labels
-from controller.core.model import (
-    Egress,
-    Profile,
-    Session,
-    SessionId,
-    UserId,
-    group_volume_name,
-    slug,
-)
-from controller.rules import origins, routes
+from controller.core.model import Egress, Profile, Session, SessionId, UserId, group_volume_name
+from controller.engines.environment import GROUPS_FOLDER, environment
+from controller.rules import routes
 from controller.settings.schema import Settings
 
 _MIB = 1024 * 1024
@@ -29,9 +22,6 @@ _CPU_PERIOD = 100_000  # microseconds; the kernel's default
 _TMP_MIB = 1024  # of /tmp, in memory
 
 _STOP_SECONDS = 10  # the engine's own grace when it shuts down by itself
-
-GROUPS_FOLDER = "/groups"
-"""Where the volumes of groups are in a session, each under its name."""
 
 OPENER = "volume-opener"
 """``labels.COMPONENT`` of what ``volume_opener`` makes."""
@@ -50,21 +40,6 @@ def container_labels(session: Session, profile: Profile, settings: Settings) -> 
         settings,
         network=network_name(settings.instance, session.id),
     )
-
-
-def environment(session: Session, profile: Profile, settings: Settings) -> dict[str, str]:
-    """Return what a session's program is told; the profile's own words win."""
-    told = {
-        "HOME": profile.home,
-        "SLICERHUB_SESSION": session.id,
-        # Never the name itself: what people type stands in no path, and this is made for one.
-        "SLICERHUB_SESSION_SLUG": slug(session.name.casefold()) if session.name else "",
-        "SLICERHUB_USER": session.owner,
-    }
-    if settings.sessions_at:
-        # The hub is at another address than the session: its links have to name it.
-        told["SLICERHUB_HUB_URL"] = origins.origin_of(settings.public_url)
-    return told | profile.environment
 
 
 def container(

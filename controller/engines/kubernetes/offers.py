@@ -10,7 +10,7 @@ import msgspec
 
 from controller.core import labels
 from controller.core.model import Offer, Route
-from controller.orchestrators.pods import Metadata
+from controller.engines.kubernetes.answers import Metadata
 from controller.rules import companions
 
 _OURS = (labels.SESSION, labels.OWNER, labels.PROFILE, labels.COMPONENT)

@@ -8,24 +8,15 @@ controller. Calls of the engine's client block and go to a bounded number of thr
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
-import docker
-import docker.auth
-import docker.errors
-import docker.utils
-import msgspec
-import requests
 import structlog
 
 from controller.core import labels
@@ -51,9 +42,8 @@ from controller.core.model import (
     object_name,
     volume_name,
 )
-from controller.manifests import docker as manifests
-from controller.orchestrators.containers import (
-    STOPPING,
+from controller.engines.docker import manifests
+from controller.engines.docker.answers import (
     Container,
     End,
     Fault,
@@ -62,25 +52,39 @@ from controller.orchestrators.containers import (
     Stats,
     Stored,
     UnreadableError,
-    observe,
     read,
     read_each,
 )
-from controller.orchestrators.offers import read_offer
-from controller.orchestrators.progress import BEGINNING, Progress
+from controller.engines.docker.client import (
+    RETRY_SECONDS,
+    VOLUME_LABELS,
+    Api,
+    ConflictError,
+    Events,
+    Facts,
+    MissingError,
+    OverlapError,
+    connect,
+    connect_engine,
+    create_network,
+    disconnect,
+    mapped,
+    measure_volumes,
+    offers_gpu,
+    read_logs,
+    read_stats,
+)
+from controller.engines.docker.images import Transfer, fetch, words_of
+from controller.engines.docker.observed import STOPPING, observe
+from controller.engines.docker.offers import read_offer
+from controller.engines.docker.progress import BEGINNING
 from controller.settings.schema import Settings
 
 _T = TypeVar("_T")
 
-_Facts = Mapping[str, Any]  # an object of the engine's API, as decoded JSON
-
-_Api = Any  # docker.APIClient, whose stubs know its answers only in part
-
 _THREADS = 16
 
 _TRANSFERS = 4  # at once, each with a thread for minutes
-
-_TELL_SECONDS = 0.5  # between two words on a transfer
 
 _SUBNET_TRIES = 8
 
@@ -89,14 +93,6 @@ _RELIST_SECONDS = 30.0  # an event stream may stall without a word
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
 
 _SETTLE_SECONDS = 0.3  # after which the engine's list agrees with its last event
-
-_RETRY_SECONDS = 1.0
-
-_MEASURE_SECONDS = 600  # the engine walks through all files to measure them
-
-_EVENTS = ["create", "start", "die", "oom", "pause", "unpause", "rename", "destroy"]
-
-_VOLUME_LABELS = (labels.INSTANCE, labels.VOLUME)
 
 _log = structlog.get_logger("docker")
 
@@ -107,14 +103,14 @@ class DockerOrchestrator:
     def __init__(self, settings: Settings) -> None:
         """Nothing is asked of the engine before the first call."""
         self._settings = settings
-        self._client: _Api = None
+        self._client: Api = None
         self._connecting = threading.Lock()
         self._limiter = anyio.CapacityLimiter(_THREADS)
         self._subnets = anyio.Lock()
         self._samples: dict[SessionId, tuple[datetime, int]] = {}
         self._ended: dict[str, End] = {}  # of containers that ended: final
         self._faults: set[str] = set()  # what could not be read when everything was looked at last
-        self._transfers: dict[str, _Transfer] = {}  # by image
+        self._transfers: dict[str, Transfer] = {}  # by image
         self._transfer_limiter = anyio.CapacityLimiter(_TRANSFERS)
         self._tidy = False  # nothing of what opens volumes was left behind
 
@@ -171,7 +167,7 @@ class DockerOrchestrator:
             )
         return name
 
-    async def _make_volume(self, body: _Facts) -> _Facts:
+    async def _make_volume(self, body: Facts) -> Facts:
         """Return the labels of a volume that is there from now on; one that was there keeps its."""
         await self._call(
             lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
@@ -185,7 +181,7 @@ class DockerOrchestrator:
         name = group_volume_name(self._settings.instance, mount.name)
         body = manifests.group_volume(mount.name, self._settings)
         theirs = await self._make_volume(body)
-        if any(theirs.get(label) != body["Labels"][label] for label in _VOLUME_LABELS):
+        if any(theirs.get(label) != body["Labels"][label] for label in VOLUME_LABELS):
             raise EngineUnavailable(
                 f"The volume {name} is not labelled as the group volume {mount.name}. Nothing is "
                 "mounted; the administrator must look at it."
@@ -219,8 +215,8 @@ class DockerOrchestrator:
             for _, subnet in zip(range(_SUBNET_TRIES), free, strict=False):
                 body = manifests.network(session, profile, self._settings, subnet=subnet)
                 try:
-                    await self._call(partial(_create_network, body=body))
-                except _OverlapError:
+                    await self._call(partial(create_network, body=body))
+                except OverlapError:
                     continue  # a foreign network took it meanwhile, or the host routes it
                 return
         raise EngineUnavailable(
@@ -233,7 +229,7 @@ class DockerOrchestrator:
         name = self._container_name(session)
         try:
             await self._call(lambda api: api.create_container_from_config(config, name))
-        except _ConflictError:
+        except ConflictError:
             await self._exists(session)  # raises unless it is this very session
 
     async def _join_traefik(self, network: str) -> None:
@@ -241,8 +237,8 @@ class DockerOrchestrator:
             if network in one.networks:
                 continue
             try:
-                await self._call(partial(_connect, container=one.id, network=network))
-            except _ConflictError:
+                await self._call(partial(connect, container=one.id, network=network))
+            except ConflictError:
                 continue  # joined by another call meanwhile
 
     async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
@@ -250,7 +246,7 @@ class DockerOrchestrator:
         image = self._profile(profile_id).image
         if await self._image(image) is not None:
             return
-        transfer = self._transfers.setdefault(image, _Transfer())
+        transfer = self._transfers.setdefault(image, Transfer())
         transfer.listeners.append(tell)
         try:
             if transfer.text:
@@ -266,11 +262,11 @@ class DockerOrchestrator:
             if not transfer.listeners:
                 del self._transfers[image]
 
-    async def _fetch(self, image: str, transfer: _Transfer) -> None:
+    async def _fetch(self, image: str, transfer: Transfer) -> None:
         transfer.tell(BEGINNING)
         try:
             await anyio.to_thread.run_sync(
-                partial(_fetch, self._settings, image, transfer),
+                partial(fetch, self._settings, image, transfer),
                 abandon_on_cancel=True,
                 limiter=self._transfer_limiter,
             )
@@ -279,7 +275,7 @@ class DockerOrchestrator:
             raise
         except EngineUnavailable as error:
             await self.ping()  # raises if it is the engine that is away
-            transfer.refusal = f"The image {image} cannot be fetched: {_words_of(error)}"
+            transfer.refusal = f"The image {image} cannot be fetched: {words_of(error)}"
             raise ImageRefused(transfer.refusal) from error
 
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
@@ -309,9 +305,9 @@ class DockerOrchestrator:
         found = await self._gone_is_fine(lambda api: api.inspect_network(name))
         if found is None:
             return
-        attached: _Facts = found.get("Containers") or {}
+        attached: Facts = found.get("Containers") or {}
         for container in attached:
-            await self._gone_is_fine(partial(_disconnect, container=container, network=name))
+            await self._gone_is_fine(partial(disconnect, container=container, network=name))
         await self._gone_is_fine(lambda api: api.remove_network(name))
 
     async def get(self, session_id: SessionId) -> Observed | None:
@@ -361,7 +357,7 @@ class DockerOrchestrator:
     async def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
         """See Orchestrator."""
         send, receive = anyio.create_memory_object_stream[None](1)
-        events = _Events(self._settings, send)
+        events = Events(self._settings, send)
         async with anyio.create_task_group() as group, send, receive:
             group.start_soon(events.run)
             patience = _RELIST_SECONDS
@@ -376,7 +372,7 @@ class DockerOrchestrator:
                     except EngineUnavailable as error:
                         self._tidy = False
                         _log.warning("engine_unavailable", error=error.in_full)
-                        await anyio.sleep(_RETRY_SECONDS)
+                        await anyio.sleep(RETRY_SECONDS)
                         continue
                     yield snapshot
                     with anyio.move_on_after(patience) as quiet:
@@ -393,14 +389,14 @@ class DockerOrchestrator:
     async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
         """See Orchestrator."""
         for one in await self._ours(f"{labels.SESSION}={session_id}"):
-            text = await self._gone_is_fine(partial(_logs, container=one.id, tail=tail))
+            text = await self._gone_is_fine(partial(read_logs, container=one.id, tail=tail))
             for line in (text or b"").decode(errors="replace").splitlines():
                 yield line
 
     async def usage(self, session_id: SessionId) -> Usage | None:
         """See Orchestrator."""
         for one in await self._ours(f"{labels.SESSION}={session_id}"):
-            stats = await self._gone_is_fine(partial(_stats, container=one.id))
+            stats = await self._gone_is_fine(partial(read_stats, container=one.id))
             if stats is not None:
                 return self._usage_of(session_id, stats)
         return None
@@ -422,7 +418,7 @@ class DockerOrchestrator:
         """See Orchestrator. Where the engine does not measure, the sizes are missing."""
         try:
             found = await anyio.to_thread.run_sync(
-                partial(_measure_volumes, self._settings), abandon_on_cancel=True
+                partial(measure_volumes, self._settings), abandon_on_cancel=True
             )
         except EngineUnavailable as error:
             _log.warning("volumes_not_measured", error=error.in_full)
@@ -449,15 +445,15 @@ class DockerOrchestrator:
         name = volume_name(self._settings.instance, owner)
         try:
             found = await self._call(lambda api: api.inspect_volume(name))
-            theirs: _Facts = found.get("Labels") or {}
+            theirs: Facts = found.get("Labels") or {}
             if theirs.get(labels.OWNER) != owner:
                 raise EngineUnavailable(
                     f"The volume {name} is not labelled as this person's. It is left as it is."
                 )
             await self._call(lambda api: api.remove_volume(name))
-        except _MissingError:
+        except MissingError:
             return
-        except _ConflictError as error:
+        except ConflictError as error:
             raise FilesInUse from error
 
     async def apps(self) -> Sequence[Offer]:
@@ -482,7 +478,7 @@ class DockerOrchestrator:
                 f"The image {profile.image} of the profile {profile.id} is not on this server. "
                 "It must be built there, or be reachable in its registry."
             )
-        own: _Facts = image["Config"].get("Labels") or {}
+        own: Facts = image["Config"].get("Labels") or {}
         # The engine gives an image's labels to its containers: what Traefik or this hub reads.
         claims = sorted(
             name for name in own if name.lower().startswith("traefik.") or name in labels.ALL
@@ -506,7 +502,7 @@ class DockerOrchestrator:
             raise ImageRefused(f"There is no profile {profile_id} any more.")
         return profile
 
-    async def _image(self, image: str) -> _Facts | None:
+    async def _image(self, image: str) -> Facts | None:
         return await self._gone_is_fine(lambda api: api.inspect_image(image))
 
     def _container_name(self, session: Session) -> str:
@@ -530,28 +526,28 @@ class DockerOrchestrator:
         found = await self._gone_is_fine(lambda api: api.inspect_container(container))
         return None if found is None else read(found, Inspected)
 
-    async def _gone_is_fine(self, work: Callable[[_Api], _T]) -> _T | None:
+    async def _gone_is_fine(self, work: Callable[[Api], _T]) -> _T | None:
         try:
             return await self._call(work)
-        except (_MissingError, _ConflictError):
+        except (MissingError, ConflictError):
             # Missing, or being removed by the engine right now.
             return None
 
-    async def _call(self, work: Callable[[_Api], _T], *, abandon_on_cancel: bool = False) -> _T:
+    async def _call(self, work: Callable[[Api], _T], *, abandon_on_cancel: bool = False) -> _T:
         """Run one call of the engine in a thread, with its errors as ours."""
 
         def run() -> _T:
-            with _mapped():
+            with mapped():
                 return work(self._connected())
 
         return await anyio.to_thread.run_sync(
             run, limiter=self._limiter, abandon_on_cancel=abandon_on_cancel
         )
 
-    def _connected(self) -> _Api:
+    def _connected(self) -> Api:
         with self._connecting:  # the first calls come from several threads at once
             if self._client is None:
-                self._client = _connect_engine(self._settings)
+                self._client = connect_engine(self._settings)
             return self._client
 
     async def aclose(self) -> None:
@@ -564,244 +560,3 @@ class DockerOrchestrator:
             if self._client is not None:
                 self._client.close()
                 self._client = None
-
-
-class _Transfer:
-    """An image on its way to the engine, and those who wait for it."""
-
-    def __init__(self) -> None:
-        self.lock = anyio.Lock()  # whoever holds it fetches
-        self.listeners: list[Callable[[str], None]] = []
-        self.text = ""
-        self.refusal = ""  # why it cannot be had
-
-    def tell(self, text: str) -> None:
-        if text != self.text:
-            self.text = text
-            for listener in self.listeners:
-                listener(text)
-
-
-class _Events:
-    """Rings when the engine says that one of our containers changed."""
-
-    def __init__(self, settings: Settings, bell: Any) -> None:  # noqa: ANN401
-        self._settings = settings
-        self._bell = bell
-        self._stream: Any = None
-
-    async def run(self) -> None:
-        while True:
-            try:
-                await anyio.to_thread.run_sync(self._read, abandon_on_cancel=True)
-            except EngineUnavailable as error:
-                _log.info("events_interrupted", error=error.in_full)
-            self._ring()  # something may have been missed
-            await anyio.sleep(_RETRY_SECONDS)
-
-    def close(self) -> None:
-        if self._stream is not None:
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                self._stream.close()
-
-    def _read(self) -> None:
-        with _mapped(), contextlib.closing(_connect_engine(self._settings)) as client:
-            client.timeout = None  # events may be hours apart
-            filters = {
-                "type": "container",
-                "event": _EVENTS,  # and not the health checks of the hub's own parts
-                "label": f"{labels.INSTANCE}={self._settings.instance}",
-            }
-            self._stream = client.events(filters=filters)
-            for _ in self._stream:
-                anyio.from_thread.run_sync(self._ring)
-
-    def _ring(self) -> None:
-        # A full stream means that the bell has rung already; a closed one, that nobody listens.
-        with contextlib.suppress(
-            anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError
-        ):
-            self._bell.send_nowait(None)
-
-
-class _AuthFile(msgspec.Struct):
-    auths: dict[str, dict[str, str]] = {}
-
-
-def registry_auth(text: str, image: str) -> str | None:
-    """Return the ``X-Registry-Auth`` header for the image's registry, if the file knows it.
-
-    ``text``: a file like Docker's config.json. Raises ValueError if it is not; its message holds
-    nothing of the file.
-    """
-    registry, _ = docker.auth.resolve_repository_name(image)
-    auth: Any = docker.auth
-    try:
-        auths = msgspec.json.decode(text, type=_AuthFile).auths
-        config = auth.AuthConfig({"auths": auth.parse_auth(auths)})
-    except ValueError as error:
-        raise ValueError("it is not like Docker's config.json") from error
-    found: _Facts | None = config.resolve_authconfig(registry)
-    return auth.encode_header(found).decode() if found else None
-
-
-def offers_gpu(info: _Facts) -> bool:
-    """Tell whether the engine can give graphics cards, by what it says of itself.
-
-    The NVIDIA container toolkit adds a runtime of its name; engines since 28 list devices.
-    """
-    runtimes: _Facts = info.get("Runtimes") or {}
-    devices: Sequence[_Facts] = info.get("DiscoveredDevices") or []
-    return "nvidia" in runtimes or any("gpu" in str(device.get("ID", "")) for device in devices)
-
-
-class _MissingError(EngineUnavailable):
-    """The engine knows no such object."""
-
-
-class _ConflictError(EngineUnavailable):
-    """The engine has an object of that name, or is busy with it."""
-
-
-class _OverlapError(EngineUnavailable):
-    """A subnet is taken."""
-
-
-@contextlib.contextmanager
-def _mapped() -> Generator[None, None, None]:
-    """Turn the client's errors into ours, here and nowhere else."""
-    try:
-        yield
-    except docker.errors.APIError as error:
-        text = str(error.explanation or error)
-        if "overlap" in text:
-            raise _OverlapError(text) from error
-        if "already exists in network" in text or "same name as its current name" in text:
-            raise _ConflictError(text) from error
-        if "has active endpoints" in text:
-            raise _ConflictError(text) from error  # somebody else takes it down, too
-        if "is not connected to network" in text:
-            raise _MissingError(text) from error
-        kind = {404: _MissingError, 409: _ConflictError}.get(error.status_code or 0)
-        if kind is not None:
-            raise kind(text) from error
-        refused = EngineUnavailable(
-            "The engine refuses what the hub asks of it. Tell your administrator."
-        )
-        refused.add_note(f"The engine says: {text}")
-        raise refused from error
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        away = EngineUnavailable(
-            "The engine does not answer. Running sessions go on; starting and stopping must wait."
-        )
-        away.add_note(f"What was tried: {error}")
-        raise away from error
-
-
-def _words_of(error: EngineUnavailable) -> str:
-    if isinstance(error.__cause__, requests.RequestException):
-        return f"the transfer broke off ({error.__cause__})."
-    return error.in_full
-
-
-def _connect_engine(settings: Settings) -> _Api:
-    return docker.APIClient(
-        base_url=settings.docker.host, version="auto", timeout=settings.docker.timeout_seconds
-    )
-
-
-def _fetch(settings: Settings, image: str, transfer: _Transfer) -> None:
-    """Bring an image to the engine. For a thread that the event loop has started."""
-    progress = Progress()
-    told = 0.0
-    headers = _auth_headers(settings.docker.registry_auth_file, image)
-    with _mapped(), contextlib.closing(_connect_engine(settings)) as api:
-        silence = settings.docker.registry_silence_seconds
-        for message in _messages(api, image=image, headers=headers, silence=silence):
-            anyio.from_thread.check_cancelled()
-            progress.hear(message)
-            now = time.monotonic()
-            if now - told >= _TELL_SECONDS:
-                told = now
-                anyio.from_thread.run_sync(transfer.tell, progress.text)
-
-
-def _measure_volumes(settings: Settings) -> list[object]:
-    """Ask the engine how large its volumes are: a long walk through the disk.
-
-    Before version 1.42 of its API it measures images and containers, too, and ignores ``type``.
-    """
-    with _mapped(), contextlib.closing(_connect_engine(settings)) as api:
-        api.timeout = _MEASURE_SECONDS
-        answer = api.get(api.base_url + f"/v{api.api_version}/system/df", params={"type": "volume"})
-        if not answer.ok:
-            raise EngineUnavailable(f"The engine does not measure volumes: {answer.text[:200]}")
-        return answer.json().get("Volumes") or []
-
-
-def _auth_headers(path: str, image: str) -> dict[str, str]:
-    if not path:
-        return {}
-    try:
-        header = registry_auth(Path(path).read_text(encoding="utf-8"), image)
-    except (OSError, ValueError) as error:
-        raise ImageRefused(
-            f"docker.registry_auth_file: {path} cannot be read ({error}). Correct it."
-        ) from error
-    return {"X-Registry-Auth": header} if header else {}
-
-
-def _messages(
-    api: _Api, *, image: str, headers: Mapping[str, str], silence: int
-) -> Generator[_Facts, None, None]:
-    """Yield what the engine tells while it fetches; raises ImageRefused with its last word.
-
-    Not by the client's own method, which would wait for ever for a registry that falls silent.
-    """
-    repository, tag = docker.utils.parse_repository_tag(image)
-    with api.post(
-        f"{api.base_url}/v{api.api_version}/images/create",
-        params={"fromImage": repository, "tag": tag or "latest"},
-        headers=headers,
-        stream=True,
-        timeout=silence,
-    ) as response:
-        try:
-            response.raise_for_status()
-        except requests.HTTPError as error:
-            docker.errors.create_api_error_from_http_exception(error)  # raises its own
-        for line in filter(None, response.iter_lines()):
-            message: _Facts = msgspec.json.decode(line)
-            if "error" in message:
-                raise ImageRefused(f"The image {image} cannot be fetched: {message['error']}")
-            yield message
-
-
-def _create_network(api: _Api, *, body: dict[str, Any]) -> None:
-    api.create_network(
-        body["Name"],
-        driver=body["Driver"],
-        options=body["Options"],
-        ipam=body["IPAM"],
-        check_duplicate=body["CheckDuplicate"],
-        internal=body["Internal"],
-        labels=body["Labels"],
-        enable_ipv6=body["EnableIPv6"],
-        attachable=body["Attachable"],
-    )
-
-
-def _connect(api: _Api, *, container: str, network: str) -> None:
-    api.connect_container_to_network(container, network)
-
-
-def _disconnect(api: _Api, *, container: str, network: str) -> None:
-    api.disconnect_container_from_network(container, network, force=True)
-
-
-def _logs(api: _Api, *, container: str, tail: int) -> bytes:
-    return api.logs(container, tail=tail, stream=False)
-
-
-def _stats(api: _Api, *, container: str) -> _Facts:
-    return api.stats(container, stream=False, one_shot=True)

@@ -32,7 +32,7 @@ from controller.core.model import (
     slug,
     volume_name,
 )
-from controller.manifests.docker import GROUPS_FOLDER, environment
+from controller.engines.environment import GROUPS_FOLDER, environment
 from controller.rules import cookies, routes
 from controller.settings.schema import Settings
 

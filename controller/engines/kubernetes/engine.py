@@ -16,10 +16,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Generic, TypeVar, cast
+from typing import TypeVar
 
 import anyio
-import msgspec
 import structlog
 
 from controller.cluster.client import (
@@ -31,8 +30,6 @@ from controller.cluster.client import (
     MissingError,
     NotAdmittedError,
     decoded,
-    items_of,
-    name_of,
     read_each,
 )
 from controller.cluster.watching import Source, follow
@@ -56,10 +53,20 @@ from controller.core.model import (
     Volume,
     volume_name,
 )
-from controller.manifests import kubernetes as manifests
-from controller.orchestrators import pods
-from controller.orchestrators.ingress import IngressRoute, read_offer
-from controller.orchestrators.pods import Event, Metadata, Pod, Thing
+from controller.engines.kubernetes import answers, manifests, observed, progress
+from controller.engines.kubernetes.answers import (
+    CHILDREN,
+    METADATA,
+    METADATA_LIST,
+    Claim,
+    Event,
+    Measured,
+    Metadata,
+    Pod,
+    Thing,
+)
+from controller.engines.kubernetes.events import Followed, note, owned
+from controller.engines.kubernetes.offers import IngressRoute, read_offer
 from controller.settings.schema import Settings
 
 _T = TypeVar("_T")
@@ -86,13 +93,6 @@ _KINDS = {  # kind -> where its objects are
     "IngressRoute": ("/apis/traefik.io/v1alpha1", "ingressroutes"),
     "PodMetrics": ("/apis/metrics.k8s.io/v1beta1", "pods"),
 }
-
-_CHILDREN = ("NetworkPolicy", "Service", "Middleware", "IngressRoute")
-
-# Of children only the metadata is sent: the rest is large and known.
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 
 _log = structlog.get_logger("kubernetes")
 
@@ -228,7 +228,7 @@ class KubernetesOrchestrator:
                 found = await self._read_pod(pod.name)
                 if found is None or found.metadata.uid != pod.uid:
                     return True
-                if pods.has_ended(found):
+                if progress.has_ended(found):
                     # Nothing of it runs any more: what the node still clears away, which may take
                     # it a minute, does not keep anybody from the name and the files.
                     await self._delete(pod, seconds=0)
@@ -248,14 +248,14 @@ class KubernetesOrchestrator:
         children: set[tuple[str, str, str]] = set()
         events: dict[str, Event] = {}
         if found:
-            for kind in _CHILDREN:
-                things, more = await self._list(kind, Thing, session_id, accept=_METADATA_LIST)
-                children.update(child for one in things for child in _owned(kind, one))
+            for kind in CHILDREN:
+                things, more = await self._list(kind, Thing, session_id, accept=METADATA_LIST)
+                children.update(child for one in things for child in owned(kind, one))
                 unread += more
             happened, more = await self._list("Event", Event, None)
             unread += more
             for event in happened:
-                _note(events, event)
+                note(events, event)
         return self._read(found, children, events, unread)
 
     def _read(
@@ -265,7 +265,7 @@ class KubernetesOrchestrator:
         events: Mapping[str, Event],
         unread: Collection[str],
     ) -> list[Observed]:
-        seen, faults = pods.observe(found, children, events, self._settings)
+        seen, faults = observed.observe(found, children, events, self._settings)
         now = {*faults, *unread}
         for fault in now - self._faults:
             _log.warning("object_unreadable", fault=fault)
@@ -288,7 +288,7 @@ class KubernetesOrchestrator:
             ):
                 send.send_nowait(None)
 
-        followed = _Followed(ring)
+        followed = Followed(ring)
         async with anyio.create_task_group() as group, send, receive:
             for follower in followed.followers:
                 source = Source(
@@ -340,7 +340,7 @@ class KubernetesOrchestrator:
         """Ask for all sessions at once: housekeeping asks for one after the other."""
         self._measured = {}
         try:
-            found, _ = await self._list("PodMetrics", _Measured, None)
+            found, _ = await self._list("PodMetrics", Measured, None)
         except (MissingError, ForbiddenError, BrokenError) as error:
             self._measure_at = self._clock() + _NO_METRICS_SECONDS
             _log.info("no_metrics", why=error.in_full)
@@ -349,7 +349,7 @@ class KubernetesOrchestrator:
         for one in found:
             session_id = (one.metadata.labels or {}).get(manifests.SESSION, "")
             try:
-                self._measured[session_id] = pods.usage_of(one.containers)
+                self._measured[session_id] = answers.usage_of(one.containers)
             except ValueError as error:
                 _log.warning("metrics_unreadable", session=session_id, fault=str(error))
 
@@ -357,7 +357,7 @@ class KubernetesOrchestrator:
         """See Orchestrator. A cluster tells how much was set aside, not what is in it."""
         query = {"labelSelector": f"{manifests.INSTANCE}={self._settings.instance}"}
         path = self._path("PersistentVolumeClaim")
-        found, _ = read_each(await self._api.request("GET", path, query=query), _Claim)
+        found, _ = read_each(await self._api.request("GET", path, query=query), Claim)
         owner = labels.key(labels.OWNER)
         marked = [(one, (one.metadata.annotations or {}).get(owner)) for one in found]
         return [
@@ -490,7 +490,7 @@ class KubernetesOrchestrator:
 
     async def _get(self, kind: str, name: str) -> Metadata | None:
         try:
-            found = await self._api.request("GET", self._path(kind, name), accept=_METADATA)
+            found = await self._api.request("GET", self._path(kind, name), accept=METADATA)
         except MissingError:
             return None
         return decoded(found, Thing).metadata
@@ -509,140 +509,6 @@ class KubernetesOrchestrator:
         }
         with contextlib.suppress(MissingError, ConflictError):
             await self._api.request("DELETE", self._path("Pod", pod.name), body=body)
-
-
-class _Capacity(msgspec.Struct, frozen=True):
-    storage: str = ""
-
-
-class _ClaimStatus(msgspec.Struct, frozen=True):
-    capacity: _Capacity = _Capacity()
-
-
-class _Claim(msgspec.Struct, frozen=True):
-    metadata: Metadata
-    status: _ClaimStatus = _ClaimStatus()
-
-    @property
-    def size(self) -> int | None:
-        """Bytes; None while the claim has none."""
-        try:
-            return round(pods.quantity(self.status.capacity.storage))
-        except ValueError:
-            return None
-
-
-class _Measured(msgspec.Struct, frozen=True):
-    metadata: Metadata
-    containers: tuple[pods.ContainerMetrics, ...] = ()
-
-
-class _Follower(Generic[_T]):
-    """Objects of one kind by name, as far as a watch has told."""
-
-    def __init__(
-        self, kind: str, what: type[_T], ring: Callable[[], None], *, metadata_only: bool = False
-    ) -> None:
-        self.kind = kind
-        self.accept = _METADATA if metadata_only else JSON
-        self.accept_list = _METADATA_LIST if metadata_only else JSON
-        self.known = False  # the last list was had
-        self.items: dict[str, _T] = {}
-        self.faults: dict[str, str] = {}  # of what could not be read, by its name
-        self._type = what
-        self._ring = ring
-
-    def replace(self, listed: bytes) -> None:
-        """See Follower."""
-        found = items_of(listed)
-        self.items, self.faults = {}, {}
-        for one in found:
-            self._take(one, gone=False)
-        self.known = True
-        self._ring()
-
-    def change(self, changed: bytes, *, gone: bool) -> None:
-        """See Follower."""
-        self._take(changed, gone=gone)
-        self._ring()
-
-    def _take(self, said: bytes, *, gone: bool) -> None:
-        try:
-            thing = decoded(said, self._type)
-        except EngineUnavailable as error:
-            name = name_of(said)
-            self.items.pop(name, None)
-            self.faults.pop(name, None)
-            if not gone:
-                self.faults[name] = f"{self.kind} {name}: {error}"
-        else:
-            self.take(thing, gone=gone)
-            self.faults.pop(cast("Thing", thing).metadata.name, None)
-
-    def lose(self, *, listed: bool) -> None:
-        """See Follower. A list that was had is as good as its age, and the next one comes soon."""
-        if not listed:
-            self.known = False
-
-    def take(self, thing: _T, *, gone: bool) -> None:
-        name = cast("Thing", thing).metadata.name
-        if gone:
-            self.items.pop(name, None)
-        else:
-            self.items[name] = thing
-
-
-class _EventFollower(_Follower[Event]):
-    """The newest event of each Pod, by the Pod's uid; what is over goes with the next list."""
-
-    def __init__(self, ring: Callable[[], None]) -> None:
-        super().__init__("Event", Event, ring)
-
-    def take(self, thing: Event, *, gone: bool) -> None:
-        if not gone:
-            _note(self.items, thing)
-
-
-class _Followed:
-    """All that a watch follows."""
-
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._pods = _Follower("Pod", Pod, ring)
-        self._children = [_Follower(kind, Thing, ring, metadata_only=True) for kind in _CHILDREN]
-        self._events = _EventFollower(ring)
-
-    @property
-    def followers(self) -> list[_Follower[Any]]:
-        return [self._pods, *self._children, self._events]
-
-    @property
-    def known(self) -> bool:
-        return all(one.known for one in self.followers)
-
-    def facts(
-        self,
-    ) -> tuple[list[Pod], set[tuple[str, str, str]], dict[str, Event], list[str]]:
-        children = {
-            child
-            for kind in self._children
-            for one in kind.items.values()
-            for child in _owned(kind.kind, one)
-        }
-        found = sorted(self._pods.items.values(), key=lambda one: one.metadata.name)
-        unread = [fault for one in self.followers for fault in one.faults.values()]
-        return found, children, self._events.items, unread
-
-
-def _owned(kind: str, thing: Thing) -> list[tuple[str, str, str]]:
-    return [
-        (kind, thing.metadata.name, owner.uid) for owner in thing.metadata.owner_references or ()
-    ]
-
-
-def _note(events: dict[str, Event], event: Event) -> None:
-    uid = event.involved_object.uid
-    if pods.newer(event, events.get(uid)):
-        events[uid] = event
 
 
 def _refusal(profile: Profile, error: NotAdmittedError) -> ImageRefused | QuotaReached:

@@ -1,0 +1,1 @@
+"""Sessions as Pods of a cluster."""
