@@ -18,8 +18,8 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from controller.core.errors import NotAllowed
 from controller.core.model import Phase, moment
 from controller.core.records import Drain
-from controller.directory import uid_of
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sort, User
+from controller.people.directory import uid_of
 from controller.rules import routes, sentences
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
 

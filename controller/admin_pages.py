@@ -24,9 +24,9 @@ from controller.core.errors import (
     Unavailable,
 )
 from controller.core.model import Phase, SessionId, UserId, canonical_uid, moment
-from controller.directory import uid_of
 from controller.oversight import MESSAGE_MAX, Entry, Listing, Sample, Sort, User
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.people.directory import uid_of
 from controller.rules import origins, sentences
 from controller.web import STARTING, AnyRequest, Caller, Hub, provide_caller
 

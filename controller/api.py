@@ -13,16 +13,16 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from controller import web
-from controller.agents import agent_words
 from controller.core.errors import NoSuchSession, NotAllowed
 from controller.core.model import NAME_MAX, Observed, Phase, Role, moment
 from controller.core.records import Link, Reason
-from controller.directory import uid_of
-from controller.logins import login_id
+from controller.people.directory import uid_of
+from controller.people.logins import login_id
+from controller.people.tokens import Audience
+from controller.people.user_agent import agent_words
 from controller.rules import access, routes
 from controller.rules.sentences import Step
 from controller.sharing import Guest
-from controller.tokens import Audience
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400  # seconds

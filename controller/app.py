@@ -45,23 +45,25 @@ from controller.api import api_router
 from controller.bodies import timely
 from controller.companions import Companions
 from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
-from controller.directory import Directory, LdapDirectory
 from controller.election import Alone, Election
 from controller.engines import Orchestrator
 from controller.engines.memory import MemoryOrchestrator
-from controller.entries import Entries
 from controller.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.grants import Grants
 from controller.health import Health, Report
 from controller.housekeeping import Housekeeping
-from controller.keys import KeyFile, KeyPlace
 from controller.login_pages import login_pages_router
-from controller.logins import Logins
 from controller.looks import Looks
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import CONTENT_TYPE, Metrics
 from controller.oversight import Oversight
 from controller.pages import error_page, pages_router
+from controller.people.directory import Directory
+from controller.people.handoff import Entries
+from controller.people.keys import KeyFile, KeyPlace
+from controller.people.ldap.adapter import LdapDirectory
+from controller.people.logins import Logins
+from controller.people.tokens import Keys
 from controller.render import Renderer
 from controller.rollcall import RollCall
 from controller.rotation import Rotation
@@ -73,7 +75,6 @@ from controller.sharing import Sharing
 from controller.store import Store, data_folder
 from controller.store.sqlite import SqliteStore
 from controller.streams import Streams
-from controller.tokens import Keys
 from controller.verify import Closed, Verify
 from controller.waiting import Waiting, closed_pages, host_of
 from controller.web import (

@@ -21,9 +21,9 @@ from controller import __version__
 from controller.core import labels
 from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import UserId, Volume
+from controller.people.tokens import parse_key_ring
 from controller.store import data_folder
 from controller.store.sqlite import copy_store, store_version
-from controller.tokens import parse_key_ring
 
 FORMAT = 1
 

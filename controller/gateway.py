@@ -21,9 +21,9 @@ import structlog
 from controller.core.errors import ConfigError, GatewayUnavailable, NotLoggedIn
 from controller.core.model import Profile, Role, SessionId, UserId, new_session_id
 from controller.monitoring.metrics import Metrics
+from controller.people.tokens import Audience, Claims, Keys
 from controller.rules import origins, routes
 from controller.settings.schema import Settings
-from controller.tokens import Audience, Claims, Keys
 
 _ANSWER_MAX = 64 * 1024  # bytes of a session's answer: it is a stranger's program
 

@@ -19,12 +19,12 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
 from controller.core.errors import HubError
 from controller.core.model import Observed
 from controller.core.records import Reason
-from controller.logins import Logins
 from controller.looks import Looks
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
 from controller.oversight import SAMPLE_SECONDS, Oversight
 from controller.pace import Pace
+from controller.people.logins import Logins
 from controller.rollcall import RollCall
 from controller.rules.lifecycle import Calm, Decision, Keep, Look, Remove, Repair, Warn
 from controller.sessions import Sessions

@@ -10,11 +10,11 @@ from litestar.di import NamedDependency, Provide
 from litestar.response import Redirect
 
 from controller import render, web
-from controller.agents import agent_words
 from controller.core.errors import NoSuchLogin
 from controller.core.model import moment
-from controller.logins import login_id
 from controller.pages import Form, check_csrf, logged_out, page, viewer_of
+from controller.people.logins import login_id
+from controller.people.user_agent import agent_words
 from controller.web import AnyRequest, Caller, Hub, provide_caller
 
 _DONE = {

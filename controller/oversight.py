@@ -41,15 +41,15 @@ from controller.core.model import (
 from controller.core.records import Actor, Drain, Message, Reason, Share
 from controller.engines import Orchestrator
 from controller.grants import Grants
-from controller.logins import Logins
 from controller.looks import Looks
 from controller.monitoring.audit import Act, Audit, Detail
+from controller.people.logins import Logins
+from controller.people.throttle import Throttled
 from controller.rules import sentences
 from controller.rules.sentences import Why
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.store import Store
-from controller.throttle import Throttled
 
 PAGE = 50
 """Rows of a table's page."""

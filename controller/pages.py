@@ -34,9 +34,9 @@ from controller.core.errors import (
 )
 from controller.core.model import Observed, Person, Phase, Profile, Role, moment, parse_session_id
 from controller.core.records import Actor, Notice, Reason, Share
+from controller.people.tokens import Audience
 from controller.rules import access, origins, routes
 from controller.rules.quotas import Lack, Shortage
-from controller.tokens import Audience
 from controller.web import (
     ENTER,
     ENTER_PATH,

@@ -15,8 +15,8 @@ import structlog
 from controller.core.errors import DirectoryUnavailable, StoreUnavailable
 from controller.core.model import Person, UserId
 from controller.core.records import Reason
-from controller.directory import Directory
-from controller.logins import Logins
+from controller.people.directory import Directory
+from controller.people.logins import Logins
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.sharing import Sharing

@@ -13,10 +13,10 @@ import structlog
 
 from controller.core.errors import HubError, NotWrittenDown
 from controller.core.records import CONTROLLER
-from controller.keys import KeyPlace
-from controller.logins import Logins
 from controller.monitoring.audit import Act, Audit
-from controller.tokens import KeyRing, Keys
+from controller.people.keys import KeyPlace
+from controller.people.logins import Logins
+from controller.people.tokens import KeyRing, Keys
 
 LOOK_SECONDS = 3.0
 """Between two looks at what is kept."""

@@ -30,15 +30,15 @@ from controller.core.errors import (
 )
 from controller.core.model import Observed, Person, Phase, Role, SessionId, UserId
 from controller.core.records import CONTROLLER, Actor, Link, Login, Share
-from controller.directory import Directory, uid_of
 from controller.gateway import Client, Gateway
 from controller.grants import FreshLink, Grants
-from controller.logins import Logins
 from controller.looks import Looks
 from controller.monitoring.audit import Act, Audit, Detail
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
 from controller.pace import Pace
+from controller.people.directory import Directory, uid_of
+from controller.people.logins import Logins
 from controller.sessions import Sessions
 from controller.settings.schema import Settings
 

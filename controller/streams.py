@@ -8,7 +8,7 @@ import anyio
 import structlog
 
 from controller.core.records import Login
-from controller.logins import Logins
+from controller.people.logins import Logins
 from controller.sessions import Sessions
 
 STREAMS_MOST = 10

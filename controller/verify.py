@@ -36,9 +36,9 @@ from controller.core.errors import (
 )
 from controller.core.model import Person, Phase, Role, SessionId, UserId, parse_session_id
 from controller.core.records import Actor
-from controller.entries import Entries
-from controller.logins import Logins
 from controller.monitoring.metrics import Metrics
+from controller.people.handoff import Entries
+from controller.people.logins import Logins
 from controller.rules import companions, cookies, origins, routes
 from controller.rules.cookies import without_cookies
 from controller.sessions import Sessions

@@ -14,13 +14,14 @@ from controller.companions import Companions
 from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
 from controller.core.records import Actor, Login
-from controller.directory import Directory
 from controller.engines import Orchestrator
-from controller.entries import Entries
-from controller.logins import Entry, Logins
 from controller.looks import Looks
 from controller.monitoring.audit import Audit
 from controller.oversight import Oversight
+from controller.people.directory import Directory
+from controller.people.handoff import Entries
+from controller.people.logins import Entry, Logins
+from controller.people.tokens import Audience
 from controller.render import (
     ASIDE_POLICY,
     CONTENT_SECURITY_POLICY,
@@ -34,7 +35,6 @@ from controller.settings.schema import Settings
 from controller.sharing import Sharing
 from controller.store import Store
 from controller.streams import Streams
-from controller.tokens import Audience
 
 AnyRequest = Request[None, None, State]
 

@@ -15,11 +15,11 @@ from controller.app import Application
 from controller.core.model import Observed, Phase, SessionId
 from controller.election import Election
 from controller.engines.memory import MemoryOrchestrator
-from controller.keys import KeyPlace
+from controller.people.keys import KeyPlace
+from controller.people.tokens import Key, KeyRing, Keys
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.store import Store
 from controller.store.sqlite import SqliteStore
-from controller.tokens import Key, KeyRing, Keys
 from tests.fakes.directory import FakeDirectory
 from tests.fakes.gateway import FakeGateway
 from tests.samples import settings

@@ -52,6 +52,7 @@ from controller.core.records import (
     Share,
     Ticket,
 )
+from controller.people.tokens import KeyRing, new_key_ring, parse_key_ring
 from controller.settings.schema import SHARED_ROUND_MOST, Settings
 from controller.store import (
     CLOSED_MOST,
@@ -61,7 +62,6 @@ from controller.store import (
     STARTS_KEPT,
     kept_links,
 )
-from controller.tokens import KeyRing, new_key_ring, parse_key_ring
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 

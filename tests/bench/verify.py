@@ -34,9 +34,9 @@ from litestar.exceptions import NotAuthorizedException
 from controller.app import Application
 from controller.engines.memory import MemoryOrchestrator
 from controller.gateway import OpenGateway
+from controller.people.tokens import Keys
 from controller.settings.schema import PATH_MODE
 from controller.store.sqlite import SqliteStore
-from controller.tokens import Keys
 from tests.fakes.directory import FakeDirectory
 from tests.hub import ORIGIN, RING
 from tests.samples import settings

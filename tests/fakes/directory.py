@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.core.errors import DirectoryUnavailable, LoginRefused
 from controller.core.model import Person, UserId, canonical_uid
-from controller.directory import suggest_prefix
+from controller.people.directory import suggest_prefix
 
 PEOPLE = {
     "alice": Person(UserId("alice"), "Alice Archer", frozenset({"slicer-users"})),

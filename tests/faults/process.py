@@ -19,9 +19,9 @@ import pytest
 
 from controller.core.model import Person, UserId
 from controller.core.records import Login
-from controller.keys import KeyFile
+from controller.people.keys import KeyFile
+from controller.people.tokens import Audience, Claims
 from controller.store.sqlite import SqliteStore
-from controller.tokens import Audience, Claims
 from tests.faults.controller import Plan
 from tests.support.waits import until
 

@@ -26,9 +26,9 @@ from controller.core.model import Role, SessionId, Usage, UserId
 from controller.engines.memory import MemoryOrchestrator
 from controller.gateway import Client, Inside, TraefikGateway
 from controller.housekeeping import LOOK_SECONDS
+from controller.people.tokens import Keys
 from controller.settings.schema import AuditLog, Limits
 from controller.store.sqlite import SqliteStore
-from controller.tokens import Keys
 from tests.hub import RING, World, eventually, running, world
 from tests.samples import CREATED
 

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.core.model import UserId
-from controller.logins import LOGINS_MOST
+from controller.people.logins import LOGINS_MOST
 from tests.hub import HTML, Browser, World, location, problem
 
 pytestmark = pytest.mark.anyio

@@ -15,8 +15,8 @@ from controller.core.records import Memo, Reason, Share
 from controller.engines.memory import MemoryOrchestrator
 from controller.gateway import TraefikGateway
 from controller.monitoring.metrics import Metrics
+from controller.people.tokens import Keys
 from controller.store.sqlite import SqliteStore
-from controller.tokens import Keys
 from tests.hostile.program import answer, serving
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world
 from tests.samples import session, session_id, settings

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from controller.core.model import SessionId
-from controller.entries import CODE_SECONDS
-from controller.tokens import LEEWAY
+from controller.people.handoff import CODE_SECONDS
+from controller.people.tokens import LEEWAY
 from tests.hub import HTML, ORIGIN, World, problem, running, same_answer, world
 from tests.samples import session_id
 

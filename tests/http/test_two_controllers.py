@@ -17,7 +17,7 @@ from controller.core.model import Offer, Phase, Role, Route, SessionId, UserId
 from controller.core.records import Reason
 from controller.engines.memory import MemoryOrchestrator
 from controller.gateway import Client, Inside
-from controller.logins import LOGINS_MOST
+from controller.people.logins import LOGINS_MOST
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING
 from tests.fakes.replica import Cluster, Replica
 from tests.hub import HTML, ORIGIN, Clock, World, eventually, running

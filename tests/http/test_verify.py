@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from controller.core.model import Observed, Person, Phase, SessionId, UserId
 from controller.engines.memory import MemoryOrchestrator
+from controller.people.tokens import Audience, Claims
 from controller.rules import routes
-from controller.tokens import Audience, Claims
 from tests.hub import HTML, ORIGIN, RING, World, problem, running, same_answer, world
 from tests.samples import session_id, settings
 

@@ -22,8 +22,8 @@ from controller.core.model import Phase, Role, SessionId, UserId
 from controller.core.records import Memo, Share
 from controller.election import Election
 from controller.engines.memory import MemoryOrchestrator
-from controller.keys import SIGNS_AFTER, replace_all, rotate
 from controller.lease import LeaseElection
+from controller.people.keys import SIGNS_AFTER, replace_all, rotate
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from controller.store.kubernetes import KubernetesStore
 from tests.hub import HTML, Clock, World, eventually, running

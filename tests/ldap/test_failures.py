@@ -15,7 +15,8 @@ import pytest
 
 from controller.core.errors import DirectoryUnavailable
 from controller.core.model import UserId
-from controller.directory import ANSWER_SECONDS, LdapDirectory
+from controller.people.ldap.adapter import LdapDirectory
+from controller.people.ldap.conversation import ANSWER_SECONDS
 from controller.settings.schema import Ldap
 from tests.ldap.conftest import free_port, read_until_closed, wait_for
 

@@ -9,7 +9,8 @@ import pytest
 
 from controller.core.errors import DirectoryUnavailable, LoginRefused
 from controller.core.model import UserId
-from controller.directory import SUGGEST_ENTRIES, LdapDirectory
+from controller.people.directory import SUGGEST_ENTRIES
+from controller.people.ldap.adapter import LdapDirectory
 
 if TYPE_CHECKING:
     from tests.ldap.conftest import Listener, Slapd

@@ -24,7 +24,7 @@ from e2e.stack import INSTANCE, PAGE, PATH_MODE, URL, Member, container_of, part
 from websockets.exceptions import InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from controller.tokens import KeyRing, parse_key_ring
+from controller.people.tokens import KeyRing, parse_key_ring
 from tests.breakage import inside, wait_for_hub
 from tests.support.waits import until
 

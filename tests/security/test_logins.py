@@ -43,7 +43,7 @@ from security.attacker import (
     try_login,
 )
 
-from controller.tokens import Audience, Claims, KeyRing
+from controller.people.tokens import Audience, Claims, KeyRing
 from tests.breakage import frozen, inside, wait_for_hub
 from tests.support.choice import cases
 from tests.support.waits import until

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.agents import AGENT_MAX, agent_words, clean_agent
+from controller.people.user_agent import AGENT_MAX, agent_words, clean_agent
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 SAFARI = "Safari/537.36"

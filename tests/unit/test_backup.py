@@ -25,10 +25,10 @@ from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import Role, UserId, Volume
 from controller.core.records import Share
 from controller.engines.memory import MemoryOrchestrator
-from controller.keys import KeyFile
+from controller.people.keys import KeyFile
+from controller.people.tokens import new_key_ring
 from controller.store import data_folder
 from controller.store.sqlite import SqliteStore
-from controller.tokens import new_key_ring
 from tests.samples import session_id
 
 pytestmark = pytest.mark.anyio

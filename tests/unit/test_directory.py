@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 
 from controller.core.errors import DirectoryUnavailable, LoginRefused
 from controller.core.model import UserId, canonical_uid
-from controller.directory import (
+from controller.people.directory import (
     DISPLAY_NAME_MAX,
     PASSWORD_MAX,
     SUGGEST_MIN,
     USERNAME_MAX,
-    Entry,
     check_password,
     clean_username,
+    suggest_prefix,
+)
+from controller.people.ldap.conversation import explain
+from controller.people.ldap.entries import (
+    Entry,
     display_name,
-    explain,
     find_filter,
     group_filter,
     groups_of,
@@ -33,7 +36,6 @@ from controller.directory import (
     person_of,
     split_dn,
     suggest_filter,
-    suggest_prefix,
 )
 from controller.settings.schema import Ldap
 from tests.fakes.directory import FakeDirectory

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from controller.core.errors import LoginNotHeardOf, NotReadyYet
 from controller.core.model import UserId
 from controller.core.records import CONTROLLER, Login
-from controller.entries import CODE_SECONDS, Entries
-from controller.logins import Logins
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
+from controller.people.handoff import CODE_SECONDS, Entries
+from controller.people.logins import Logins
+from controller.people.tokens import LEEWAY, Audience, Keys, TokenRefused
 from controller.store.sqlite import SqliteStore
-from controller.tokens import LEEWAY, Audience, Keys, TokenRefused
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.fakes.replica import Cluster, Replica
 from tests.hub import RING, Clock

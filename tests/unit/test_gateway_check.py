@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from controller.core.errors import GatewayUnavailable
 from controller.gateway import TraefikGateway
 from controller.monitoring.metrics import Metrics
-from controller.tokens import Keys
+from controller.people.tokens import Keys
 from tests.hostile.program import Steps, answer, serving
 from tests.hub import RING, Clock
 from tests.samples import settings

@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from controller.core.errors import ConfigError
-from controller.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
-from controller.tokens import LEEWAY, KeyRing
+from controller.people.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
+from controller.people.tokens import LEEWAY, KeyRing
 
 pytestmark = pytest.mark.anyio
 

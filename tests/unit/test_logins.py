@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from controller.core.errors import NotReadyYet
 from controller.core.model import Person, UserId
 from controller.core.records import CONTROLLER
-from controller.logins import Logins
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
+from controller.people.logins import Logins
+from controller.people.tokens import Audience, Keys
 from controller.rules.cookies import bearer_of, cookie_of, without_cookies
 from controller.store.sqlite import SqliteStore
-from controller.tokens import Audience, Keys
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.hub import RING, Clock
 from tests.samples import settings

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
+from controller.people.throttle import Throttle, counted_address, name_of
 from controller.settings.schema import Login
 from controller.store.sqlite import SqliteStore
-from controller.throttle import Throttle, counted_address, name_of
 from tests.hub import Clock
 
 pytestmark = pytest.mark.anyio

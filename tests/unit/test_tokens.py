@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from controller.tokens import (
+from controller.people.tokens import (
     LEEWAY,
     Audience,
     Claims,

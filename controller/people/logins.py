@@ -32,7 +32,6 @@ import anyio
 import msgspec
 import structlog
 
-from controller.agents import clean_agent
 from controller.core.errors import (
     HubError,
     LoginNotHeardOf,
@@ -46,14 +45,23 @@ from controller.core.errors import (
 )
 from controller.core.model import Person, UserId
 from controller.core.records import CONTROLLER, Actor, Login
-from controller.directory import Directory
 from controller.monitoring.audit import Act, Audit
 from controller.monitoring.metrics import Metrics
+from controller.people.directory import Directory
+from controller.people.throttle import Throttle, name_of
+from controller.people.tokens import (
+    LEEWAY,
+    Audience,
+    Claims,
+    Keys,
+    News,
+    TokenRefused,
+    VerifiedTokens,
+)
+from controller.people.user_agent import clean_agent
 from controller.rules.cookies import bearer_of, cookie_of, login_cookie
 from controller.settings.schema import Settings
 from controller.store import Store
-from controller.throttle import Throttle, name_of
-from controller.tokens import LEEWAY, Audience, Claims, Keys, News, TokenRefused, VerifiedTokens
 
 LOGINS_MOST = 25
 """Of one person's browsers, and as many of their programs. One more ends that of its kind which has

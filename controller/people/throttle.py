@@ -21,7 +21,7 @@ import msgspec
 
 from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
 from controller.core.model import canonical_uid
-from controller.directory import clean_username
+from controller.people.directory import clean_username
 from controller.settings.schema import Login
 from controller.store import Store
 

@@ -16,11 +16,11 @@ from collections.abc import Callable
 
 from controller.core.model import SessionId
 from controller.core.records import Login
-from controller.logins import Logins
+from controller.people.logins import Logins
+from controller.people.tokens import LEEWAY, Audience, Claims
 from controller.rules import cookies
 from controller.rules.cookies import cookie_of, cookies_of
 from controller.settings.schema import Settings
-from controller.tokens import LEEWAY, Audience, Claims
 
 CODE_SECONDS = 30.0
 

@@ -18,8 +18,8 @@ import anyio.to_thread
 import msgspec
 
 from controller.core.errors import ConfigError
+from controller.people.tokens import LEEWAY, KeyRing, new_key, new_key_ring, parse_key_ring
 from controller.store.data_folder import sync
-from controller.tokens import LEEWAY, KeyRing, new_key, new_key_ring, parse_key_ring
 
 SIGNS_AFTER = 30.0
 """Seconds from a rotation until the new key signs: several times what controllers take to hear of

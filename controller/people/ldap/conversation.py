@@ -1,0 +1,320 @@
+"""One conversation with an LDAP server; its errors are ours."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, cast
+from urllib.parse import urlsplit
+
+from ldap3 import AUTO_BIND_NONE, BASE, DEREF_NEVER, NONE, SIMPLE, SYNC, Connection, Server
+from ldap3.core.exceptions import (
+    LDAPException,
+    LDAPInvalidFilterError,
+    LDAPSessionTerminatedByServerError,
+    LDAPSocketOpenError,
+)
+from ldap3.core.results import (
+    RESULT_CONSTRAINT_VIOLATION,
+    RESULT_INAPPROPRIATE_AUTHENTICATION,
+    RESULT_INSUFFICIENT_ACCESS_RIGHTS,
+    RESULT_INVALID_CREDENTIALS,
+    RESULT_NO_SUCH_OBJECT,
+    RESULT_REFERRAL,
+    RESULT_SIZE_LIMIT_EXCEEDED,
+    RESULT_SUCCESS,
+    RESULT_UNWILLING_TO_PERFORM,
+)
+
+from controller.core.errors import DirectoryUnavailable
+from controller.people.ldap.entries import Entry
+from controller.settings.schema import Ldap
+
+ANSWER_SECONDS = 7.0
+"""Longest time for one question, waiting for a free thread included; row 26 allows 8."""
+
+_START_TLS = "1.3.6.1.4.1.1466.20037"  # RFC 4511, 4.14.1
+
+_LDAP_PORT, _LDAPS_PORT = 389, 636
+
+_CERTIFICATE_NAME_FAULTS = (62, 64)  # OpenSSL: host name mismatch, IP address mismatch
+
+# What servers answer to a bind of somebody whom they do not let in: 389 DS says 53 for a disabled
+# and 19 for a locked account, OpenLDAP 48 for one without a password, some 32 for an unknown DN.
+_BIND_REFUSED = frozenset(
+    {
+        RESULT_INVALID_CREDENTIALS,
+        RESULT_NO_SUCH_OBJECT,
+        RESULT_INAPPROPRIATE_AUTHENTICATION,
+        RESULT_INSUFFICIENT_ACCESS_RIGHTS,
+        RESULT_UNWILLING_TO_PERFORM,
+        RESULT_CONSTRAINT_VIOLATION,
+    }
+)
+
+_ENTRY_HIDDEN = frozenset({RESULT_NO_SUCH_OBJECT, RESULT_INSUFFICIENT_ACCESS_RIGHTS})
+
+Scope = Literal["BASE", "LEVEL", "SUBTREE"]
+
+
+def explain(error: Exception, place: str) -> str:
+    """Say in a plain sentence what is wrong with the server ``place`` (its URL), and the fix.
+
+    ldap3 makes exceptions anew from their text, so their attributes may be missing.
+    """
+    match _innermost(error):
+        case ssl.SSLCertVerificationError() as cause if (
+            cause.verify_code in _CERTIFICATE_NAME_FAULTS
+        ):
+            return (
+                f"The certificate of {place} is for another name. Write the name that stands in "
+                f"the certificate into ldap.url."
+            )
+        case ssl.SSLCertVerificationError() as cause:
+            return (
+                f"The certificate of {place} is not trusted "
+                f"({getattr(cause, 'verify_message', cause)}). Set ldap.ca_file to the authority "
+                f"that issued it."
+            )
+        case ssl.SSLError() as cause:
+            return (
+                f"TLS with {place} failed ({getattr(cause, 'reason', cause)}). ldaps:// needs a "
+                f"port that speaks TLS at once, usually 636; for 389 use ldap:// with "
+                f"ldap.start_tls."
+            )
+        case TimeoutError():
+            return (
+                f"The directory {place} does not answer in time. Check ldap.url, the server, and a "
+                f"firewall between."
+            )
+        case ConnectionRefusedError():
+            return (
+                f"The directory {place} refuses connections. Check that it runs, and the port in "
+                f"ldap.url."
+            )
+        case LDAPSessionTerminatedByServerError() | ConnectionError():
+            return (
+                f"The directory {place} has closed the connection. See its log; a port that "
+                f"speaks TLS at once, usually 636, needs ldaps://."
+            )
+        case LDAPInvalidFilterError():
+            return "ldap.search_filter is no LDAP filter. Write it like (uid={username})."
+        case LDAPSocketOpenError() as cause if "invalid server address" in str(cause):
+            return f"The host of {place} is not known. Check ldap.url and the name service."
+        case OSError() as cause:
+            return (
+                f"The directory {place} cannot be reached ({cause}). Check ldap.url and the "
+                f"network."
+            )
+        case cause:
+            return (
+                f"The directory {place} does not answer as an LDAP server should ({cause}). Check "
+                f"ldap.url."
+            )
+
+
+def _innermost(error: Exception) -> Exception:
+    """ldap3 tries each address of a name and then raises one error with all of them in it."""
+    match error.args:
+        case (_, [*_, (Exception() as last, _)]):
+            return last
+        case _:
+            return error
+
+
+# --- the wire
+
+
+class Conversation:
+    """One connection to the server, used by one thread; only ``abort`` comes from another."""
+
+    def __init__(self, settings: Ldap) -> None:
+        """Nothing is opened yet."""
+        self._settings = settings
+        self._connection: Any = None  # ldap3.Connection, whose types are half unknown
+        self._aborted = threading.Event()
+        self._broken = False
+
+    def abort(self) -> None:
+        """Free the thread, wherever it waits. Harmless once the conversation is over."""
+        self._aborted.set()
+        held: socket.socket | None = getattr(self._connection, "socket", None)
+        if held is not None:
+            with suppress(OSError):
+                # Not SSLSocket's own: that would make the waiting thread read on without TLS.
+                socket.socket.shutdown(held, socket.SHUT_RDWR)
+
+    @contextmanager
+    def open(self) -> Generator[None]:
+        """Connect, with TLS if so configured, and close in the end."""
+        context = self._trust()
+        try:
+            with self._mapped():
+                self._connect(context)
+            yield
+        finally:
+            self._close()
+
+    def bind(self, dn: str, password: str) -> bool:
+        """Tell whether the server takes this password for this DN."""
+        connection = self._connection
+        with self._mapped():
+            connection.authentication = SIMPLE
+            connection.user = dn
+            # Bytes, because ldap3 rewrites text by SASLprep: no other LDAP client does so, and
+            # a password set through one of them would not be recognised.
+            connection.password = password.encode()
+            connection.bind(read_server_info=False)
+            if connection.result["result"] == RESULT_SUCCESS:
+                return True
+            if connection.result["result"] in _BIND_REFUSED:
+                return False
+            raise self._fault("the log-in")
+
+    def bind_service(self) -> None:
+        """Become the service account, if there is one; else stay anonymous."""
+        settings = self._settings
+        if not settings.bind_dn:
+            return
+        if not settings.bind_password:
+            raise DirectoryUnavailable("ldap.bind_password is missing: ldap.bind_dn is given.")
+        if not self.bind(settings.bind_dn, settings.bind_password):
+            raise DirectoryUnavailable(
+                f"The directory {settings.url} refuses the account {settings.bind_dn!r}. Check "
+                f"ldap.bind_dn and ldap.bind_password."
+            )
+
+    def search(
+        self, base: str, query: str, scope: Scope, attributes: list[str], *, limit: int = 0
+    ) -> list[Entry]:
+        """Return what is found. ``limit``: entries; having more is no fault then."""
+        connection = self._connection
+        with self._mapped():
+            connection.search(
+                base,
+                query,
+                search_scope=scope,
+                dereference_aliases=DEREF_NEVER,
+                attributes=attributes,
+                size_limit=limit,
+                time_limit=self._settings.receive_seconds,
+            )
+            code = connection.result["result"]
+            if code != RESULT_SUCCESS and not (limit and code == RESULT_SIZE_LIMIT_EXCEEDED):
+                raise self._fault(f"a search in {base!r}")
+            return [
+                Entry(
+                    dn=one["dn"],
+                    attributes={
+                        name.lower(): tuple(value.decode(errors="replace") for value in values)
+                        for name, values in one["raw_attributes"].items()
+                    },
+                )
+                for one in connection.response
+                if one["type"] == "searchResEntry"  # references to other servers are left alone
+            ]
+
+    def read(self, dn: str, attributes: list[str]) -> Entry | None:
+        """Return one entry; None if it is not there or may not be read."""
+        try:
+            found = self.search(dn, "(objectClass=*)", BASE, attributes, limit=1)
+        except DirectoryUnavailable:
+            if self._broken or self._connection.result["result"] not in _ENTRY_HIDDEN:
+                raise
+            return None
+        return next(iter(found), None)
+
+    def _connect(self, context: ssl.SSLContext | None) -> None:
+        settings = self._settings
+        url = urlsplit(settings.url)
+        secure = url.scheme == "ldaps"
+        host = url.hostname or ""
+        server = Server(
+            host,
+            port=url.port or (_LDAPS_PORT if secure else _LDAP_PORT),
+            get_info=NONE,
+            allowed_referral_hosts=[],
+            connect_timeout=settings.connect_seconds,
+        )
+        self._connection = connection = cast(
+            "Any",
+            Connection(
+                server,
+                auto_bind=AUTO_BIND_NONE,
+                client_strategy=SYNC,
+                auto_referrals=False,
+                check_names=False,
+                read_only=True,
+                receive_timeout=settings.receive_seconds,
+                auto_escape=False,  # escaped here already; twice would be wrong
+            ),
+        )
+        connection.open(read_server_info=False)
+        self._check_aborted()
+        if settings.start_tls:
+            connection.extended(_START_TLS)
+            if connection.result["result"] != RESULT_SUCCESS:
+                raise self._fault("StartTLS")
+        if context is not None:
+            # ldap3's own wrapping leaves the host name to a function that Python has dropped.
+            connection.socket = context.wrap_socket(
+                connection.socket, server_hostname=host, do_handshake_on_connect=False
+            )
+            self._check_aborted()
+            connection.socket.do_handshake()
+
+    def _close(self) -> None:
+        if self._connection is None:
+            return
+        if not self._broken:  # a farewell to a dead server would wait once more
+            with suppress(LDAPException, OSError):
+                self._connection.unbind()
+        if self._connection.socket is not None:  # ldap3 forgets sockets that failed to open
+            self._connection.socket.close()
+
+    def _check_aborted(self) -> None:
+        """``abort`` shuts the socket that it sees; a newer one is given up here."""
+        if self._aborted.is_set():
+            raise TimeoutError
+
+    def _trust(self) -> ssl.SSLContext | None:
+        """Make the TLS settings anew each time, so that a renewed authority is seen."""
+        settings = self._settings
+        if not settings.start_tls and urlsplit(settings.url).scheme != "ldaps":
+            return None
+        try:
+            return ssl.create_default_context(cafile=settings.ca_file or None)
+        except OSError as error:  # ssl.SSLError is one
+            raise DirectoryUnavailable(
+                f"ldap.ca_file {settings.ca_file!r} cannot be read as certificates ({error}). "
+                f"Name a readable PEM file."
+            ) from error
+
+    def _fault(self, what: str) -> DirectoryUnavailable:
+        result = self._connection.result
+        if result["result"] == RESULT_REFERRAL:
+            return DirectoryUnavailable(
+                f"The directory {self._settings.url} refers {what} to another server, which the "
+                f"hub never follows. Set ldap.url to the server that holds the people and groups."
+            )
+        message = " ".join(str(result["message"]).split())[:200]
+        return DirectoryUnavailable(
+            f"The directory {self._settings.url} answers {result['description']} to {what}"
+            f"{f' ({message})' if message else ''}. Check the [ldap] settings and its log."
+        )
+
+    @contextmanager
+    def _mapped(self) -> Generator[None]:
+        """The one place where foreign exceptions become ours."""
+        try:
+            yield
+        except DirectoryUnavailable:
+            raise
+        except Exception as error:
+            self._broken = True
+            # Any kind: what ldap3 raises on an answer that is no LDAP depends on where its
+            # decoder stumbles. Only calls of the library and of sockets stand under this.
+            raise DirectoryUnavailable(explain(error, self._settings.url)) from error
