@@ -22,7 +22,7 @@ from controller.people.tokens import Audience
 from controller.people.user_agent import agent_words
 from controller.rules import access, routes
 from controller.rules.sentences import Step
-from controller.sharing import Guest
+from controller.sessions.sharing import Guest
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400  # seconds

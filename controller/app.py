@@ -48,12 +48,9 @@ from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
 from controller.election import Alone, Election
 from controller.engines import Orchestrator
 from controller.engines.memory import MemoryOrchestrator
-from controller.gateway import Gateway, OpenGateway, TraefikGateway
-from controller.grants import Grants
 from controller.health import Health, Report
 from controller.housekeeping import Housekeeping
 from controller.login_pages import login_pages_router
-from controller.looks import Looks
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import CONTENT_TYPE, Metrics
 from controller.oversight import Oversight
@@ -68,10 +65,13 @@ from controller.render import Renderer
 from controller.rollcall import RollCall
 from controller.rotation import Rotation
 from controller.rules import routes
-from controller.sessions import Sessions
+from controller.sessions.gateway import Gateway, OpenGateway, TraefikGateway
+from controller.sessions.grants import Grants
+from controller.sessions.polling import Looks
+from controller.sessions.sessions import Sessions
+from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
 from controller.share_pages import share_router
-from controller.sharing import Sharing
 from controller.store import Store, data_folder
 from controller.store.sqlite import SqliteStore
 from controller.streams import Streams

@@ -35,14 +35,14 @@ from controller.core.model import (
 )
 from controller.engines.docker import manifests as docker
 from controller.engines.kubernetes import manifests as kubernetes
-from controller.gateway import TraefikGateway
 from controller.monitoring import audit, log
 from controller.monitoring.metrics import Metrics
 from controller.people.keys import replace_all, rotate
 from controller.people.ldap.adapter import LdapDirectory
 from controller.people.tokens import Key, KeyRing, Keys
 from controller.rules.sentences import ago_text, bytes_text, clock_text
-from controller.sessions import STOP_GRACE
+from controller.sessions.gateway import TraefikGateway
+from controller.sessions.sessions import STOP_GRACE
 from controller.settings.loading import load, read_text
 from controller.settings.schema import PATH_MODE, Settings
 from controller.store import data_folder

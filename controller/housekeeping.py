@@ -19,17 +19,17 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
 from controller.core.errors import HubError
 from controller.core.model import Observed
 from controller.core.records import Reason
-from controller.looks import Looks
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
 from controller.oversight import SAMPLE_SECONDS, Oversight
-from controller.pace import Pace
 from controller.people.logins import Logins
 from controller.rollcall import RollCall
 from controller.rules.lifecycle import Calm, Decision, Keep, Look, Remove, Repair, Warn
-from controller.sessions import Sessions
+from controller.sessions.pace import Pace
+from controller.sessions.polling import Looks
+from controller.sessions.sessions import Sessions
+from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
-from controller.sharing import Sharing
 
 LOOK_SECONDS = 30
 """Between two looks into every session."""

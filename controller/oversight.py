@@ -40,14 +40,14 @@ from controller.core.model import (
 )
 from controller.core.records import Actor, Drain, Message, Reason, Share
 from controller.engines import Orchestrator
-from controller.grants import Grants
-from controller.looks import Looks
 from controller.monitoring.audit import Act, Audit, Detail
 from controller.people.logins import Logins
 from controller.people.throttle import Throttled
 from controller.rules import sentences
 from controller.rules.sentences import Why
-from controller.sessions import Sessions
+from controller.sessions.grants import Grants
+from controller.sessions.polling import Looks
+from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.store import Store
 

@@ -17,9 +17,9 @@ from controller.core.model import Person, UserId
 from controller.core.records import Reason
 from controller.people.directory import Directory
 from controller.people.logins import Logins
-from controller.sessions import Sessions
+from controller.sessions.sessions import Sessions
+from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
-from controller.sharing import Sharing
 
 _CROWD = 3
 """So many people do not all leave between two looks: the hub's account has lost its rights, which a

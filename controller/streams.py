@@ -9,7 +9,7 @@ import structlog
 
 from controller.core.records import Login
 from controller.people.logins import Logins
-from controller.sessions import Sessions
+from controller.sessions.sessions import Sessions
 
 STREAMS_MOST = 10
 """Of one log-in. One more ends the oldest, so that the page that was opened last always works."""

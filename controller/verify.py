@@ -41,7 +41,7 @@ from controller.people.handoff import Entries
 from controller.people.logins import Logins
 from controller.rules import companions, cookies, origins, routes
 from controller.rules.cookies import without_cookies
-from controller.sessions import Sessions
+from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.web import (
     ADDRESS_MAX,

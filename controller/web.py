@@ -15,7 +15,6 @@ from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
 from controller.core.records import Actor, Login
 from controller.engines import Orchestrator
-from controller.looks import Looks
 from controller.monitoring.audit import Audit
 from controller.oversight import Oversight
 from controller.people.directory import Directory
@@ -30,9 +29,10 @@ from controller.render import (
     Renderer,
 )
 from controller.rules import origins
-from controller.sessions import Sessions
+from controller.sessions.polling import Looks
+from controller.sessions.sessions import Sessions
+from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
-from controller.sharing import Sharing
 from controller.store import Store
 from controller.streams import Streams
 

@@ -33,8 +33,8 @@ from litestar.exceptions import NotAuthorizedException
 
 from controller.app import Application
 from controller.engines.memory import MemoryOrchestrator
-from controller.gateway import OpenGateway
 from controller.people.tokens import Keys
+from controller.sessions.gateway import OpenGateway
 from controller.settings.schema import PATH_MODE
 from controller.store.sqlite import SqliteStore
 from tests.fakes.directory import FakeDirectory

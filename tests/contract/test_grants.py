@@ -11,7 +11,7 @@ import pytest
 from controller.core.errors import LinkOver
 from controller.core.model import Role
 from controller.core.records import Share
-from controller.grants import Grants
+from controller.sessions.grants import Grants
 from controller.store.sqlite import SqliteStore
 from tests.fakes.directory import PEOPLE
 from tests.hub import Clock

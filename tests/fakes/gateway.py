@@ -9,7 +9,7 @@ import anyio
 
 from controller.core.errors import GatewayUnavailable
 from controller.core.model import Profile, SessionId, UserId
-from controller.gateway import Inside
+from controller.sessions.gateway import Inside
 
 
 class FakeGateway:

@@ -24,8 +24,8 @@ import uvloop
 
 from controller import app
 from controller.engines.docker import client
-from controller.gateway import OpenGateway
 from controller.monitoring import log
+from controller.sessions.gateway import OpenGateway
 from controller.settings.loading import load, read_text
 from tests.faults.points import API_EFFECTS
 

@@ -18,7 +18,7 @@ from controller.admin_pages import admin_pages_router
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Phase, SessionId, Usage, UserId, Volume
 from controller.engines.memory import MemoryOrchestrator
-from controller.gateway import Inside
+from controller.sessions.gateway import Inside
 from controller.settings.loading import load
 from controller.settings.schema import Settings
 from controller.web import Caller

@@ -19,9 +19,9 @@ from controller.core.errors import DirectoryUnavailable, StoreUnavailable
 from controller.core.model import Phase, Role, SessionId, UserId
 from controller.core.records import Link
 from controller.engines.memory import Fetch, MemoryOrchestrator
-from controller.gateway import Client, Inside
 from controller.monitoring.audit import Act
 from controller.people.keys import KeyFile, rotate
+from controller.sessions.gateway import Client, Inside
 from controller.settings.schema import AuditLog, Limits, Login, Settings
 from controller.store.sqlite import SqliteStore
 from tests.hub import HTML, ORIGIN, RING, Browser, Clock, World, location, running, world

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from controller.core.model import Phase, Role, SessionId, UserId
 from controller.core.records import CONTROLLER
-from controller.gateway import Client, Inside
+from controller.sessions.gateway import Client, Inside
 from tests.hub import World, eventually, running, world
 from tests.samples import CREATED
 

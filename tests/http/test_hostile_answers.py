@@ -9,9 +9,9 @@ import anyio
 import pytest
 
 from controller.core.model import Profile, UserId
-from controller.gateway import Inside, Patience, TraefikGateway
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Keys
+from controller.sessions.gateway import Inside, Patience, TraefikGateway
 from tests.hostile.program import MISBEHAVIOURS, Steps, serving
 from tests.hub import RING, Clock
 from tests.samples import session_id, settings

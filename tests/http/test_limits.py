@@ -15,7 +15,7 @@ from controller.core.errors import StoreUnavailable
 from controller.core.model import Person, Phase, Role, SessionId, UserId
 from controller.core.records import Reason
 from controller.engines.memory import Fetch
-from controller.gateway import Inside
+from controller.sessions.gateway import Inside
 from controller.settings.loading import load
 from controller.settings.schema import Limits, Settings
 from controller.store.sqlite import SqliteStore

@@ -13,9 +13,9 @@ from controller.core.errors import DirectoryUnavailable, EngineUnavailable, Gate
 from controller.core.model import Observed, Phase, Profile, Role, Session, SessionId, Usage, UserId
 from controller.core.records import Memo, Reason, Share
 from controller.engines.memory import MemoryOrchestrator
-from controller.gateway import TraefikGateway
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Keys
+from controller.sessions.gateway import TraefikGateway
 from controller.store.sqlite import SqliteStore
 from tests.hostile.program import answer, serving
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world

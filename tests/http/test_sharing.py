@@ -7,7 +7,7 @@ import re
 import pytest
 
 from controller.core.model import Phase, Role, SessionId, UserId
-from controller.gateway import Client, Inside
+from controller.sessions.gateway import Client, Inside
 from controller.settings.schema import Settings
 from tests.hub import ORIGIN, World, eventually, location, problem, running, same_answer, world
 from tests.samples import CREATED

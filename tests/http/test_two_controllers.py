@@ -16,8 +16,8 @@ import pytest
 from controller.core.model import Offer, Phase, Role, Route, SessionId, UserId
 from controller.core.records import Reason
 from controller.engines.memory import MemoryOrchestrator
-from controller.gateway import Client, Inside
 from controller.people.logins import LOGINS_MOST
+from controller.sessions.gateway import Client, Inside
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING
 from tests.fakes.replica import Cluster, Replica
 from tests.hub import HTML, ORIGIN, Clock, World, eventually, running

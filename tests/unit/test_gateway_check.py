@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from controller.core.errors import GatewayUnavailable
-from controller.gateway import TraefikGateway
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Keys
+from controller.sessions.gateway import TraefikGateway
 from tests.hostile.program import Steps, answer, serving
 from tests.hub import RING, Clock
 from tests.samples import settings

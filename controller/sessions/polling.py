@@ -16,11 +16,11 @@ import structlog
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Observed, Phase, SessionId, Usage
 from controller.engines import Orchestrator
-from controller.gateway import Client, Gateway, Inside
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
-from controller.pace import Pace
-from controller.sessions import Sessions
+from controller.sessions.gateway import Client, Gateway, Inside
+from controller.sessions.pace import Pace
+from controller.sessions.sessions import Sessions
 
 _AT_ONCE = 8  # measurements; each takes a thread of the engine's client
 

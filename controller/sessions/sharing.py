@@ -30,16 +30,16 @@ from controller.core.errors import (
 )
 from controller.core.model import Observed, Person, Phase, Role, SessionId, UserId
 from controller.core.records import CONTROLLER, Actor, Link, Login, Share
-from controller.gateway import Client, Gateway
-from controller.grants import FreshLink, Grants
-from controller.looks import Looks
 from controller.monitoring.audit import Act, Audit, Detail
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
-from controller.pace import Pace
 from controller.people.directory import Directory, uid_of
 from controller.people.logins import Logins
-from controller.sessions import Sessions
+from controller.sessions.gateway import Client, Gateway
+from controller.sessions.grants import FreshLink, Grants
+from controller.sessions.pace import Pace
+from controller.sessions.polling import Looks
+from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 
 LINK_SECONDS = range(60, 30 * 86_400 + 1)

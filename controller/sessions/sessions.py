@@ -64,8 +64,6 @@ from controller.core.records import (
     Ticket,
 )
 from controller.engines import Orchestrator
-from controller.gateway import Gateway
-from controller.grants import Grants
 from controller.monitoring.audit import Act, Audit, Detail
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
@@ -74,6 +72,8 @@ from controller.rules.access import Access
 from controller.rules.lifecycle import Activity, Limits, Warned
 from controller.rules.quotas import Lack, Shortage
 from controller.rules.sentences import Step, Why, session_title
+from controller.sessions.gateway import Gateway
+from controller.sessions.grants import Grants
 from controller.settings.schema import Settings
 from controller.store import Store
 

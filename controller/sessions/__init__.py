@@ -1,0 +1,1 @@
+"""Sessions: what is known of them and done with them."""
