@@ -15,10 +15,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
+from controller.administration.table import MESSAGE_MAX, Entry, Listing, Sort, User
 from controller.core.errors import NotAllowed
 from controller.core.model import Phase, moment
 from controller.core.records import Drain
-from controller.oversight import MESSAGE_MAX, Entry, Listing, Sort, User
 from controller.people.directory import uid_of
 from controller.rules import routes, sentences
 from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller

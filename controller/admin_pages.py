@@ -15,6 +15,7 @@ from litestar.response import Redirect
 
 from controller import plots, render
 from controller.admin import admin_only
+from controller.administration.table import MESSAGE_MAX, Entry, Listing, Sample, Sort, User
 from controller.core.errors import (
     HubError,
     InvalidRequest,
@@ -24,7 +25,6 @@ from controller.core.errors import (
     Unavailable,
 )
 from controller.core.model import Phase, SessionId, UserId, canonical_uid, moment
-from controller.oversight import MESSAGE_MAX, Entry, Listing, Sample, Sort, User
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.people.directory import uid_of
 from controller.rules import origins, sentences

@@ -41,6 +41,7 @@ from litestar.types import ASGIApp
 from controller import __version__, apidoc
 from controller.admin import admin_router
 from controller.admin_pages import admin_pages_router
+from controller.administration.table import Oversight
 from controller.api import api_router
 from controller.bodies import timely
 from controller.companions import Companions
@@ -53,7 +54,6 @@ from controller.housekeeping import Housekeeping
 from controller.login_pages import login_pages_router
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import CONTENT_TYPE, Metrics
-from controller.oversight import Oversight
 from controller.pages import error_page, pages_router
 from controller.people.directory import Directory
 from controller.people.handoff import Entries

@@ -16,12 +16,12 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
     AsyncIOScheduler,
 )
 
+from controller.administration.table import SAMPLE_SECONDS, Oversight
 from controller.core.errors import HubError
 from controller.core.model import Observed
 from controller.core.records import Reason
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
-from controller.oversight import SAMPLE_SECONDS, Oversight
 from controller.people.logins import Logins
 from controller.rollcall import RollCall
 from controller.rules.lifecycle import Calm, Decision, Keep, Look, Remove, Repair, Warn

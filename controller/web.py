@@ -10,13 +10,13 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 
+from controller.administration.table import Oversight
 from controller.companions import Companions
 from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
 from controller.core.records import Actor, Login
 from controller.engines import Orchestrator
 from controller.monitoring.audit import Audit
-from controller.oversight import Oversight
 from controller.people.directory import Directory
 from controller.people.handoff import Entries
 from controller.people.logins import Entry, Logins
