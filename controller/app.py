@@ -46,11 +46,13 @@ from controller.api import api_router
 from controller.bodies import timely
 from controller.companions import Companions
 from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
-from controller.election import Alone, Election
 from controller.engines import Orchestrator
 from controller.engines.memory import MemoryOrchestrator
 from controller.health import Health, Report
-from controller.housekeeping import Housekeeping
+from controller.housekeeping.departures import RollCall
+from controller.housekeeping.election import Alone, Election
+from controller.housekeeping.rotation import Rotation
+from controller.housekeeping.rounds import Housekeeping
 from controller.login_pages import login_pages_router
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import CONTENT_TYPE, Metrics
@@ -62,8 +64,6 @@ from controller.people.ldap.adapter import LdapDirectory
 from controller.people.logins import Logins
 from controller.people.tokens import Keys
 from controller.render import Renderer
-from controller.rollcall import RollCall
-from controller.rotation import Rotation
 from controller.rules import routes
 from controller.sessions.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.sessions.grants import Grants
@@ -415,7 +415,7 @@ def open_store(settings: Settings, identity: str) -> tuple[Store, KeyPlace]:
 def _make_election(settings: Settings, identity: str) -> Election:
     if settings.store == "sqlite":
         return Alone()
-    from controller.lease import LeaseElection
+    from controller.housekeeping.lease import LeaseElection
 
     return LeaseElection(settings, identity=identity, clock=time.monotonic, wall=time.time)
 

@@ -13,8 +13,8 @@ import httpx
 
 from controller.app import Application
 from controller.core.model import Observed, Phase, SessionId
-from controller.election import Election
 from controller.engines.memory import MemoryOrchestrator
+from controller.housekeeping.election import Election
 from controller.people.keys import KeyPlace
 from controller.people.tokens import Key, KeyRing, Keys
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings

@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.core.errors import DirectoryUnavailable, EngineUnavailable, StoreUnavailable
 from controller.core.model import Role, SessionId, Usage, UserId
 from controller.engines.memory import MemoryOrchestrator
-from controller.housekeeping import LOOK_SECONDS
+from controller.housekeeping.rounds import LOOK_SECONDS
 from controller.people.tokens import Keys
 from controller.sessions.gateway import Client, Inside, TraefikGateway
 from controller.settings.schema import AuditLog, Limits

@@ -20,10 +20,10 @@ from controller.administration.table import SAMPLE_SECONDS, Oversight
 from controller.core.errors import HubError
 from controller.core.model import Observed
 from controller.core.records import Reason
+from controller.housekeeping.departures import RollCall
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
 from controller.people.logins import Logins
-from controller.rollcall import RollCall
 from controller.rules.lifecycle import Calm, Decision, Keep, Look, Remove, Repair, Warn
 from controller.sessions.pace import Pace
 from controller.sessions.polling import Looks
