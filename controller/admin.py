@@ -19,9 +19,10 @@ from controller.administration.table import MESSAGE_MAX, Entry, Listing, Sort, U
 from controller.core.errors import NotAllowed
 from controller.core.model import Phase, moment
 from controller.core.records import Drain
+from controller.gate.answers import NO_STORE
 from controller.people.directory import uid_of
 from controller.rules import routes, sentences
-from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
+from controller.web import AnyRequest, Caller, Hub, provide_caller
 
 _Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
 

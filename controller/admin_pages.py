@@ -25,10 +25,11 @@ from controller.core.errors import (
     Unavailable,
 )
 from controller.core.model import Phase, SessionId, UserId, canonical_uid, moment
+from controller.gate.answers import STARTING
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.people.directory import uid_of
 from controller.rules import origins, sentences
-from controller.web import STARTING, AnyRequest, Caller, Hub, provide_caller
+from controller.web import AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400
 

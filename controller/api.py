@@ -16,6 +16,7 @@ from controller import web
 from controller.core.errors import NoSuchSession, NotAllowed
 from controller.core.model import NAME_MAX, Observed, Phase, Role, moment
 from controller.core.records import Link, Reason
+from controller.gate.answers import NO_STORE
 from controller.people.directory import uid_of
 from controller.people.logins import login_id
 from controller.people.tokens import Audience
@@ -23,7 +24,7 @@ from controller.people.user_agent import agent_words
 from controller.rules import access, routes
 from controller.rules.sentences import Step
 from controller.sessions.sharing import Guest
-from controller.web import NO_STORE, AnyRequest, Caller, Hub, provide_caller
+from controller.web import AnyRequest, Caller, Hub, provide_caller
 
 _DAY = 86_400  # seconds
 

@@ -48,6 +48,9 @@ from controller.companions import Companions
 from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
 from controller.engines import Orchestrator
 from controller.engines.memory import MemoryOrchestrator
+from controller.gate.answers import NO_STORE, PROBLEM, SECURITY_HEADERS, login_url, problem
+from controller.gate.refusals import Closed
+from controller.gate.verify import Verify
 from controller.health import Health, Report
 from controller.housekeeping.departures import RollCall
 from controller.housekeeping.election import Alone, Election
@@ -75,21 +78,8 @@ from controller.share_pages import share_router
 from controller.store import Store, data_folder
 from controller.store.sqlite import SqliteStore
 from controller.streams import Streams
-from controller.verify import Closed, Verify
 from controller.waiting import Waiting, closed_pages, host_of
-from controller.web import (
-    JOIN_PATH,
-    NO_STORE,
-    PROBLEM,
-    SECURITY_HEADERS,
-    STRICT_TRANSPORT,
-    AnyRequest,
-    HttpError,
-    Hub,
-    login_url,
-    problem,
-    wants_page,
-)
+from controller.web import JOIN_PATH, STRICT_TRANSPORT, AnyRequest, HttpError, Hub, wants_page
 
 _BODY_MAX = 64 * 1024  # bytes of a form or an API request
 

@@ -34,14 +34,11 @@ from controller.core.errors import (
 )
 from controller.core.model import Observed, Person, Phase, Profile, Role, moment, parse_session_id
 from controller.core.records import Actor, Notice, Reason, Share
+from controller.gate.answers import ENTER, ENTER_PATH, HTML, NO_STORE
 from controller.people.tokens import Audience
 from controller.rules import access, origins, routes
 from controller.rules.quotas import Lack, Shortage
 from controller.web import (
-    ENTER,
-    ENTER_PATH,
-    HTML,
-    NO_STORE,
     AnyRequest,
     Caller,
     HttpError,

@@ -73,12 +73,6 @@ from controller.rules.sentences import (
     why_text,
 )
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""What every page of the hub is made for; the pages are tested under it."""
-
 ASIDE_STYLE = (
     ":root{color-scheme:light dark;font:1.1rem/1.6 system-ui,sans-serif}"
     "main{max-width:34rem;margin:15vh auto;padding:0 1rem}"

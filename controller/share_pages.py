@@ -23,12 +23,13 @@ from controller.core.errors import (
 )
 from controller.core.model import Observed, Role, moment
 from controller.core.records import Link
+from controller.gate.answers import STARTING
 from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.people.directory import uid_of
 from controller.rules import sentences
 from controller.sessions.grants import FreshLink
 from controller.sessions.sharing import Guest
-from controller.web import STARTING, Caller, Hub, provide_caller
+from controller.web import Caller, Hub, provide_caller
 
 
 class ShareForm(msgspec.Struct, frozen=True):

@@ -13,37 +13,23 @@ from urllib.parse import quote
 
 from controller.core.errors import HubError, NoSuchSession, NotReadyYet
 from controller.core.model import Phase, Role, parse_session_id
-from controller.pages import starting_page
-from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
-from controller.rules import origins, routes
-from controller.settings.schema import Settings
-from controller.verify import (
-    APP_CLOSED,
-    Closed,
-    Judge,
-    Judgement,
-    Question,
-    Refusals,
-    Threshold,
-    Verdict,
-    check_place,
-    parse_direct,
-    starting_url,
-)
-from controller.web import (
+from controller.gate.answers import (
     HTML,
     NO_STORE,
     SECURITY_HEADERS,
     Answer,
-    Caller,
-    HttpError,
-    Hub,
     answer,
-    aside_page,
-    forbidden_page,
     problem_answer,
     redirect,
 )
+from controller.gate.judge import Judge, Judgement, Verdict
+from controller.gate.question import Question, check_place, parse_direct
+from controller.gate.refusals import APP_CLOSED, Closed, Refusals, Threshold, starting_url
+from controller.pages import starting_page
+from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
+from controller.rules import origins, routes
+from controller.settings.schema import Settings
+from controller.web import Caller, HttpError, Hub, aside_page, forbidden_page
 
 
 class Waiting:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from urllib.parse import quote
-
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
@@ -16,18 +13,13 @@ from controller.core.errors import Forged, HubError, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
 from controller.core.records import Actor, Login
 from controller.engines import Orchestrator
+from controller.gate.answers import ADDRESS_MAX, HTML, NO_STORE, SECURITY_HEADERS, Answer, answer
 from controller.monitoring.audit import Audit
 from controller.people.directory import Directory
 from controller.people.handoff import Entries
 from controller.people.logins import Entry, Logins
 from controller.people.tokens import Audience
-from controller.render import (
-    ASIDE_POLICY,
-    CONTENT_SECURITY_POLICY,
-    AsideView,
-    RefusalView,
-    Renderer,
-)
+from controller.render import ASIDE_POLICY, AsideView, RefusalView, Renderer
 from controller.rules import origins
 from controller.sessions.polling import Looks
 from controller.sessions.sessions import Sessions
@@ -38,36 +30,11 @@ from controller.streams import Streams
 
 AnyRequest = Request[None, None, State]
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), usb=()",
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
-
 STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
 """For a year. The same in traefik/dynamic/hub.yml, for what sessions answer."""
 
-NO_STORE = {"Cache-Control": "no-store"}
-
-ADDRESS_MAX = 45  # characters: the longest form of an IPv6 address
-
-ENTER = "/enter/"
-"""What follows it is the session that somebody wants to enter, in subdomain mode."""
-
-ENTER_PATH = "/.slicerhub/enter"
-"""At a session's own host, where the hand-off ends. Never the session's."""
-
-STARTING = "/starting/"
-
 JOIN_PATH = "/join/"
 """What follows it is the code of a link."""
-
-PROBLEM = "application/problem+json"
-
-HTML = "text/html; charset=utf-8"
 
 
 class Hub(msgspec.Struct, frozen=True):
@@ -131,43 +98,6 @@ class HttpError(HubError):
         super().__init__(detail or sentence)
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A finished answer for those who speak ASGI themselves."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes = b""
-
-
-def answer(
-    status: int, headers: dict[str, str], body: bytes = b"", *, cookies: tuple[str, ...] = ()
-) -> Answer:
-    """Make an Answer; ``content-length`` is added. ``cookies``: one Set-Cookie each."""
-    given = [*headers.items(), ("Content-Length", str(len(body)))]
-    given += [("Set-Cookie", cookie) for cookie in cookies]
-    return Answer(
-        status,
-        tuple((name.lower().encode(), value.encode()) for name, value in given),
-        body,
-    )
-
-
-def problem(status: int, title: str, detail: str, **extra: object) -> bytes:
-    """Return a problem document (RFC 9457)."""
-    document = {"type": "about:blank", "title": title, "status": status, "detail": detail} | extra
-    return json.dumps(document, ensure_ascii=False).encode()
-
-
-def problem_answer(error: HubError) -> Answer:
-    """Return an error for a program."""
-    headers = SECURITY_HEADERS | NO_STORE | {"Content-Type": PROBLEM}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    if error.status == NotLoggedIn.status:
-        headers["WWW-Authenticate"] = "Bearer"
-    return answer(error.status, headers, problem(error.status, error.title, str(error)))
-
-
 def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:
     """Return the page for what is not open to somebody: always the same bytes."""
     page = renderer.refusal(
@@ -189,17 +119,6 @@ def aside_page(
     if refresh is not None:
         headers["Refresh"] = str(refresh)
     return answer(status, headers, renderer.aside(view).encode())
-
-
-def redirect(location: str, status: int = 302, *, cookies: tuple[str, ...] = ()) -> Answer:
-    """Send the browser elsewhere; ``location`` is made of configured addresses only."""
-    headers = SECURITY_HEADERS | NO_STORE | {"Location": location}
-    return answer(status, headers, cookies=cookies)
-
-
-def login_url(public_url: str, target: str) -> str:
-    """Return the address of the log-in page that leads on to ``target``."""
-    return f"{public_url}/login?next={quote(origins.safe_next(target), safe='')}"
 
 
 def join_url(caller: Caller, code: str) -> str:

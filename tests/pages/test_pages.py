@@ -26,6 +26,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from controller import render
 from controller.core.errors import Unavailable
 from controller.core.model import Phase, Role
+from controller.gate import answers
 from controller.render import Renderer
 from tests.chromium import Complaints, checker, chromium
 from tests.page_views import (
@@ -146,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", render.CONTENT_SECURITY_POLICY)
+        self.send_header("Content-Security-Policy", answers.CONTENT_SECURITY_POLICY)
         self.end_headers()
         self.wfile.write(body)
 

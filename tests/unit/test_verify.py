@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.errors import InvalidRequest
-from controller.verify import Question, parse_forwarded
+from controller.gate.question import Question, parse_forwarded
 
 ID = "a" * 26
 WHOLE = {

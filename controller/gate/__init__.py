@@ -1,0 +1,1 @@
+"""Traefik's questions: may this request go to this session?"""

@@ -1,0 +1,90 @@
+"""Finished answers for those who speak ASGI themselves. Pure."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import msgspec
+
+from controller.core.errors import HubError, NotLoggedIn
+from controller.rules import origins
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""What every page of the hub is made for; the pages are tested under it."""
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), usb=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+ADDRESS_MAX = 45  # characters: the longest form of an IPv6 address
+
+ENTER = "/enter/"
+"""What follows it is the session that somebody wants to enter, in subdomain mode."""
+
+ENTER_PATH = "/.slicerhub/enter"
+"""At a session's own host, where the hand-off ends. Never the session's."""
+
+STARTING = "/starting/"
+
+PROBLEM = "application/problem+json"
+
+HTML = "text/html; charset=utf-8"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A finished answer for those who speak ASGI themselves."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = b""
+
+
+def answer(
+    status: int, headers: dict[str, str], body: bytes = b"", *, cookies: tuple[str, ...] = ()
+) -> Answer:
+    """Make an Answer; ``content-length`` is added. ``cookies``: one Set-Cookie each."""
+    given = [*headers.items(), ("Content-Length", str(len(body)))]
+    given += [("Set-Cookie", cookie) for cookie in cookies]
+    return Answer(
+        status,
+        tuple((name.lower().encode(), value.encode()) for name, value in given),
+        body,
+    )
+
+
+def problem(status: int, title: str, detail: str, **extra: object) -> bytes:
+    """Return a problem document (RFC 9457)."""
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail} | extra
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def problem_answer(error: HubError) -> Answer:
+    """Return an error for a program."""
+    headers = SECURITY_HEADERS | NO_STORE | {"Content-Type": PROBLEM}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if error.status == NotLoggedIn.status:
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(error.status, headers, problem(error.status, error.title, str(error)))
+
+
+def redirect(location: str, status: int = 302, *, cookies: tuple[str, ...] = ()) -> Answer:
+    """Send the browser elsewhere; ``location`` is made of configured addresses only."""
+    headers = SECURITY_HEADERS | NO_STORE | {"Location": location}
+    return answer(status, headers, cookies=cookies)
+
+
+def login_url(public_url: str, target: str) -> str:
+    """Return the address of the log-in page that leads on to ``target``."""
+    return f"{public_url}/login?next={quote(origins.safe_next(target), safe='')}"

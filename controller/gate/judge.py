@@ -1,0 +1,126 @@
+"""Turns questions into verdicts. Whatever is not known denies."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+import msgspec
+
+from controller.companions import Companions
+from controller.core.model import Person, Phase, Role, SessionId, UserId, parse_session_id
+from controller.gate.question import Question
+from controller.people.handoff import Entries
+from controller.people.logins import Logins
+from controller.rules import origins, routes
+from controller.sessions.sessions import Sessions
+from controller.settings.schema import Settings
+
+
+class Verdict(Enum):
+    """What becomes of a request."""
+
+    PASS = auto()
+    LOG_IN = auto()
+    FORGED = auto()
+    FORBID = auto()
+    WAIT = auto()  # allowed, but the session is not ready
+    BLIND = auto()  # the controller has not read the sessions yet
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """A verdict and, if it is PASS or WAIT, on whom."""
+
+    verdict: Verdict
+    session_id: SessionId | None = None
+    uid: UserId | None = None
+    role: Role | None = None
+    sid: str = ""  # of the log-in
+
+
+class Judge:
+    """Turns questions into verdicts."""
+
+    def __init__(
+        self, settings: Settings, sessions: Sessions, logins: Logins, entries: Entries | None
+    ) -> None:
+        """Keep what is looked up. ``entries`` is given for sessions at hosts of their own."""
+        self._settings = settings
+        self._sessions = sessions
+        self._logins = logins
+        self._entries = entries
+
+    def judge(self, question: Question) -> Judgement:
+        """Return what becomes of the request. Whatever is not known denies."""
+        session_id = parse_session_id(question.session_id)
+        if session_id and self._logins.is_service(question.authorization, session_id):
+            return Judgement(Verdict.PASS, session_id, UserId("controller"), Role.SERVICE)
+        if self._entries is None:
+            login = self._logins.by_cookie(question.cookie)
+        else:
+            login = self._entries.login_of(question.cookie, session_id) if session_id else None
+        if login is not None:
+            if self._is_foreign(question, session_id):
+                return Judgement(Verdict.FORGED)
+        else:
+            login = self._logins.by_bearer(question.authorization)
+        if login is None:
+            return Judgement(Verdict.LOG_IN)
+        if not self._sessions.ready:
+            return Judgement(Verdict.BLIND)
+        uid = login.person.uid
+        access = self._sessions.access(session_id, uid) if session_id else None
+        if access is None or access.role is None or access.phase is Phase.STOPPING:
+            return Judgement(Verdict.FORBID)
+        verdict = Verdict.PASS if access.phase is Phase.READY else Verdict.WAIT
+        return Judgement(verdict, session_id, uid, access.role, login.sid)
+
+    def _is_foreign(self, question: Question, session_id: SessionId | None) -> bool:
+        """Tell whether a foreign page speaks with a person's cookie."""
+        at_own_host = self._entries is not None and session_id is not None
+        return origins.is_foreign(
+            question.method,
+            own=routes.session_origin(session_id, self._settings)
+            if at_own_host and session_id
+            else origins.public_url_for(question.host, self._settings),
+            origin=question.origin,
+            websocket=question.websocket,
+            fetch_site=question.fetch_site if at_own_host else "",
+            opens=question.opens,
+        )
+
+
+class Door:
+    """Turns questions about companions into verdicts."""
+
+    def __init__(self, settings: Settings, companions: Companions, logins: Logins) -> None:
+        """Keep what is looked up."""
+        self._settings = settings
+        self._companions = companions
+        self._logins = logins
+
+    def judge(self, app: str, question: Question) -> tuple[Verdict, Person | None]:
+        """Return what becomes of the request, and whose it is. Whatever is not known denies."""
+        login = self._logins.by_cookie(question.cookie)
+        if login is not None:
+            if self._is_forged(question):
+                return Verdict.FORGED, None
+        else:
+            login = self._logins.by_bearer(question.authorization)
+        if login is None:
+            return Verdict.LOG_IN, None
+        if not self._companions.ready:
+            return Verdict.BLIND, None
+        passes = self._companions.admits(app, login.person)
+        return Verdict.PASS if passes else Verdict.FORBID, login.person
+
+    def _is_forged(self, question: Question) -> bool:
+        """Tell whether a foreign page may speak here: what changes things names its origin."""
+        # A handshake is a GET that opens what can change things; browsers do not agree on what
+        # else they say of it.
+        return origins.is_forged(
+            "POST" if question.websocket else question.method,
+            host=question.host,
+            origin=question.origin,
+            fetch_site="" if question.websocket else question.fetch_site,
+            settings=self._settings,
+        )

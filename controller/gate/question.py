@@ -1,0 +1,125 @@
+"""What was asked of Traefik: read strictly, whole and of one meaning. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from controller.core.errors import InvalidRequest
+from controller.gate.answers import ADDRESS_MAX
+from controller.settings.schema import Settings
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+SHOWING = frozenset({"GET", "HEAD"})
+
+_HEADER_MAX = 16_384  # bytes of one header that is looked at
+
+_FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
+
+# Which of two says who asks, for what and from where? No two programs need agree on that.
+_SINGLE = frozenset(
+    {"authorization", "content-length", "content-type", "host", "origin", "proxy-authorization"}
+    | {"referer", "sec-websocket-key", "transfer-encoding", "x-real-ip"}
+)
+
+_SINGLE_BEGIN = ("sec-fetch-", "x-forwarded-", "x-slicerhub-")
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What was asked of Traefik, as far as the verdict depends on it."""
+
+    session_id: str  # as the router's address names it
+    method: str
+    uri: str  # path and query
+    host: str  # with the port if it was named
+    cookie: str = ""
+    authorization: str = ""
+    origin: str = ""
+    websocket: bool = False
+    navigation: bool = False  # a person's browser wants a page
+    opens: bool = False  # it is to be a page of its own, in nobody's frame
+    fetch_site: str = ""  # where the browser says that it comes from; not asked for in path mode
+    forwarded_for: str = ""
+
+    @property
+    def address(self) -> str:
+        """Return the address that Traefik saw; it adds it at the end."""
+        return self.forwarded_for.rpartition(",")[2].strip()[:ADDRESS_MAX]
+
+
+def check_place(question: Question, settings: Settings) -> None:
+    """Raise InvalidRequest unless the request came to this very session's host.
+
+    A session that was started in path mode, or below another domain, is none that can be served.
+    """
+    host = question.host.lower().partition(":")[0]
+    if host != f"{question.session_id}.{settings.sessions_at}":
+        raise InvalidRequest("There is no session at this host name.")
+
+
+def parse_forwarded(session_id: str, raw: Iterable[tuple[bytes, bytes]]) -> Question:
+    """Read Traefik's question. Raises InvalidRequest if it is not whole and of one meaning."""
+    headers = _decode(raw)
+    missing = [name for name in _FORWARDED if not headers.get(name)]
+    if missing:
+        raise InvalidRequest(f"{missing[0]} is missing: only Traefik may ask this.")
+    method, uri = headers["x-forwarded-method"], headers["x-forwarded-uri"]
+    if method not in _METHODS or not uri.startswith("/") or not uri.isascii():
+        raise InvalidRequest("The forwarded method or address is not one that can be served.")
+    if headers["x-forwarded-proto"] not in {"http", "https", "ws", "wss"}:
+        raise InvalidRequest("The forwarded protocol is not one that can be served.")
+    return _question(session_id, method, uri, headers["x-forwarded-host"], headers)
+
+
+def parse_direct(session_id: str, path: str, scope: Any) -> Question:  # noqa: ANN401 - ASGI's own
+    """Read a request that came to the controller itself, to a session's empty place."""
+    headers = _decode(scope["headers"])
+    query = scope["query_string"].decode("ascii", errors="replace")
+    uri = quote(path, safe="/") + (f"?{query}" if query else "")
+    return _question(session_id, scope["method"], uri, headers.get("host", ""), headers)
+
+
+def _question(
+    session_id: str, method: str, uri: str, host: str, headers: dict[str, str]
+) -> Question:
+    mode = headers.get("sec-fetch-mode", "")
+    # Traefik removes Connection and Upgrade from its question: these two remain of a handshake.
+    websocket = "sec-websocket-key" in headers or mode == "websocket"
+    return Question(
+        session_id=session_id,
+        method=method,
+        uri=uri,
+        host=host,
+        cookie=headers.get("cookie", ""),
+        authorization=headers.get("authorization", ""),
+        origin=headers.get("origin", ""),
+        websocket=websocket,
+        navigation=not websocket
+        and mode in {"", "navigate"}
+        and "text/html" in headers.get("accept", ""),
+        opens=mode == "navigate" and headers.get("sec-fetch-dest", "") == "document",
+        fetch_site=headers.get("sec-fetch-site", ""),
+        forwarded_for=headers.get("x-forwarded-for", ""),
+    )
+
+
+def _decode(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers by lower-case name. Raises InvalidRequest for two where one has to decide."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        if len(value) > _HEADER_MAX:
+            raise InvalidRequest("A header is too long.")
+        key = name.decode("latin-1")
+        if key in headers:
+            if key in _SINGLE or key.startswith(_SINGLE_BEGIN):
+                raise InvalidRequest(f"{key} stands there twice.")
+            # RFC 9110, 5.3: two lines are one list. RFC 9113 splits cookies, too.
+            between = "; " if key == "cookie" else ", "
+            headers[key] += between + value.decode("latin-1")
+        else:
+            headers[key] = value.decode("latin-1")
+    return headers

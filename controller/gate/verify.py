@@ -1,0 +1,145 @@
+"""May this request go to this session? Traefik asks before every one.
+
+A bare ASGI application, since it is asked more often than everything else together: headers to a
+question, a question to a verdict, a verdict to an answer. It waits for nothing: neither the
+directory nor the engine nor the store is asked. The session's id comes from the address that
+Traefik's matching router names, never from the request's own path.
+
+In subdomain mode the hand-off from the hub to a session's own host is in these answers, too: what
+begins and what ends it comes before anything of the session's.
+
+The same verdicts serve the place of a session that has no router (yet), in ``waiting``.
+Companions are asked about in the same way, at ``/verify/app/<name>``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+
+from controller.companions import Companions
+from controller.core.errors import HubError, InvalidRequest, NotReadyYet
+from controller.core.model import Role, UserId
+from controller.core.records import Actor
+from controller.gate.answers import NO_STORE, Answer, answer, problem_answer, redirect
+from controller.gate.judge import Door, Judge, Judgement, Verdict
+from controller.gate.question import Question, check_place, parse_forwarded
+from controller.gate.refusals import APP_CLOSED, Closed, Refusals, Threshold, starting_url
+from controller.monitoring.metrics import Metrics
+from controller.people.handoff import Entries
+from controller.people.logins import Logins
+from controller.rules import companions, cookies, routes
+from controller.rules.cookies import without_cookies
+from controller.sessions.sessions import Sessions
+from controller.settings.schema import Settings
+
+_APP = "/verify/app/"
+
+# Made once, since nearly all answers are this one. Traefik drops the hub's cookie from what the
+# session sets only if verify sets one, too; this one goes no further, since
+# addAuthCookiesToResponse does not name it.
+_PASSES = answer(200, NO_STORE | {"Set-Cookie": "slicerhub-guard=1"})
+
+_log = structlog.get_logger("verify")
+
+
+class Verify:
+    """The ASGI application behind ``/verify/<id>``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        logins: Logins,
+        companions: Companions,
+        *,
+        entries: Entries,
+        closed: Closed,
+        metrics: Metrics,
+    ) -> None:
+        """Keep the parts."""
+        self._settings = settings
+        self._door = Door(settings, companions, logins)
+        self._app_refusals = Refusals(settings, closed.app, APP_CLOSED)
+        self._sessions = sessions
+        self._cookies = cookies.own_cookies(settings)
+        self._threshold = Threshold(settings, closed, entries) if settings.sessions_at else None
+        self._judge = Judge(settings, sessions, logins, entries if settings.sessions_at else None)
+        self._refusals = self._threshold or Refusals(settings, closed.session)
+        self._metrics = metrics
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        """Answer one question of Traefik's."""
+        del receive  # a body is never looked at
+        begun = time.perf_counter()
+        try:
+            found = self._answer(scope["path"], scope["headers"])
+        except HubError as error:
+            found = problem_answer(error)
+        except Exception:  # noqa: BLE001 - the last fence before Traefik
+            # Whatever is wrong with us must not let anybody in, nor look like a refusal.
+            _log.exception("verify_fault")
+            found = problem_answer(NotReadyYet())
+        self._metrics.verified(found.status, time.perf_counter() - begun)
+        await send(
+            {"type": "http.response.start", "status": found.status, "headers": found.headers}
+        )
+        await send({"type": "http.response.body", "body": found.body})
+
+    def _answer(self, path: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
+        if path.startswith(_APP):
+            return self._answer_app(path.removeprefix(_APP), raw)
+        question = parse_forwarded(path.removeprefix("/verify/"), raw)
+        if self._threshold is not None:
+            check_place(question, self._settings)
+            if handed := self._threshold.enter(question):
+                return handed
+        found = self._judge.judge(question)
+        if found.verdict is Verdict.PASS and found.session_id and found.uid and found.role:
+            if found.role is not Role.SERVICE:
+                if found.role.may_change:  # else whoever looks on would keep it from its idle stop
+                    self._sessions.touch(found.session_id)
+                if question.navigation or question.websocket:
+                    self._note_entry(question, found)
+            return self._pass(question, found.uid, found.role)
+        if found.verdict is Verdict.WAIT and question.navigation and found.session_id:
+            return redirect(starting_url(question, found.session_id, self._settings))
+        return self._refusals.answer(question, found.verdict)
+
+    def _note_entry(self, question: Question, found: Judgement) -> None:
+        session_id, uid, role = found.session_id, found.uid, found.role
+        if session_id and uid and role and not self._sessions.is_inside(session_id, found.sid):
+            by = Actor(uid, question.address)
+            self._sessions.enter(session_id, found.sid, role, by)
+
+    def _answer_app(self, app: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
+        question = parse_forwarded("", raw)
+        if question.host.lower().partition(":")[0] not in self._settings.hosts:
+            # The companion's own rule need not name the hub's hosts, as that of a session does.
+            raise InvalidRequest("The hub does not answer to this host name.")
+        verdict, person = self._door.judge(app, question)
+        if verdict is not Verdict.PASS or person is None:
+            return self._app_refusals.answer(question, verdict)
+        return self._let_through(
+            question,
+            {
+                "X-Slicerhub-User": routes.user_header(person.uid),
+                "X-Slicerhub-Name": quote(person.display_name, safe="@ "),
+                "X-Slicerhub-Groups": companions.groups_header(person.groups),
+            },
+        )
+
+    def _pass(self, question: Question, uid: UserId, role: Role) -> Answer:
+        known = {"X-Slicerhub-User": routes.user_header(uid), "X-Slicerhub-Role": role.value}
+        return self._let_through(question, known)
+
+    def _let_through(self, question: Question, known: dict[str, str]) -> Answer:
+        """Let it through; Traefik replaces the request's own headers of these names."""
+        cookies = without_cookies(question.cookie, self._cookies)
+        told = known | {"Cookie": cookies} if cookies else known
+        more = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+        return Answer(_PASSES.status, (*_PASSES.headers, *more))
