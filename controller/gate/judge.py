@@ -6,13 +6,10 @@ from enum import Enum, auto
 
 import msgspec
 
-from controller.companions import Companions
 from controller.core.model import Person, Phase, Role, SessionId, UserId, parse_session_id
+from controller.gate.contract import Companions, Handoff, Logins, Sessions
 from controller.gate.question import Question
-from controller.people.handoff import Entries
-from controller.people.logins import Logins
 from controller.rules import origins, routes
-from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 
 
@@ -41,7 +38,7 @@ class Judge:
     """Turns questions into verdicts."""
 
     def __init__(
-        self, settings: Settings, sessions: Sessions, logins: Logins, entries: Entries | None
+        self, settings: Settings, sessions: Sessions, logins: Logins, entries: Handoff | None
     ) -> None:
         """Keep what is looked up. ``entries`` is given for sessions at hosts of their own."""
         self._settings = settings

@@ -25,9 +25,9 @@ from controller.gate.answers import (
     problem_answer,
     redirect,
 )
+from controller.gate.contract import Handoff
 from controller.gate.judge import Verdict
 from controller.gate.question import SHOWING, Question
-from controller.people.handoff import Entries
 from controller.rules import origins, routes
 from controller.settings.schema import Settings
 
@@ -80,7 +80,7 @@ class Refusals:
 class Threshold(Refusals):
     """The same at a session's own host, and the hand-off that ends or begins there."""
 
-    def __init__(self, settings: Settings, closed: Closed, entries: Entries) -> None:
+    def __init__(self, settings: Settings, closed: Closed, entries: Handoff) -> None:
         """``closed``: the pages of those who may not enter."""
         super().__init__(settings, closed.host)
         self._entries = entries

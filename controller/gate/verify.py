@@ -21,20 +21,16 @@ from urllib.parse import quote
 
 import structlog
 
-from controller.companions import Companions
 from controller.core.errors import HubError, InvalidRequest, NotReadyYet
 from controller.core.model import Role, UserId
 from controller.core.records import Actor
 from controller.gate.answers import NO_STORE, Answer, answer, problem_answer, redirect
+from controller.gate.contract import Companions, Counts, Handoff, Logins, Sessions
 from controller.gate.judge import Door, Judge, Judgement, Verdict
 from controller.gate.question import Question, check_place, parse_forwarded
 from controller.gate.refusals import APP_CLOSED, Closed, Refusals, Threshold, starting_url
-from controller.monitoring.metrics import Metrics
-from controller.people.handoff import Entries
-from controller.people.logins import Logins
 from controller.rules import companions, cookies, routes
 from controller.rules.cookies import without_cookies
-from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 
 _APP = "/verify/app/"
@@ -57,9 +53,9 @@ class Verify:
         logins: Logins,
         companions: Companions,
         *,
-        entries: Entries,
+        entries: Handoff,
         closed: Closed,
-        metrics: Metrics,
+        metrics: Counts,
     ) -> None:
         """Keep the parts."""
         self._settings = settings

@@ -1,0 +1,91 @@
+"""What the gate asks of the hub. It asks at every request, so nothing of this may wait."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from controller.core.model import Person, Role, SessionId, UserId
+from controller.core.records import Actor, Login
+from controller.rules.access import Access
+
+
+class Sessions(Protocol):
+    """The sessions, as they were observed last."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the sessions have been read."""
+        ...
+
+    def access(self, session_id: SessionId, uid: UserId) -> Access | None:
+        """Return what somebody may do in a session, and its phase; None: it is not there."""
+        ...
+
+    def touch(self, session_id: SessionId) -> None:
+        """Note that the session was used just now."""
+        ...
+
+    def is_inside(self, session_id: SessionId, sid: str) -> bool:
+        """Tell whether somebody has entered by this log-in."""
+        ...
+
+    def enter(self, session_id: SessionId, sid: str, role: Role, by: Actor) -> None:
+        """Put on record that somebody has opened the session, by the log-in ``sid``."""
+        ...
+
+
+class Logins(Protocol):
+    """The log-ins that stand. But for ``is_service``: NotReadyYet until they have been read."""
+
+    def is_service(self, header: str, session_id: str) -> bool:
+        """Tell whether an Authorization header is the controller's own, for this session."""
+        ...
+
+    def by_cookie(self, header: str) -> Login | None:
+        """Return the log-in that a Cookie header proves, or None."""
+        ...
+
+    def by_bearer(self, header: str) -> Login | None:
+        """Return the log-in that an Authorization header proves, or None."""
+        ...
+
+
+class Handoff(Protocol):
+    """How a log-in at the hub becomes one at a session's own host."""
+
+    def login_of(self, cookies: str, session_id: SessionId) -> Login | None:
+        """Return the log-in by which a browser has entered this session, or None."""
+        ...
+
+    def is_torn(self, cookies: str) -> bool:
+        """Tell whether another page has planted an entry: then none is ever believed."""
+        ...
+
+    def begin(self, cookies: str) -> tuple[str, str]:
+        """Begin a hand-off. Return the state's hash, for the hub, and the state's Set-Cookie."""
+        ...
+
+    def redeem(self, code: str, cookies: str, session_id: SessionId) -> tuple[str, ...]:
+        """Return the Set-Cookies of somebody who enters by a code; none: it is not good here."""
+        ...
+
+
+class Companions(Protocol):
+    """The other services of the site."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the companions have been read."""
+        ...
+
+    def admits(self, app: str, person: Person) -> bool:
+        """Tell whether somebody may use the companion of that name; False if there is none."""
+        ...
+
+
+class Counts(Protocol):
+    """Where answers are counted."""
+
+    def verified(self, status: int, seconds: float) -> None:
+        """Count an answer of verify, and how long it took to make it."""
+        ...
