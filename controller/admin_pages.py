@@ -138,7 +138,7 @@ def overview(
         may_look=hub.settings.admin.may_look,
         said=_said(request),
     )
-    return page(hub.renderer.admin(view))
+    return page(hub.renderer.page(view))
 
 
 def _now(hub: Hub) -> datetime:
@@ -337,7 +337,7 @@ def ask(
     entries = _entries(hub, ids)
     if not entries:
         return _done(back, "none")
-    return page(hub.renderer.admin_act(_act_view(hub, caller, act, entries, back)))
+    return page(hub.renderer.page(_act_view(hub, caller, act, entries, back)))
 
 
 def _act(text: str) -> _Act:
@@ -424,7 +424,7 @@ def _refused(
         error=str(error),
         typed=data.text[: 4 * MESSAGE_MAX] or (data.hours if data.hours.isdigit() else ""),
     )
-    return page(hub.renderer.admin_act(view), error.status, retry_after(error))
+    return page(hub.renderer.page(view), error.status, retry_after(error))
 
 
 def _number(text: str, what: str) -> int:
@@ -439,7 +439,7 @@ def _number(text: str, what: str) -> int:
 @get("/admin/drain", sync_to_thread=False)
 def ask_drain(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Response[str]:
     """Ask before nothing starts any more."""
-    return page(hub.renderer.admin_drain(_drain_view(hub, caller)))
+    return page(hub.renderer.page(_drain_view(hub, caller)))
 
 
 def _drain_view(hub: Hub, caller: Caller) -> render.AdminDrainView:
@@ -467,7 +467,7 @@ async def drain(
         view = msgspec.structs.replace(
             _drain_view(hub, caller), error=str(error), message=data.message[: 4 * MESSAGE_MAX]
         )
-        return page(hub.renderer.admin_drain(view), error.status, retry_after(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
     return _done("/admin", "drain")
 
 
@@ -526,7 +526,7 @@ async def users(
         fault=found.fault,
         said=_said(request),
     )
-    return page(hub.renderer.admin_users(view))
+    return page(hub.renderer.page(view))
 
 
 def _user(user: User) -> render.AdminUser:
@@ -559,7 +559,7 @@ async def user(
 ) -> Response[str]:
     """Show one person."""
     view = await _user_view(hub, caller, canonical_uid(user))
-    return page(hub.renderer.admin_user(msgspec.structs.replace(view, said=_said(request))))
+    return page(hub.renderer.page(msgspec.structs.replace(view, said=_said(request))))
 
 
 async def _user_view(hub: Hub, caller: Caller, uid: UserId) -> render.AdminUserView:
@@ -584,7 +584,7 @@ async def quota(
         await hub.oversight.set_quota(uid, most, caller.actor)
     except (Refused, Unavailable) as error:
         view = msgspec.structs.replace(await _user_view(hub, caller, uid), error=str(error))
-        return page(hub.renderer.admin_user(view), error.status, retry_after(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
     return _done(_user_address(uid), "quota")
 
 
@@ -606,7 +606,7 @@ async def ask_files(
     user: Annotated[str, QueryParameter(max_length=256)],
 ) -> Response[str]:
     """Ask before somebody's files are removed."""
-    return page(hub.renderer.admin_files(await _files_view(hub, caller, canonical_uid(user))))
+    return page(hub.renderer.page(await _files_view(hub, caller, canonical_uid(user))))
 
 
 async def _files_view(hub: Hub, caller: Caller, uid: UserId) -> render.AdminFilesView:
@@ -627,7 +627,7 @@ async def remove_files(
         await hub.oversight.remove_files(uid, caller.actor)
     except (Refused, Unavailable) as error:
         view = msgspec.structs.replace(await _files_view(hub, caller, uid), error=str(error))
-        return page(hub.renderer.admin_files(view), error.status, retry_after(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
     return _done("/admin/users", "files")
 
 
@@ -658,7 +658,7 @@ async def throttled(
         window=timedelta(seconds=limits.attempts_seconds),
         said=_said(request),
     )
-    return page(hub.renderer.admin_throttled(view))
+    return page(hub.renderer.page(view))
 
 
 @post("/admin/throttled/release", status_code=303)

@@ -63,7 +63,7 @@ def logins(
         ),
         said=_DONE.get(request.query_params.get("done", ""), ""),
     )
-    return page(hub.renderer.logins(view))
+    return page(hub.renderer.page(view))
 
 
 @post("/logins/end", status_code=303)

@@ -134,7 +134,7 @@ def login_page(
     target = origins.safe_next(request.query_params.get("next", "/"))
     login = hub.logins.by_cookie(request.headers.get("cookie", ""))
     if login is None:
-        return page(hub.renderer.login(_login_view(hub, target=target)))
+        return page(hub.renderer.page(_login_view(hub, target=target)))
     if login.revision and "next" in request.query_params:
         # Another controller may have heard before this one that the log-in has ended, and sends
         # them here: redirects would lead round and round until this one has heard, too.
@@ -165,7 +165,7 @@ async def log_in(
         entry = await web.log_in(hub, request, data.username, data.password, Audience.LOGIN)
     except (LoginRefused, TooManyAttempts, Unavailable) as error:
         view = _login_view(hub, target=target, username=data.username[:64], error=str(error))
-        return page(hub.renderer.login(view), error.status, retry_after(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
     # A log-in that this browser had before is over: its id must not outlive a new one.
     before = hub.logins.by_cookie(request.headers.get("cookie", ""))
     if before is not None:
@@ -259,7 +259,7 @@ def logged_out(hub: Hub) -> Response[str]:
 @get("/")
 async def home(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Response[str]:
     """Show a person's sessions and what they may start."""
-    return page(hub.renderer.home(await _home_view(hub, caller)))
+    return page(hub.renderer.page(await _home_view(hub, caller)))
 
 
 async def _home_view(
@@ -441,7 +441,7 @@ async def launch(
         return Redirect(f"/starting/{error.session_id}", status_code=303)
     except (Refused, Unavailable) as error:
         view = await _home_view(hub, caller, name=data.name[:200], error=str(error))
-        return page(hub.renderer.home(view), error.status, retry_after(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
     return Redirect(f"/starting/{seen.session.id}", status_code=303)
 
 
@@ -513,7 +513,7 @@ async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
         place=hub.sessions.place(seen),
         can_cancel=seen.session.owner == caller.person.uid,
     )
-    return hub.renderer.starting(view)
+    return hub.renderer.page(view)
 
 
 @get("/sessions/{session_id:str}/stop", sync_to_thread=False)
@@ -528,7 +528,7 @@ def confirm_stop(
         profile_title=hub.sessions.profile_of(seen).title,
         name=seen.session.name,
     )
-    return page(hub.renderer.confirm_stop(view))
+    return page(hub.renderer.page(view))
 
 
 @post("/sessions/{session_id:str}/stop", status_code=303)
@@ -561,7 +561,7 @@ def confirm_restart(
         profile_title=hub.sessions.profile_of(seen).title,
         name=seen.session.name,
     )
-    return page(hub.renderer.confirm_restart(view))
+    return page(hub.renderer.page(view))
 
 
 @post("/sessions/{session_id:str}/restart", status_code=303)
@@ -629,7 +629,7 @@ def error_page(hub: Hub, request: AnyRequest, error: HubError) -> Response[str]:
     if login is not None:
         viewer = viewer_of(hub, Caller(login, hub.settings.public_url, client_address(request)))
     view = render.error_view(error, viewer, again=request.method == "GET")
-    answer = page(hub.renderer.error(view), error.status, retry_after(error))
+    answer = page(hub.renderer.page(view), error.status, retry_after(error))
     if isinstance(error, NotWrittenDown) and login is None:
         answer.set_cookie(_cookie(hub, ""))  # they have logged out: this browser must not come back
     return answer

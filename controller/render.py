@@ -50,7 +50,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import ClassVar, Literal, Protocol, cast
 
 import jinja2
 import msgspec
@@ -107,6 +107,17 @@ class Viewer(msgspec.Struct, frozen=True):
     admin: bool = False
 
 
+class View(Protocol):
+    """What a page shows: a frozen value that knows its template."""
+
+    template: ClassVar[str]
+
+    @property
+    def viewer(self) -> Viewer | None:
+        """Return who looks at it; None: nobody who is logged in."""
+        ...
+
+
 class DemoAccount(msgspec.Struct, frozen=True):
     """An account of the demo directory, shown to everybody: only ever in the demo."""
 
@@ -118,12 +129,15 @@ class DemoAccount(msgspec.Struct, frozen=True):
 class LoginView(msgspec.Struct, frozen=True):
     """The log-in page."""
 
+    template: ClassVar[str] = "login.html"
+
     organisation: str = ""
     help_line: str = ""  # whom to ask; addresses in it become links
     error: str = ""  # one sentence, never which of the two was wrong
     username: str = ""  # as typed before
     next: str = ""  # path to go to afterwards
     demo: tuple[DemoAccount, ...] = ()
+    viewer: None = None
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -238,6 +252,8 @@ class Notice(msgspec.Struct, frozen=True):
 class HomeView(msgspec.Struct, frozen=True):
     """The page of somebody who is logged in."""
 
+    template: ClassVar[str] = "home.html"
+
     viewer: Viewer
     now: datetime  # UTC
     profiles: tuple[ProfileChoice, ...]
@@ -263,6 +279,8 @@ class HomeView(msgspec.Struct, frozen=True):
 class StartingView(msgspec.Struct, frozen=True):
     """The page that stands in a session's place until it is ready."""
 
+    template: ClassVar[str] = "starting.html"
+
     viewer: Viewer
     id: str
     profile: str
@@ -285,6 +303,8 @@ class StartingView(msgspec.Struct, frozen=True):
 class ConfirmStopView(msgspec.Struct, frozen=True):
     """The question before a session is stopped."""
 
+    template: ClassVar[str] = "confirm_stop.html"
+
     viewer: Viewer
     id: str
     profile_title: str
@@ -298,6 +318,8 @@ class ConfirmStopView(msgspec.Struct, frozen=True):
 
 class RestartView(msgspec.Struct, frozen=True):
     """The question before a session is stopped and started anew."""
+
+    template: ClassVar[str] = "confirm_restart.html"
 
     viewer: Viewer
     id: str
@@ -344,6 +366,8 @@ class FreshLink(msgspec.Struct, frozen=True):
 class ShareView(msgspec.Struct, frozen=True):
     """Whom a session is shown to: the owner's page, and a dialog over the first page."""
 
+    template: ClassVar[str] = "share.html"
+
     viewer: Viewer
     now: datetime  # UTC
     id: str
@@ -367,6 +391,8 @@ class ShareView(msgspec.Struct, frozen=True):
 
 class JoinView(msgspec.Struct, frozen=True):
     """The question to somebody who followed a link: who shows what, before anything is joined."""
+
+    template: ClassVar[str] = "join.html"
 
     viewer: Viewer
     code: str
@@ -392,6 +418,8 @@ class LoginRow(msgspec.Struct, frozen=True):
 
 class LoginsView(msgspec.Struct, frozen=True):
     """Where the viewer is logged in."""
+
+    template: ClassVar[str] = "logins.html"
 
     viewer: Viewer
     now: datetime  # UTC
@@ -469,6 +497,8 @@ class DrainState(msgspec.Struct, frozen=True):
 class AdminView(msgspec.Struct, frozen=True):
     """All sessions, and how full the hub is."""
 
+    template: ClassVar[str] = "admin.html"
+
     viewer: Viewer
     now: datetime  # UTC
     here: str  # this page's own address
@@ -489,6 +519,8 @@ class AdminView(msgspec.Struct, frozen=True):
 class AdminActView(msgspec.Struct, frozen=True):
     """The question before something is done to sessions."""
 
+    template: ClassVar[str] = "admin_act.html"
+
     viewer: Viewer
     now: datetime  # UTC
     act: Literal["stop", "message", "extend", "look"]
@@ -503,6 +535,8 @@ class AdminActView(msgspec.Struct, frozen=True):
 
 class AdminDrainView(msgspec.Struct, frozen=True):
     """The question before nothing starts any more."""
+
+    template: ClassVar[str] = "admin_drain.html"
 
     viewer: Viewer
     now: datetime  # UTC
@@ -528,6 +562,8 @@ class AdminUser(msgspec.Struct, frozen=True):
 class AdminUsersView(msgspec.Struct, frozen=True):
     """The people who are here or have files here."""
 
+    template: ClassVar[str] = "admin_users.html"
+
     viewer: Viewer
     now: datetime  # UTC
     users: tuple[AdminUser, ...]
@@ -542,6 +578,8 @@ class AdminUsersView(msgspec.Struct, frozen=True):
 class AdminUserView(msgspec.Struct, frozen=True):
     """One person, and what may be done about them."""
 
+    template: ClassVar[str] = "admin_user.html"
+
     viewer: Viewer
     user: AdminUser
     configured: int  # sessions that everybody may have
@@ -552,6 +590,8 @@ class AdminUserView(msgspec.Struct, frozen=True):
 
 class AdminFilesView(msgspec.Struct, frozen=True):
     """The question before somebody's files are removed."""
+
+    template: ClassVar[str] = "admin_files.html"
 
     viewer: Viewer
     user: AdminUser
@@ -572,6 +612,8 @@ class ThrottledRow(msgspec.Struct, frozen=True):
 class AdminThrottledView(msgspec.Struct, frozen=True):
     """Whose log-ins are refused, and why."""
 
+    template: ClassVar[str] = "admin_throttled.html"
+
     viewer: Viewer
     now: datetime  # UTC
     rows: tuple[ThrottledRow, ...]
@@ -583,6 +625,8 @@ class AdminThrottledView(msgspec.Struct, frozen=True):
 
 class ErrorView(msgspec.Struct, frozen=True):
     """Any page that says that something cannot be had."""
+
+    template: ClassVar[str] = "error.html"
 
     status: int
     title: str
@@ -714,69 +758,9 @@ class Renderer:
         """URL of the stylesheet, for a ``RefusalView``."""
         return f"{self.static}/hub.css"
 
-    def login(self, view: LoginView) -> str:
-        """The log-in page."""
-        return self._page("login.html", view, None)
-
-    def home(self, view: HomeView) -> str:
-        """The page of somebody who is logged in: sessions, and what may be started."""
-        return self._page("home.html", view, view.viewer)
-
-    def starting(self, view: StartingView) -> str:
-        """The page that stands in a session's place until it is ready, or says why it failed."""
-        return self._page("starting.html", view, view.viewer)
-
-    def confirm_stop(self, view: ConfirmStopView) -> str:
-        """The question before a session is stopped, for browsers without script."""
-        return self._page("confirm_stop.html", view, view.viewer)
-
-    def confirm_restart(self, view: RestartView) -> str:
-        """The question before a session is stopped and started anew."""
-        return self._page("confirm_restart.html", view, view.viewer)
-
-    def share(self, view: ShareView) -> str:
-        """Whom a session is shown to, and how to change that."""
-        return self._page("share.html", view, view.viewer)
-
-    def join(self, view: JoinView) -> str:
-        """The question to somebody who followed a link."""
-        return self._page("join.html", view, view.viewer)
-
-    def logins(self, view: LoginsView) -> str:
-        """Where somebody is logged in."""
-        return self._page("logins.html", view, view.viewer)
-
-    def admin(self, view: AdminView) -> str:
-        """All sessions, for administrators."""
-        return self._page("admin.html", view, view.viewer)
-
-    def admin_act(self, view: AdminActView) -> str:
-        """The question before something is done to sessions."""
-        return self._page("admin_act.html", view, view.viewer)
-
-    def admin_drain(self, view: AdminDrainView) -> str:
-        """The question before nothing starts any more."""
-        return self._page("admin_drain.html", view, view.viewer)
-
-    def admin_users(self, view: AdminUsersView) -> str:
-        """The people, for administrators."""
-        return self._page("admin_users.html", view, view.viewer)
-
-    def admin_user(self, view: AdminUserView) -> str:
-        """One person, for administrators."""
-        return self._page("admin_user.html", view, view.viewer)
-
-    def admin_files(self, view: AdminFilesView) -> str:
-        """The question before somebody's files are removed."""
-        return self._page("admin_files.html", view, view.viewer)
-
-    def admin_throttled(self, view: AdminThrottledView) -> str:
-        """Whose log-ins are refused, for administrators."""
-        return self._page("admin_throttled.html", view, view.viewer)
-
-    def error(self, view: ErrorView) -> str:
-        """Any page that says that something cannot be had, with the way home."""
-        return self._page("error.html", view, view.viewer)
+    def page(self, view: View) -> str:
+        """Return the page that the view belongs to."""
+        return self._templates[view.template].render(view=view, viewer=view.viewer)
 
     def refusal(self, view: RefusalView) -> str:
         """The small page for somebody who was not invited; less than 900 bytes."""
@@ -797,6 +781,3 @@ class Renderer:
         endpoints, shapes = apidoc.read(document)
         template = self._templates["docs.html"]
         return template.render(viewer=None, endpoints=endpoints, shapes=shapes)
-
-    def _page(self, name: str, view: msgspec.Struct, viewer: Viewer | None) -> str:
-        return self._templates[name].render(view=view, viewer=viewer)

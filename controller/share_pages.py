@@ -60,7 +60,7 @@ async def share(
         raise SharingOff
     seen = hub.sessions.find_own(session_id, caller.person.uid)
     await hub.looks.refresh(seen)
-    return page(hub.renderer.share(await _view(hub, caller, seen)))
+    return page(hub.renderer.page(await _view(hub, caller, seen)))
 
 
 @post("/sessions/{session_id:str}/share", status_code=303)
@@ -83,7 +83,7 @@ async def invite(
     except (Refused, Unavailable) as error:
         view = await _view(hub, caller, seen)
         refused = msgspec.structs.replace(view, error=str(error), typed_user=data.user[:64])
-        return page(hub.renderer.share(refused), error.status, retry_after(error))
+        return page(hub.renderer.page(refused), error.status, retry_after(error))
     return _back(seen)
 
 
@@ -135,9 +135,9 @@ async def make_link(
         )
     except (Refused, Unavailable) as error:
         view = msgspec.structs.replace(await _view(hub, caller, seen), error=str(error))
-        return page(hub.renderer.share(view), error.status, retry_after(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
     view = await _view(hub, caller, seen)
-    return page(hub.renderer.share(msgspec.structs.replace(view, fresh=_fresh(caller, fresh))))
+    return page(hub.renderer.page(msgspec.structs.replace(view, fresh=_fresh(caller, fresh))))
 
 
 @post("/sessions/{session_id:str}/links/end", status_code=303)
@@ -208,7 +208,7 @@ async def offer(
         now=datetime.now(UTC),
         waits_for=place.waits_for if place else "",
     )
-    return page(hub.renderer.join(view))
+    return page(hub.renderer.page(view))
 
 
 @post("/join/{code:str}", status_code=303)

@@ -469,9 +469,9 @@ AWAY = DirectoryUnavailable(
 )
 
 PAGES: Mapping[str, Callable[[Renderer], str]] = {
-    "login": lambda r: r.login(LOGIN),
-    "login_bare": lambda r: r.login(render.LoginView()),
-    "login_demo_error": lambda r: r.login(
+    "login": lambda r: r.page(LOGIN),
+    "login_bare": lambda r: r.page(render.LoginView()),
+    "login_demo_error": lambda r: r.page(
         replace(
             LOGIN,
             username="alice",
@@ -483,12 +483,12 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             ),
         )
     ),
-    "logins": lambda r: r.logins(LOGINS),
-    "logins_one": lambda r: r.logins(replace(LOGINS, rows=(FIREFOX,))),
-    "logins_ended": lambda r: r.logins(
+    "logins": lambda r: r.page(LOGINS),
+    "logins_one": lambda r: r.page(replace(LOGINS, rows=(FIREFOX,))),
+    "logins_ended": lambda r: r.page(
         replace(LOGINS, rows=(FIREFOX, SCRIPT), said="That log-in has ended.")
     ),
-    "logins_hostile": lambda r: r.logins(
+    "logins_hostile": lambda r: r.page(
         replace(
             LOGINS,
             viewer=replace(ALICE, user=LONG, display_name=HOSTILE),
@@ -498,20 +498,20 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             ),
         )
     ),
-    "admin_throttled": lambda r: r.admin_throttled(THROTTLED),
-    "admin_throttled_none": lambda r: r.admin_throttled(
+    "admin_throttled": lambda r: r.page(THROTTLED),
+    "admin_throttled_none": lambda r: r.page(
         replace(THROTTLED, rows=(), said="They can try again.")
     ),
-    "home_empty": lambda r: r.home(EMPTY),
-    "home_empty_many_profiles": lambda r: r.home(
+    "home_empty": lambda r: r.page(EMPTY),
+    "home_empty_many_profiles": lambda r: r.page(
         replace(HOME, sessions=(), notices=(IDLE_NOTICE,))
     ),
-    "home_empty_blocked": lambda r: r.home(
+    "home_empty_blocked": lambda r: r.page(
         replace(EMPTY, blocked="The hub is full. Try again in a few minutes.")
     ),
-    "home_no_profiles": lambda r: r.home(replace(EMPTY, profiles=())),
-    "home_one": lambda r: r.home(HOME),
-    "home_many": lambda r: r.home(
+    "home_no_profiles": lambda r: r.page(replace(EMPTY, profiles=())),
+    "home_one": lambda r: r.page(HOME),
+    "home_many": lambda r: r.page(
         replace(
             HOME,
             viewer=CAROL,
@@ -520,30 +520,30 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             shared=(SHARED, replace(SHARED, id="c" * 26, role=Role.CONTROL)),
         )
     ),
-    "home_watched": lambda r: r.home(replace(HOME, sessions=(WATCHED, UNUSED, OVERDUE))),
-    "home_shared_only": lambda r: r.home(
+    "home_watched": lambda r: r.page(replace(HOME, sessions=(WATCHED, UNUSED, OVERDUE))),
+    "home_shared_only": lambda r: r.page(
         replace(EMPTY, shared=(SHARED, replace(SHARED, id="c" * 26, asked=True)))
     ),
-    "home_companions": lambda r: r.home(replace(HOME, companions=COMPANIONS)),
-    "home_empty_companions": lambda r: r.home(replace(EMPTY, companions=COMPANIONS[:1])),
-    "home_ahead": lambda r: r.home(replace(HOME, profiles=(AHEAD, LINED, DESKTOP))),
-    "home_empty_ahead": lambda r: r.home(
+    "home_companions": lambda r: r.page(replace(HOME, companions=COMPANIONS)),
+    "home_empty_companions": lambda r: r.page(replace(EMPTY, companions=COMPANIONS[:1])),
+    "home_ahead": lambda r: r.page(replace(HOME, profiles=(AHEAD, LINED, DESKTOP))),
+    "home_empty_ahead": lambda r: r.page(
         replace(EMPTY, profiles=(replace(AHEAD, ahead=False), LINED))
     ),
-    "home_quota": lambda r: r.home(
+    "home_quota": lambda r: r.page(
         replace(HOME, sessions=(READY, card(7, name="two")), blocked=QUOTA)
     ),
-    "home_name_refused": lambda r: r.home(
+    "home_name_refused": lambda r: r.page(
         replace(
             HOME,
             launch_name="thesis",
             launch_error="A session of that name runs already. Open it, or choose another name.",
         )
     ),
-    "home_unavailable": lambda r: r.home(
+    "home_unavailable": lambda r: r.page(
         replace(EMPTY, launch_error="The engine does not answer. Try again in a minute.")
     ),
-    "home_hostile": lambda r: r.home(
+    "home_hostile": lambda r: r.page(
         replace(
             HOME,
             viewer=render.Viewer(user=LONG, display_name=LONG, csrf='"><b>'),
@@ -556,25 +556,25 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             launch_error=HOSTILE,
         )
     ),
-    "starting": lambda r: r.starting(STARTING_VIEW),
-    "starting_queued": lambda r: r.starting(QUEUED),
-    "starting_failed": lambda r: r.starting(STARTING_FAILED),
-    "confirm_stop": lambda r: r.confirm_stop(CONFIRM),
-    "confirm_restart": lambda r: r.confirm_restart(RESTART),
-    "share_nobody": lambda r: r.share(SHARE),
-    "share_people": lambda r: r.share(SHARED_OUT),
-    "share_asked": lambda r: r.share(
+    "starting": lambda r: r.page(STARTING_VIEW),
+    "starting_queued": lambda r: r.page(QUEUED),
+    "starting_failed": lambda r: r.page(STARTING_FAILED),
+    "confirm_stop": lambda r: r.page(CONFIRM),
+    "confirm_restart": lambda r: r.page(RESTART),
+    "share_nobody": lambda r: r.page(SHARE),
+    "share_people": lambda r: r.page(SHARED_OUT),
+    "share_asked": lambda r: r.page(
         replace(SHARED_OUT, people=(BOB, DANA), ask=("bob",), links=(), kickable=False)
     ),
-    "share_link": lambda r: r.share(replace(SHARED_OUT, fresh=FRESH)),
-    "share_refused": lambda r: r.share(
+    "share_link": lambda r: r.page(replace(SHARED_OUT, fresh=FRESH)),
+    "share_refused": lambda r: r.page(
         replace(
             SHARED_OUT,
             error="Nobody of that name may use the hub. Check how it is spelled.",
             typed_user="bbo",
         )
     ),
-    "share_hostile": lambda r: r.share(
+    "share_hostile": lambda r: r.page(
         replace(
             SHARE,
             name=HOSTILE,
@@ -585,10 +585,10 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             typed_user=HOSTILE,
         )
     ),
-    "join_view": lambda r: r.join(JOIN),
-    "join_control": lambda r: r.join(replace(JOIN, role=Role.CONTROL, until=None)),
-    "join_hostile": lambda r: r.join(replace(JOIN, owner=LONG, title=HOSTILE)),
-    "join_refused": lambda r: r.error(
+    "join_view": lambda r: r.page(JOIN),
+    "join_control": lambda r: r.page(replace(JOIN, role=Role.CONTROL, until=None)),
+    "join_hostile": lambda r: r.page(replace(JOIN, owner=LONG, title=HOSTILE)),
+    "join_refused": lambda r: r.page(
         render.ErrorView(
             status=410,
             title="This link has been used or has ended",
@@ -596,15 +596,15 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             viewer=ALICE,
         )
     ),
-    "forbidden": lambda r: r.error(render.error_view(Forged(), ALICE)),
-    "not_found": lambda r: r.error(render.error_view(HttpError(404))),
-    "unavailable": lambda r: r.error(render.error_view(AWAY)),
-    "too_large": lambda r: r.error(render.error_view(HttpError(413), ALICE)),
-    "admin": lambda r: r.admin(ADMIN),
-    "admin_empty": lambda r: r.admin(ADMIN_EMPTY),
-    "admin_many": lambda r: r.admin(ADMIN_MANY),
-    "admin_nothing_found": lambda r: r.admin(replace(ADMIN, rows=(), query=HOSTILE)),
-    "admin_draining": lambda r: r.admin(
+    "forbidden": lambda r: r.page(render.error_view(Forged(), ALICE)),
+    "not_found": lambda r: r.page(render.error_view(HttpError(404))),
+    "unavailable": lambda r: r.page(render.error_view(AWAY)),
+    "too_large": lambda r: r.page(render.error_view(HttpError(413), ALICE)),
+    "admin": lambda r: r.page(ADMIN),
+    "admin_empty": lambda r: r.page(ADMIN_EMPTY),
+    "admin_many": lambda r: r.page(ADMIN_MANY),
+    "admin_nothing_found": lambda r: r.page(replace(ADMIN, rows=(), query=HOSTILE)),
+    "admin_draining": lambda r: r.page(
         replace(
             ADMIN,
             said="2 sessions are being stopped.",
@@ -613,7 +613,7 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             ),
         )
     ),
-    "admin_hostile": lambda r: r.admin(
+    "admin_hostile": lambda r: r.page(
         replace(
             ADMIN,
             rows=(replace(row(7), owner=LONG, title=HOSTILE, why=Why(HOSTILE), why_at=None),),
@@ -621,32 +621,32 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
             said=HOSTILE,
         )
     ),
-    "admin_stop": lambda r: r.admin_act(ADMIN_STOP),
-    "admin_stop_refused": lambda r: r.admin_act(
+    "admin_stop": lambda r: r.page(ADMIN_STOP),
+    "admin_stop_refused": lambda r: r.page(
         replace(ADMIN_STOP, rows=ADMIN.rows[:1], error="The engine does not answer.")
     ),
-    "admin_message": lambda r: r.admin_act(replace(ADMIN_STOP, act="message")),
-    "admin_message_refused": lambda r: r.admin_act(
+    "admin_message": lambda r: r.page(replace(ADMIN_STOP, act="message")),
+    "admin_message_refused": lambda r: r.page(
         replace(ADMIN_STOP, act="message", error=HOSTILE, typed=HOSTILE)
     ),
-    "admin_extend": lambda r: r.admin_act(
+    "admin_extend": lambda r: r.page(
         replace(ADMIN_STOP, act="extend", rows=ADMIN.rows[:1], error=HOSTILE, typed="900")
     ),
-    "admin_look": lambda r: r.admin_act(replace(ADMIN_STOP, act="look", rows=ADMIN.rows[:1])),
-    "admin_drain": lambda r: r.admin_drain(ADMIN_DRAIN),
-    "admin_drain_refused": lambda r: r.admin_drain(
+    "admin_look": lambda r: r.page(replace(ADMIN_STOP, act="look", rows=ADMIN.rows[:1])),
+    "admin_drain": lambda r: r.page(ADMIN_DRAIN),
+    "admin_drain_refused": lambda r: r.page(
         replace(ADMIN_DRAIN, sessions=1, owners=1, error=HOSTILE, message=HOSTILE)
     ),
-    "admin_users": lambda r: r.admin_users(ADMIN_USERS),
-    "admin_users_nobody": lambda r: r.admin_users(
+    "admin_users": lambda r: r.page(ADMIN_USERS),
+    "admin_users_nobody": lambda r: r.page(
         replace(ADMIN_USERS, users=(), query="x", fault="The engine does not answer.")
     ),
-    "admin_user": lambda r: r.admin_user(replace(ADMIN_ONE, said="That counts from now on.")),
-    "admin_user_hostile": lambda r: r.admin_user(
+    "admin_user": lambda r: r.page(replace(ADMIN_ONE, said="That counts from now on.")),
+    "admin_user_hostile": lambda r: r.page(
         replace(ADMIN_ONE, user=replace(ADMIN_USER, user=LONG), error=HOSTILE)
     ),
-    "admin_files": lambda r: r.admin_files(ADMIN_FILES),
-    "admin_files_in_use": lambda r: r.admin_files(
+    "admin_files": lambda r: r.page(ADMIN_FILES),
+    "admin_files_in_use": lambda r: r.page(
         replace(ADMIN_FILES, user=ADMIN_USER, error="That is not their user name.")
     ),
     "docs": lambda r: r.docs(API),

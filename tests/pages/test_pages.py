@@ -215,7 +215,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 def home_at(hub: Hub, view: render.HomeView) -> None:
     """Let the hub's first page be this one."""
-    hub.pages["/"] = RENDERER.home(view)
+    hub.pages["/"] = RENDERER.page(view)
 
 
 TARGETS = (
@@ -269,7 +269,7 @@ def test_every_state_is_sound_at_every_width(
 
 def test_logging_in_needs_only_the_keyboard(hub: Hub, page: Page) -> None:
     """Type the name, Tab, type the password, Enter."""
-    hub.pages["/login"] = RENDERER.login(replace(LOGIN, next="/s/x/"))
+    hub.pages["/login"] = RENDERER.page(replace(LOGIN, next="/s/x/"))
     home_at(hub, EMPTY)
     page.goto(f"{hub.url}/login")
     expect(page.get_by_label("User name")).to_be_focused()
@@ -285,7 +285,7 @@ def test_logging_in_needs_only_the_keyboard(hub: Hub, page: Page) -> None:
 
 def test_the_password_can_be_looked_at_and_caps_lock_is_told(hub: Hub, page: Page) -> None:
     """One press shows what was typed, another hides it; Caps Lock is said while it is on."""
-    hub.pages["/login"] = RENDERER.login(LOGIN)
+    hub.pages["/login"] = RENDERER.page(LOGIN)
     page.goto(f"{hub.url}/login")
     field = page.get_by_label("Password", exact=True)
     field.fill("secret")
@@ -330,8 +330,8 @@ def test_every_control_of_a_full_page_is_reached_with_a_visible_ring(
 
 def test_sessions_are_ticked_and_asked_about(hub: Hub, page: Page) -> None:
     """One by one or all at once: how many are ticked is said, and the question is about them."""
-    hub.pages["/admin"] = RENDERER.admin(ADMIN)
-    hub.pages["/admin/act"] = RENDERER.admin_act(ADMIN_STOP)
+    hub.pages["/admin"] = RENDERER.page(ADMIN)
+    hub.pages["/admin/act"] = RENDERER.page(ADMIN_STOP)
     page.goto(f"{hub.url}/admin")
     first = page.locator(f"#tick-{ADMIN.rows[0].id}")
     every = page.get_by_role("checkbox", name="All on this page")
@@ -353,14 +353,14 @@ def test_sessions_are_ticked_and_asked_about(hub: Hub, page: Page) -> None:
 
 def test_the_table_follows_and_keeps_what_is_ticked(hub: Hub, page: Page) -> None:
     """A change arrives by itself; rows that stay keep their tick and the focus."""
-    hub.pages["/admin"] = RENDERER.admin(ADMIN)
+    hub.pages["/admin"] = RENDERER.page(ADMIN)
     page.goto(f"{hub.url}/admin")
     kept = page.locator(f"#tick-{ADMIN.rows[1].id}")
     page.locator(f"#tick-{ADMIN.rows[0].id}").check()
     kept.check()
     kept.focus()
     fewer = replace(ADMIN, rows=(replace(ADMIN.rows[1], cpu=None), *ADMIN.rows[2:]))
-    hub.pages["/admin"] = RENDERER.admin(fewer)
+    hub.pages["/admin"] = RENDERER.page(fewer)
     hub.events.put(("sessions", {}))
     expect(page.locator("#rows tr")).to_have_count(4)
     expect(kept).to_be_checked()
@@ -372,9 +372,9 @@ def test_sessions_are_governed_without_script(hub: Hub, browser: Browser) -> Non
     """Searching, sorting, ticking, asking and doing need no script."""
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    hub.pages["/admin"] = RENDERER.admin(ADMIN)
-    hub.pages["/admin/act"] = RENDERER.admin_act(replace(ADMIN_STOP, act="message"))
-    hub.pages["/"] = RENDERER.home(HOME)
+    hub.pages["/admin"] = RENDERER.page(ADMIN)
+    hub.pages["/admin/act"] = RENDERER.page(replace(ADMIN_STOP, act="message"))
+    hub.pages["/"] = RENDERER.page(HOME)
     page.goto(f"{hub.url}/admin")
     page.get_by_role("searchbox").or_(page.locator("#q")).fill("alice")
     page.get_by_role("button", name="Search").click()
@@ -396,7 +396,7 @@ def test_sessions_are_governed_without_script(hub: Hub, browser: Browser) -> Non
 def test_log_ins_are_ended_with_the_keyboard(hub: Hub, browser: Browser, script: bool) -> None:
     """The menu leads there; each log-in, and all of them, end by a key, also without script."""
     home_at(hub, EMPTY)
-    hub.pages["/logins"] = RENDERER.logins(LOGINS)
+    hub.pages["/logins"] = RENDERER.page(LOGINS)
     context = browser.new_context(java_script_enabled=script)
     page = context.new_page()
     page.goto(hub.url)
@@ -499,7 +499,7 @@ def test_a_lost_connection_is_told_and_found_again(hub: Hub, page: Page) -> None
 def test_whoever_was_logged_out_elsewhere_comes_to_the_login(hub: Hub, page: Page) -> None:
     """A page of somebody no longer logged in does not stay there as if nothing had happened."""
     home_at(hub, HOME)
-    hub.pages["/login"] = RENDERER.login(LOGIN)
+    hub.pages["/login"] = RENDERER.page(LOGIN)
     page.goto(hub.url)
     expect(page.get_by_role("heading", name="Your sessions")).to_be_visible()
     hub.moved["/"] = "/login"
@@ -531,7 +531,7 @@ def test_stopping_asks_first_and_names_what_stops(hub: Hub, page: Page) -> None:
 def test_everything_works_without_a_script(hub: Hub, browser: Browser) -> None:
     """Without script: a launch by Enter, a stop by its own page, and no control that is dead."""
     home_at(hub, HOME)
-    hub.pages[f"/sessions/{READY.id}/stop"] = RENDERER.confirm_stop(replace(CONFIRM, id=READY.id))
+    hub.pages[f"/sessions/{READY.id}/stop"] = RENDERER.page(replace(CONFIRM, id=READY.id))
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(hub.url)
@@ -556,7 +556,7 @@ def test_everything_works_without_a_script(hub: Hub, browser: Browser) -> None:
 
 def test_the_progress_page_opens_the_session_by_itself(hub: Hub, page: Page) -> None:
     """Steps follow the events; ready means that the session stands there, with nothing pressed."""
-    hub.pages["/wait"] = RENDERER.starting(STARTING_VIEW)
+    hub.pages["/wait"] = RENDERER.page(STARTING_VIEW)
     hub.pages[STARTING_VIEW.url] = "<!doctype html><title>Slicer</title><h1>A brain</h1>"
     page.goto(f"{hub.url}/wait")
     active = page.locator("#steps [data-state=active]")
@@ -575,10 +575,10 @@ def test_the_progress_page_opens_the_session_by_itself(hub: Hub, page: Page) -> 
 
 def test_a_start_that_fails_says_why_and_can_be_tried_again(hub: Hub, page: Page) -> None:
     """The progress page turns into the failure by itself; one press asks for the same again."""
-    hub.pages["/wait"] = RENDERER.starting(STARTING_VIEW)
+    hub.pages["/wait"] = RENDERER.page(STARTING_VIEW)
     home_at(hub, HOME)
     page.goto(f"{hub.url}/wait")
-    hub.pages["/wait"] = RENDERER.starting(STARTING_FAILED)
+    hub.pages["/wait"] = RENDERER.page(STARTING_FAILED)
     hub.events.put(
         ("progress", {"phase": "failed", "message": "", "url": "/", "elapsed": 9, "steps": []})
     )
@@ -594,7 +594,7 @@ def test_a_start_that_fails_says_why_and_can_be_tried_again(hub: Hub, page: Page
 
 def test_a_session_that_is_gone_does_not_leave_a_progress_page_behind(hub: Hub, page: Page) -> None:
     """If the session ends meanwhile, the page says so instead of counting on for ever."""
-    hub.pages["/wait"] = RENDERER.starting(STARTING_VIEW)
+    hub.pages["/wait"] = RENDERER.page(STARTING_VIEW)
     home_at(hub, EMPTY)
     page.goto(f"{hub.url}/wait")
     expect(page.get_by_role("heading", name="Starting Slicer · thesis")).to_be_visible()
@@ -606,7 +606,7 @@ def test_a_session_that_is_gone_does_not_leave_a_progress_page_behind(hub: Hub, 
 
 def test_a_place_in_line_moves_up_by_itself(hub: Hub, page: Page) -> None:
     """The place is told as it changes, and turns into the steps when it is one's turn."""
-    hub.pages["/wait"] = RENDERER.starting(QUEUED)
+    hub.pages["/wait"] = RENDERER.page(QUEUED)
     page.goto(f"{hub.url}/wait")
     spot = page.get_by_role("status").filter(has_text="in line")
     expect(spot).to_contain_text("2nd in line")
@@ -641,7 +641,7 @@ def test_a_session_about_to_stop_is_kept_in_place(hub: Hub, page: Page) -> None:
     expect(page.get_by_text("This is the longest it may run.")).to_be_visible()
     expect(page.get_by_role("button", name="Keep")).to_have_count(1)
     expect(page.locator("#said")).to_contain_text("It stops soon unless you use it")
-    hub.after_post[f"/sessions/{UNUSED.id}/keep"] = RENDERER.home(HOME)
+    hub.after_post[f"/sessions/{UNUSED.id}/keep"] = RENDERER.page(HOME)
     page.evaluate("window.same = true")
     page.get_by_role("button", name="Keep Slicer · atlas").press("Enter")
     expect(page.get_by_text("Stops at")).to_have_count(0)
@@ -654,10 +654,10 @@ def test_somebody_invited_asks_for_control_and_leaves(hub: Hub, page: Page) -> N
     home_at(hub, replace(HOME, shared=(SHARED,)))
     page.goto(hub.url)
     address = f"/sessions/{SHARED.id}"
-    hub.after_post[f"{address}/ask"] = RENDERER.home(
+    hub.after_post[f"{address}/ask"] = RENDERER.page(
         replace(HOME, shared=(replace(SHARED, asked=True),))
     )
-    hub.after_post[f"{address}/leave"] = RENDERER.home(HOME)
+    hub.after_post[f"{address}/leave"] = RENDERER.page(HOME)
     page.get_by_role("button", name="Ask for control of Slicer · planning").click()
     expect(page.get_by_text("you asked for control")).to_be_visible()
     expect(page.get_by_role("button", name="Ask for control")).to_have_count(0)
@@ -673,7 +673,7 @@ def test_starting_ahead_is_a_switch(hub: Hub, page: Page) -> None:
     switch = page.get_by_role("switch", name="Start this when I log in (Slicer)", exact=True)
     expect(switch).to_be_checked()
     off = replace(HOME, profiles=(replace(AHEAD, ahead=False), LINED))
-    hub.after_post["/ahead"] = RENDERER.home(off)
+    hub.after_post["/ahead"] = RENDERER.page(off)
     switch.press("Space")
     expect(switch).not_to_be_checked()
     expect(switch).to_be_focused()
@@ -687,7 +687,7 @@ def test_starting_ahead_is_a_switch(hub: Hub, page: Page) -> None:
 def opened_share(hub: Hub, page: Page, view: render.ShareView) -> Locator:
     """Open the dialog from the first page with the keyboard."""
     home_at(hub, HOME)
-    hub.pages[SHARE_PATH] = RENDERER.share(view)
+    hub.pages[SHARE_PATH] = RENDERER.page(view)
     page.goto(hub.url)
     page.get_by_role("link", name="Share Slicer · thesis").press("Enter")
     dialog = page.get_by_role("dialog")
@@ -723,7 +723,7 @@ def test_on_a_narrow_screen_sharing_is_a_page(hub: Hub, page: Page) -> None:
     """A telephone gets a page of its own, from which "Close" leads back."""
     page.set_viewport_size({"width": 360, "height": 740})
     home_at(hub, HOME)
-    hub.pages[SHARE_PATH] = RENDERER.share(SHARE)
+    hub.pages[SHARE_PATH] = RENDERER.page(SHARE)
     page.goto(hub.url)
     page.get_by_role("link", name="Share Slicer · thesis").click()
     page.wait_for_url(f"{hub.url}{SHARE_PATH}")
@@ -735,7 +735,7 @@ def test_somebody_is_invited_by_name_without_leaving_the_dialog(hub: Hub, page: 
     """The person stands in the list, is said aloud, and the field is free for the next."""
     dialog = opened_share(hub, page, SHARE)
     expect(dialog.get_by_text("Nobody is invited yet.")).to_be_visible()
-    hub.answers[SHARE_PATH] = hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(BOB,)))
+    hub.answers[SHARE_PATH] = hub.pages[SHARE_PATH] = RENDERER.page(replace(SHARE, people=(BOB,)))
     page.keyboard.type("bob")
     dialog.get_by_label("They may").first.select_option("control")
     dialog.get_by_label("For").first.select_option("one hour")
@@ -752,17 +752,17 @@ def test_a_refused_name_stays_to_be_corrected(hub: Hub, page: Page) -> None:
     """The sentence and what was typed outlast news, and go with the next that succeeds."""
     dialog = opened_share(hub, page, SHARE)
     why = "Nobody of that name may use the hub."
-    hub.answers[SHARE_PATH] = RENDERER.share(replace(SHARE, error=why, typed_user="bbo"))
+    hub.answers[SHARE_PATH] = RENDERER.page(replace(SHARE, error=why, typed_user="bbo"))
     page.keyboard.type("bbo")
     page.keyboard.press("Enter")
     expect(dialog.get_by_role("alert")).to_have_text(why)
-    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(DANA,)))
+    hub.pages[SHARE_PATH] = RENDERER.page(replace(SHARE, people=(DANA,)))
     hub.events.put(("sessions", {}))
     expect(dialog.get_by_role("button", name="Take control back")).to_be_visible()
     expect(dialog.get_by_role("alert")).to_have_text(why)
     field = dialog.get_by_label("User name")
     expect(field).to_have_value("bbo")
-    hub.answers[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(BOB, DANA)))
+    hub.answers[SHARE_PATH] = RENDERER.page(replace(SHARE, people=(BOB, DANA)))
     field.fill("bob")
     field.press("Enter")
     expect(dialog.get_by_role("button", name="Remove Bob Example")).to_be_visible()
@@ -774,22 +774,22 @@ def test_a_link_is_made_and_copied(hub: Hub, context: BrowserContext, page: Page
     """Two presses make it; it stays through news, and one more has it on the clipboard."""
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     dialog = opened_share(hub, page, SHARE)
-    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, links=(LINK,)))
-    hub.answers[LINKS_PATH] = RENDERER.share(replace(SHARE, links=(LINK,), fresh=FRESH))
+    hub.pages[SHARE_PATH] = RENDERER.page(replace(SHARE, links=(LINK,)))
+    hub.answers[LINKS_PATH] = RENDERER.page(replace(SHARE, links=(LINK,), fresh=FRESH))
     dialog.get_by_role("button", name="Make a link").click()
     address = dialog.get_by_label("Link", exact=True)
     expect(address).to_have_value(FRESH.url)
     expect(address).to_be_focused()
     expect(dialog.get_by_role("img", name="The link as a QR code")).to_be_visible()
     expect(dialog.get_by_text("used 0 of 1")).to_be_visible()
-    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, links=(replace(LINK, uses=1),)))
+    hub.pages[SHARE_PATH] = RENDERER.page(replace(SHARE, links=(replace(LINK, uses=1),)))
     hub.events.put(("sessions", {}))
     expect(dialog.get_by_text("used 1 of 1")).to_be_visible()
     expect(address).to_have_value(FRESH.url)
     dialog.get_by_role("button", name="Copy the link").click()
     expect(dialog.get_by_role("status")).to_have_text("The link is copied.")
     assert page.evaluate("navigator.clipboard.readText()") == FRESH.url
-    hub.answers[f"{LINKS_PATH}/end"] = RENDERER.share(SHARE)
+    hub.answers[f"{LINKS_PATH}/end"] = RENDERER.page(SHARE)
     dialog.get_by_role("button", name="End this link").click()
     expect(dialog.get_by_text("Nobody is invited yet.")).to_be_visible()
     expect(address).to_have_count(0)
@@ -818,7 +818,7 @@ def test_names_are_suggested_from_three_characters_on(hub: Hub, page: Page) -> N
         ["bobby", "B"],
     ]
     # News must not take the list from under the hand.
-    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(DANA,), can_suggest=True))
+    hub.pages[SHARE_PATH] = RENDERER.page(replace(SHARE, people=(DANA,), can_suggest=True))
     hub.events.put(("sessions", {}))
     expect(dialog.get_by_role("button", name="Remove Dana Example")).to_be_visible()
     expect(offered).to_have_count(2)
@@ -835,15 +835,15 @@ def test_control_is_lent_and_taken_back_with_the_keyboard(hub: Hub, page: Page) 
     dialog = opened_share(hub, page, asks)
     expect(dialog.get_by_text("Bob Example asks for control.")).to_be_visible()
     lent = replace(asks, people=(replace(BOB, role=Role.CONTROL),))
-    hub.answers[f"{SHARE_PATH}/change"] = RENDERER.share(lent)
+    hub.answers[f"{SHARE_PATH}/change"] = RENDERER.page(lent)
     dialog.get_by_role("button", name="Give control to Bob Example").first.press("Enter")
     back = dialog.get_by_role("button", name="Take control back from Bob Example")
     expect(back).to_be_visible()
     expect(dialog.get_by_role("status")).to_have_text("Bob Example: control, connected")
-    hub.answers[f"{SHARE_PATH}/change"] = RENDERER.share(replace(asks, people=(BOB,)))
+    hub.answers[f"{SHARE_PATH}/change"] = RENDERER.page(replace(asks, people=(BOB,)))
     back.press("Enter")
     expect(dialog.get_by_role("button", name="Give control to Bob Example")).to_be_focused()
-    hub.answers[f"{SHARE_PATH}/remove"] = RENDERER.share(SHARE)
+    hub.answers[f"{SHARE_PATH}/remove"] = RENDERER.page(SHARE)
     dialog.get_by_role("button", name="Remove Bob Example").press("Enter")
     expect(dialog.get_by_text("Nobody is invited yet.")).to_be_visible()
     assert dialog.evaluate("dialog => dialog.contains(document.activeElement)")
@@ -857,10 +857,10 @@ def test_control_is_lent_and_taken_back_with_the_keyboard(hub: Hub, page: Page) 
 
 def test_who_is_connected_is_seen_live_on_the_page_itself(hub: Hub, page: Page) -> None:
     """Somebody joins while the page stands open; a session that ends takes the page along."""
-    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARE, people=(replace(BOB, connected=False),)))
+    hub.pages[SHARE_PATH] = RENDERER.page(replace(SHARE, people=(replace(BOB, connected=False),)))
     page.goto(f"{hub.url}{SHARE_PATH}")
     expect(page.get_by_text("Connected now: Alice Example (you)")).to_be_visible()
-    hub.pages[SHARE_PATH] = RENDERER.share(replace(SHARED_OUT, people=(BOB,)))
+    hub.pages[SHARE_PATH] = RENDERER.page(replace(SHARED_OUT, people=(BOB,)))
     hub.events.put(("sessions", {}))
     expect(page.get_by_text("Connected now: Alice Example (you), Bob Example")).to_be_visible()
     expect(page.locator("#said")).to_have_text("Bob Example: view, connected")
@@ -883,12 +883,12 @@ def test_sharing_and_joining_work_without_a_script(hub: Hub, browser: Browser) -
     """Every form of the new pages is a plain form."""
     home_at(hub, replace(HOME, sessions=(replace(UNUSED, id=READY.id),), profiles=(AHEAD,)))
     for path in (SHARE_PATH, f"{SHARE_PATH}/change"):
-        hub.pages[path] = hub.answers[path] = RENDERER.share(
+        hub.pages[path] = hub.answers[path] = RENDERER.page(
             replace(SHARED_OUT, people=(BOB,), kickable=False)
         )
-    hub.answers[LINKS_PATH] = RENDERER.share(replace(SHARE, fresh=FRESH))
-    hub.pages[RESTART_PATH] = RENDERER.confirm_restart(replace(RESTART, id=READY.id))
-    hub.pages["/join/x"] = RENDERER.join(replace(JOIN, code="x"))
+    hub.answers[LINKS_PATH] = RENDERER.page(replace(SHARE, fresh=FRESH))
+    hub.pages[RESTART_PATH] = RENDERER.page(replace(RESTART, id=READY.id))
+    hub.pages["/join/x"] = RENDERER.page(replace(JOIN, code="x"))
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(hub.url)
@@ -949,7 +949,7 @@ def test_a_notice_is_dismissed_in_place(hub: Hub, page: Page) -> None:
     home_at(hub, replace(HOME, notices=(IDLE_NOTICE,)))
     page.goto(hub.url)
     page.evaluate("window.same = true")
-    hub.after_post["/notices/n1/dismiss"] = RENDERER.home(HOME)
+    hub.after_post["/notices/n1/dismiss"] = RENDERER.page(HOME)
     page.get_by_role("button", name="Dismiss this notice").click()
     expect(page.get_by_text("Your files are there.")).to_have_count(0)
     assert hub.posts == [("/notices/n1/dismiss", {"csrf": "c5rf"})]
@@ -960,7 +960,7 @@ def test_what_was_away_is_tried_again_by_itself(hub: Hub, page: Page) -> None:
     """An "unavailable" page turns into the wanted one as soon as that can be had."""
     away = Unavailable("It does not answer.")
     away.retry_after = 1
-    hub.pages["/"] = RENDERER.error(render.error_view(away, again=True))
+    hub.pages["/"] = RENDERER.page(render.error_view(away, again=True))
     page.goto(hub.url)
     expect(page.get_by_text("It does not answer.")).to_be_visible()
     home_at(hub, HOME)

@@ -185,7 +185,7 @@ def test_any_name_is_shown_and_does_nothing(text: str) -> None:
         launch_name=text,
         blocked="",
     )
-    plain, odd = Page(RENDERER.home(HOME)), Page(RENDERER.home(view))
+    plain, odd = Page(RENDERER.page(HOME)), Page(RENDERER.page(view))
     assert [tag for tag, _ in odd.elements] == [tag for tag, _ in plain.elements]
     assert [sorted(attributes) for _, attributes in odd.elements] == [
         sorted(attributes) for _, attributes in plain.elements
@@ -199,10 +199,10 @@ def test_a_hostile_log_and_login_stay_text() -> None:
     """Log lines, reasons, user names and target pages are shown as they are."""
     failure = render.Failure(reason=HOSTILE, log=(HOSTILE, HOSTILE), code=HOSTILE)
     failed = replace(READY, failure=failure, phase=render.Phase.FAILED)
-    page = Page(RENDERER.home(replace(HOME, sessions=(failed,))))
+    page = Page(RENDERER.page(replace(HOME, sessions=(failed,))))
     assert page.words.count(HOSTILE) >= 2
     assert len(page.all("script")) == 1
-    login = Page(RENDERER.login(replace(LOGIN, username=HOSTILE, next=HOSTILE, help_line=HOSTILE)))
+    login = Page(RENDERER.page(replace(LOGIN, username=HOSTILE, next=HOSTILE, help_line=HOSTILE)))
     assert len(login.all("script")) == 1
     assert [field.get("value") for field in login.all("input")].count(HOSTILE) == 2
     assert HOSTILE in login.words
@@ -210,25 +210,25 @@ def test_a_hostile_log_and_login_stay_text() -> None:
 
 def test_login_focuses_the_first_empty_field() -> None:
     """The cursor stands in the user name at first, and in the password after a refusal."""
-    focused = [f["id"] for f in Page(RENDERER.login(LOGIN)).all("input") if "autofocus" in f]
+    focused = [f["id"] for f in Page(RENDERER.page(LOGIN)).all("input") if "autofocus" in f]
     assert focused == ["username"]
     again = replace(LOGIN, username="alice", error="Not like this.")
-    page = Page(RENDERER.login(again))
+    page = Page(RENDERER.page(again))
     assert [f["id"] for f in page.all("input") if "autofocus" in f] == ["password"]
     assert page.text.count("Not like this.") == 1
 
 
 def test_the_demo_accounts_show_only_in_the_demo() -> None:
     """A real hub never mentions accounts on its log-in page."""
-    assert "demonstration" not in Page(RENDERER.login(LOGIN)).text
+    assert "demonstration" not in Page(RENDERER.page(LOGIN)).text
     demo = replace(LOGIN, demo=(render.DemoAccount("alice", "secret"),))
-    assert "secret" in Page(RENDERER.login(demo)).text
+    assert "secret" in Page(RENDERER.page(demo)).text
 
 
 def test_over_a_quota_nothing_can_be_started_and_the_reason_stands_there() -> None:
     """Each start button is off and the sentence says why."""
     for view in (HOME, EMPTY):
-        page = Page(RENDERER.home(replace(view, blocked="Two of two run.")))
+        page = Page(RENDERER.page(replace(view, blocked="Two of two run.")))
         starts = [b for b in page.all("button") if b.get("name") == "profile"]
         assert starts
         assert all("disabled" in button for button in starts)
@@ -239,7 +239,7 @@ def test_why_a_launch_was_refused_is_said_once() -> None:
     """The sentence stands there in every state of the page, and never twice."""
     why = "That cannot be done."
     for view in (HOME, EMPTY, replace(EMPTY, profiles=()), replace(HOME, blocked=why)):
-        page = Page(RENDERER.home(replace(view, launch_error=why)))
+        page = Page(RENDERER.page(replace(view, launch_error=why)))
         assert page.text.count(why) == 1
 
 
@@ -251,14 +251,14 @@ def test_enter_in_the_name_field_starts_the_default_profile() -> None:
     )
     for sessions in ((), (READY,)):
         view = replace(HOME, profiles=profiles, sessions=sessions)
-        starts = [b for b in Page(RENDERER.home(view)).all("button") if b.get("name") == "profile"]
+        starts = [b for b in Page(RENDERER.page(view)).all("button") if b.get("name") == "profile"]
         assert [button["value"] for button in starts] == ["usual", "other"]
 
 
 def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
     """Reason, log and code are there, and trying again asks for the same profile and name."""
     failed = replace(READY, failure=FAILURE, phase=render.Phase.FAILED)
-    page = Page(RENDERER.home(replace(HOME, sessions=(failed,))))
+    page = Page(RENDERER.page(replace(HOME, sessions=(failed,))))
     assert FAILURE.reason in page.text
     assert FAILURE.code in page.text
     assert FAILURE.log[0] in page.text
@@ -286,7 +286,7 @@ def test_a_place_in_line_is_said_as_people_say_it(position: int, text: str) -> N
     waiting = replace(
         READY, phase=render.Phase.PENDING, place=render.Place(position, "a free place")
     )
-    page = Page(RENDERER.home(replace(HOME, sessions=(waiting,))))
+    page = Page(RENDERER.page(replace(HOME, sessions=(waiting,))))
     assert f"{text[0].upper()}{text[1:]} ; waits for a free place" in page.text
     assert f"/sessions/{READY.id}/stop" in [form["action"] for form in page.all("form")]
 
@@ -304,7 +304,7 @@ def test_a_place_in_line_is_said_as_people_say_it(position: int, text: str) -> N
 def test_how_often_a_link_was_used_is_told(uses: int, most: int | None, text: str) -> None:
     """The owner sees what became of a link."""
     view = replace(SHARE, links=(replace(LINK, uses=uses, max_uses=most),))
-    assert text in Page(RENDERER.share(view)).text
+    assert text in Page(RENDERER.page(view)).text
 
 
 @given(st.integers(1, 12).flatmap(lambda n: st.lists(st.text("01", min_size=n, max_size=n))))
@@ -320,7 +320,7 @@ def test_a_qr_code_is_drawn_as_it_is(rows: list[str]) -> None:
 
 def test_a_fresh_link_is_shown_with_its_code_on_white() -> None:
     """A telephone reads it in both colour schemes: white ground, the quiet zone, dark modules."""
-    page = Page(RENDERER.share(replace(SHARE, fresh=FRESH)))
+    page = Page(RENDERER.page(replace(SHARE, fresh=FRESH)))
     assert [field["value"] for field in page.all("input") if field.get("id") == "share-url"] == [
         FRESH.url
     ]
@@ -334,25 +334,25 @@ def test_a_fresh_link_is_shown_with_its_code_on_white() -> None:
 
 def test_what_an_invitation_lets_somebody_do_is_said_before_it_is_made() -> None:
     """The page explains both roles, and what removing somebody does there."""
-    text = Page(RENDERER.share(SHARED_OUT)).text
+    text = Page(RENDERER.page(SHARED_OUT)).text
     assert "sees everything in this session as it happens, can change nothing" in text
     assert "your files included" in text
     assert "shut out at once, also where they have it open" in text
-    stays = Page(RENDERER.share(replace(SHARED_OUT, kickable=False)))
+    stays = Page(RENDERER.page(replace(SHARED_OUT, kickable=False)))
     assert "What they have open stays open" in stays.text
     assert f"/sessions/{SHARE.id}/restart" in [link["href"] for link in stays.all("a")]
 
 
 def test_a_link_invites_for_a_day_and_to_view_unless_told_otherwise() -> None:
     """Whoever presses at once shares little and not for long."""
-    chosen = [o["value"] for o in Page(RENDERER.share(SHARE)).all("option") if "selected" in o]
+    chosen = [o["value"] for o in Page(RENDERER.page(SHARE)).all("option") if "selected" in o]
     assert chosen == ["view", "", "view", "86400"]
 
 
 def test_names_are_not_looked_up_where_that_is_not_wanted() -> None:
     """Without suggestions there is a plain field and nothing that asks."""
     for can in (True, False):
-        page = Page(RENDERER.share(replace(SHARE, can_suggest=can)))
+        page = Page(RENDERER.page(replace(SHARE, can_suggest=can)))
         assert bool(page.all("datalist")) is can
         assert [
             f.get("data-suggest") for f in page.all("input") if f.get("id") == "share-user"
@@ -362,7 +362,7 @@ def test_names_are_not_looked_up_where_that_is_not_wanted() -> None:
 def test_joining_says_first_who_shows_what_and_what_one_may_do() -> None:
     """Nobody joins unasked, and nobody is surprised."""
     for role, words in ((Role.VIEW, "you can change nothing"), (Role.CONTROL, "files included")):
-        page = Page(RENDERER.join(replace(JOIN, role=role)))
+        page = Page(RENDERER.page(replace(JOIN, role=role)))
         assert "Carol Example shows you Slicer · planning" in page.text
         assert words in page.text
         assert f"/join/{JOIN.code}" in [form["action"] for form in page.all("form")]
@@ -371,7 +371,7 @@ def test_joining_says_first_who_shows_what_and_what_one_may_do() -> None:
 def test_the_longest_run_cannot_be_kept_longer() -> None:
     """A press on Keep helps against idleness only, so it stands only there."""
     for card, kept in ((UNUSED, True), (OVERDUE, False)):
-        page = Page(RENDERER.home(replace(HOME, sessions=(card,))))
+        page = Page(RENDERER.page(replace(HOME, sessions=(card,))))
         actions = [form["action"] for form in page.all("form")]
         assert (f"/sessions/{card.id}/keep" in actions) is kept
     assert "Stops at 14:10 UTC . This is the longest it may run. Save your work." in page.text
@@ -380,7 +380,7 @@ def test_the_longest_run_cannot_be_kept_longer() -> None:
 def test_sharing_is_offered_only_where_it_works() -> None:
     """A session that cannot be shared has no button for it."""
     for can in (True, False):
-        page = Page(RENDERER.home(replace(HOME, sessions=(replace(READY, can_share=can),))))
+        page = Page(RENDERER.page(replace(HOME, sessions=(replace(READY, can_share=can),))))
         assert ("data-share" in dict.fromkeys(k for a in page.all("a") for k in a)) is can
 
 
