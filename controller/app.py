@@ -13,75 +13,48 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, aclosing, contextmanager
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import structlog
 import uvicorn
-from litestar import Litestar, Request, Response, Router, get
-from litestar.datastructures import CacheControlHeader
-from litestar.di import Provide
-from litestar.exceptions import HTTPException
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.serialization import encode_json
-from litestar.static_files import (
-    create_static_files_router,  # pyright: ignore[reportUnknownVariableType] - one loose Any
-)
-from litestar.status_codes import (
-    HTTP_400_BAD_REQUEST,
-    HTTP_404_NOT_FOUND,
-    HTTP_500_INTERNAL_SERVER_ERROR,
-)
 from litestar.types import ASGIApp
 
-from controller import __version__, apidoc
-from controller.admin import admin_router
-from controller.admin_pages import admin_pages_router
 from controller.administration.table import Oversight
-from controller.api import api_router
-from controller.bodies import timely
-from controller.companions import Companions
-from controller.core.errors import HubError, NotLoggedIn, StoreUnavailable
+from controller.core.errors import StoreUnavailable
 from controller.engines import Orchestrator
 from controller.engines.memory import MemoryOrchestrator
-from controller.gate.answers import NO_STORE, PROBLEM, SECURITY_HEADERS, login_url, problem
-from controller.gate.refusals import Closed
 from controller.gate.verify import Verify
-from controller.health import Health, Report
 from controller.housekeeping.departures import RollCall
 from controller.housekeeping.election import Alone, Election
 from controller.housekeeping.rotation import Rotation
 from controller.housekeeping.rounds import Housekeeping
-from controller.login_pages import login_pages_router
 from controller.monitoring.audit import Audit
-from controller.monitoring.metrics import CONTENT_TYPE, Metrics
-from controller.pages import error_page, pages_router
+from controller.monitoring.metrics import Metrics
 from controller.people.directory import Directory
 from controller.people.handoff import Entries
 from controller.people.keys import KeyFile, KeyPlace
 from controller.people.ldap.adapter import LdapDirectory
 from controller.people.logins import Logins
 from controller.people.tokens import Keys
-from controller.render import Renderer
-from controller.rules import routes
 from controller.sessions.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.sessions.grants import Grants
 from controller.sessions.polling import Looks
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
-from controller.share_pages import share_router
 from controller.store import Store, data_folder
 from controller.store.sqlite import SqliteStore
-from controller.streams import Streams
-from controller.waiting import Waiting, closed_pages, host_of
-from controller.web import JOIN_PATH, STRICT_TRANSPORT, AnyRequest, HttpError, Hub, wants_page
-
-_BODY_MAX = 64 * 1024  # bytes of a form or an API request
+from controller.web.answers import closed_pages
+from controller.web.bodies import timely
+from controller.web.caller import Hub
+from controller.web.companions import Companions
+from controller.web.health import Health
+from controller.web.private import private_app, watch_hub
+from controller.web.public import public_app, secured
+from controller.web.render import Renderer
+from controller.web.streams import Streams
 
 _STORE_AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
 
@@ -298,62 +271,6 @@ class Application:
                 _log.error("ended_unwritten", error=error.in_full)
 
 
-def watch_hub(metrics: Metrics, hub: Hub) -> None:
-    """Let each scrape ask how full the hub is. No names: only numbers."""
-    sessions, limits = hub.sessions, hub.settings.limits
-    queues = [one.id for one in hub.settings.profiles if one.queue]
-
-    def guests() -> list[tuple[tuple[str], float]]:
-        invited = {one.share.uid for seen in sessions.all() for one in hub.sharing.guests(seen)}
-        connected = {
-            one.user
-            for seen in sessions.all()
-            for one in hub.looks.clients(seen.session.id)
-            if one.user != seen.session.owner
-        }
-        return [(("invited",), len(invited)), (("connected",), len(connected))]
-
-    metrics.watch(
-        "slicerhub_people_logged_in",
-        "People who are logged in",
-        (),
-        lambda: [((), len(hub.logins.people()))],
-    )
-    metrics.watch(
-        "slicerhub_guests", "People in sessions of others, at the last look", ("state",), guests
-    )
-    metrics.watch(
-        "slicerhub_queue_length",
-        "Sessions that wait in line for a place, by profile",
-        ("profile",),
-        lambda: [((one,), sessions.waiting_for(one)) for one in queues],
-    )
-    metrics.watch(
-        "slicerhub_sessions_limit",
-        "Sessions that there may be",
-        (),
-        lambda: [((), limits.sessions_total)],
-    )
-    metrics.watch(
-        "slicerhub_engine_objects_unread",
-        "Objects of the hub's own at the engine that it cannot read; the log names each",
-        (),
-        lambda: [((), hub.orchestrator.unread)],
-    )
-    metrics.watch(
-        "slicerhub_gpus",
-        "Graphics cards that the hub leases",
-        (),
-        lambda: [((), len(limits.gpus))],
-    )
-    metrics.watch(
-        "slicerhub_gpus_leased",
-        "Graphics cards that sessions have",
-        (),
-        lambda: [((), len(limits.gpus) - (sessions.free_gpus() or 0))],
-    )
-
-
 async def build(settings: Settings) -> Application:
     """Make the real parts that the settings name.
 
@@ -421,233 +338,6 @@ def make_orchestrator(settings: Settings) -> Orchestrator:
     from controller.engines.docker.engine import DockerOrchestrator
 
     return DockerOrchestrator(settings)
-
-
-def public_app(hub: Hub, closed: Closed) -> ASGIApp:
-    """Return what Traefik routes people to."""
-    waiting = Waiting(hub, closed)
-    rest = _pages_and_api(hub)
-
-    async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        # A session's host first: whatever its path, nothing of the hub's own is served there.
-        # Litestar would match a mount at /s with /starting and /static, too.
-        ours = routes.session_label(host_of(scope), hub.settings) is None and (
-            scope["path"] != "/s" and not scope["path"].startswith("/s/")
-        )
-        await (rest if ours else waiting)(scope, receive, send)
-
-    return dispatch
-
-
-def _pages_and_api(hub: Hub) -> Litestar:
-    def on_hub_error(request: AnyRequest, error: HubError) -> Response[Any]:
-        if error.status >= HTTP_500_INTERNAL_SERVER_ERROR:
-            notes: list[str] = getattr(error, "__notes__", [])
-            _log.warning("unavailable", path=_logged(request), why=str(error), notes=notes)
-        return _error_response(hub, request, error)
-
-    def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
-        return _error_response(hub, request, HttpError(error.status_code, _detail(error)))
-
-    def on_nesting(request: AnyRequest, error: RecursionError) -> Response[Any]:
-        # JSON of thousands of brackets; the reader gives up in time, and nothing is wrong with us.
-        del error
-        return _error_response(hub, request, HttpError(HTTP_400_BAD_REQUEST))
-
-    def on_fault(request: AnyRequest, error: Exception) -> Response[Any]:
-        _log.error("fault", path=_logged(request), exc_info=error)
-        return _error_response(hub, request, HttpError(500))
-
-    return Litestar(
-        route_handlers=[
-            pages_router(),
-            share_router(),
-            admin_pages_router(hub),
-            login_pages_router(),
-            api_router(),
-            admin_router(hub),
-            create_static_files_router(
-                path=hub.renderer.static,
-                directories=[Path(str(resources.files("controller"))) / "static"],
-                # The address changes with the content, so browsers need never ask again.
-                cache_control=CacheControlHeader(max_age=31_536_000, immutable=True, public=True),
-            ),
-        ],
-        dependencies={"hub": Provide(lambda: hub, sync_to_thread=False)},
-        exception_handlers={
-            HubError: on_hub_error,
-            HTTPException: on_http_error,
-            RecursionError: on_nesting,
-            Exception: on_fault,
-        },
-        request_max_body_size=_BODY_MAX,
-        openapi_config=OpenAPIConfig(
-            title="3D Slicer Hub",
-            version=__version__,
-            openapi_router=Router(
-                "/api", route_handlers=[], include_in_schema=False, after_request=_not_found
-            ),
-            render_plugins=[_Document(path="/openapi.json"), _DocsPage(hub.renderer)],
-            security=[{"bearer": []}],
-            use_handler_docstrings=True,
-            components=Components(
-                security_schemes={
-                    "bearer": SecurityScheme(
-                        type="http", scheme="bearer", description="From POST /api/v1/login"
-                    )
-                }
-            ),
-        ),
-        logging_config=None,
-    )
-
-
-def _logged(request: AnyRequest) -> str:
-    """Return the path of a request as it may stand in a log: a link's code is a secret."""
-    path = request.url.path
-    return f"{JOIN_PATH}***" if path.startswith(JOIN_PATH) else path
-
-
-def _not_found(response: Response[Any]) -> Response[Any]:
-    """Put our answer for addresses that the API does not know in place of Litestar's page."""
-    if response.status_code != HTTP_404_NOT_FOUND:
-        return response
-    error = HttpError(HTTP_404_NOT_FOUND)
-    return Response(
-        problem(error.status, error.title, str(error)),
-        status_code=error.status,
-        media_type=PROBLEM,
-    )
-
-
-class _Document(JsonRenderPlugin):
-    """The API's document, with what Litestar does not know: our refusals. Made once."""
-
-    _made = b""
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        del request
-        self._made = self._made or encode_json(apidoc.with_refusals(openapi_schema))
-        return self._made
-
-
-class _DocsPage(OpenAPIRenderPlugin):
-    """The API's own page, from its document; the usual ones ask other servers for scripts.
-
-    Made once: strangers may ask for it, and to work it out takes as long as many answers of verify.
-    """
-
-    _made = b""
-
-    def __init__(self, renderer: Renderer) -> None:
-        super().__init__(path="/docs")
-        self._renderer = renderer
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        del request
-        self._made = self._made or self._renderer.docs(openapi_schema).encode()
-        return self._made
-
-
-def _detail(error: HTTPException) -> str:
-    """Say which field of a request is wrong, as far as Litestar knows."""
-    extra: Any = error.extra
-    if error.status_code != HTTP_400_BAD_REQUEST or not isinstance(extra, list):
-        return ""
-    faults = [cast("dict[str, str]", one) for one in cast("list[object]", extra)]
-    return " ".join(
-        f"{one.get('key', '')}: {one.get('message', '')}.".lstrip(": ") for one in faults
-    )
-
-
-def _error_response(hub: Hub, request: AnyRequest, error: HubError) -> Response[Any]:
-    path = request.url.path
-    if not path.startswith("/api/") and wants_page(request):
-        if isinstance(error, NotLoggedIn):
-            # A form that was sent too late cannot be sent again by itself: back to the start.
-            query = f"?{request.url.query}" if request.url.query else ""
-            target = path + query if request.method == "GET" else "/"
-            where = {"Location": login_url("", target)}
-            return Response(b"", status_code=302 if request.method == "GET" else 303, headers=where)
-        return error_page(hub, request, error)
-    headers: dict[str, str] = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, NotLoggedIn):
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(
-        problem(error.status, error.title, str(error), **error.extra()),
-        status_code=error.status,
-        media_type=PROBLEM,
-        headers=headers,
-    )
-
-
-def private_app(
-    verify: Verify, health: Health, metrics: Metrics, companions: Companions
-) -> ASGIApp:
-    """Return what only Traefik and the site's monitoring may ask."""
-
-    @get("/healthz", sync_to_thread=False)
-    def healthz() -> dict[str, bool]:
-        return {"alive": True}
-
-    @get("/startz", sync_to_thread=False)
-    def startz() -> Response[dict[str, bool]]:
-        state = {"knows": health.knows, "leaving": health.leaving}
-        return Response(state, status_code=200 if health.knows and not health.leaving else 503)
-
-    @get("/readyz")
-    async def readyz() -> Response[Report]:
-        report = await health.report()
-        return Response(report, status_code=200 if report.ready else 503)
-
-    @get("/metrics", sync_to_thread=False)
-    def numbers() -> Response[bytes]:
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
-
-    @get("/traefik", sync_to_thread=False)
-    def traefik() -> Response[Any]:
-        # Traefik keeps what it was told before, rather than believe that there is nothing.
-        ready = companions.ready
-        return Response(
-            companions.configuration() if ready else None, status_code=200 if ready else 503
-        )
-
-    handlers = [healthz, startz, readyz, numbers, traefik]
-    rest = Litestar(handlers, openapi_config=None, logging_config=None)
-
-    async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        # Before Litestar: its routing costs three times what the whole verdict does.
-        if scope["type"] == "http" and scope["path"].startswith("/verify/"):
-            await verify(scope, receive, send)
-        else:
-            await rest(scope, receive, send)
-
-    return dispatch
-
-
-def secured(app: ASGIApp, *, https: bool) -> ASGIApp:
-    """Add the hub's headers to whatever ``app`` answers, errors and files included.
-
-    ``https``: whether people come by HTTPS, and have to from then on.
-    """
-    headers = SECURITY_HEADERS | NO_STORE  # static files say themselves how long they keep
-    if https:
-        headers |= STRICT_TRANSPORT
-    wanted = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-
-    async def with_headers(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        async def send_more(message: Any) -> None:  # noqa: ANN401
-            if message["type"] == "http.response.start":
-                given = {name.lower() for name, _ in message["headers"]}
-                more = [pair for pair in wanted if pair[0] not in given]
-                message["headers"] = [*message["headers"], *more]
-            await send(message)
-
-        await app(scope, receive, send_more)
-
-    return with_headers
 
 
 class _Server(uvicorn.Server):

@@ -7,31 +7,56 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from controller import plots, render
 from controller.core.errors import DirectoryUnavailable, Forged
 from controller.core.model import Phase, Place, Role
-from controller.render import Renderer, StepState
 from controller.rules.sentences import Why
-from controller.web import HttpError
+from controller.web import render, sparkline
+from controller.web.answers import HttpError
+from controller.web.pages.admin.common import Pager
+from controller.web.pages.admin.drain import AdminDrainView, DrainState
+from controller.web.pages.admin.sessions import AdminActView, AdminRow, AdminView, Bar, Column, Tile
+from controller.web.pages.admin.users import (
+    AdminFilesView,
+    AdminThrottledView,
+    AdminUser,
+    AdminUsersView,
+    AdminUserView,
+    ThrottledRow,
+)
+from controller.web.pages.forms import ErrorView, error_view
+from controller.web.pages.home import (
+    CompanionLink,
+    HomeView,
+    NoticeKind,
+    NoticeView,
+    ProfileChoice,
+    SessionCard,
+    SharedCard,
+    StopWarning,
+)
+from controller.web.pages.login import DemoAccount, LoginRow, LoginsView, LoginView
+from controller.web.pages.session import ConfirmStopView, Failure, RestartView, StartingView
+from controller.web.pages.sharing import GuestRow, JoinView, LinkRow, ShareView, ShownLink
+from controller.web.render import RefusalView, Renderer, StepState, Viewer
 
 NOW = datetime(2026, 3, 5, 14, 5, tzinfo=UTC)
-ALICE = render.Viewer(user="alice", display_name="Alice Example", csrf="c5rf")
-CAROL = render.Viewer(user="carol", display_name="Carol Example", csrf="c5rf", admin=True)
+ALICE = Viewer(user="alice", display_name="Alice Example", csrf="c5rf")
+CAROL = Viewer(user="carol", display_name="Carol Example", csrf="c5rf", admin=True)
 
-SLICER = render.ProfileChoice(
+SLICER = ProfileChoice(
     id="slicer",
     title="Slicer",
     description="Volumes, volume rendering, segmentation.",
     resources="4 cores · 16 GB",
     default=True,
 )
-LARGE = render.ProfileChoice(
+LARGE = ProfileChoice(
     id="large",
     title="Slicer, large",
     description="For long segmentations and big time series.",
     resources="16 cores · 64 GB",
 )
-DESKTOP = render.ProfileChoice(
+DESKTOP = ProfileChoice(
     id="desktop",
     title="Full desktop",
     description="The whole desktop program with its extensions.",
@@ -43,7 +68,7 @@ DESKTOP = render.ProfileChoice(
 AHEAD = replace(SLICER, ahead=True)
 LINED = replace(LARGE, ahead=False, queue=3, gpus="GPU: 1 free")
 
-FAILURE = render.Failure(
+FAILURE = Failure(
     reason="Slicer ended while it was loading: it ran out of memory.",
     log=(
         "14:01:58 loading volume /home/slicer/thorax-0.6mm.nrrd",
@@ -55,10 +80,10 @@ FAILURE = render.Failure(
 )
 
 
-def card(number: int, phase: Phase = Phase.READY, name: str = "thesis") -> render.SessionCard:
+def card(number: int, phase: Phase = Phase.READY, name: str = "thesis") -> SessionCard:
     """One of Alice's sessions."""
     ident = f"{number:x}".translate(str.maketrans("01", "xy")).rjust(26, "a")
-    return render.SessionCard(
+    return SessionCard(
         id=ident,
         profile="slicer",
         profile_title="Slicer",
@@ -81,17 +106,17 @@ WATCHED = replace(
 UNUSED = replace(
     card(10, name="atlas"),
     ahead=True,
-    warning=render.StopWarning(at=NOW + timedelta(minutes=5), why="unused"),
+    warning=StopWarning(at=NOW + timedelta(minutes=5), why="unused"),
 )
 OVERDUE = replace(
     card(11, name="series"),
     shared_with=1,
-    warning=render.StopWarning(at=NOW + timedelta(minutes=5), why="lifetime"),
+    warning=StopWarning(at=NOW + timedelta(minutes=5), why="lifetime"),
 )
 STARTING = card(4, Phase.STARTING, "")
 STOPPING = card(5, Phase.STOPPING, "review")
 FAILED = replace(card(6, Phase.FAILED, "thorax"), failure=FAILURE)
-SHARED = render.SharedCard(
+SHARED = SharedCard(
     id="b" * 26,
     owner="Carol Example",
     profile_title="Slicer",
@@ -103,40 +128,40 @@ SHARED = render.SharedCard(
     until=NOW + timedelta(hours=20),
 )
 COMPANIONS = (
-    render.CompanionLink("pictures", "Pictures of the department", "/apps/pictures/"),
-    render.CompanionLink("wiki", "Wiki", "/apps/wiki/"),
+    CompanionLink("pictures", "Pictures of the department", "/apps/pictures/"),
+    CompanionLink("wiki", "Wiki", "/apps/wiki/"),
 )
-IDLE_NOTICE = render.Notice(
+IDLE_NOTICE = NoticeView(
     id="n1",
     text="Slicer · thesis was stopped at",
     at=NOW - timedelta(minutes=3),
     more="after 30 minutes unused. Your files are there.",
 )
-DRAIN_NOTICE = render.Notice(
+DRAIN_NOTICE = NoticeView(
     id="n2",
     text="The hub is restarted at",
     at=NOW + timedelta(hours=4),
     more=". Save your work before.",
-    kind=render.NoticeKind.WARNING,
+    kind=NoticeKind.WARNING,
     dismissable=False,
 )
 
 HOSTILE = """<script>alert('x')</script>"'`{{ 7*7 }}</title></textarea>\u202e onload=alert(1)"""
 LONG = "Wolfeschlegelsteinhausenbergerdorff" * 3
 
-LOGIN = render.LoginView(
+LOGIN = LoginView(
     organisation="Department of Example",
     help_line="No account yet? Write to help@hub.example.",
     next="/",
 )
-HOME = render.HomeView(viewer=ALICE, now=NOW, profiles=(SLICER, LARGE, DESKTOP), sessions=(READY,))
+HOME = HomeView(viewer=ALICE, now=NOW, profiles=(SLICER, LARGE, DESKTOP), sessions=(READY,))
 STEPS = (
     render.Step("Place found", StepState.DONE),
     render.Step("Your files connected", StepState.DONE),
     render.Step("Slicer is loading", StepState.ACTIVE, "usually 6 s"),
     render.Step("Ready", StepState.TODO),
 )
-STARTING_VIEW = render.StartingView(
+STARTING_VIEW = StartingView(
     viewer=ALICE,
     id="a" * 26,
     profile="slicer",
@@ -151,7 +176,7 @@ STARTING_FAILED = replace(
     steps=(*STEPS[:2], render.Step("Slicer is loading", StepState.FAILED), STEPS[3]),
     failure=FAILURE,
 )
-CONFIRM = render.ConfirmStopView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")
+CONFIRM = ConfirmStopView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")
 EMPTY = replace(HOME, sessions=(), profiles=(SLICER,))
 QUEUED = replace(
     STARTING_VIEW,
@@ -159,16 +184,16 @@ QUEUED = replace(
     steps=tuple(render.Step(step.title, StepState.TODO) for step in STEPS),
     place=Place(2, "a graphics card"),
 )
-RESTART = render.RestartView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")
+RESTART = RestartView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")
 
-BOB = render.Guest(user="bob", display_name="Bob Example", role=Role.VIEW, connected=True)
-DANA = render.Guest(
+BOB = GuestRow(user="bob", display_name="Bob Example", role=Role.VIEW, connected=True)
+DANA = GuestRow(
     user="dana",
     display_name="Dana Example",
     role=Role.CONTROL,
     until=NOW + timedelta(hours=1),
 )
-LINK = render.LinkRow(id="l1", role=Role.VIEW, until=NOW + timedelta(days=1), uses=0, max_uses=1)
+LINK = LinkRow(id="l1", role=Role.VIEW, until=NOW + timedelta(days=1), uses=0, max_uses=1)
 QR = (
     "111111100100111011111111001111111",
     "100000100000111111000000001000001",
@@ -205,14 +230,14 @@ QR = (
     "111111101110011001000011111101010",
 )
 """The QR code of ``FRESH``'s address, level M."""
-FRESH = render.FreshLink(
+FRESH = ShownLink(
     url="https://hub.example/join/k3v7q2m5x4a6b2c7d5e3f4g6h7",
     role=Role.VIEW,
     until=NOW + timedelta(days=1),
     max_uses=1,
     qr=QR,
 )
-SHARE = render.ShareView(
+SHARE = ShareView(
     viewer=ALICE,
     now=NOW,
     id=READY.id,
@@ -227,7 +252,7 @@ SHARED_OUT = replace(
     links=(LINK, replace(LINK, id="l2", role=Role.CONTROL, uses=3, max_uses=None)),
     connected=("Alice Example (you)", "Bob Example"),
 )
-JOIN = render.JoinView(
+JOIN = JoinView(
     viewer=ALICE,
     code="k3v7q2m5x4a6b2c7d5e3f4g6h7",
     owner="Carol Example",
@@ -239,10 +264,10 @@ JOIN = render.JoinView(
 QUOTA = "You have 2 of 2 sessions. Stop one to start another."
 
 
-def row(number: int, phase: Phase = Phase.READY, owner: str = "alice") -> render.AdminRow:
+def row(number: int, phase: Phase = Phase.READY, owner: str = "alice") -> AdminRow:
     """Anybody's session, as administrators see it; each number differs a little."""
     one = card(number, phase)
-    return render.AdminRow(
+    return AdminRow(
         id=one.id,
         owner=owner,
         title=one.title,
@@ -252,30 +277,30 @@ def row(number: int, phase: Phase = Phase.READY, owner: str = "alice") -> render
         why=Why("input", 0.0, past=True),
         why_at=NOW - timedelta(minutes=number),
         ends=NOW + timedelta(hours=20),
-        cpu=render.Bar(f"{number % 40 / 10:.1f} of 4", number % 40 * 2.5),
-        memory=render.Bar(f"{number % 8}.5 GB of 8.0 GB", number % 8 * 12.5 + 6),
+        cpu=Bar(f"{number % 40 / 10:.1f} of 4", number % 40 * 2.5),
+        memory=Bar(f"{number % 8}.5 GB of 8.0 GB", number % 8 * 12.5 + 6),
     )
 
 
-def day(top: float) -> plots.Plot:
+def day(top: float) -> sparkline.Plot:
     """A working day, with a gap at noon."""
     hours = [*range(6, 12), *range(14, 24)]
     values = [
-        plots.Value(60.0 * minute + 3600 * hour, top * min(hour - 5, 24 - hour) / 10)
+        sparkline.Value(60.0 * minute + 3600 * hour, top * min(hour - 5, 24 - hour) / 10)
         for hour in hours
         for minute in range(0, 60, 5)
     ]
-    return plots.plot(values, now=86_400, span=86_400)
+    return sparkline.plot(values, now=86_400, span=86_400)
 
 
 TILES = (
-    render.Tile("Sessions", "12", "37", day(37), NOW - timedelta(hours=3)),
-    render.Tile("CPU", "18.4 cores", "61.0 cores", day(61), NOW - timedelta(hours=3)),
-    render.Tile("Memory", "96 GB", "210 GB", day(2.1e11), NOW - timedelta(hours=2)),
-    render.Tile("Longest wait", "0 s", "4 min 10 s", day(250), NOW - timedelta(hours=5)),
+    Tile("Sessions", "12", "37", day(37), NOW - timedelta(hours=3)),
+    Tile("CPU", "18.4 cores", "61.0 cores", day(61), NOW - timedelta(hours=3)),
+    Tile("Memory", "96 GB", "210 GB", day(2.1e11), NOW - timedelta(hours=2)),
+    Tile("Longest wait", "0 s", "4 min 10 s", day(250), NOW - timedelta(hours=5)),
 )
-BLANK = plots.plot([], now=86_400, span=86_400)
-ADMIN = render.AdminView(
+BLANK = sparkline.plot([], now=86_400, span=86_400)
+ADMIN = AdminView(
     viewer=CAROL,
     now=NOW,
     here="/admin",
@@ -286,7 +311,7 @@ ADMIN = render.AdminView(
             why=Why("kept by bob until", 0.0),
             why_at=NOW + timedelta(hours=2),
             extra=timedelta(hours=4),
-            cpu=render.Bar("3.9 of 4", 97.5),
+            cpu=Bar("3.9 of 4", 97.5),
         ),
         replace(row(4, Phase.STARTING), why=Why("starting"), why_at=None, cpu=None, memory=None),
         replace(
@@ -306,7 +331,7 @@ ADMIN = render.AdminView(
         ),
     ),
     columns=tuple(
-        render.Column(key, title, f"/admin?sort={key}", "ascending" if key == "started" else "")
+        Column(key, title, f"/admin?sort={key}", "ascending" if key == "started" else "")
         for key, title in (
             ("owner", "Owner"),
             ("title", "Session"),
@@ -317,7 +342,7 @@ ADMIN = render.AdminView(
             ("started", "Started"),
         )
     ),
-    pager=render.Pager(found=5),
+    pager=Pager(found=5),
     total=5,
     summary="5 sessions: 1 failed, 1 waiting, 2 ready, 1 starting",
     tiles=TILES,
@@ -330,7 +355,7 @@ ADMIN = render.AdminView(
 ADMIN_MANY = replace(
     ADMIN,
     rows=tuple(row(number + 2, owner=f"user{number % 40}") for number in range(50)),
-    pager=render.Pager(3, 10, 500, "/admin?page=2", "/admin?page=4"),
+    pager=Pager(3, 10, 500, "/admin?page=2", "/admin?page=4"),
     total=500,
     summary="500 sessions: 500 ready",
 )
@@ -338,12 +363,12 @@ ADMIN_EMPTY = replace(
     ADMIN,
     rows=(),
     total=0,
-    pager=render.Pager(),
+    pager=Pager(),
     summary="No sessions",
     tiles=tuple(replace(one, plot=BLANK, now="", most="", most_at=None) for one in TILES),
     hours=(),
 )
-ADMIN_STOP = render.AdminActView(
+ADMIN_STOP = AdminActView(
     viewer=CAROL,
     now=NOW,
     act="stop",
@@ -353,33 +378,31 @@ ADMIN_STOP = render.AdminActView(
     most_characters=200,
     look_minutes=30,
 )
-ADMIN_DRAIN = render.AdminDrainView(
-    viewer=CAROL, now=NOW, sessions=37, owners=21, most_characters=200
-)
-ADMIN_USER = render.AdminUser(
+ADMIN_DRAIN = AdminDrainView(viewer=CAROL, now=NOW, sessions=37, owners=21, most_characters=200)
+ADMIN_USER = AdminUser(
     "alice", "/admin/user?user=alice", sessions=1, most=3, logged_in=True, files="3.2 GB"
 )
-ADMIN_USERS = render.AdminUsersView(
+ADMIN_USERS = AdminUsersView(
     viewer=CAROL,
     now=NOW,
     users=(
         ADMIN_USER,
-        render.AdminUser("bob", "/admin/user?user=bob", sessions=0, most=6, quota=6),
+        AdminUser("bob", "/admin/user?user=bob", sessions=0, most=6, quota=6),
     ),
-    pager=render.Pager(found=2),
+    pager=Pager(found=2),
     measured=NOW - timedelta(minutes=2),
     measure="/admin/users?measure=1",
 )
-ADMIN_ONE = render.AdminUserView(
+ADMIN_ONE = AdminUserView(
     viewer=CAROL, user=ADMIN_USER, configured=3, volume="slicerhub-home-alice-2bd806c9"
 )
-ADMIN_FILES = render.AdminFilesView(
+ADMIN_FILES = AdminFilesView(
     viewer=CAROL,
     user=replace(ADMIN_USER, sessions=0),
     volume="slicerhub-home-alice-2bd806c9",
 )
 
-FIREFOX = render.LoginRow(
+FIREFOX = LoginRow(
     id="f" * 32,
     client="Firefox on Windows",
     address="10.14.3.77",
@@ -391,7 +414,7 @@ FIREFOX = render.LoginRow(
 SCRIPT = replace(
     FIREFOX, id="5" * 32, client="Script", current=False, seen=NOW - timedelta(minutes=12)
 )
-LOGINS = render.LoginsView(
+LOGINS = LoginsView(
     viewer=ALICE,
     now=NOW,
     rows=(
@@ -407,13 +430,13 @@ LOGINS = render.LoginsView(
         SCRIPT,
     ),
 )
-THROTTLED = render.AdminThrottledView(
+THROTTLED = AdminThrottledView(
     viewer=CAROL,
     now=NOW,
     rows=(
-        render.ThrottledRow("1" * 32, "", "2001:db8:85a3:8d3::/64", 30, NOW + timedelta(minutes=4)),
-        render.ThrottledRow("2" * 32, "alice", "10.14.3.77", 5, NOW + timedelta(minutes=2)),
-        render.ThrottledRow("3" * 32, HOSTILE, LONG, 5, NOW + timedelta(minutes=1)),
+        ThrottledRow("1" * 32, "", "2001:db8:85a3:8d3::/64", 30, NOW + timedelta(minutes=4)),
+        ThrottledRow("2" * 32, "alice", "10.14.3.77", 5, NOW + timedelta(minutes=2)),
+        ThrottledRow("3" * 32, HOSTILE, LONG, 5, NOW + timedelta(minutes=1)),
     ),
     per_user=5,
     per_address=30,
@@ -470,16 +493,16 @@ AWAY = DirectoryUnavailable(
 
 PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "login": lambda r: r.page(LOGIN),
-    "login_bare": lambda r: r.page(render.LoginView()),
+    "login_bare": lambda r: r.page(LoginView()),
     "login_demo_error": lambda r: r.page(
         replace(
             LOGIN,
             username="alice",
             error="User name or password is wrong, or this account may not use the hub.",
             demo=(
-                render.DemoAccount("alice", "alice"),
-                render.DemoAccount("bob", "bob"),
-                render.DemoAccount("carol", "carol", "administrator"),
+                DemoAccount("alice", "alice"),
+                DemoAccount("bob", "bob"),
+                DemoAccount("carol", "carol", "administrator"),
             ),
         )
     ),
@@ -546,7 +569,7 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "home_hostile": lambda r: r.page(
         replace(
             HOME,
-            viewer=render.Viewer(user=LONG, display_name=LONG, csrf='"><b>'),
+            viewer=Viewer(user=LONG, display_name=LONG, csrf='"><b>'),
             sessions=(card(8, name=HOSTILE), card(9, name=LONG)),
             profiles=(replace(SLICER, title=HOSTILE, description=LONG),),
             notices=(replace(IDLE_NOTICE, text=HOSTILE, more=LONG),),
@@ -589,17 +612,17 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "join_control": lambda r: r.page(replace(JOIN, role=Role.CONTROL, until=None)),
     "join_hostile": lambda r: r.page(replace(JOIN, owner=LONG, title=HOSTILE)),
     "join_refused": lambda r: r.page(
-        render.ErrorView(
+        ErrorView(
             status=410,
             title="This link has been used or has ended",
             sentence="Ask for a new one.",
             viewer=ALICE,
         )
     ),
-    "forbidden": lambda r: r.page(render.error_view(Forged(), ALICE)),
-    "not_found": lambda r: r.page(render.error_view(HttpError(404))),
-    "unavailable": lambda r: r.page(render.error_view(AWAY)),
-    "too_large": lambda r: r.page(render.error_view(HttpError(413), ALICE)),
+    "forbidden": lambda r: r.page(error_view(Forged(), ALICE)),
+    "not_found": lambda r: r.page(error_view(HttpError(404))),
+    "unavailable": lambda r: r.page(error_view(AWAY)),
+    "too_large": lambda r: r.page(error_view(HttpError(413), ALICE)),
     "admin": lambda r: r.page(ADMIN),
     "admin_empty": lambda r: r.page(ADMIN_EMPTY),
     "admin_many": lambda r: r.page(ADMIN_MANY),
@@ -608,9 +631,7 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
         replace(
             ADMIN,
             said="2 sessions are being stopped.",
-            drain=render.DrainState(
-                "carol", NOW, "New disks are put in.", NOW + timedelta(hours=4)
-            ),
+            drain=DrainState("carol", NOW, "New disks are put in.", NOW + timedelta(hours=4)),
         )
     ),
     "admin_hostile": lambda r: r.page(
@@ -650,6 +671,6 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
         replace(ADMIN_FILES, user=ADMIN_USER, error="That is not their user name.")
     ),
     "docs": lambda r: r.docs(API),
-    "refusal": lambda r: r.refusal(render.RefusalView(stylesheet=r.stylesheet)),
+    "refusal": lambda r: r.refusal(RefusalView(stylesheet=r.stylesheet)),
 }
 """Each page in each of its states, by a name fit for a file."""

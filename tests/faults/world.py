@@ -36,9 +36,9 @@ from controller.core.records import Actor, Reason
 from controller.engines.docker import engine as product
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.people.tokens import Keys
-from controller.render import Renderer
 from controller.settings.schema import PATH_MODE_SHARING, Settings
 from controller.store.sqlite import SqliteStore
+from controller.web.render import Renderer
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.fakes.gateway import FakeGateway
 from tests.faults.engine import TRAEFIK, Engine

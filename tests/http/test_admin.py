@@ -13,15 +13,15 @@ from litestar import Router
 from litestar.routes import HTTPRoute
 from structlog.testing import capture_logs
 
-from controller.admin import admin_events, admin_router
-from controller.admin_pages import admin_pages_router
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Phase, SessionId, Usage, UserId, Volume
 from controller.engines.memory import MemoryOrchestrator
 from controller.sessions.gateway import Inside
 from controller.settings.loading import load
 from controller.settings.schema import Settings
-from controller.web import Caller
+from controller.web.api.admin import admin_events, admin_router
+from controller.web.caller import Caller
+from controller.web.pages.admin.sessions import admin_pages_router
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world
 from tests.samples import session, session_id, settings
 

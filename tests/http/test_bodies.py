@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from controller.bodies import timely
+from controller.web.bodies import timely
 from tests.hub import DEADLINE, HTML, ORIGIN, Browser, World, eventually
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ import anyio
 import pytest
 from litestar.routes import HTTPRoute
 
-from controller.app import _pages_and_api
 from controller.core.model import SessionId
+from controller.web.public import _pages_and_api
 from tests.hub import HTML, World, running, world
 from tests.hub import ORIGIN as HUB
 from tests.samples import session_id

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
-from controller.app import public_app
 from controller.core.model import Phase, UserId
 from controller.core.records import Drain
-from controller.render import Renderer
-from controller.waiting import closed_pages
+from controller.web.answers import closed_pages
+from controller.web.public import public_app
+from controller.web.render import Renderer
 from tests.hub import HTML, ORIGIN, World, location, running, world
 from tests.samples import session_id
 

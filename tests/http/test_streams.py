@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.core.model import UserId
-from controller.streams import STREAMS_MOST
+from controller.web.streams import STREAMS_MOST
 from tests.fakes.replica import Cluster
 from tests.hub import DEADLINE, Clock, World, running, world
 

@@ -23,11 +23,14 @@ import pytest
 from msgspec.structs import replace
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from controller import render
 from controller.core.errors import Unavailable
 from controller.core.model import Phase, Role
 from controller.gate import answers
-from controller.render import Renderer
+from controller.web import render
+from controller.web.pages.forms import error_view
+from controller.web.pages.home import HomeView
+from controller.web.pages.sharing import ShareView
+from controller.web.render import Renderer
 from tests.chromium import Complaints, checker, chromium
 from tests.page_views import (
     ADMIN,
@@ -213,7 +216,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
     assert [text for text in complaints.heard if not lost.search(text)] == []
 
 
-def home_at(hub: Hub, view: render.HomeView) -> None:
+def home_at(hub: Hub, view: HomeView) -> None:
     """Let the hub's first page be this one."""
     hub.pages["/"] = RENDERER.page(view)
 
@@ -684,7 +687,7 @@ def test_starting_ahead_is_a_switch(hub: Hub, page: Page) -> None:
     assert hub.posts == [("/ahead", {**fields, "on": ""}), ("/ahead", {**fields, "on": "1"})]
 
 
-def opened_share(hub: Hub, page: Page, view: render.ShareView) -> Locator:
+def opened_share(hub: Hub, page: Page, view: ShareView) -> Locator:
     """Open the dialog from the first page with the keyboard."""
     home_at(hub, HOME)
     hub.pages[SHARE_PATH] = RENDERER.page(view)
@@ -960,7 +963,7 @@ def test_what_was_away_is_tried_again_by_itself(hub: Hub, page: Page) -> None:
     """An "unavailable" page turns into the wanted one as soon as that can be had."""
     away = Unavailable("It does not answer.")
     away.retry_after = 1
-    hub.pages["/"] = RENDERER.page(render.error_view(away, again=True))
+    hub.pages["/"] = RENDERER.page(error_view(away, again=True))
     page.goto(hub.url)
     expect(page.get_by_text("It does not answer.")).to_be_visible()
     home_at(hub, HOME)

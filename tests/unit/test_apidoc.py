@@ -12,8 +12,8 @@ from litestar import Litestar, get, post
 from litestar.openapi.config import OpenAPIConfig
 from litestar.params import FromPath, JSONBody
 
-from controller import apidoc
-from controller.apidoc import Field, Reply
+from controller.web import apidoc
+from controller.web.apidoc import Field, Reply
 
 
 class Colour(StrEnum):

@@ -9,10 +9,10 @@ from urllib.parse import unquote, urljoin, urlsplit
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from controller import apidoc
 from controller.core.model import parse_session_id
 from controller.rules import origins, routes
 from controller.settings.schema import Settings
+from controller.web import apidoc
 
 HUB = "https://slicer.example.org"
 SETTINGS = Settings(public_url=HUB, extra_urls=("http://127.0.0.1:8080",))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import plots
-from controller.plots import HEIGHT, WIDTH, Value
+from controller.web import sparkline
+from controller.web.sparkline import HEIGHT, WIDTH, Value
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -41,9 +41,9 @@ def minutes(*numbers: float, step: float = 60) -> list[Value]:
 @given(VALUES)
 def test_a_line_stays_in_its_picture(values: list[Value]) -> None:
     """Whatever was measured, nothing is drawn outside, and not more than can be seen."""
-    drawn = plots.plot(values, now=NOW, span=DAY)
+    drawn = sparkline.plot(values, now=NOW, span=DAY)
     points = points_of(drawn.line)
-    assert len(points) <= 2 * (plots.POINTS + 1)
+    assert len(points) <= 2 * (sparkline.POINTS + 1)
     assert all(0 <= x <= WIDTH + 1 and -0.1 <= y <= HEIGHT for x, y in points)
     inside = [one for one in values if NOW - DAY <= one.at <= NOW]
     assert bool(points) is bool(inside)
@@ -55,12 +55,12 @@ def test_a_line_stays_in_its_picture(values: list[Value]) -> None:
 
 def test_nothing_measured() -> None:
     """An empty picture is empty, and nothing is made up."""
-    assert plots.plot([], now=NOW, span=DAY) == plots.Plot("", "", 1.0)
+    assert sparkline.plot([], now=NOW, span=DAY) == sparkline.Plot("", "", 1.0)
 
 
 def test_low_is_below_and_late_is_right() -> None:
     """Time goes to the right; the greater a value, the higher it stands."""
-    drawn = plots.plot(minutes(0, 5, 10, step=600), now=NOW, span=DAY)
+    drawn = sparkline.plot(minutes(0, 5, 10, step=600), now=NOW, span=DAY)
     line = points_of(drawn.line)
     assert drawn.top == 10
     assert [y for _, y in line] == [HEIGHT, HEIGHT / 2, 0]
@@ -72,14 +72,14 @@ def test_a_peak_is_not_lost() -> None:
     """One busy minute of a day is still to be seen."""
     values = [Value(NOW - 60 * number, 1.0) for number in range(1440, 0, -1)]
     values[700] = Value(values[700].at, 9.0)
-    drawn = plots.plot(values, now=NOW, span=DAY)
+    drawn = sparkline.plot(values, now=NOW, span=DAY)
     assert min(y for _, y in points_of(drawn.line)) == pytest.approx(HEIGHT * 0.1, abs=0.1)
 
 
 def test_a_gap_is_not_drawn_over() -> None:
     """While nothing was measured there is no line."""
     values = [Value(NOW - 40_000, 3.0), Value(NOW - 39_900, 3.0), *minutes(4, 4, 4)]
-    drawn = plots.plot(values, now=NOW, span=DAY)
+    drawn = sparkline.plot(values, now=NOW, span=DAY)
     assert drawn.line.count("M") == 2
     assert drawn.area.count("Z") == 2
 
@@ -97,19 +97,19 @@ def test_a_gap_is_not_drawn_over() -> None:
 )
 def test_scale(most: float, whole: bool, top: float) -> None:
     """A scale ends at a round number that is not below the greatest value."""
-    assert plots.nice_top(most, whole=whole) == pytest.approx(top)
+    assert sparkline.nice_top(most, whole=whole) == pytest.approx(top)
 
 
 @given(st.floats(1e-9, 1e15))
 def test_scale_holds_everything(most: float) -> None:
     """No value stands above its scale, and none is pressed flat."""
-    assert most <= plots.nice_top(most) <= 10 * most * (1 + 1e-9)
+    assert most <= sparkline.nice_top(most) <= 10 * most * (1 + 1e-9)
 
 
 def test_hours() -> None:
     """The table says the greatest value of each hour, the newest first, and nothing for none."""
     values = [Value(NOW - 7300, 2.0), Value(NOW - 100, 5.0), Value(NOW - 50, 4.0)]
-    assert plots.hourly(values, now=NOW, hours=3) == [
+    assert sparkline.hourly(values, now=NOW, hours=3) == [
         (NOW - 3600, 5.0),
         (NOW - 7200, None),
         (NOW - 10_800, 2.0),

@@ -12,10 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller import render
 from controller.core.model import Role
-from controller.render import Renderer
 from controller.rules import sentences
+from controller.web import render
+from controller.web.pages.home import ProfileChoice
+from controller.web.pages.login import DemoAccount
+from controller.web.pages.session import Failure
+from controller.web.render import RefusalView, Renderer
 from tests.page_views import (
     ALICE,
     EMPTY,
@@ -166,7 +169,7 @@ def test_a_first_visit_is_small(name: str) -> None:
 
 def test_the_refusal_fits_in_one_small_answer() -> None:
     """Somebody not invited reads the words of the 403 page in less than 900 bytes."""
-    small = RENDERER.refusal(render.RefusalView(stylesheet=RENDERER.stylesheet))
+    small = RENDERER.refusal(RefusalView(stylesheet=RENDERER.stylesheet))
     assert len(small.encode()) < 900
     for words in (render.FORBIDDEN_TITLE, render.FORBIDDEN_SENTENCE):
         assert words in Page(small).text
@@ -197,7 +200,7 @@ def test_any_name_is_shown_and_does_nothing(text: str) -> None:
 
 def test_a_hostile_log_and_login_stay_text() -> None:
     """Log lines, reasons, user names and target pages are shown as they are."""
-    failure = render.Failure(reason=HOSTILE, log=(HOSTILE, HOSTILE), code=HOSTILE)
+    failure = Failure(reason=HOSTILE, log=(HOSTILE, HOSTILE), code=HOSTILE)
     failed = replace(READY, failure=failure, phase=render.Phase.FAILED)
     page = Page(RENDERER.page(replace(HOME, sessions=(failed,))))
     assert page.words.count(HOSTILE) >= 2
@@ -221,7 +224,7 @@ def test_login_focuses_the_first_empty_field() -> None:
 def test_the_demo_accounts_show_only_in_the_demo() -> None:
     """A real hub never mentions accounts on its log-in page."""
     assert "demonstration" not in Page(RENDERER.page(LOGIN)).text
-    demo = replace(LOGIN, demo=(render.DemoAccount("alice", "secret"),))
+    demo = replace(LOGIN, demo=(DemoAccount("alice", "secret"),))
     assert "secret" in Page(RENDERER.page(demo)).text
 
 
@@ -246,8 +249,8 @@ def test_why_a_launch_was_refused_is_said_once() -> None:
 def test_enter_in_the_name_field_starts_the_default_profile() -> None:
     """The first button that sends the launch form is the default profile's."""
     profiles = (
-        render.ProfileChoice(id="other", title="Other"),
-        render.ProfileChoice(id="usual", title="Usual", default=True),
+        ProfileChoice(id="other", title="Other"),
+        ProfileChoice(id="usual", title="Usual", default=True),
     )
     for sessions in ((), (READY,)):
         view = replace(HOME, profiles=profiles, sessions=sessions)

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 import msgspec
-from litestar import Controller, Request, Router, delete, get, post, put
-from litestar.connection import ASGIConnection
+from litestar import Controller, Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
-from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
 from controller.administration.table import MESSAGE_MAX, Entry, Listing, Sort, User
-from controller.core.errors import NotAllowed
 from controller.core.model import Phase, moment
 from controller.core.records import Drain
 from controller.gate.answers import NO_STORE
 from controller.people.directory import uid_of
 from controller.rules import routes, sentences
-from controller.web import AnyRequest, Caller, Hub, provide_caller
-
-_Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
+from controller.web.caller import Caller, Hub, admin_only, provide_caller
 
 _AGAIN_SECONDS = 30.0  # numbers change without an event
 
@@ -200,21 +195,6 @@ class ThrottledListOut(msgspec.Struct, frozen=True):
     """All log-ins that are refused now, those first that are refused longest."""
 
     items: list[ThrottledOut]
-
-
-def admin_only(hub: Hub) -> _Guard:
-    """Return what stands before every route of administration, whatever its handler asks for.
-
-    It raises NotLoggedIn, Forged, or NotAllowed unless an administrator asks.
-    """
-
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        del handler
-        request: AnyRequest = Request(connection.scope)
-        if not provide_caller(request, hub).person.admin:
-            raise NotAllowed("This is for administrators.")
-
-    return guard
 
 
 def session_out(hub: Hub, entry: Entry) -> AdminSessionOut:

@@ -12,7 +12,7 @@ import anyio
 from litestar.status_codes import HTTP_408_REQUEST_TIMEOUT
 from litestar.types import ASGIApp
 
-from controller.web import HttpError
+from controller.web.answers import HttpError
 
 BODY_SECONDS = 10.0
 """For at most 64 KiB, from the request's first line on."""

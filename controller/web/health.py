@@ -14,7 +14,7 @@ import anyio
 import msgspec
 
 from controller.core.errors import HubError, NotReadyYet
-from controller.web import Hub
+from controller.web.caller import Hub
 
 _PING_SECONDS = 6.0  # a part that takes longer counts as away
 

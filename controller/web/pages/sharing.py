@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 import segno
@@ -12,7 +12,6 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.response import Redirect
 
-from controller import render, web
 from controller.core.errors import (
     InvalidRequest,
     NoSuchSession,
@@ -24,12 +23,86 @@ from controller.core.errors import (
 from controller.core.model import Observed, Role, moment
 from controller.core.records import Link
 from controller.gate.answers import STARTING
-from controller.pages import ActForm, Form, check_csrf, page, retry_after, viewer_of
 from controller.people.directory import uid_of
 from controller.rules import sentences
+from controller.rules.sentences import session_title
 from controller.sessions.grants import FreshLink
 from controller.sessions.sharing import Guest
-from controller.web import Caller, Hub, provide_caller
+from controller.web.caller import Caller, Hub, join_url, provide_caller
+from controller.web.pages.forms import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.web.render import Viewer
+
+
+class GuestRow(msgspec.Struct, frozen=True):
+    """Somebody who is invited to a session."""
+
+    user: str
+    display_name: str
+    role: Role  # VIEW or CONTROL
+    until: datetime | None = None  # UTC; None: while the session runs
+    connected: bool = False
+    asks: bool = False  # for control
+
+
+class LinkRow(msgspec.Struct, frozen=True):
+    """A link that invites whoever has it; its code is known to nobody any more."""
+
+    id: str
+    role: Role  # VIEW or CONTROL
+    until: datetime  # UTC
+    uses: int = 0
+    max_uses: int | None = None  # None: any number
+
+
+class ShownLink(msgspec.Struct, frozen=True):
+    """A link just made: the only time that it is shown."""
+
+    url: str
+    role: Role  # VIEW or CONTROL
+    until: datetime  # UTC
+    max_uses: int | None = None  # None: any number
+    qr: tuple[str, ...] = ()  # its QR code: rows of "0" and "1", without the quiet zone
+
+
+class ShareView(msgspec.Struct, frozen=True):
+    """Whom a session is shown to: the owner's page, and a dialog over the first page."""
+
+    template: ClassVar[str] = "share.html"
+
+    viewer: Viewer
+    now: datetime  # UTC
+    id: str
+    profile_title: str
+    name: str = ""
+    people: tuple[GuestRow, ...] = ()
+    links: tuple[LinkRow, ...] = ()
+    connected: tuple[str, ...] = ()  # who is there now, the owner included
+    fresh: ShownLink | None = None
+    can_suggest: bool = False  # names may be looked up while they are typed
+    kickable: bool = True  # what somebody has open can be cut
+    error: str = ""  # a sentence, if what was asked for was refused
+    typed_user: str = ""  # as typed before, if it was refused
+    ask: tuple[str, ...] = ()  # users who asked for control
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class JoinView(msgspec.Struct, frozen=True):
+    """The question to somebody who followed a link: who shows what, before anything is joined."""
+
+    template: ClassVar[str] = "join.html"
+
+    viewer: Viewer
+    code: str
+    owner: str  # display name
+    title: str
+    role: Role  # VIEW or CONTROL
+    until: datetime | None = None  # UTC; None: while the session runs
+    now: datetime | None = None  # UTC; None: times are said with their day
+    waits_for: str = ""  # what it stands in line for
 
 
 class ShareForm(msgspec.Struct, frozen=True):
@@ -196,7 +269,7 @@ async def offer(
         # The page of its start goes on to it, whatever led here.
         return Redirect(f"{STARTING}{found.seen.session.id}", status_code=303)
     place = hub.sessions.place(found.seen)
-    view = render.JoinView(
+    view = JoinView(
         viewer=viewer_of(hub, caller),
         code=code,
         owner=owner,
@@ -241,12 +314,12 @@ def _number(text: str, what: str) -> int:
     return int(text)
 
 
-async def _view(hub: Hub, caller: Caller, seen: Observed) -> render.ShareView:
+async def _view(hub: Hub, caller: Caller, seen: Observed) -> ShareView:
     guests = hub.sharing.guests(seen)
     names = {one.share.uid: one.share.display_name for one in guests}
     names[caller.person.uid] = caller.person.display_name
     connected = dict.fromkeys(one.user for one in hub.looks.clients(seen.session.id))
-    return render.ShareView(
+    return ShareView(
         viewer=viewer_of(hub, caller),
         now=datetime.now(UTC),
         id=seen.session.id,
@@ -261,9 +334,9 @@ async def _view(hub: Hub, caller: Caller, seen: Observed) -> render.ShareView:
     )
 
 
-def _guest(guest: Guest) -> render.Guest:
+def _guest(guest: Guest) -> GuestRow:
     share = guest.share
-    return render.Guest(
+    return GuestRow(
         user=share.uid,
         display_name=share.display_name,
         role=share.role,
@@ -273,15 +346,15 @@ def _guest(guest: Guest) -> render.Guest:
     )
 
 
-def _link(link: Link) -> render.LinkRow:
+def _link(link: Link) -> LinkRow:
     until = moment(link.expires)
-    return render.LinkRow(link.id, link.role, until, link.uses, link.max_uses)
+    return LinkRow(link.id, link.role, until, link.uses, link.max_uses)
 
 
-def _fresh(caller: Caller, fresh: FreshLink) -> render.FreshLink:
-    url = web.join_url(caller, fresh.code)
+def _fresh(caller: Caller, fresh: FreshLink) -> ShownLink:
+    url = join_url(caller, fresh.code)
     matrix = segno.make(url, error="m", micro=False).matrix
-    return render.FreshLink(
+    return ShownLink(
         url=url,
         role=fresh.link.role,
         until=moment(fresh.link.expires),

@@ -24,12 +24,12 @@ from controller.gate.answers import (
 )
 from controller.gate.judge import Judge, Judgement, Verdict
 from controller.gate.question import Question, check_place, parse_direct
-from controller.gate.refusals import APP_CLOSED, Closed, Refusals, Threshold, starting_url
-from controller.pages import starting_page
-from controller.render import FORBIDDEN_SENTENCE, FORBIDDEN_TITLE, AsideView, Renderer
+from controller.gate.refusals import Closed, Refusals, Threshold, starting_url
 from controller.rules import origins, routes
-from controller.settings.schema import Settings
-from controller.web import Caller, HttpError, Hub, aside_page, forbidden_page
+from controller.web.answers import HttpError, aside_page
+from controller.web.caller import Caller, Hub
+from controller.web.pages.session import starting_page
+from controller.web.render import AsideView
 
 
 class Waiting:
@@ -131,30 +131,6 @@ class Waiting:
         caller = Caller(login, public_url, question.address)
         html = await starting_page(self._hub, caller, seen)
         return answer(200, headers, html.encode())
-
-
-def closed_pages(renderer: Renderer, settings: Settings) -> Closed:
-    """Return the pages of those who may not enter a session or a companion."""
-    home = f"{origins.origin_of(settings.public_url)}/"
-    return Closed(
-        session=forbidden_page(renderer, FORBIDDEN_TITLE, FORBIDDEN_SENTENCE),
-        app=forbidden_page(
-            renderer,
-            APP_CLOSED,
-            "It is for others, or is not here any more. Ask the administrator.",
-        ),
-        host=aside_page(renderer, AsideView(home=home)),
-        not_kept=aside_page(
-            renderer,
-            AsideView(
-                home=home,
-                title="This session could not be opened",
-                sentence="Your browser did not bring back the cookie that it was given here, or "
-                "holds another one of that name. Allow cookies for this address, delete those of "
-                "the hub and its sessions, and open the session from the first page.",
-            ),
-        ),
-    )
 
 
 def host_of(scope: Any) -> str:  # noqa: ANN401 - ASGI's own

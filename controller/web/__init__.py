@@ -1,0 +1,1 @@
+"""What people, their scripts and Traefik get by HTTP."""

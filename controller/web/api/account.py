@@ -1,0 +1,229 @@
+"""The API: logging in and out, and what somebody may use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from litestar import Router, delete, get, post, put
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from controller.core.errors import NotAllowed
+from controller.core.model import moment
+from controller.people.logins import login_id
+from controller.people.tokens import Audience
+from controller.people.user_agent import agent_words
+from controller.rules import access
+from controller.web import logins as web_logins
+from controller.web.answers import AnyRequest
+from controller.web.api.sessions import SessionsController, events, join
+from controller.web.api.sharing import people
+from controller.web.caller import Caller, Hub, provide_caller
+
+
+class LoginIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user name and password of the directory."""
+
+    username: Annotated[str, msgspec.Meta(max_length=256)]
+    password: Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+class LoginOut(msgspec.Struct, frozen=True):
+    """Send ``token`` as ``Authorization: Bearer`` until ``expires_at``."""
+
+    token: str
+    expires_at: datetime
+
+
+class Me(msgspec.Struct, frozen=True):
+    """Who you are to the hub."""
+
+    user: str
+    display_name: str
+    groups: list[str]
+    admin: bool
+
+
+class LoginSeenOut(msgspec.Struct, frozen=True):
+    """One of your log-ins. ``current``: it is the one that asks.
+
+    ``client``: the browser in plain words, or "Script"; ``last_seen_at`` is right to a few minutes.
+    """
+
+    id: str
+    client: str
+    user_agent: str
+    address: str
+    since: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    current: bool
+
+
+class LoginsOut(msgspec.Struct, frozen=True):
+    """All your log-ins, the last used first."""
+
+    items: list[LoginSeenOut]
+
+
+class LoggedOutOut(msgspec.Struct, frozen=True):
+    """How many of your log-ins were ended."""
+
+    ended: int
+
+
+class ProfileOut(msgspec.Struct, frozen=True):
+    """Something that you may launch."""
+
+    id: str
+    title: str
+    description: str
+    default: bool
+    cpus: float
+    memory_mib: int
+
+
+class ProfilesOut(msgspec.Struct, frozen=True):
+    """All that you may launch."""
+
+    items: list[ProfileOut]
+
+
+class CompanionOut(msgspec.Struct, frozen=True):
+    """Another service of the site that you may use with the hub's log-in."""
+
+    name: str
+    title: str
+    url: str
+
+
+class CompanionsOut(msgspec.Struct, frozen=True):
+    """All that you may use."""
+
+    items: list[CompanionOut]
+
+
+class AheadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a profile is started for you when you log in."""
+
+    on: bool
+
+
+@post("/login", status_code=200, summary="Log in", security=[])
+async def log_in(
+    request: AnyRequest, hub: NamedDependency[Hub], data: JSONBody[LoginIn]
+) -> LoginOut:
+    """Exchange user name and password for a token."""
+    entry = await web_logins.log_in(hub, request, data.username, data.password, Audience.API)
+    return LoginOut(entry.token, moment(entry.login.expires))
+
+
+@post("/logout", status_code=204, summary="Log out")
+async def log_out(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> None:
+    """End this log-in; sessions go on."""
+    await web_logins.log_out(hub, caller)
+
+
+@put("/profiles/{profile_id:str}/ahead", status_code=204, summary="Start it when I log in")
+async def set_ahead(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    profile_id: FromPath[str],
+    data: JSONBody[AheadIn],
+) -> None:
+    """Choose whether a profile is started for you when you log in, where it offers that."""
+    profile = access.choose_profile(hub.settings, caller.person, profile_id)
+    if not profile.start_ahead:
+        raise NotAllowed("This profile is not started ahead. Ask the administrator.")
+    await hub.store.set_ahead(caller.person.uid, profile.id, on=data.on)
+
+
+@get("/me", summary="Who am I")
+async def me(caller: NamedDependency[Caller]) -> Me:
+    """Return what the directory said of you at log-in."""
+    person = caller.person
+    return Me(person.uid, person.display_name, sorted(person.groups), person.admin)
+
+
+@get("/me/logins", summary="Where am I logged in", sync_to_thread=False)
+def my_logins(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> LoginsOut:
+    """Return all your log-ins, of browsers and of scripts."""
+    return LoginsOut(
+        [
+            LoginSeenOut(
+                id=login_id(one),
+                client=agent_words(one.agent, script=one.script),
+                user_agent=one.agent,
+                address=one.address,
+                since=moment(one.created),
+                last_seen_at=moment(one.seen),
+                expires_at=moment(one.expires),
+                current=one.sid == caller.login.sid,
+            )
+            for one in hub.logins.of_person(caller.person.uid)
+        ]
+    )
+
+
+@delete("/me/logins/{login:str}", status_code=204, summary="End one of my log-ins")
+async def end_login(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], login: FromPath[str]
+) -> None:
+    """End one of your log-ins; what it has open is closed, sessions go on."""
+    await web_logins.end_login(hub, caller, login)
+
+
+@delete("/me/logins", status_code=200, summary="Log me out everywhere")
+async def end_logins(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    but_here: FromQuery[bool] = False,
+) -> LoggedOutOut:
+    """End all your log-ins, those of scripts too; ``but_here``: all but the one that asks."""
+    return LoggedOutOut(await web_logins.log_out_everywhere(hub, caller, but_here=but_here))
+
+
+@get("/profiles", summary="What may I launch")
+async def profiles(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> ProfilesOut:
+    """Return the profiles that are open to you."""
+    return ProfilesOut(
+        [
+            ProfileOut(one.id, one.title, one.description, one.default, one.cpus, one.memory_mib)
+            for one in hub.settings.profiles
+            if access.may_launch(caller.person, one)
+        ]
+    )
+
+
+@get("/apps", summary="What else may I use")
+async def apps(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> CompanionsOut:
+    """Return the other services of the site that are open to you."""
+    found = hub.companions.open_to(caller.person)
+    return CompanionsOut(
+        [CompanionOut(one.app, one.title, caller.public_url + one.path) for one in found]
+    )
+
+
+def api_router() -> Router:
+    """Return the API's routes."""
+    return Router(
+        "/api/v1",
+        route_handlers=[
+            log_in,
+            log_out,
+            me,
+            my_logins,
+            end_login,
+            end_logins,
+            profiles,
+            apps,
+            set_ahead,
+            people,
+            join,
+            events,
+            SessionsController,
+        ],
+        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+    )

@@ -1,0 +1,54 @@
+"""Log-ins as the handlers begin and end them."""
+
+from __future__ import annotations
+
+from controller.core.records import Login
+from controller.people.logins import Entry
+from controller.people.tokens import Audience
+from controller.web.answers import AnyRequest
+from controller.web.caller import Caller, Hub, client_address
+
+
+async def log_in(
+    hub: Hub, request: AnyRequest, username: str, password: str, audience: Audience
+) -> Entry:
+    """Log somebody in by password. Raises what ``Logins.enter`` does."""
+    return await hub.logins.enter(
+        username,
+        password,
+        address=client_address(request),
+        audience=audience,
+        agent=request.headers.get("user-agent", ""),
+    )
+
+
+async def end_login(hub: Hub, caller: Caller, id_: str) -> Login:
+    """End one of the caller's log-ins, and close what it may have open; what may stay comes back.
+
+    Raises NoSuchLogin, NotWrittenDown.
+    """
+    login = hub.logins.find(caller.person.uid, id_)
+    reason = "asked" if login.sid == caller.login.sid else "elsewhere"
+    await hub.logins.leave(login, by=caller.actor, reason=reason)
+    return login
+
+
+async def log_out_everywhere(hub: Hub, caller: Caller, *, but_here: bool) -> int:
+    """End all log-ins of the caller, or all but this one, programs' too; return how many.
+
+    Raises NotWrittenDown.
+    """
+    return await hub.logins.revoke(
+        caller.person.uid,
+        by=caller.actor,
+        reason="everywhere",
+        but=caller.login if but_here else None,
+    )
+
+
+async def log_out(hub: Hub, caller: Caller) -> None:
+    """End the caller's log-in, and close what it may have open; what may stay comes back.
+
+    Raises NotWrittenDown.
+    """
+    await hub.logins.leave(caller.login, by=caller.actor, reason="asked")

@@ -1,0 +1,81 @@
+"""What the administrators' pages share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response
+from litestar.response import Redirect
+
+from controller.core.errors import InvalidRequest
+from controller.web.answers import AnyRequest
+from controller.web.caller import Hub
+
+
+class Pager(msgspec.Struct, frozen=True):
+    """Which page of a table this is, and the way to the others ("": there is none)."""
+
+    page: int = 1
+    pages: int = 1
+    found: int = 0
+    before: str = ""
+    after: str = ""
+
+
+_DONE: Mapping[str, tuple[str, str]] = {
+    "stop": ("The session is being stopped.", "{} sessions are being stopped."),
+    "message": ("The message was sent.", "The message was sent to {} sessions."),
+    "extend": ("The session may run longer.", "{} sessions may run longer."),
+    "undrain": ("Sessions can be started again.", ""),
+    "drain": ("Nothing new can be started now.", ""),
+    "quota": ("That counts from now on.", ""),
+    "logout": ("They are logged out.", ""),
+    "files": ("The files are removed.", ""),
+    "none": ("Choose sessions first.", ""),
+    "release": ("They can try again.", ""),
+    "released": ("They could try again already.", ""),
+}
+
+
+def now_of(hub: Hub) -> datetime:
+    """Return the time that the page is about."""
+    return hub.oversight.now
+
+
+def page_of(text: str) -> int:
+    """Return the number of a page that an address asks for; 1 for nonsense."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < len("1000000") else 1
+
+
+def pager_of(number: int, pages: int, found: int, address: Callable[[int], str]) -> Pager:
+    """Return the links between pages. ``address`` of each, by its number."""
+    return Pager(
+        page=number,
+        pages=pages,
+        found=found,
+        before=address(number - 1) if number > 1 else "",
+        after=address(number + 1) if number < pages else "",
+    )
+
+
+def said(request: AnyRequest) -> str:
+    """Say what came of an act that led here."""
+    one, many = _DONE.get(request.query_params.get("done", ""), ("", ""))
+    number = page_of(request.query_params.get("n", ""))
+    return many.format(number) if many and number > 1 else one
+
+
+def done(back: str, what: str, number: int = 1) -> Response[str]:
+    """Return to where somebody came from, and let it say what was done."""
+    more = {"done": what} | ({"n": str(number)} if number > 1 else {})
+    return Redirect(f"{back}{'&' if '?' in back else '?'}{urlencode(more)}", status_code=303)
+
+
+def number_of(text: str, what: str) -> int:
+    """Read a number of a form. Raises InvalidRequest."""
+    if not text.isascii() or not text.isdigit() or len(text) > len("1000000"):
+        raise InvalidRequest(f"Say {what} as a number.")
+    return int(text)

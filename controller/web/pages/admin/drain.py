@@ -1,0 +1,128 @@
+"""The pages by which administrators empty the hub for maintenance."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, ClassVar
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+
+from controller.administration.table import MESSAGE_MAX
+from controller.core.errors import InvalidRequest, Refused, Unavailable
+from controller.core.model import moment
+from controller.web.caller import Caller, Hub
+from controller.web.pages.admin.common import done, now_of, number_of
+from controller.web.pages.forms import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.web.render import Viewer
+
+
+class DrainState(msgspec.Struct, frozen=True):
+    """Nothing new starts."""
+
+    by: str
+    since: datetime  # UTC
+    message: str = ""
+    stop_at: datetime | None = None  # UTC
+
+
+class AdminDrainView(msgspec.Struct, frozen=True):
+    """The question before nothing starts any more."""
+
+    template: ClassVar[str] = "admin_drain.html"
+
+    viewer: Viewer
+    now: datetime  # UTC
+    sessions: int
+    owners: int
+    most_characters: int
+    error: str = ""
+    message: str = ""  # as typed before
+
+
+_MINUTES_MAX = 7 * 24 * 60
+
+
+class DrainForm(msgspec.Struct, frozen=True):
+    """``minutes`` until all sessions are stopped, or the moment ``at`` (UTC); empty: never."""
+
+    csrf: str = ""
+    message: str = ""
+    minutes: str = ""
+    at: str = ""
+
+
+def drain_state(hub: Hub) -> DrainState | None:
+    """Return how the hub is being emptied; None: it is not."""
+    drain = hub.sessions.drain
+    if drain is None:
+        return None
+    return DrainState(
+        by=drain.by,
+        since=moment(drain.since),
+        message=drain.message,
+        stop_at=None if drain.stop_at is None else moment(drain.stop_at),
+    )
+
+
+# -- the end of all ------------------------------------------------------------------------
+
+
+@get("/admin/drain", sync_to_thread=False)
+def ask_drain(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Response[str]:
+    """Ask before nothing starts any more."""
+    return page(hub.renderer.page(_drain_view(hub, caller)))
+
+
+def _drain_view(hub: Hub, caller: Caller) -> AdminDrainView:
+    everything = hub.sessions.everything()
+    return AdminDrainView(
+        viewer=viewer_of(hub, caller),
+        now=now_of(hub),
+        sessions=len(everything),
+        owners=len({one.session.owner for one in everything}),
+        most_characters=MESSAGE_MAX,
+    )
+
+
+@post("/admin/drain", status_code=303)
+async def drain(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    data: Annotated[DrainForm, Form],
+) -> Response[str]:
+    """Let nothing start any more."""
+    check_csrf(hub, caller, data.csrf)
+    try:
+        await hub.oversight.drain(data.message, _stop_at(hub, data), caller.actor)
+    except (Refused, Unavailable) as error:
+        view = msgspec.structs.replace(
+            _drain_view(hub, caller), error=str(error), message=data.message[: 4 * MESSAGE_MAX]
+        )
+        return page(hub.renderer.page(view), error.status, retry_after(error))
+    return done("/admin", "drain")
+
+
+def _stop_at(hub: Hub, data: DrainForm) -> float | None:
+    if data.at:
+        try:
+            return datetime.fromisoformat(data.at[:32]).replace(tzinfo=UTC).timestamp()
+        except ValueError as error:
+            raise InvalidRequest("Say the moment as a date and a time, in UTC.") from error
+    if not data.minutes:
+        return None
+    minutes = number_of(data.minutes, "in how many minutes")
+    if minutes > _MINUTES_MAX:
+        raise InvalidRequest("That is more than a week ahead.")
+    return (now_of(hub) + timedelta(minutes=minutes)).timestamp()
+
+
+@post("/admin/drain/end", status_code=303)
+async def undrain(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[ActForm, Form]
+) -> Response[str]:
+    """Let things start again."""
+    check_csrf(hub, caller, data.csrf)
+    await hub.oversight.undrain(caller.actor)
+    return done("/admin", "undrain")

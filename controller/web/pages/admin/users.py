@@ -1,0 +1,302 @@
+"""The administrators' pages of people: sessions and files of one, log-ins that are refused."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, ClassVar
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
+
+from controller.administration.table import User
+from controller.core.errors import InvalidRequest, NotThrottled, Refused, Unavailable
+from controller.core.model import UserId, canonical_uid, moment
+from controller.people.directory import uid_of
+from controller.rules import sentences
+from controller.web.answers import AnyRequest
+from controller.web.caller import Caller, Hub
+from controller.web.pages.admin.common import (
+    Pager,
+    done,
+    now_of,
+    number_of,
+    page_of,
+    pager_of,
+    said,
+)
+from controller.web.pages.forms import Form, check_csrf, page, retry_after, viewer_of
+from controller.web.render import Viewer
+
+
+class AdminUser(msgspec.Struct, frozen=True):
+    """Somebody in the administrators' table of people."""
+
+    user: str
+    href: str  # where they are managed
+    sessions: int
+    most: int
+    quota: int | None = None
+    logged_in: bool = False
+    files: str = ""  # such as "1.2 GB"; "": none
+
+
+class AdminUsersView(msgspec.Struct, frozen=True):
+    """The people who are here or have files here."""
+
+    template: ClassVar[str] = "admin_users.html"
+
+    viewer: Viewer
+    now: datetime  # UTC
+    users: tuple[AdminUser, ...]
+    pager: Pager
+    query: str = ""
+    measured: datetime | None = None  # UTC
+    measure: str = ""  # address that measures the files anew
+    fault: str = ""
+    said: str = ""
+
+
+class AdminUserView(msgspec.Struct, frozen=True):
+    """One person, and what may be done about them."""
+
+    template: ClassVar[str] = "admin_user.html"
+
+    viewer: Viewer
+    user: AdminUser
+    configured: int  # sessions that everybody may have
+    volume: str = ""  # as the engine calls it
+    error: str = ""
+    said: str = ""
+
+
+class AdminFilesView(msgspec.Struct, frozen=True):
+    """The question before somebody's files are removed."""
+
+    template: ClassVar[str] = "admin_files.html"
+
+    viewer: Viewer
+    user: AdminUser
+    volume: str = ""
+    error: str = ""
+
+
+class ThrottledRow(msgspec.Struct, frozen=True):
+    """Log-ins that are refused for a while."""
+
+    id: str
+    user: str  # "": of everybody from that address
+    address: str
+    failures: int
+    until: datetime  # UTC
+
+
+class AdminThrottledView(msgspec.Struct, frozen=True):
+    """Whose log-ins are refused, and why."""
+
+    template: ClassVar[str] = "admin_throttled.html"
+
+    viewer: Viewer
+    now: datetime  # UTC
+    rows: tuple[ThrottledRow, ...]
+    per_user: int  # failures of one name from one address that are borne
+    per_address: int
+    window: timedelta  # for which they count
+    said: str = ""
+
+
+class ReleaseForm(msgspec.Struct, frozen=True):
+    """Who may try again."""
+
+    csrf: str = ""
+    id: str = ""
+
+
+class UserForm(msgspec.Struct, frozen=True):
+    """Something about a person. ``typed``: their name once more."""
+
+    csrf: str = ""
+    user: str = ""
+    sessions: str = ""
+    typed: str = ""
+
+
+# -- people --------------------------------------------------------------------------------
+
+
+@get("/admin/users")
+async def users(
+    request: AnyRequest, hub: NamedDependency[Hub], caller: NamedDependency[Caller]
+) -> Response[str]:
+    """Show the people."""
+    asked = request.query_params
+    query = asked.get("q", "")[:200]
+    found = await hub.oversight.users(
+        query=query, page=page_of(asked.get("page", "")), fresh=asked.get("measure", "") == "1"
+    )
+
+    def address(number: int, **more: str) -> str:
+        parts = ({"q": query} if query else {}) | ({"page": str(number)} if number > 1 else {})
+        parts |= more
+        return "/admin/users" + (f"?{urlencode(parts)}" if parts else "")
+
+    measured = found.measured_at
+    view = AdminUsersView(
+        viewer=viewer_of(hub, caller),
+        now=now_of(hub),
+        users=tuple(_user(one) for one in found.users),
+        pager=pager_of(found.page, found.pages, found.found, address),
+        query=query,
+        measured=None if measured is None else moment(measured),
+        measure=address(found.page, measure="1"),
+        fault=found.fault,
+        said=said(request),
+    )
+    return page(hub.renderer.page(view))
+
+
+def _user(user: User) -> AdminUser:
+    files = ""
+    if user.volume is not None:
+        size = user.volume.size
+        files = "size not known" if size is None else sentences.bytes_text(size)
+        files += " set aside" if size is not None and user.volume.reserved else ""
+    return AdminUser(
+        user=user.uid,
+        href=_user_address(user.uid),
+        sessions=user.sessions,
+        most=user.most,
+        quota=user.quota,
+        logged_in=user.logged_in,
+        files=files,
+    )
+
+
+def _user_address(uid: str) -> str:
+    return f"/admin/user?{urlencode({'user': uid})}"
+
+
+@get("/admin/user")
+async def user(
+    request: AnyRequest,
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    user: Annotated[str, QueryParameter(max_length=256)],
+) -> Response[str]:
+    """Show one person."""
+    view = await _user_view(hub, caller, canonical_uid(user))
+    return page(hub.renderer.page(msgspec.structs.replace(view, said=said(request))))
+
+
+async def _user_view(hub: Hub, caller: Caller, uid: UserId) -> AdminUserView:
+    found = await hub.oversight.user(uid)
+    return AdminUserView(
+        viewer=viewer_of(hub, caller),
+        user=_user(found),
+        configured=hub.settings.limits.people.get(uid, hub.settings.limits.sessions_per_user),
+        volume=found.volume.name if found.volume else "",
+    )
+
+
+@post("/admin/user/quota", status_code=303)
+async def quota(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[UserForm, Form]
+) -> Response[str]:
+    """Give somebody a number of sessions of their own."""
+    check_csrf(hub, caller, data.csrf)
+    uid = uid_of(data.user)
+    try:
+        most = number_of(data.sessions, "how many sessions") if data.sessions else None
+        await hub.oversight.set_quota(uid, most, caller.actor)
+    except (Refused, Unavailable) as error:
+        view = msgspec.structs.replace(await _user_view(hub, caller, uid), error=str(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
+    return done(_user_address(uid), "quota")
+
+
+@post("/admin/user/logout", status_code=303)
+async def log_out(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[UserForm, Form]
+) -> Response[str]:
+    """End somebody's log-ins."""
+    check_csrf(hub, caller, data.csrf)
+    uid = uid_of(data.user)
+    await hub.oversight.log_out(uid, caller.actor)
+    return done(_user_address(uid), "logout")
+
+
+@get("/admin/user/files")
+async def ask_files(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    user: Annotated[str, QueryParameter(max_length=256)],
+) -> Response[str]:
+    """Ask before somebody's files are removed."""
+    return page(hub.renderer.page(await _files_view(hub, caller, canonical_uid(user))))
+
+
+async def _files_view(hub: Hub, caller: Caller, uid: UserId) -> AdminFilesView:
+    view = await _user_view(hub, caller, uid)
+    return AdminFilesView(viewer=view.viewer, user=view.user, volume=view.volume)
+
+
+@post("/admin/user/files", status_code=303)
+async def remove_files(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[UserForm, Form]
+) -> Response[str]:
+    """Remove somebody's files, if their name was typed once more."""
+    check_csrf(hub, caller, data.csrf)
+    uid = uid_of(data.user)
+    try:
+        if canonical_uid(data.typed[:256].strip()) != uid:
+            raise InvalidRequest("That is not their user name. Nothing was removed.")
+        await hub.oversight.remove_files(uid, caller.actor)
+    except (Refused, Unavailable) as error:
+        view = msgspec.structs.replace(await _files_view(hub, caller, uid), error=str(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
+    return done("/admin/users", "files")
+
+
+# -- refused log-ins -----------------------------------------------------------------------
+
+
+@get("/admin/throttled")
+async def throttled(
+    request: AnyRequest, hub: NamedDependency[Hub], caller: NamedDependency[Caller]
+) -> Response[str]:
+    """Show whose log-ins are refused for a while."""
+    limits = hub.settings.login
+    view = AdminThrottledView(
+        viewer=viewer_of(hub, caller),
+        now=now_of(hub),
+        rows=tuple(
+            ThrottledRow(
+                id=one.id,
+                user=one.user,
+                address=one.address,
+                failures=one.failures,
+                until=moment(one.until),
+            )
+            for one in await hub.oversight.throttled()
+        ),
+        per_user=limits.attempts_per_user,
+        per_address=limits.attempts_per_address,
+        window=timedelta(seconds=limits.attempts_seconds),
+        said=said(request),
+    )
+    return page(hub.renderer.page(view))
+
+
+@post("/admin/throttled/release", status_code=303)
+async def release(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[ReleaseForm, Form]
+) -> Response[str]:
+    """Let somebody try again."""
+    check_csrf(hub, caller, data.csrf)
+    try:
+        await hub.oversight.release(data.id, caller.actor)
+    except NotThrottled:
+        return done("/admin/throttled", "released")
+    return done("/admin/throttled", "release")

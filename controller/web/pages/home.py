@@ -1,0 +1,416 @@
+"""The page of somebody who is logged in: sessions, and what may be started."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
+import structlog
+from litestar import Response, Router, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import PathParameter
+from litestar.response import Redirect
+
+from controller.core.errors import Refused, SessionExists, Unavailable
+from controller.core.model import Observed, Phase, Place, Profile, Role, moment
+from controller.core.records import Notice, Reason, Share
+from controller.rules import access, routes
+from controller.rules.quotas import Lack, Shortage
+from controller.rules.sentences import session_title
+from controller.web.caller import Caller, Hub, provide_caller
+from controller.web.pages.forms import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.web.pages.login import log_in, log_out, login_page
+from controller.web.pages.session import (
+    Failure,
+    confirm_restart,
+    confirm_stop,
+    enter,
+    failure_view,
+    keep,
+    restart,
+    starting,
+    stop,
+)
+from controller.web.render import Viewer
+
+
+class StopWarning(msgspec.Struct, frozen=True):
+    """A session that is about to be stopped."""
+
+    at: datetime  # UTC
+    why: Literal["unused", "lifetime"]  # keeping it helps only against the first
+
+
+class SessionCard(msgspec.Struct, frozen=True):
+    """One of the viewer's own sessions."""
+
+    id: str
+    profile: str  # id, for trying again
+    profile_title: str
+    phase: Phase
+    url: str
+    started: datetime  # UTC
+    name: str = ""
+    message: str = ""  # a sentence: what it waits for, or what goes on
+    last_used: datetime | None = None  # UTC
+    stops_after: timedelta | None = None  # unused; None: never for that reason
+    ends: datetime | None = None  # UTC; when its lifetime ends
+    failure: Failure | None = None
+    watching: tuple[str, ...] = ()  # others who are connected: "bob is watching"
+    shared_with: int = 0  # people invited
+    warning: StopWarning | None = None
+    ahead: bool = False  # started at log-in, not by a press
+    place: Place | None = None  # waiting in line
+    can_share: bool = True
+    saves_long: bool = False  # it stops, and its program takes its time to save
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class SharedCard(msgspec.Struct, frozen=True):
+    """A session of somebody else to which the viewer is invited."""
+
+    id: str
+    owner: str  # display name
+    profile_title: str
+    phase: Phase
+    url: str
+    role: Role  # VIEW or CONTROL
+    name: str = ""
+    can_ask: bool = False  # control may be asked for
+    asked: bool = False  # and has been
+    until: datetime | None = None  # UTC; None: while it runs
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class ProfileChoice(msgspec.Struct, frozen=True):
+    """A kind of session that the viewer may start."""
+
+    id: str
+    title: str
+    description: str = ""
+    resources: str = ""  # such as "4 cores · 16 GB"
+    default: bool = False
+    available: bool = True
+    why_not: str = ""  # a sentence, if it is not available
+    ahead: bool | None = None  # started at log-in? None: that is not offered
+    queue: int | None = None  # people waiting in line; None: it has no line
+    gpus: str = ""  # such as "GPU: 1 free"
+
+
+class CompanionLink(msgspec.Struct, frozen=True):
+    """Something else of the site that the viewer may open."""
+
+    app: str
+    title: str
+    url: str
+
+
+class NoticeKind(StrEnum):
+    """How a notice looks."""
+
+    INFO = "info"
+    WARNING = "warning"
+
+
+class NoticeView(msgspec.Struct, frozen=True):
+    """Something that the viewer should know: ``text``, then the time, then ``more``.
+
+    ``Notice("n1", "Slicer · thesis was stopped at", at=t, more="after 30 minutes unused.")``.
+    The spaces between them are added; ``more`` may also begin with a full stop or a comma.
+    """
+
+    id: str
+    text: str
+    at: datetime | None = None  # UTC
+    more: str = ""
+    kind: NoticeKind = NoticeKind.INFO
+    dismissable: bool = True
+
+
+class HomeView(msgspec.Struct, frozen=True):
+    """The page of somebody who is logged in."""
+
+    template: ClassVar[str] = "home.html"
+
+    viewer: Viewer
+    now: datetime  # UTC
+    profiles: tuple[ProfileChoice, ...]
+    sessions: tuple[SessionCard, ...] = ()
+    shared: tuple[SharedCard, ...] = ()
+    companions: tuple[CompanionLink, ...] = ()
+    notices: tuple[NoticeView, ...] = ()
+    blocked: str = ""  # a sentence: why nothing can be started now, and what would help
+    launch_name: str = ""  # as typed before, if the launch was refused
+    launch_error: str = ""  # a sentence, if the launch was refused
+
+    @property
+    def ordered(self) -> tuple[ProfileChoice, ...]:
+        """The profiles with the default one first: Enter in the name field starts it."""
+        return tuple(sorted(self.profiles, key=lambda profile: not profile.default))
+
+    @property
+    def lead(self) -> ProfileChoice | None:
+        """What the large button of the empty page starts: the default profile, if it may."""
+        return next((p for p in self.ordered if p.available), next(iter(self.ordered), None))
+
+
+_MIB_PER_GB = 1024
+
+
+class LaunchForm(msgspec.Struct, frozen=True):
+    """What a launch button sends."""
+
+    csrf: str = ""
+    profile: str = ""
+    name: str = ""
+
+
+class AheadForm(msgspec.Struct, frozen=True):
+    """Whether a profile is to be started at log-in."""
+
+    csrf: str = ""
+    profile: str = ""
+    on: str = ""
+
+
+_log = structlog.get_logger("pages")
+
+_NoticeNumber = Annotated[int, PathParameter(ge=0, le=2**63 - 1)]  # what a record can hold
+
+
+@get("/")
+async def home(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Response[str]:
+    """Show a person's sessions and what they may start."""
+    return page(hub.renderer.page(await _home_view(hub, caller)))
+
+
+async def _home_view(hub: Hub, caller: Caller, *, name: str = "", error: str = "") -> HomeView:
+    uid = caller.person.uid
+    own = hub.sessions.owned_by(uid)
+    notices = await hub.store.notices(uid)
+    ahead = await hub.store.ahead(uid)
+    return HomeView(
+        viewer=viewer_of(hub, caller),
+        now=datetime.now(UTC),
+        profiles=tuple(
+            _choice(hub, caller, one, ahead=one.id in ahead)
+            for one in hub.settings.profiles
+            if access.may_launch(caller.person, one)
+        ),
+        sessions=tuple([await _card(hub, seen) for seen in own]),
+        shared=tuple(_shared(hub, seen, one) for seen, one in hub.sessions.shared_with(uid)),
+        companions=tuple(
+            CompanionLink(one.app, one.title, one.path)
+            for one in hub.companions.open_to(caller.person)
+        ),
+        notices=(*_drain_notice(hub), *(_notice(one) for one in notices)),
+        blocked=_blocked(hub, caller),
+        launch_name=name,
+        launch_error=error,
+    )
+
+
+def _drain_notice(hub: Hub) -> tuple[NoticeView, ...]:
+    """Return what everybody is told while nothing starts any more."""
+    drain = hub.sessions.drain
+    if drain is None:
+        return ()
+    kind = NoticeKind.WARNING
+    words = drain.message or "The hub is being prepared for maintenance."
+    if drain.stop_at is None:
+        return (NoticeView("drain", words, kind=kind, dismissable=False),)
+    at = moment(drain.stop_at)
+    words = f"{words} All sessions are stopped at"
+    more = ". Save your work before."
+    return (NoticeView("drain", words, at=at, more=more, kind=kind, dismissable=False),)
+
+
+def _blocked(hub: Hub, caller: Caller) -> str:
+    """Say why nothing at all can be started, if so."""
+    if hub.sessions.drain is not None:
+        return "Nothing new can be started at present. Running sessions go on."
+    offered = [one for one in hub.settings.profiles if access.may_launch(caller.person, one)]
+    lacks = [_refusal(hub, caller, one) for one in offered]
+    reasons = {lack.sentence for lack in lacks if lack is not None}
+    return reasons.pop() if offered and None not in lacks and len(reasons) == 1 else ""
+
+
+def _refusal(hub: Hub, caller: Caller, profile: Profile) -> Lack | None:
+    """Return why a press on the button would be refused; None: it starts, or waits in line."""
+    lack = hub.sessions.lack(caller.person, profile)
+    if lack is not None and profile.queue and lack.shortage is not Shortage.OWN:
+        return None
+    return lack
+
+
+def _choice(hub: Hub, caller: Caller, profile: Profile, *, ahead: bool) -> ProfileChoice:
+    whole = profile.memory_mib / _MIB_PER_GB
+    memory = f"{whole:.3g} GB" if whole >= 1 else f"{profile.memory_mib} MB"
+    cores = f"{profile.cpus:g} core{'' if profile.cpus == 1 else 's'}"
+    lack = _refusal(hub, caller, profile)
+    gpus = hub.sessions.free_gpus() if profile.gpus else None
+    return ProfileChoice(
+        id=profile.id,
+        title=profile.title,
+        description=profile.description,
+        resources=f"{cores} · {memory}",
+        default=profile.default,
+        available=lack is None,
+        why_not=lack.sentence if lack else "",
+        ahead=ahead if profile.start_ahead else None,
+        queue=hub.sessions.waiting_for(profile.id) if profile.queue else None,
+        gpus="" if gpus is None else f"GPU: {gpus} free",
+    )
+
+
+def _notice(notice: Notice) -> NoticeView:
+    at = moment(notice.at)
+    return NoticeView(id=str(notice.number), text=notice.text, at=at, more=notice.more)
+
+
+async def _card(hub: Hub, seen: Observed) -> SessionCard:
+    profile = hub.sessions.profile_of(seen)
+    phase = hub.sessions.phase(seen)
+    return SessionCard(
+        id=seen.session.id,
+        profile=seen.session.profile,
+        profile_title=profile.title,
+        phase=phase,
+        url=routes.session_url(seen.session.id, hub.settings),
+        started=seen.session.created_at,
+        name=seen.session.name,
+        message=hub.sessions.message(seen),
+        last_used=hub.sessions.last_activity(seen) if phase is Phase.READY else None,
+        stops_after=timedelta(seconds=profile.idle_seconds) if profile.idle_seconds else None,
+        ends=hub.sessions.expires(seen),
+        failure=await failure_view(hub, seen, log=True),
+        watching=_watching(hub, seen),
+        shared_with=len(hub.sharing.guests(seen)),
+        warning=_warning(hub, seen),
+        ahead=hub.sessions.is_ahead(seen),
+        place=hub.sessions.place(seen),
+        can_share=hub.settings.sharing and phase in {Phase.READY, Phase.STARTING},
+        saves_long=hub.sessions.saves_long(seen),
+    )
+
+
+def _watching(hub: Hub, seen: Observed) -> tuple[str, ...]:
+    """Say who else is connected."""
+    names = {one.share.uid: one.share.display_name for one in hub.sharing.guests(seen)}
+    others = {
+        one.user: one.role
+        for one in hub.looks.clients(seen.session.id)
+        if one.user != seen.session.owner
+    }
+    return tuple(
+        f"{names.get(user, user)} {'has control' if role is Role.CONTROL else 'is watching'}"
+        for user, role in others.items()
+    )
+
+
+def _warning(hub: Hub, seen: Observed) -> StopWarning | None:
+    warned = hub.sessions.warned(seen)
+    if warned is None:
+        return None
+    reason, at = warned
+    return StopWarning(at=at, why="lifetime" if reason is Reason.LIFETIME else "unused")
+
+
+def _shared(hub: Hub, seen: Observed, share: Share) -> SharedCard:
+    return SharedCard(
+        id=seen.session.id,
+        owner=seen.session.owner,
+        profile_title=hub.sessions.profile_of(seen).title,
+        phase=hub.sessions.phase(seen),
+        url=routes.session_url(seen.session.id, hub.settings),
+        role=share.role,
+        name=seen.session.name,
+        can_ask=share.role is Role.VIEW,
+        asked=share.asks,
+        until=_time(share.expires),
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else moment(seconds)
+
+
+@post("/launch", status_code=303)
+async def launch(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    data: Annotated[LaunchForm, Form],
+) -> Response[str]:
+    """Start a session and show its progress."""
+    check_csrf(hub, caller, data.csrf)
+    try:
+        profile = access.choose_profile(hub.settings, caller.person, data.profile)
+        seen = await hub.sessions.launch(caller.person, profile, data.name, by=caller.actor)
+    except SessionExists as error:
+        return Redirect(f"/starting/{error.session_id}", status_code=303)
+    except (Refused, Unavailable) as error:
+        view = await _home_view(hub, caller, name=data.name[:200], error=str(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
+    return Redirect(f"/starting/{seen.session.id}", status_code=303)
+
+
+@post("/ahead", status_code=303)
+async def set_ahead(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    data: Annotated[AheadForm, Form],
+) -> Response[str]:
+    """Choose whether a profile is started at log-in."""
+    check_csrf(hub, caller, data.csrf)
+    profile = access.choose_profile(hub.settings, caller.person, data.profile)
+    if profile.start_ahead:
+        await hub.store.set_ahead(caller.person.uid, profile.id, on=bool(data.on))
+    return Redirect("/", status_code=303)
+
+
+@post("/notices/{number:int}/dismiss", status_code=303)
+async def dismiss(
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    number: _NoticeNumber,
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """Put a notice away."""
+    check_csrf(hub, caller, data.csrf)
+    await hub.store.remove_notice(caller.person.uid, number)
+    return Redirect("/", status_code=303)
+
+
+def pages_router() -> Router:
+    """Return the pages' routes."""
+    return Router(
+        "/",
+        route_handlers=[
+            login_page,
+            log_in,
+            log_out,
+            home,
+            launch,
+            starting,
+            enter,
+            confirm_stop,
+            stop,
+            confirm_restart,
+            restart,
+            keep,
+            set_ahead,
+            dismiss,
+        ],
+        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        include_in_schema=False,
+    )

@@ -1,0 +1,311 @@
+"""Pages to log in and out, and those of where somebody is logged in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+import msgspec
+import structlog
+from litestar import Response, Router, get, post
+from litestar.background_tasks import BackgroundTask
+from litestar.di import NamedDependency, Provide
+from litestar.response import Redirect
+
+from controller.core.errors import (
+    HubError,
+    LoginRefused,
+    NoSuchLogin,
+    NotWrittenDown,
+    TooManyAttempts,
+    Unavailable,
+)
+from controller.core.model import Person, moment
+from controller.core.records import Actor
+from controller.gate.answers import ENTER, HTML, NO_STORE
+from controller.people.logins import login_id
+from controller.people.tokens import Audience
+from controller.people.user_agent import agent_words
+from controller.rules import access, origins
+from controller.web import logins as web_logins
+from controller.web.answers import AnyRequest
+from controller.web.caller import Caller, Hub, client_address, provide_caller, refuse_forged
+from controller.web.pages.forms import (
+    ActForm,
+    Form,
+    check_csrf,
+    cookie_with,
+    page,
+    refresh,
+    retry_after,
+    viewer_of,
+)
+from controller.web.render import Viewer
+
+_log = structlog.get_logger("pages")
+
+
+class DemoAccount(msgspec.Struct, frozen=True):
+    """An account of the demo directory, shown to everybody: only ever in the demo."""
+
+    user: str
+    password: str
+    note: str = ""  # such as "administrator"
+
+
+class LoginView(msgspec.Struct, frozen=True):
+    """The log-in page."""
+
+    template: ClassVar[str] = "login.html"
+
+    organisation: str = ""
+    help_line: str = ""  # whom to ask; addresses in it become links
+    error: str = ""  # one sentence, never which of the two was wrong
+    username: str = ""  # as typed before
+    next: str = ""  # path to go to afterwards
+    demo: tuple[DemoAccount, ...] = ()
+    viewer: None = None
+
+
+class LoginRow(msgspec.Struct, frozen=True):
+    """One of the viewer's log-ins."""
+
+    id: str
+    client: str  # such as "Firefox on Windows"
+    address: str
+    since: datetime  # UTC
+    seen: datetime  # UTC; right to a few minutes
+    ends: datetime  # UTC
+    current: bool = False
+
+
+class LoginsView(msgspec.Struct, frozen=True):
+    """Where the viewer is logged in."""
+
+    template: ClassVar[str] = "logins.html"
+
+    viewer: Viewer
+    now: datetime  # UTC
+    rows: tuple[LoginRow, ...]
+    said: str = ""  # what came of the last act
+
+    @property
+    def others(self) -> int:
+        """How many there are besides this one."""
+        return sum(not row.current for row in self.rows)
+
+
+_DONE = {
+    "one": "That log-in has ended.",
+    "gone": "That log-in had ended already.",
+    "others": "You are logged out everywhere else.",
+}
+
+
+class EndForm(msgspec.Struct, frozen=True):
+    """Which log-in is to end."""
+
+    csrf: str = ""
+    id: str = ""
+
+
+class EndAllForm(msgspec.Struct, frozen=True):
+    """Whether this one stays."""
+
+    csrf: str = ""
+    but_here: str = ""
+
+
+@get("/logins", sync_to_thread=False)
+def logins(
+    request: AnyRequest, hub: NamedDependency[Hub], caller: NamedDependency[Caller]
+) -> Response[str]:
+    """Show where a person is logged in, this one first."""
+    found = sorted(
+        hub.logins.of_person(caller.person.uid), key=lambda one: one.sid != caller.login.sid
+    )
+    view = LoginsView(
+        viewer=viewer_of(hub, caller),
+        now=hub.oversight.now,
+        rows=tuple(
+            LoginRow(
+                id=login_id(one),
+                client=agent_words(one.agent, script=one.script),
+                address=one.address,
+                since=moment(one.created),
+                seen=moment(one.seen),
+                ends=moment(one.expires),
+                current=one.sid == caller.login.sid,
+            )
+            for one in found
+        ),
+        said=_DONE.get(request.query_params.get("done", ""), ""),
+    )
+    return page(hub.renderer.page(view))
+
+
+@post("/logins/end", status_code=303)
+async def end_one(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[EndForm, Form]
+) -> Response[str]:
+    """End one log-in; sessions go on."""
+    check_csrf(hub, caller, data.csrf)
+    try:
+        ended = await web_logins.end_login(hub, caller, data.id)
+    except NoSuchLogin:
+        return _done("gone")
+    return logged_out(hub) if ended.sid == caller.login.sid else _done("one")
+
+
+@post("/logins/all", status_code=303)
+async def end_all(
+    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[EndAllForm, Form]
+) -> Response[str]:
+    """End all log-ins, or all but this one; sessions go on."""
+    check_csrf(hub, caller, data.csrf)
+    await web_logins.log_out_everywhere(hub, caller, but_here=bool(data.but_here))
+    return _done("others") if data.but_here else logged_out(hub)
+
+
+def _done(what: str) -> Response[str]:
+    return Redirect(f"/logins?done={what}", status_code=303)
+
+
+def login_pages_router() -> Router:
+    """Return the routes of these pages."""
+    return Router(
+        "/",
+        route_handlers=[logins, end_one, end_all],
+        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
+        include_in_schema=False,
+    )
+
+
+# The accounts of the demo directory, whose passwords are their names; shown in the demo only.
+_DEMO_ACCOUNTS = (
+    DemoAccount("alice", "alice"),
+    DemoAccount("bob", "bob"),
+    DemoAccount("carol", "carol", "administrator"),
+)
+
+
+class LoginForm(msgspec.Struct, frozen=True):
+    """What the log-in page sends."""
+
+    username: str = ""
+    password: str = ""
+    next: str = "/"
+
+
+@get("/login", sync_to_thread=False)
+def login_page(
+    request: AnyRequest,
+    hub: NamedDependency[Hub],
+) -> Response[str]:
+    """Show the log-in page, or go on if somebody is logged in already."""
+    target = origins.safe_next(request.query_params.get("next", "/"))
+    login = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    if login is None:
+        return page(hub.renderer.page(_login_view(hub, target=target)))
+    if login.revision and "next" in request.query_params:
+        # Another controller may have heard before this one that the log-in has ended, and sends
+        # them here: redirects would lead round and round until this one has heard, too.
+        html = hub.renderer.onward(target, "You are logged in")
+        return page(html, headers=refresh(target, seconds=1))
+    return Redirect(target)
+
+
+def _login_view(hub: Hub, *, target: str, username: str = "", error: str = "") -> LoginView:
+    return LoginView(
+        organisation=hub.settings.organisation,
+        help_line=hub.settings.help_line,
+        error=error,
+        username=username,
+        next=target,
+        demo=_DEMO_ACCOUNTS if hub.settings.demo else (),
+    )
+
+
+@post("/login", status_code=200)
+async def log_in(
+    request: AnyRequest, hub: NamedDependency[Hub], data: Annotated[LoginForm, Form]
+) -> Response[str]:
+    """Log in and go on to where the person wanted to be."""
+    refuse_forged(request, hub)
+    target = origins.safe_next(data.next)
+    try:
+        entry = await web_logins.log_in(hub, request, data.username, data.password, Audience.LOGIN)
+    except (LoginRefused, TooManyAttempts, Unavailable) as error:
+        view = _login_view(hub, target=target, username=data.username[:64], error=str(error))
+        return page(hub.renderer.page(view), error.status, retry_after(error))
+    # A log-in that this browser had before is over: its id must not outlive a new one.
+    before = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    if before is not None:
+        by = Actor(before.person.uid, client_address(request))
+        try:
+            await hub.logins.leave(before, by=by, reason="replaced")
+        except NotWrittenDown as error:
+            _log.warning("replaced_login_stays", user=before.person.uid, error=str(error))
+    work = BackgroundTask(
+        _start_ahead,
+        hub,
+        entry.login.person,
+        Actor(entry.login.person.uid, client_address(request)),
+    )
+    cookies = [cookie_with(hub, entry.token)]
+    if _leads_to_session(hub, target):
+        return Response(
+            hub.renderer.onward(target),
+            media_type=HTML,
+            cookies=cookies,
+            headers=NO_STORE | refresh(target),
+            background=work,
+        )
+    return Redirect(target, status_code=303, cookies=cookies, headers=NO_STORE, background=work)
+
+
+def _leads_to_session(hub: Hub, target: str) -> bool:
+    """Tell whether a path ends at a session's own host, where no form may lead (form-action)."""
+    return bool(hub.settings.sessions_at) and target.startswith((ENTER, "/s/"))
+
+
+async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:
+    """Start what this person wants to find running; their log-in never waits for it."""
+    try:
+        wanted = await hub.store.ahead(person.uid)
+    except HubError as error:
+        _log.info("not_started_ahead", user=person.uid, why=error.in_full)
+        return
+    there = [one.session for one in hub.sessions.owned_by(person.uid)]
+    for profile in hub.settings.profiles:
+        if profile.id not in wanted or any(one.profile == profile.id for one in there):
+            continue
+        if not (profile.start_ahead and access.may_launch(person, profile)):
+            continue
+        # One of them goes without a name, as it does at a press.
+        name = profile.title if any(not one.name for one in there) else ""
+        try:
+            seen = await hub.sessions.launch(person, profile, name, by=by, ahead=True)
+        except HubError as error:
+            _log.info("not_started_ahead", user=person.uid, why=error.in_full)
+        else:
+            there.append(seen.session)
+
+
+@post("/logout", status_code=303)
+async def log_out(
+    request: AnyRequest,
+    hub: NamedDependency[Hub],
+    caller: NamedDependency[Caller],
+    data: Annotated[ActForm, Form],
+) -> Response[str]:
+    """End this log-in; sessions go on."""
+    del request
+    check_csrf(hub, caller, data.csrf)
+    await web_logins.log_out(hub, caller)
+    return logged_out(hub)
+
+
+def logged_out(hub: Hub) -> Response[str]:
+    """Lead to the log-in page without the cookie of before."""
+    return Redirect("/login", status_code=303, cookies=[cookie_with(hub, "")], headers=NO_STORE)

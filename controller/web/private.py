@@ -1,0 +1,114 @@
+"""What only Traefik and the site's monitoring may ask: verify, health, metrics, companions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Litestar, Response, get
+from litestar.types import ASGIApp
+
+from controller.gate.verify import Verify
+from controller.monitoring.metrics import CONTENT_TYPE, Metrics
+from controller.web.caller import Hub
+from controller.web.companions import Companions
+from controller.web.health import Health, Report
+
+
+def watch_hub(metrics: Metrics, hub: Hub) -> None:
+    """Let each scrape ask how full the hub is. No names: only numbers."""
+    sessions, limits = hub.sessions, hub.settings.limits
+    queues = [one.id for one in hub.settings.profiles if one.queue]
+
+    def guests() -> list[tuple[tuple[str], float]]:
+        invited = {one.share.uid for seen in sessions.all() for one in hub.sharing.guests(seen)}
+        connected = {
+            one.user
+            for seen in sessions.all()
+            for one in hub.looks.clients(seen.session.id)
+            if one.user != seen.session.owner
+        }
+        return [(("invited",), len(invited)), (("connected",), len(connected))]
+
+    metrics.watch(
+        "slicerhub_people_logged_in",
+        "People who are logged in",
+        (),
+        lambda: [((), len(hub.logins.people()))],
+    )
+    metrics.watch(
+        "slicerhub_guests", "People in sessions of others, at the last look", ("state",), guests
+    )
+    metrics.watch(
+        "slicerhub_queue_length",
+        "Sessions that wait in line for a place, by profile",
+        ("profile",),
+        lambda: [((one,), sessions.waiting_for(one)) for one in queues],
+    )
+    metrics.watch(
+        "slicerhub_sessions_limit",
+        "Sessions that there may be",
+        (),
+        lambda: [((), limits.sessions_total)],
+    )
+    metrics.watch(
+        "slicerhub_engine_objects_unread",
+        "Objects of the hub's own at the engine that it cannot read; the log names each",
+        (),
+        lambda: [((), hub.orchestrator.unread)],
+    )
+    metrics.watch(
+        "slicerhub_gpus",
+        "Graphics cards that the hub leases",
+        (),
+        lambda: [((), len(limits.gpus))],
+    )
+    metrics.watch(
+        "slicerhub_gpus_leased",
+        "Graphics cards that sessions have",
+        (),
+        lambda: [((), len(limits.gpus) - (sessions.free_gpus() or 0))],
+    )
+
+
+def private_app(
+    verify: Verify, health: Health, metrics: Metrics, companions: Companions
+) -> ASGIApp:
+    """Return what only Traefik and the site's monitoring may ask."""
+
+    @get("/healthz", sync_to_thread=False)
+    def healthz() -> dict[str, bool]:
+        return {"alive": True}
+
+    @get("/startz", sync_to_thread=False)
+    def startz() -> Response[dict[str, bool]]:
+        state = {"knows": health.knows, "leaving": health.leaving}
+        return Response(state, status_code=200 if health.knows and not health.leaving else 503)
+
+    @get("/readyz")
+    async def readyz() -> Response[Report]:
+        report = await health.report()
+        return Response(report, status_code=200 if report.ready else 503)
+
+    @get("/metrics", sync_to_thread=False)
+    def numbers() -> Response[bytes]:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+    @get("/traefik", sync_to_thread=False)
+    def traefik() -> Response[Any]:
+        # Traefik keeps what it was told before, rather than believe that there is nothing.
+        ready = companions.ready
+        return Response(
+            companions.configuration() if ready else None, status_code=200 if ready else 503
+        )
+
+    handlers = [healthz, startz, readyz, numbers, traefik]
+    rest = Litestar(handlers, openapi_config=None, logging_config=None)
+
+    async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
+        # Before Litestar: its routing costs three times what the whole verdict does.
+        if scope["type"] == "http" and scope["path"].startswith("/verify/"):
+            await verify(scope, receive, send)
+        else:
+            await rest(scope, receive, send)
+
+    return dispatch
