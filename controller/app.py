@@ -1,30 +1,23 @@
-"""Puts the parts together: the public application, the private one, and the program that runs.
-
-Public (Traefik's way in): pages and API. Private (never routed by Traefik): verify, health and
-metrics. Both listen in one process and one event loop.
-"""
+"""Puts the parts together: the public application, the private one, and the program that runs."""
 
 from __future__ import annotations
 
 import platform
 import secrets
-import signal
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, aclosing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, aclosing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import anyio
 import structlog
-import uvicorn
 from litestar.types import ASGIApp
 
+from controller import server
 from controller.administration.table import Oversight
 from controller.core.errors import StoreUnavailable
 from controller.engines import Orchestrator
-from controller.engines.memory import MemoryOrchestrator
 from controller.gate.verify import Verify
 from controller.housekeeping.departures import RollCall
 from controller.housekeeping.election import Alone, Election
@@ -32,9 +25,10 @@ from controller.housekeeping.rotation import Rotation
 from controller.housekeeping.rounds import Housekeeping
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
+from controller.parts import make_election, make_orchestrator, open_store
 from controller.people.directory import Directory
 from controller.people.handoff import Entries
-from controller.people.keys import KeyFile, KeyPlace
+from controller.people.keys import KeyPlace
 from controller.people.ldap.adapter import LdapDirectory
 from controller.people.logins import Logins
 from controller.people.tokens import Keys
@@ -45,7 +39,6 @@ from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
 from controller.store import Store, data_folder
-from controller.store.sqlite import SqliteStore
 from controller.web.answers import closed_pages
 from controller.web.bodies import timely
 from controller.web.caller import Hub
@@ -57,18 +50,6 @@ from controller.web.render import Renderer
 from controller.web.streams import Streams
 
 _STORE_AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
-
-# The three of an end, after twice ``leave_seconds``: together less than is waited before it is
-# killed (compose.yaml, terminationGracePeriodSeconds).
-_FINISH_SECONDS = 20.0  # for launches and stops that are under way
-
-_SHUTDOWN_SECONDS = 3  # for open event streams; sessions run on
-
-_LET_GO_SECONDS = 4.0  # for Traefik to ask another controller, if there is one
-
-_QUIET_SECONDS = 1.0  # after which Traefik asks no more
-
-_UNVISITED_SECONDS = 3.0  # after which no more people come, of whom there may be few
 
 _log = structlog.get_logger("app")
 
@@ -262,6 +243,18 @@ class Application:
                 await self.hub.orchestrator.aclose()
             await self.audit.stop()
 
+    def leave(self) -> None:
+        """Say from now on that others are to be asked."""
+        self.health.leaving = True
+
+    async def finish(self, seconds: float) -> None:
+        """Begin nothing new, and wait up to so long for launches and stops that are under way."""
+        await self.sessions.finish(seconds)
+
+    async def aclose(self) -> None:
+        """Close the store; ``run`` has closed all else."""
+        await self.hub.store.aclose()
+
     async def _write_down(self) -> None:
         """Tell the store what has ended and could not be written: the last chance before an end."""
         for write_down in (self.logins.write_down, self.grants.write_down):
@@ -300,148 +293,17 @@ async def build(settings: Settings) -> Application:
         store=store,
         keys=keys,
         key_place=key_place,
-        election=_make_election(settings, identity),
+        election=make_election(settings, identity),
         metrics=metrics,
     )
 
 
-def open_store(settings: Settings, identity: str) -> tuple[Store, KeyPlace]:
-    """Return the store that the settings name, and where the key ring is. Nothing is read yet.
-
-    ``identity``: the name of whoever uses it, among those of the instance.
-    """
-    if settings.store == "kubernetes":
-        from controller.store.kubernetes import KubernetesStore
-
-        store = KubernetesStore(settings, identity=identity, wall=time.time)
-        return store, store
-    data = Path(settings.data_dir)
-    return SqliteStore(data / "store.sqlite"), KeyFile(data / "keys.json", time.time)
-
-
-def _make_election(settings: Settings, identity: str) -> Election:
-    if settings.store == "sqlite":
-        return Alone()
-    from controller.housekeeping.lease import LeaseElection
-
-    return LeaseElection(settings, identity=identity, clock=time.monotonic, wall=time.time)
-
-
-def make_orchestrator(settings: Settings) -> Orchestrator:
-    """Return the engine that the settings name; its client is imported only if it is used."""
-    if settings.orchestrator == "memory":
-        return MemoryOrchestrator(settings)
-    if settings.orchestrator == "kubernetes":
-        from controller.engines.kubernetes.engine import KubernetesOrchestrator
-
-        return KubernetesOrchestrator(settings)
-    from controller.engines.docker.engine import DockerOrchestrator
-
-    return DockerOrchestrator(settings)
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to ``serve``, which has two of these to stop."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
-def _server(app: ASGIApp, settings: Settings, port: int) -> _Server:
-    config = uvicorn.Config(
-        app,  # pyright: ignore[reportArgumentType] - two spellings of ASGI's types
-        host=settings.listen,
-        port=port,
-        log_config=None,
-        access_log=False,  # Traefik keeps it
-        server_header=False,
-        proxy_headers=False,
-        ws="none",  # no WebSocket ends here; a handshake is answered like a request
-        lifespan="off",
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        # Longer than Traefik keeps an idle connection (90 s): one that is closed here while a POST
-        # is on its way is answered 502, for nobody may send a POST twice.
-        timeout_keep_alive=120,
-    )
-    return _Server(config)
-
-
-class _Asked:
-    """Notes when somebody last asked, so that there is an answer until Traefik has let go."""
-
-    def __init__(self, app: ASGIApp, paths: str) -> None:
-        """``paths``: how those begin that are asked for by way of Traefik."""
-        self._app = app
-        self._paths = paths
-        self._last = 0.0  # monotonic
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        if scope.get("path", "").startswith(self._paths):
-            self._last = time.monotonic()
-        await self._app(scope, receive, send)
-
-    async def until_quiet(self, seconds: float, *, at_most: float) -> None:
-        """Wait until nobody has asked for ``seconds``: with one controller they may go on."""
-        with anyio.move_on_after(at_most):
-            while time.monotonic() - self._last < seconds:  # noqa: ASYNC110
-                await anyio.sleep(seconds / 10)
-
-
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Sessions go on without the controller.
+    """Run until SIGTERM or SIGINT.
 
-    At a signal it says for ``leave_seconds`` that others are to be asked, and answers as before;
-    for up to as long again, if people are still sent here. Then nothing new begins, and what is
-    under way is finished; then the pages end, and last the answers to Traefik. Raises ConfigError,
-    besides what ``build`` does, if the data folder is another hub's or in use.
+    Raises ConfigError, besides what ``build`` does, if the data folder is another hub's or in use.
     """
     with ExitStack() as stack:
         if settings.store == "sqlite":
             stack.enter_context(data_folder.held(Path(settings.data_dir), settings.instance))
-        await _serve(settings)
-
-
-async def _serve(settings: Settings) -> None:
-    application = await build(settings)
-    asked = _Asked(application.private, "/verify/")
-    visited = _Asked(application.public, "/")
-    public = _server(visited, settings, settings.public_port)
-    private = _server(asked, settings, settings.private_port)
-    closed = anyio.Event()
-
-    async def serve_public() -> None:
-        await public.serve()
-        closed.set()
-
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with anyio.create_task_group() as work:
-            work.start_soon(application.run)
-            async with anyio.create_task_group() as listeners:
-                listeners.start_soon(serve_public)
-                listeners.start_soon(private.serve)
-                _log.info("serving", instance=settings.instance, url=settings.public_url)
-                if settings.demo:
-                    _log.warning(
-                        "demo_directory_in_use",
-                        advice="Anyone can log in as alice, bob or carol. Set SLICERHUB_LDAP_URL.",
-                    )
-                async for received in signals:
-                    _log.info("stopping", signal=received.name)
-                    break
-                # Traefik goes on sending those whose cookie names this controller, as long as it
-                # is ready; one that closes its door first answers them 502.
-                application.health.leaving = True
-                if settings.leave_seconds:
-                    await anyio.sleep(settings.leave_seconds)
-                    # On a machine with much to do Traefik learns of it late.
-                    most = settings.leave_seconds
-                    await visited.until_quiet(_UNVISITED_SECONDS, at_most=most)
-                await application.sessions.finish(_FINISH_SECONDS)
-                public.should_exit = True
-                await closed.wait()
-                await asked.until_quiet(_QUIET_SECONDS, at_most=_LET_GO_SECONDS)
-                private.should_exit = True
-            work.cancel_scope.cancel()
-    await application.hub.store.aclose()
-    _log.info("stopped", instance=settings.instance)
+        await server.serve(await build(settings), settings)

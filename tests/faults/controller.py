@@ -93,8 +93,8 @@ def main() -> None:
     """Serve until the plan says otherwise."""
     plan = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)
     trip = Trip(plan)
-    real: Callable[..., Any] = client.connect_engine  # pyright: ignore[reportPrivateUsage] - the seam
-    client.connect_engine = lambda settings: Guarded(real(settings), trip)  # pyright: ignore[reportPrivateUsage]
+    real: Callable[..., Any] = client.connect_engine
+    client.connect_engine = lambda settings: Guarded(real(settings), trip)
     # There is no Traefik in these tests: whatever runs counts as served.
     app.TraefikGateway = _open_gateway  # pyright: ignore[reportAttributeAccessIssue]
     settings, _ = load(os.environ, read_text)

@@ -33,7 +33,7 @@ from controller.core.model import (
     new_session_id,
 )
 from controller.core.records import Actor, Reason
-from controller.engines.docker import engine as product
+from controller.engines.docker import client
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.people.tokens import Keys
 from controller.settings.schema import PATH_MODE_SHARING, Settings
@@ -117,7 +117,7 @@ class World:
         self.settings = configured()
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr(anyio.to_thread, "run_sync", in_turn)
-        self._patch.setattr(product, "_RETRY_SECONDS", 3.0)  # between two looks, for want of events
+        self._patch.setattr(client, "RETRY_SECONDS", 3.0)  # between two looks, for want of events
         # Pages take a second to make and hold nothing: each life would make them anew.
         self._patch.setattr(program, "Renderer", lambda: _RENDERER)
         self._patch.setattr(program, "public_app", _nothing)
@@ -148,7 +148,7 @@ class World:
         def connect(_: Settings) -> GuardedApi:
             return api
 
-        self._patch.setattr(product, "_connect_engine", connect)
+        self._patch.setattr(client, "connect_engine", connect)
         guarded: Any = GuardedPart
         self.app = Application(
             self.settings,

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from kubernetes.aio import client, config
 
-from controller.cluster import client as cluster_module
+from controller.cluster import watching
 from tests.kubernetes.lab import Lab, build, forget
 
 DEADLINE = 120.0  # seconds; the machine may be busy with other things
@@ -121,7 +121,7 @@ async def namespace(api: Api) -> AsyncIterator[str]:
 def impatient() -> Iterator[None]:
     """Let the half minute between two lists be a second: nothing is learnt by waiting for it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster_module, "_RELIST_SECONDS", 1.0)
+        patch.setattr(watching, "_RELIST_SECONDS", 1.0)
         yield
 
 

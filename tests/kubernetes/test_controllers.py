@@ -16,13 +16,13 @@ import pytest
 from anyio.abc import Process
 from msgspec.structs import replace
 
-from controller.app import open_store
 from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import Phase, Role, SessionId, UserId
 from controller.core.records import Memo, Share
 from controller.engines.memory import MemoryOrchestrator
 from controller.housekeeping.election import Election
 from controller.housekeeping.lease import LeaseElection
+from controller.parts import open_store
 from controller.people.keys import SIGNS_AFTER, replace_all, rotate
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from controller.store.kubernetes import KubernetesStore

@@ -19,8 +19,9 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
 
-from controller import cli
-from controller.backup import KEYS, STORE, make_backup, missing, read_backup, restore
+from controller.cli import backup
+from controller.cli.archive import KEYS, STORE, make_backup, missing, read_backup, restore
+from controller.cli.main import main
 from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import Role, UserId, Volume
 from controller.core.records import Share
@@ -317,7 +318,7 @@ def run(data: Path, *words: str, stdin: bytes = b"") -> tuple[int, bytes, str]:
         "SLICERHUB_INSTANCE": "clinic",
         "SLICERHUB_DATA_DIR": str(data),
     }
-    result = CliRunner().invoke(cli.main, list(words), input=stdin, env=environment)
+    result = CliRunner().invoke(main, list(words), input=stdin, env=environment)
     return result.exit_code, result.stdout_bytes, result.stderr
 
 
@@ -330,7 +331,7 @@ def test_the_commands(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         engine[-1].files = {ALICE: 5} if len(engine) == 1 else {}
         return engine[-1]
 
-    monkeypatch.setattr(cli, "make_orchestrator", make)
+    monkeypatch.setattr(backup, "make_orchestrator", make)
     file = tmp_path / "hub.tar"
     code, _, said = run(data, "backup", str(file))
     assert (code, said) == (0, "kept the keys, the records and a list of 1 volumes\n")

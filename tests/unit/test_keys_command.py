@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from controller.cli import main
+from controller.cli.main import main
 
 HUB: dict[str, str | None] = {name: None for name in os.environ if name.startswith("SLICERHUB_")}
 

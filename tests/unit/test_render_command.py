@@ -8,7 +8,7 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from controller.cli import main
+from controller.cli.main import main
 
 # None takes away what the tests themselves are told by the environment.
 HUB: dict[str, str | None] = {

@@ -42,7 +42,7 @@ from controller.core.model import (
     object_name,
     volume_name,
 )
-from controller.engines.docker import manifests
+from controller.engines.docker import client, manifests
 from controller.engines.docker.answers import (
     Container,
     End,
@@ -56,7 +56,6 @@ from controller.engines.docker.answers import (
     read_each,
 )
 from controller.engines.docker.client import (
-    RETRY_SECONDS,
     VOLUME_LABELS,
     Api,
     ConflictError,
@@ -65,7 +64,6 @@ from controller.engines.docker.client import (
     MissingError,
     OverlapError,
     connect,
-    connect_engine,
     create_network,
     disconnect,
     mapped,
@@ -372,7 +370,7 @@ class DockerOrchestrator:
                     except EngineUnavailable as error:
                         self._tidy = False
                         _log.warning("engine_unavailable", error=error.in_full)
-                        await anyio.sleep(RETRY_SECONDS)
+                        await anyio.sleep(client.RETRY_SECONDS)
                         continue
                     yield snapshot
                     with anyio.move_on_after(patience) as quiet:
@@ -547,7 +545,7 @@ class DockerOrchestrator:
     def _connected(self) -> Api:
         with self._connecting:  # the first calls come from several threads at once
             if self._client is None:
-                self._client = connect_engine(self._settings)
+                self._client = client.connect_engine(self._settings)
             return self._client
 
     async def aclose(self) -> None:

@@ -19,7 +19,8 @@ import msgspec
 import requests
 
 from controller.core.errors import EngineUnavailable, ImageRefused
-from controller.engines.docker.client import Api, Facts, connect_engine, mapped
+from controller.engines.docker import client
+from controller.engines.docker.client import Api, Facts, mapped
 from controller.engines.docker.progress import Progress
 from controller.settings.schema import Settings
 
@@ -77,7 +78,7 @@ def fetch(settings: Settings, image: str, transfer: Transfer) -> None:
     progress = Progress()
     told = 0.0
     headers = auth_headers(settings.docker.registry_auth_file, image)
-    with mapped(), contextlib.closing(connect_engine(settings)) as api:
+    with mapped(), contextlib.closing(client.connect_engine(settings)) as api:
         silence = settings.docker.registry_silence_seconds
         for message in _messages(api, image=image, headers=headers, silence=silence):
             anyio.from_thread.check_cancelled()

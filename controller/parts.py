@@ -1,0 +1,50 @@
+"""Which parts the settings name: engine, store, election. Clients are imported only if used."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from controller.engines import Orchestrator
+from controller.engines.memory import MemoryOrchestrator
+from controller.housekeeping.election import Alone, Election
+from controller.people.keys import KeyFile, KeyPlace
+from controller.settings.schema import Settings
+from controller.store import Store
+from controller.store.sqlite import SqliteStore
+
+
+def open_store(settings: Settings, identity: str) -> tuple[Store, KeyPlace]:
+    """Return the store that the settings name, and where the key ring is. Nothing is read yet.
+
+    ``identity``: the name of whoever uses it, among those of the instance.
+    """
+    if settings.store == "kubernetes":
+        from controller.store.kubernetes import KubernetesStore
+
+        store = KubernetesStore(settings, identity=identity, wall=time.time)
+        return store, store
+    data = Path(settings.data_dir)
+    return SqliteStore(data / "store.sqlite"), KeyFile(data / "keys.json", time.time)
+
+
+def make_election(settings: Settings, identity: str) -> Election:
+    """Return how controllers agree on one that leads; a single one leads by itself."""
+    if settings.store == "sqlite":
+        return Alone()
+    from controller.housekeeping.lease import LeaseElection
+
+    return LeaseElection(settings, identity=identity, clock=time.monotonic, wall=time.time)
+
+
+def make_orchestrator(settings: Settings) -> Orchestrator:
+    """Return the engine that the settings name; its client is imported only if it is used."""
+    if settings.orchestrator == "memory":
+        return MemoryOrchestrator(settings)
+    if settings.orchestrator == "kubernetes":
+        from controller.engines.kubernetes.engine import KubernetesOrchestrator
+
+        return KubernetesOrchestrator(settings)
+    from controller.engines.docker.engine import DockerOrchestrator
+
+    return DockerOrchestrator(settings)
