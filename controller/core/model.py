@@ -1,6 +1,6 @@
 """The nouns of the hub as frozen values: people, profiles, sessions, what an engine observed.
 
-Facts only. What they mean is decided in ``lifecycle`` (phases) and ``policy`` (who may).
+Facts only. What they mean is decided in ``rules``.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """What the engine says of a session now. Facts; verdicts are ``lifecycle``'s."""
+    """What the engine says of a session now. Facts; verdicts are ``rules.lifecycle``'s."""
 
     session: Session
     running: bool = False

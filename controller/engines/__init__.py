@@ -1,8 +1,8 @@
 """The contract between the hub and an engine that runs sessions.
 
 An engine holds the only record of a session (its labels); whoever asks twice gets the same
-answer. Implementations do I/O only: what they send is built in ``labels``, ``routing`` and
-``manifests``, what it means is decided in ``lifecycle``.
+answer. Implementations do I/O only: what they send is built in ``core.labels``,
+``rules.routes`` and ``manifests``, what it means is decided in ``rules.lifecycle``.
 """
 
 from __future__ import annotations

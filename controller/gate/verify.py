@@ -8,7 +8,7 @@ Traefik's matching router names, never from the request's own path.
 In subdomain mode the hand-off from the hub to a session's own host is in these answers, too: what
 begins and what ends it comes before anything of the session's.
 
-The same verdicts serve the place of a session that has no router (yet), in ``waiting``.
+The same verdicts serve the place of a session that has no router (yet), in ``web.pages.waiting``.
 Companions are asked about in the same way, at ``/verify/app/<name>``.
 """
 

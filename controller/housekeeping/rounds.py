@@ -1,4 +1,4 @@
-"""Carries out what ``lifecycle`` decides, round after round.
+"""Carries out what ``rules.lifecycle`` decides, round after round.
 
 A round that fails is logged and the next one tries again; a session that cannot be mended does
 not keep the others from their turn.

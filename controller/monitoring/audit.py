@@ -64,7 +64,7 @@ class Act(StrEnum):
     LINK_MADE = "link_made"
     LINK_ENDED = "link_ended"
     JOIN = "join"  # by a link
-    STOP = "stop"  # reason: as lifecycle.Reason; whoever began it
+    STOP = "stop"  # reason: as records.Reason; whoever began it
     GONE = "gone"  # ended past this controller: by the command, by the engine, by another one
     ADMIN_STOP = "admin_stop"
     ADMIN_MESSAGE = "admin_message"

@@ -70,7 +70,7 @@ class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_seconds: int = 15
     force_seconds: int = 60  # a stop that outlasts its grace by so much is forced: a lost machine
     # The controller's Service as Traefik reaches it. {port} stands for 8001 to 8016, which lead to
-    # one and the same port of the controller: see routing.VERIFY_ALIASES for why.
+    # one and the same port of the controller: see rules.routes.VERIFY_ALIASES for why.
     verify_url: str = "http://slicerhub-verify.slicerhub.svc:{port}"
     entry_point: str = "web"  # Traefik's, for sessions
     tls: bool = False  # where the entry point does not bring TLS by itself

@@ -1,10 +1,4 @@
-"""Companions: other services of the site that share the hub's log-in.
-
-Whoever runs one labels it with a name, a title and the groups that may use it. The labels are
-facts and no commands: what would take a session's or the hub's own name or path, or would be open
-to everybody by mistake, is refused and said in the log. Traefik is told of those that are left,
-and asks ``verify`` about each request to them.
-"""
+"""The companions of this instance: looked for at the engine, and told to Traefik."""
 
 from __future__ import annotations
 

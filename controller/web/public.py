@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
 from typing import Any, cast
 
 import structlog
@@ -15,7 +13,9 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.serialization import encode_json
-from litestar.static_files import create_static_files_router
+from litestar.static_files import (
+    create_static_files_router,  # pyright: ignore[reportUnknownVariableType] - one loose Any
+)
 from litestar.status_codes import (
     HTTP_400_BAD_REQUEST,
     HTTP_404_NOT_FOUND,
@@ -39,7 +39,7 @@ from controller.web.pages.home import pages_router
 from controller.web.pages.login import login_pages_router
 from controller.web.pages.sharing import share_router
 from controller.web.pages.waiting import Waiting, host_of
-from controller.web.render import Renderer
+from controller.web.render import STATIC_FOLDER, Renderer
 
 _log = structlog.get_logger("app")
 
@@ -91,7 +91,7 @@ def _pages_and_api(hub: Hub) -> Litestar:
             admin_router(hub),
             create_static_files_router(
                 path=hub.renderer.static,
-                directories=[Path(str(resources.files("controller"))) / "static"],
+                directories=[STATIC_FOLDER],
                 # The address changes with the content, so browsers need never ask again.
                 cache_control=CacheControlHeader(max_age=31_536_000, immutable=True, public=True),
             ),

@@ -182,7 +182,7 @@ def compiled(static: str) -> Mapping[str, jinja2.Template]:
     ``static``: the URL under which static files live.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("controller"),
+        loader=jinja2.PackageLoader("controller.web"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.core.model import Role
+from controller.core.model import Phase, Place, Role
 from controller.rules import sentences
 from controller.web import render
 from controller.web.pages.home import ProfileChoice
@@ -201,7 +201,7 @@ def test_any_name_is_shown_and_does_nothing(text: str) -> None:
 def test_a_hostile_log_and_login_stay_text() -> None:
     """Log lines, reasons, user names and target pages are shown as they are."""
     failure = Failure(reason=HOSTILE, log=(HOSTILE, HOSTILE), code=HOSTILE)
-    failed = replace(READY, failure=failure, phase=render.Phase.FAILED)
+    failed = replace(READY, failure=failure, phase=Phase.FAILED)
     page = Page(RENDERER.page(replace(HOME, sessions=(failed,))))
     assert page.words.count(HOSTILE) >= 2
     assert len(page.all("script")) == 1
@@ -260,7 +260,7 @@ def test_enter_in_the_name_field_starts_the_default_profile() -> None:
 
 def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
     """Reason, log and code are there, and trying again asks for the same profile and name."""
-    failed = replace(READY, failure=FAILURE, phase=render.Phase.FAILED)
+    failed = replace(READY, failure=FAILURE, phase=Phase.FAILED)
     page = Page(RENDERER.page(replace(HOME, sessions=(failed,))))
     assert FAILURE.reason in page.text
     assert FAILURE.code in page.text
@@ -286,9 +286,7 @@ def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
 def test_a_place_in_line_is_said_as_people_say_it(position: int, text: str) -> None:
     """Whoever waits reads a number with the right ending."""
     assert sentences.place_text(position) == text
-    waiting = replace(
-        READY, phase=render.Phase.PENDING, place=render.Place(position, "a free place")
-    )
+    waiting = replace(READY, phase=Phase.PENDING, place=Place(position, "a free place"))
     page = Page(RENDERER.page(replace(HOME, sessions=(waiting,))))
     assert f"{text[0].upper()}{text[1:]} ; waits for a free place" in page.text
     assert f"/sessions/{READY.id}/stop" in [form["action"] for form in page.all("form")]

@@ -10,9 +10,7 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 import docker
-import docker.auth
 import docker.errors
-import docker.utils
 import requests
 import structlog
 

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TypeVar, cast
 
 import anyio
-import anyio.from_thread
 import anyio.to_thread
 import structlog
 

@@ -5,7 +5,7 @@ so that its deletion takes all of a session but the files. A Pod that is being d
 deletionTimestamp: that is the mark of a stop, and it survives the controller. Everything happens
 in one namespace, with the rights of a Role in it.
 
-The builders of ``manifests`` give plain values, and of the answers only what ``pods`` looks at is
+The builders of ``manifests`` give plain values, and of the answers only what ``answers`` names is
 decoded; ``cluster`` is the way there.
 """
 

@@ -137,7 +137,7 @@ def enter(
     caller: NamedDependency[Caller],
     session_id: FromPath[str],
 ) -> Response[str]:
-    """Send somebody who may enter to the session's own host, with a code; see ``entries``."""
+    """Send somebody who may enter to the session's own host, with a code (``people.handoff``)."""
     if not hub.settings.sessions_at:
         raise HttpError(HTTP_404_NOT_FOUND)
     if not hub.sessions.ready:
