@@ -11,7 +11,7 @@ from controller.housekeeping.election import Alone, Election
 from controller.people.keys import KeyFile, KeyPlace
 from controller.settings.schema import Settings
 from controller.store import Store
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 
 
 def open_store(settings: Settings, identity: str) -> tuple[Store, KeyPlace]:
@@ -20,10 +20,11 @@ def open_store(settings: Settings, identity: str) -> tuple[Store, KeyPlace]:
     ``identity``: the name of whoever uses it, among those of the instance.
     """
     if settings.store == "kubernetes":
-        from controller.store.kubernetes import KubernetesStore
+        from controller.people.keys_secret import KeySecret
+        from controller.store.kubernetes.store import KubernetesStore
 
         store = KubernetesStore(settings, identity=identity, wall=time.time)
-        return store, store
+        return store, KeySecret(store.api, settings.instance, time.time)
     data = Path(settings.data_dir)
     return SqliteStore(data / "store.sqlite"), KeyFile(data / "keys.json", time.time)
 

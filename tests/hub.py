@@ -19,7 +19,7 @@ from controller.people.keys import KeyPlace
 from controller.people.tokens import Key, KeyRing, Keys
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.store import Store
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.fakes.directory import FakeDirectory
 from tests.fakes.gateway import FakeGateway
 from tests.samples import settings

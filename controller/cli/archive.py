@@ -23,7 +23,7 @@ from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import UserId, Volume
 from controller.people.tokens import parse_key_ring
 from controller.store import data_folder
-from controller.store.sqlite import copy_store, store_version
+from controller.store.sqlite.database import copy_store, store_version
 
 FORMAT = 1
 

@@ -50,8 +50,8 @@ def kept_links(links: Sequence[Link], now: float) -> list[Link]:
     return [one for one in standing if one.is_open(now) or one in used_up]
 
 
-class Store(Protocol):
-    """The contract. Every method raises StoreUnavailable if the store cannot be used."""
+class LoginStore(Protocol):
+    """Log-ins that stand, and failed ones."""
 
     async def add_login(self, login: Login) -> int:
         """Keep a log-in; returns, when it is on disk, the revision in which it stands.
@@ -96,25 +96,9 @@ class Store(Protocol):
         """Return the times of the failures after ``since``, oldest first, by key."""
         ...
 
-    async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
-        """Leave a notice for a person."""
-        ...
 
-    async def notices(self, uid: UserId) -> list[Notice]:
-        """Return a person's newest notices, newest first."""
-        ...
-
-    async def remove_notice(self, uid: UserId, number: int) -> None:
-        """Put away a notice of this person; another's stays."""
-        ...
-
-    async def add_start(self, profile: str, seconds: float, now: float) -> None:
-        """Remember how long a start took."""
-        ...
-
-    async def starts(self, profile: str) -> list[float]:
-        """Return how long the last starts of a profile took, in seconds."""
-        ...
+class GrantStore(Protocol):
+    """What owners of sessions have granted: to people by name, and by links."""
 
     async def add_share(self, share: Share) -> bool:
         """Keep an invitation; one of the same person to the same session is replaced.
@@ -178,6 +162,42 @@ class Store(Protocol):
         """Forget the invitations and links of all sessions but these, if made before then."""
         ...
 
+
+class DeskStore(Protocol):
+    """What people are told, and what they have chosen."""
+
+    async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
+        """Leave a notice for a person."""
+        ...
+
+    async def notices(self, uid: UserId) -> list[Notice]:
+        """Return a person's newest notices, newest first."""
+        ...
+
+    async def remove_notice(self, uid: UserId, number: int) -> None:
+        """Put away a notice of this person; another's stays."""
+        ...
+
+    async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
+        """Remember whether a person wants this profile to be started when they log in."""
+        ...
+
+    async def ahead(self, uid: UserId) -> frozenset[str]:
+        """Return the profiles that a person wants to be started when they log in."""
+        ...
+
+
+class SessionStore(Protocol):
+    """What is remembered of sessions: their starts, their use, who waits for one."""
+
+    async def add_start(self, profile: str, seconds: float, now: float) -> None:
+        """Remember how long a start took."""
+        ...
+
+    async def starts(self, profile: str) -> list[float]:
+        """Return how long the last starts of a profile took, in seconds."""
+        ...
+
     async def put_memos(self, memos: Mapping[SessionId, Memo]) -> None:
         """Keep exactly these memos."""
         ...
@@ -202,6 +222,10 @@ class Store(Protocol):
         """Return the line, the oldest first."""
         ...
 
+
+class RuleStore(Protocol):
+    """What administrators have decided."""
+
     async def rules(self) -> Rules:
         """Return what administrators have decided."""
         ...
@@ -218,13 +242,9 @@ class Store(Protocol):
         """Remember what stands in a session; None: nothing does any more."""
         ...
 
-    async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
-        """Remember whether a person wants this profile to be started when they log in."""
-        ...
 
-    async def ahead(self, uid: UserId) -> frozenset[str]:
-        """Return the profiles that a person wants to be started when they log in."""
-        ...
+class Store(LoginStore, GrantStore, DeskStore, SessionStore, RuleStore, Protocol):
+    """The contract. Every method raises StoreUnavailable if the store cannot be used."""
 
     async def ping(self) -> None:
         """Write nothing, but prove that it could be read."""

@@ -36,7 +36,7 @@ from controller.engines.memory import MemoryOrchestrator
 from controller.people.tokens import Keys
 from controller.sessions.gateway import OpenGateway
 from controller.settings.schema import PATH_MODE
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.fakes.directory import FakeDirectory
 from tests.hub import ORIGIN, RING
 from tests.samples import settings

@@ -12,7 +12,7 @@ from controller.core.errors import LinkOver
 from controller.core.model import Role
 from controller.core.records import Share
 from controller.sessions.grants import Grants
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.fakes.directory import PEOPLE
 from tests.hub import Clock
 from tests.samples import session_id

@@ -10,7 +10,7 @@ import anyio
 
 from controller.core.errors import StoreUnavailable
 from controller.core.records import Share
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 
 _T = TypeVar("_T")
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from controller.core.model import SessionId
 from controller.core.records import Login, Memo, Reading
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 
 
 class Cluster:

@@ -21,7 +21,7 @@ from controller.core.model import Person, UserId
 from controller.core.records import Login
 from controller.people.keys import KeyFile
 from controller.people.tokens import Audience, Claims
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.faults.controller import Plan
 from tests.support.waits import until
 

@@ -37,7 +37,7 @@ from controller.engines.docker import client
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.people.tokens import Keys
 from controller.settings.schema import PATH_MODE_SHARING, Settings
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from controller.web.render import Renderer
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.fakes.gateway import FakeGateway

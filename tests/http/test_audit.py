@@ -23,7 +23,7 @@ from controller.monitoring.audit import Act
 from controller.people.keys import KeyFile, rotate
 from controller.sessions.gateway import Client, Inside
 from controller.settings.schema import AuditLog, Limits, Login, Settings
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.hub import HTML, ORIGIN, RING, Browser, Clock, World, location, running, world
 from tests.samples import CREATED
 

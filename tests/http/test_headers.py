@@ -11,9 +11,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from controller.core.model import SessionId
-from controller.web.public import (
-    _pages_and_api,  # pyright: ignore[reportPrivateUsage] - the list of all addresses
-)
+from controller.web.public import _pages_and_api
 from tests.hub import HTML, World, running, world
 from tests.hub import ORIGIN as HUB
 from tests.samples import session_id

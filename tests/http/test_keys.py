@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from controller.people.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
 from controller.people.tokens import LEEWAY
 from controller.settings.schema import PATH_MODE
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.hub import ORIGIN, Clock, World, eventually, running
 from tests.samples import settings
 

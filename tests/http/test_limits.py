@@ -18,7 +18,7 @@ from controller.engines.memory import Fetch
 from controller.sessions.gateway import Inside
 from controller.settings.loading import load
 from controller.settings.schema import Limits, Settings
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.hub import DEADLINE, World, eventually, location, problem, running, world
 
 pytestmark = pytest.mark.anyio

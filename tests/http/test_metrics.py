@@ -28,7 +28,7 @@ from controller.housekeeping.rounds import LOOK_SECONDS
 from controller.people.tokens import Keys
 from controller.sessions.gateway import Client, Inside, TraefikGateway
 from controller.settings.schema import AuditLog, Limits
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.hub import RING, World, eventually, running, world
 from tests.samples import CREATED
 

@@ -16,7 +16,7 @@ from controller.engines.memory import MemoryOrchestrator
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Keys
 from controller.sessions.gateway import TraefikGateway
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.hostile.program import answer, serving
 from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world
 from tests.samples import session, session_id, settings

@@ -24,8 +24,9 @@ from controller.housekeeping.election import Election
 from controller.housekeeping.lease import LeaseElection
 from controller.parts import open_store
 from controller.people.keys import SIGNS_AFTER, replace_all, rotate
+from controller.people.keys_secret import KeySecret
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
-from controller.store.kubernetes import KubernetesStore
+from controller.store.kubernetes.store import KubernetesStore
 from tests.hub import HTML, Clock, World, eventually, running
 from tests.kubernetes.conftest import DEADLINE, Api, Cluster, Core, until
 from tests.kubernetes.faults import Fault, kubeconfig_of, proxy
@@ -41,9 +42,8 @@ WAY = {"Accept": HTML, "Sec-Fetch-Mode": "navigate"}
 
 ELECTOR = """
 import sys, time, anyio, msgspec
-from controller.config import Settings
-from controller.keys import SIGNS_AFTER, replace_all, rotate
-from controller.lease import LeaseElection
+from controller.housekeeping.lease import LeaseElection
+from controller.settings.schema import Settings
 
 async def main():
     settings = msgspec.json.decode(sys.argv[1], type=Settings)
@@ -56,6 +56,13 @@ async def main():
 
 anyio.run(main)
 """
+
+
+def keys_of(
+    store: KubernetesStore, *, instance: str = "kt", wall: Callable[[], float] = time.time
+) -> KeySecret:
+    """Return where the keys are that stand beside these records."""
+    return KeySecret(store.api, instance, wall)
 
 
 class Fixed:
@@ -110,8 +117,8 @@ class Pair:
                     clock=self.clock,
                     orchestrator=self.orchestrator,
                     store=store,
-                    ring=await store.key_ring(),
-                    key_place=store,
+                    ring=await keys_of(store, wall=self.clock.wall).key_ring(),
+                    key_place=keys_of(store, wall=self.clock.wall),
                     election=election,
                 )
                 made.gateway.serves_all = True
@@ -241,7 +248,7 @@ async def test_one_key_ring(configured: Settings) -> None:
     rings: list[object] = []
 
     async def read(store: KubernetesStore) -> None:
-        rings.append(await store.key_ring())
+        rings.append(await keys_of(store).key_ring())
 
     async with anyio.create_task_group() as group:
         for store in stores:
@@ -259,23 +266,23 @@ async def test_rotated_in_the_cluster(configured: Settings) -> None:
         for number in range(3)
     ]
     with pytest.raises(ConfigError, match="no keys in the Secret kt-keys"):
-        await stores[0].key_ring(make=False)
+        await keys_of(stores[0]).key_ring(make=False)
     with pytest.raises(ConfigError, match="no keys"):
-        await rotate(stores[0], now=time.time(), seconds=60, expiries=())
-    first = (await stores[0].key_ring()).keys[0]
+        await rotate(keys_of(stores[0]), now=time.time(), seconds=60, expiries=())
+    first = (await keys_of(stores[0]).key_ring()).keys[0]
 
     async def turn(store: KubernetesStore) -> None:
-        await rotate(store, now=time.time(), seconds=60, expiries=())
+        await rotate(keys_of(store), now=time.time(), seconds=60, expiries=())
 
     async with anyio.create_task_group() as group:
         for store in stores:
             group.start_soon(turn, store)
-    rings = [await store.key_ring(make=False) for store in stores]
+    rings = [await keys_of(store).key_ring(make=False) for store in stores]
     assert len({one.kid for one in rings[0].keys}) == 4
     assert all(ring == rings[0] for ring in rings)
     assert (rings[0].keys[-1].kid, rings[0].keys[-1].secret) == (first.kid, first.secret)
-    fresh = await replace_all(stores[1], now=time.time())
-    assert await stores[2].key_ring(make=False) == fresh
+    fresh = await replace_all(keys_of(stores[1]), now=time.time())
+    assert await keys_of(stores[2]).key_ring(make=False) == fresh
     assert len(fresh.keys) == 1
     for store in stores:
         await store.aclose()
@@ -285,7 +292,7 @@ async def test_a_key_signs_when_both_know_it(configured: Settings) -> None:
     """After a rotation whoever logs in at one controller is logged in at the other."""
     async with Pair(configured).running() as pair:
         await pair.worlds[0].store.ping()
-        places = [cast("KubernetesStore", one.key_place) for one in pair.worlds]
+        places = [cast("KeySecret", one.key_place) for one in pair.worlds]
         await rotate(places[0], now=pair.clock.wall(), seconds=3600, expiries=())
         for look in ((), pair.worlds[:1], pair.worlds[1:]):
             for world in look:
@@ -304,16 +311,16 @@ async def test_keys_of_the_manifests(configured: Settings, api: Api, namespace: 
     meta = {"name": "kt-keys", "labels": {"site": "ours"}, "annotations": {"note": "keep"}}
     await core.create_namespaced_secret(namespace, {"metadata": meta})
     store = KubernetesStore(configured, identity="controller-0", wall=time.time)
-    ring = await store.key_ring()
+    ring = await keys_of(store).key_ring()
     found = await core.read_namespaced_secret("kt-keys", namespace)
     assert found.metadata.labels == {"site": "ours"}
     assert found.metadata.annotations["note"] == "keep"
-    assert await store.key_ring() == ring
+    assert await keys_of(store).key_ring() == ring
     weak = msgspec.json.encode({"keys": [{"kid": "a", "secret": "00"}]})
     content = {"stringData": {"keys.json": weak.decode()}}
     await core.patch_namespaced_secret("kt-keys", namespace, content)
     with pytest.raises(ConfigError, match="Secret kt-keys"):
-        await store.key_ring()
+        await keys_of(store).key_ring()
     await store.aclose()
 
 
@@ -342,7 +349,7 @@ async def test_instances(configured: Settings) -> None:
     assert await theirs.shares() == []
     await theirs.remove_person(BOB)
     assert await ours.shares() == [share]
-    assert await ours.key_ring() != await theirs.key_ring()
+    assert await keys_of(ours).key_ring() != await keys_of(theirs, instance="other").key_ring()
     for store in (ours, theirs):
         await store.aclose()
 
@@ -527,7 +534,7 @@ async def account(configured: Settings, api: Api, namespace: str, tmp_path: Path
 async def live(configured: Settings) -> None:
     """Do with the store and the Lease all that a controller does."""
     store = KubernetesStore(configured, identity="controller-0", wall=time.time)
-    await store.key_ring()
+    await keys_of(store).key_ring()
     await store.ping()
     await store.add_share(Share(session_id(1), BOB, Role.VIEW, "Bob", created=1.0))
     with anyio.fail_after(DEADLINE):
@@ -557,7 +564,7 @@ async def test_least_rights(account: Limited, api: Api, namespace: str) -> None:
 async def test_no_rights(account: Limited) -> None:
     """A controller without its rights says which one is missing."""
     store = KubernetesStore(await account([]), identity="controller-0", wall=time.time)
-    for call in (store.ping(), store.shares(), store.key_ring()):
+    for call in (store.ping(), store.shares(), keys_of(store).key_ring()):
         with pytest.raises(StoreUnavailable) as caught:
             await call
         assert "The hub may not" in str(caught.value.__notes__)
@@ -568,7 +575,7 @@ async def test_what_the_settings_name(configured: Settings) -> None:
     """A controller that is told to keep its records in the cluster does so, keys included."""
     store, key_place = open_store(replace(configured, store="kubernetes"), "controller-0")
     own = KubernetesStore(configured, identity="another", wall=time.time)
-    assert await own.key_ring() == await key_place.key_ring(make=False)
+    assert await keys_of(own).key_ring() == await key_place.key_ring(make=False)
     await store.add_share(Share(session_id(1), BOB, Role.VIEW, "Bob", created=1.0))
     assert len(await own.shares()) == 1
     for one in (store, own):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from controller.settings.schema import Kubernetes, Settings
 from controller.store import Store
-from controller.store.kubernetes import KubernetesStore
+from controller.store.kubernetes.store import KubernetesStore
 from tests.contract.test_store import *  # noqa: F403 - the tests themselves
 from tests.contract.test_store import Opened
 from tests.kubernetes.conftest import Cluster

@@ -41,8 +41,8 @@ def test_the_name_is_for_the_hub_alone(tmp_path: Path) -> None:
 def test_one_at_a_time(tmp_path: Path) -> None:
     """A second controller does not start on the same folder; after a kill the next one does."""
     program = (
-        "import sys, time; from pathlib import Path; from controller import folder\n"
-        "with folder.held(Path(sys.argv[1]), 'clinic'):\n"
+        "import sys, time; from pathlib import Path; from controller.store import data_folder\n"
+        "with data_folder.held(Path(sys.argv[1]), 'clinic'):\n"
         "    print('held', flush=True); time.sleep(600)\n"
     )
     words = [sys.executable, "-c", program, str(tmp_path)]

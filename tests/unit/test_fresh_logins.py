@@ -19,7 +19,7 @@ from controller.monitoring.metrics import Metrics
 from controller.people.handoff import CODE_SECONDS, Entries
 from controller.people.logins import Logins
 from controller.people.tokens import LEEWAY, Audience, Keys, TokenRefused
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.fakes.replica import Cluster, Replica
 from tests.hub import RING, Clock

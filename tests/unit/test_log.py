@@ -42,7 +42,7 @@ def test_long_values_are_cut() -> None:
 PROGRAM = """
 import logging
 import structlog
-from controller import log
+from controller.monitoring import log
 
 log.configure()
 ours, theirs = structlog.get_logger("x"), logging.getLogger("library")

@@ -19,7 +19,7 @@ from controller.monitoring.metrics import Metrics
 from controller.people.logins import Logins
 from controller.people.tokens import Audience, Keys
 from controller.rules.cookies import bearer_of, cookie_of, without_cookies
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.fakes.directory import PEOPLE, FakeDirectory
 from tests.hub import RING, Clock
 from tests.samples import settings

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from controller.core.records import Login, Reading
 from controller.settings.schema import Kubernetes
-from controller.store.kubernetes import KubernetesStore
+from controller.store.kubernetes.store import KubernetesStore
 from tests.fakes.api_server import ApiServer, api_server
 from tests.fakes.directory import PEOPLE
 from tests.samples import settings

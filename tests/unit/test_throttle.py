@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
 from controller.people.throttle import Throttle, counted_address, name_of
 from controller.settings.schema import Login
-from controller.store.sqlite import SqliteStore
+from controller.store.sqlite.store import SqliteStore
 from tests.hub import Clock
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,60 @@
+"""What people are told, and what they have chosen."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from controller.core.model import UserId
+from controller.core.records import Notice
+from controller.store import NOTICES_KEPT
+from controller.store.kubernetes.logins import hashed
+from controller.store.kubernetes.objects import Records
+from controller.store.kubernetes.records import DESK, Desk
+
+
+class DeskRecords(Records):
+    """What people are told, and what they have chosen."""
+
+    async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
+        """See Store."""
+
+        def work(found: Desk | None) -> Desk:
+            desk = found or Desk()
+            last = desk.notices[0].number if desk.notices else 0
+            # By the clock, so that a number is not given again to another after all are gone.
+            notice = Notice(max(last + 1, int(now)), now, text, more)
+            return replace(desk, notices=[notice, *desk.notices][:NOTICES_KEPT])
+
+        await self._change(DESK, hashed(uid), work)
+
+    async def notices(self, uid: UserId) -> list[Notice]:
+        """See Store."""
+        return (await self._get(DESK, hashed(uid)) or Desk()).notices
+
+    async def remove_notice(self, uid: UserId, number: int) -> None:
+        """See Store."""
+
+        def work(found: Desk | None) -> Desk | None:
+            desk = found or Desk()
+            return _kept(replace(desk, notices=[n for n in desk.notices if n.number != number]))
+
+        await self._change(DESK, hashed(uid), work)
+
+    async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
+        """See Store."""
+
+        def work(found: Desk | None) -> Desk | None:
+            desk = found or Desk()
+            return _kept(
+                replace(desk, ahead=(desk.ahead | {profile}) if on else desk.ahead - {profile})
+            )
+
+        await self._change(DESK, hashed(uid), work)
+
+    async def ahead(self, uid: UserId) -> frozenset[str]:
+        """See Store."""
+        return (await self._get(DESK, hashed(uid)) or Desk()).ahead
+
+
+def _kept(desk: Desk) -> Desk | None:
+    return desk if desk != Desk() else None

@@ -1,0 +1,326 @@
+"""Records as ConfigMaps, and a mirror of them that a watch keeps up to date."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import anyio
+import msgspec
+
+from controller.cluster.client import Api, ConflictError, MissingError, Thing, decoded
+from controller.cluster.watching import Source, follow
+from controller.core import labels
+from controller.core.errors import EngineUnavailable, StoreUnavailable
+from controller.core.labels import key as label_key
+from controller.settings.schema import Settings
+from controller.store.kubernetes.records import TOLD, Kind
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+RECORD = label_key("slicerhub.record")
+
+INSTANCE = label_key(labels.INSTANCE)
+
+_BODY = "body"
+
+TRIES = 20  # of a change that others are quicker with each time
+
+_AGAIN_SECONDS = 0.02
+
+_SETTLE_SECONDS = 0.05  # one act makes several changes; and a Pod is seen before its ticket goes
+
+_DELETED_KEPT = 1000  # objects whose late news is told apart from new ones
+
+
+class Object(msgspec.Struct, frozen=True):
+    """A ConfigMap, as far as it is looked at."""
+
+    metadata: Thing
+    data: dict[str, str] | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return which kind of record it is."""
+        return (self.metadata.labels or {}).get(RECORD, "")
+
+    @property
+    def body(self) -> str:
+        """Return the record as it was written."""
+        return (self.data or {}).get(_BODY, "")
+
+    @property
+    def version(self) -> int:
+        """Return up to which of the cluster's changes it tells."""
+        return version_of(self.metadata)
+
+
+class _Objects(msgspec.Struct, frozen=True):
+    metadata: Thing
+    items: tuple[Object, ...] | None = None  # some servers say null for none
+
+
+class Records:
+    """Records as ConfigMaps: each change reads one and writes it back with its version."""
+
+    def __init__(self, settings: Settings, *, identity: str, wall: Callable[[], float]) -> None:
+        """Nothing is asked of the cluster yet.
+
+        ``identity``: this controller's name among those of the instance; ``wall``: seconds since
+        the epoch.
+        """
+        self._instance = settings.instance
+        self._identity = identity
+        self._wall = wall
+        self.api = Api(settings.kubernetes)
+        self._mirror = _Mirror(TOLD)
+        self._turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
+        self._forgotten = 0.0  # failures until then are over
+
+    async def aclose(self) -> None:
+        """See Store."""
+        await self.api.aclose()
+
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """See Store. As long as it is followed, questions are answered from memory."""
+        source = Source("records", self._path, self._selector())
+        async with anyio.create_task_group() as group:
+            group.start_soon(follow, self.api, source, self._mirror)
+            try:
+                while True:
+                    await self._mirror.news.wait()
+                    await anyio.sleep(_SETTLE_SECONDS)
+                    self._mirror.news = anyio.Event()
+                    yield
+            except GeneratorExit:
+                pass  # whoever followed has closed this; the group would make a fault of it
+            finally:
+                self._mirror.lose(listed=False)
+                group.cancel_scope.cancel()
+
+    def _path(self, name: str = "") -> str:
+        path = f"/api/v1/namespaces/{self.api.own_namespace()}/configmaps"
+        return f"{path}/{name}" if name else path
+
+    def _selector(self, kind: str = "") -> dict[str, str]:
+        record = f"{RECORD}={kind}" if kind else RECORD
+        return {"labelSelector": f"{INSTANCE}={self._instance},{record}"}
+
+    def _name(self, kind: Kind[_T], place: str) -> str:
+        return f"{self._instance}-{kind.name}-{place}"
+
+    async def _all(self, kind: Kind[_T]) -> list[_T]:
+        """Return all records of a kind, from the mirror if that is followed."""
+        if not self._mirror.known:
+            return await self._list(kind)
+        with mapped():
+            return [body(kind, one) for one in self._mirror.of_kind(kind.name)]
+
+    async def _list(self, kind: Kind[_T]) -> list[_T]:
+        with mapped():
+            return [body(kind, one) for one in (await self._listed(kind)).items or ()]
+
+    async def _listed(self, kind: Kind[_T]) -> _Objects:
+        query = self._selector(kind.name)
+        return decoded(await self.api.request("GET", self._path(), query=query), _Objects)
+
+    async def _get(self, kind: Kind[_T], place: str) -> _T | None:
+        """Return one record, from the mirror if that is followed."""
+        if not self._mirror.known:
+            return await self._read(kind, place)
+        found = self._mirror.named(self._name(kind, place))
+        with mapped():
+            return body(kind, found) if found else None
+
+    async def _read(self, kind: Kind[_T], place: str) -> _T | None:
+        with mapped():
+            found = await self._find(self._name(kind, place))
+            return self._own(kind, found) if found else None
+
+    async def _find(self, name: str) -> Object | None:
+        try:
+            return decoded(await self.api.request("GET", self._path(name)), Object)
+        except MissingError:
+            return None
+
+    def _own(self, kind: Kind[_T], found: Object) -> _T:
+        marks = found.metadata.labels or {}
+        if (marks.get(INSTANCE), marks.get(RECORD)) != (self._instance, kind.name):
+            raise EngineUnavailable(
+                f"There is a ConfigMap {found.metadata.name} already, which is not the hub's."
+            )
+        return body(kind, found)
+
+    async def _add(self, kind: Kind[_T], place: str, body: _T) -> int:
+        """Make a record; return its version. Raises StoreUnavailable if it is there already."""
+        with mapped():
+            try:
+                return await self._post(self._name(kind, place), kind, body)
+            except ConflictError as error:
+                raise taken() from error
+
+    async def _change(
+        self, kind: Kind[_T], place: str, work: Callable[[_T | None], _T | None]
+    ) -> None:
+        """Put what ``work`` makes of a record in its place; None: none.
+
+        ``work`` is asked again if somebody else changed the record meanwhile.
+        """
+        name = self._name(kind, place)
+        turn = self._turns.setdefault(name, anyio.Lock())
+        async with turn:
+            for _ in range(TRIES):
+                with mapped():
+                    found = await self._find(name)
+                    before = self._own(kind, found) if found else None
+                    after = work(before)
+                    if after == before:
+                        return
+                    try:
+                        await self._write(name, kind, found, after)
+                    except (ConflictError, MissingError):
+                        pass  # somebody else was quicker
+                    else:
+                        return
+                await anyio.sleep(_AGAIN_SECONDS)
+        raise busy()
+
+    async def _write(
+        self, name: str, kind: Kind[_T], found: Object | None, after: _T | None
+    ) -> None:
+        if found is None and after is not None:
+            await self._post(name, kind, after)
+        elif found is not None and after is not None:
+            body = self._object(name, kind, after)
+            body["metadata"]["resourceVersion"] = found.metadata.resource_version
+            made = await self.api.request("PUT", self._path(name), body=body)
+            self._mirror.take(decoded(made, Object))
+        elif found is not None:
+            body = {
+                "apiVersion": "v1",
+                "kind": "DeleteOptions",
+                "preconditions": {
+                    "uid": found.metadata.uid,
+                    "resourceVersion": found.metadata.resource_version,
+                },
+            }
+            await self.api.request("DELETE", self._path(name), body=body)
+            self._mirror.drop(found)
+
+    async def _post(self, name: str, kind: Kind[_T], body: _T) -> int:
+        made = await self.api.request("POST", self._path(), body=self._object(name, kind, body))
+        one = decoded(made, Object)
+        self._mirror.take(one)
+        return one.version
+
+    def _object(self, name: str, kind: Kind[_T], body: _T) -> dict[str, Any]:
+        marks = {INSTANCE: self._instance, RECORD: kind.name}
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "labels": marks},
+            "data": {_BODY: msgspec.json.encode(body).decode()},
+        }
+
+
+class _Mirror:
+    """All records, as far as a watch and this controller's own writing have told."""
+
+    def __init__(self, told: Collection[str]) -> None:
+        """``told``: the kinds whose changes concern those who follow."""
+        self._told = told
+        self.known = False  # the last list was had, and is followed
+        # All changes up to this version are known, whoever made them. What was written here says
+        # nothing of it: others may have made changes before, of which no news has come yet.
+        self.heard = 0
+        self.news = anyio.Event()
+        self._items: dict[str, Object] = {}
+        self._deleted: dict[str, None] = {}  # uids, the newest last
+
+    def of_kind(self, kind: str) -> list[Object]:
+        return [one for one in self._items.values() if one.kind == kind]
+
+    def named(self, name: str) -> Object | None:
+        return self._items.get(name)
+
+    def replace(self, listed: bytes) -> None:
+        found = decoded(listed, _Objects)
+        version = version_of(found.metadata)
+        # What was written here while the list was on its way is newer than it.
+        newer = [one for one in self._items.values() if one.version > version]
+        self._items = {}
+        for one in (*(found.items or ()), *newer):
+            self.take(one)
+        self.known = True
+        self.heard = version
+        self.news.set()
+
+    def change(self, changed: bytes, *, gone: bool) -> None:
+        one = decoded(changed, Object)
+        if gone:
+            self.drop(one)
+        else:
+            self.take(one)
+        self.heard = max(self.heard, one.version)  # a watch tells changes in their order
+
+    def lose(self, *, listed: bool) -> None:
+        # The cluster itself is asked as long as others' changes are not heard of.
+        del listed
+        self.known = False
+
+    def take(self, one: Object) -> None:
+        """Keep an object, unless this is old news of it."""
+        there = self._items.get(one.metadata.name)
+        if one.metadata.uid in self._deleted or (there and there.version >= one.version):
+            return
+        self._items[one.metadata.name] = one
+        self._tell(one)
+
+    def drop(self, one: Object) -> None:
+        there = self._items.get(one.metadata.name)
+        if there and there.metadata.uid == one.metadata.uid:
+            del self._items[one.metadata.name]
+        self._deleted[one.metadata.uid] = None
+        if len(self._deleted) > _DELETED_KEPT:
+            del self._deleted[next(iter(self._deleted))]
+        self._tell(one)
+
+    def _tell(self, one: Object) -> None:
+        if one.kind in self._told:
+            self.news.set()
+
+
+def version_of(metadata: Thing) -> int:
+    """Return up to which of the cluster's changes an object tells."""
+    return int(metadata.resource_version or 0)
+
+
+def body(kind: Kind[_T], found: Object) -> _T:
+    """Return the record that an object holds. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(found.body, type=kind.type)
+
+
+def taken() -> StoreUnavailable:
+    """Return the refusal of a record that is there already."""
+    return StoreUnavailable("The hub's records have that already. Try again.")
+
+
+def busy() -> StoreUnavailable:
+    """Return the refusal of a change that others were quicker with each time."""
+    return StoreUnavailable("The hub's records are being changed by many at once. Try again.")
+
+
+@contextmanager
+def mapped() -> Generator[None, None, None]:
+    """Turn the cluster's and the decoder's errors into ours, here and nowhere else."""
+    try:
+        yield
+    except (EngineUnavailable, msgspec.DecodeError) as error:
+        unusable = StoreUnavailable(
+            "The hub's own records cannot be used. Nobody new can log in; the administrator must "
+            "see to the cluster."
+        )
+        unusable.add_note(f"The cluster says: {error}")
+        raise unusable from error

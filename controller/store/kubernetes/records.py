@@ -1,0 +1,87 @@
+"""What each kind of record holds."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from controller.core.model import SessionId, UserId
+from controller.core.records import Link, Login, Memo, Notice, Rules, Share, Ticket
+from controller.store import SHARES_MOST
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+class HeldLink(msgspec.Struct, frozen=True):
+    """A link, and whom it does not let in any more."""
+
+    link: Link
+    digest: str
+    closed_to: frozenset[UserId] = frozenset()  # who used it, or was shut out
+
+
+class Grants(msgspec.Struct, frozen=True):
+    """Of one session."""
+
+    shares: dict[UserId, Share] = {}
+    links: dict[str, HeldLink] = {}
+
+    def has_room_for(self, share: Share) -> bool:
+        """Tell whether one more share may stand here; looks of administrators always may."""
+        others = sum(not one.look for one in self.shares.values() if one.uid != share.uid)
+        return share.look or others < SHARES_MOST
+
+
+class Failures(msgspec.Struct, frozen=True):
+    """Some of them, oldest first, by key."""
+
+    times: dict[str, list[float]] = {}
+
+
+class Desk(msgspec.Struct, frozen=True):
+    """Of one person."""
+
+    notices: list[Notice] = []  # the newest first
+    ahead: frozenset[str] = frozenset()
+
+
+class Starts(msgspec.Struct, frozen=True):
+    """Times and seconds, by profile."""
+
+    starts: dict[str, list[tuple[float, float]]] = {}
+
+
+class Memos(msgspec.Struct, frozen=True):
+    """What one controller knew. ``at``: seconds since the epoch."""
+
+    by: str
+    at: float
+    memos: dict[SessionId, Memo] = {}
+
+
+class Kind(msgspec.Struct, Generic[_T], frozen=True):
+    """A kind of records. ``told``: whether its changes concern those who follow."""
+
+    name: str
+    type: type[_T]
+    told: bool
+
+
+LOGIN = Kind("login", Login, told=True)
+
+GRANTS = Kind("grants", Grants, told=True)
+
+TICKET = Kind("ticket", Ticket, told=True)
+
+DESK = Kind("person", Desk, told=True)
+
+FAILURES = Kind("failures", Failures, told=False)
+
+STARTS = Kind("starts", Starts, told=False)
+
+MEMOS = Kind("memos", Memos, told=False)
+
+RULES = Kind("rules", Rules, told=True)
+
+TOLD = frozenset(kind.name for kind in (LOGIN, GRANTS, TICKET, DESK, RULES))

@@ -1,0 +1,48 @@
+"""What administrators have decided."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from controller.core.model import SessionId, UserId
+from controller.core.records import Drain, Message, Rules
+from controller.store.kubernetes.objects import Records
+from controller.store.kubernetes.records import RULES
+
+
+class RuleRecords(Records):
+    """What administrators have decided."""
+
+    async def rules(self) -> Rules:
+        """See Store."""
+        return await self._get(RULES, "all") or Rules()
+
+    async def set_drain(self, drain: Drain | None) -> None:
+        """See Store."""
+        await self._change(RULES, "all", lambda now: _ruled(replace(now or Rules(), drain=drain)))
+
+    async def set_quota(self, uid: UserId, sessions: int | None) -> None:
+        """See Store."""
+
+        def work(found: Rules | None) -> Rules | None:
+            rules = found or Rules()
+            others = {one: most for one, most in rules.quotas.items() if one != uid}
+            own = {} if sessions is None else {uid: sessions}
+            return _ruled(replace(rules, quotas=others | own))
+
+        await self._change(RULES, "all", work)
+
+    async def set_message(self, session: SessionId, message: Message | None) -> None:
+        """See Store."""
+
+        def work(found: Rules | None) -> Rules | None:
+            rules = found or Rules()
+            others = {one: said for one, said in rules.messages.items() if one != session}
+            own = {} if message is None else {session: message}
+            return _ruled(replace(rules, messages=others | own))
+
+        await self._change(RULES, "all", work)
+
+
+def _ruled(rules: Rules) -> Rules | None:
+    return rules if rules != Rules() else None

@@ -1,0 +1,19 @@
+"""The store of several controllers, whole."""
+
+from __future__ import annotations
+
+from controller.store.kubernetes.desk import DeskRecords
+from controller.store.kubernetes.grants import GrantRecords
+from controller.store.kubernetes.logins import LoginRecords
+from controller.store.kubernetes.objects import mapped
+from controller.store.kubernetes.rules import RuleRecords
+from controller.store.kubernetes.sessions import SessionRecords
+
+
+class KubernetesStore(LoginRecords, GrantRecords, DeskRecords, SessionRecords, RuleRecords):
+    """See Store."""
+
+    async def ping(self) -> None:
+        """See Store."""
+        with mapped():
+            await self.api.request("GET", self._path(), query={**self._selector(), "limit": "1"})

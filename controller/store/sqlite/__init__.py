@@ -1,0 +1,1 @@
+"""The store of one controller: SQLite, one file in the data folder."""

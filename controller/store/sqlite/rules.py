@@ -1,0 +1,56 @@
+"""What administrators have decided."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from controller.core.model import SessionId, UserId
+from controller.core.records import Drain, Message, Rules
+from controller.store.sqlite.database import Database
+
+
+class RuleTables(Database):
+    """What administrators have decided."""
+
+    async def rules(self) -> Rules:
+        """See Store."""
+
+        def work(db: sqlite3.Connection) -> Rules:
+            found = db.execute("SELECT body FROM drain").fetchone()
+            drain = msgspec.json.decode(found[0], type=Drain) if found else None
+            quotas = dict(db.execute("SELECT uid, sessions FROM quota").fetchall())
+            messages = db.execute("SELECT session, text, until FROM message")
+            return Rules(
+                drain, quotas, {session: Message(text, until) for session, text, until in messages}
+            )
+
+        return await self._run(work)
+
+    async def set_drain(self, drain: Drain | None) -> None:
+        """See Store."""
+        if drain is None:
+            await self._write("DELETE FROM drain")
+        else:
+            body = msgspec.json.encode(drain)
+            await self._write("INSERT OR REPLACE INTO drain VALUES (1, ?)", body)
+
+    async def set_quota(self, uid: UserId, sessions: int | None) -> None:
+        """See Store."""
+        if sessions is None:
+            await self._write("DELETE FROM quota WHERE uid = ?", uid)
+        else:
+            await self._write("INSERT OR REPLACE INTO quota VALUES (?, ?)", uid, sessions)
+
+    async def set_message(self, session: SessionId, message: Message | None) -> None:
+        """See Store."""
+        if message is None:
+            await self._write("DELETE FROM message WHERE session = ?", session)
+        else:
+            await self._write(
+                "INSERT OR REPLACE INTO message VALUES (?, ?, ?)",
+                session,
+                message.text,
+                message.until,
+            )
