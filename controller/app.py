@@ -15,7 +15,10 @@ import structlog
 from litestar.types import ASGIApp
 
 from controller import server
-from controller.administration.table import Oversight
+from controller.administration.acts import Acts
+from controller.administration.history import History
+from controller.administration.table import Table
+from controller.administration.users import People
 from controller.core.errors import StoreUnavailable
 from controller.engines import Orchestrator
 from controller.gate.verify import Verify
@@ -127,18 +130,15 @@ class Application:
         )
         self.entries = Entries(settings, self.logins, wall=wall)
         self.companions = Companions(settings, orchestrator, changed=self.sessions.announce)
-        self.oversight = Oversight(
+        acts = Acts(
             settings,
             self.sessions,
-            self.looks,
             grants=self.grants,
-            logins=self.logins,
-            orchestrator=orchestrator,
             store=store,
             audit=self.audit,
             wall=wall,
-            clock=clock,
         )
+        self.history = History(self.sessions, self.looks, wall=wall)
         renderer = Renderer()
         self.hub = Hub(
             settings=settings,
@@ -152,7 +152,12 @@ class Application:
             looks=self.looks,
             streams=Streams(self.sessions, self.logins, wall=wall),
             companions=self.companions,
-            oversight=self.oversight,
+            table=Table(self.sessions, self.looks),
+            acts=acts,
+            people=People(
+                self.sessions, self.logins, orchestrator, self.audit, wall=wall, clock=clock
+            ),
+            history=self.history,
             renderer=renderer,
             audit=self.audit,
         )
@@ -170,7 +175,8 @@ class Application:
                 sharing=self.sharing,
                 clock=clock,
             ),
-            oversight=self.oversight,
+            acts=acts,
+            history=self.history,
             metrics=self.metrics,
             clock=clock,
             wall=wall,
@@ -197,7 +203,7 @@ class Application:
             try:
                 await self.logins.load()
                 await self.grants.load()
-                await self.sessions.load_rules()
+                await self.sessions.rule_book.load()
             except StoreUnavailable as error:
                 _log.error(
                     "store_unavailable", error=str(error), notes=getattr(error, "__notes__", [])
@@ -220,8 +226,8 @@ class Application:
         """Let what other controllers have written count here. Raises StoreUnavailable."""
         await self.logins.load()
         self.sharing.look_after(await self.grants.load())
-        await self.sessions.load_line()
-        await self.sessions.load_rules()
+        await self.sessions.queue.load()
+        await self.sessions.rule_book.load()
 
     async def run(self) -> None:
         """Follow the engine and keep house until cancelled."""

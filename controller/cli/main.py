@@ -33,7 +33,7 @@ from controller.engines.kubernetes import manifests as kubernetes
 from controller.monitoring import log
 from controller.parts import make_orchestrator
 from controller.rules.sentences import bytes_text
-from controller.sessions.sessions import STOP_GRACE
+from controller.sessions.stopping import STOP_GRACE
 from controller.settings.schema import Settings
 
 

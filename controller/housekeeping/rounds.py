@@ -16,7 +16,8 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
     AsyncIOScheduler,
 )
 
-from controller.administration.table import SAMPLE_SECONDS, Oversight
+from controller.administration.acts import Acts
+from controller.administration.history import SAMPLE_SECONDS, History
 from controller.core.errors import HubError
 from controller.core.model import Observed
 from controller.core.records import Reason
@@ -57,7 +58,8 @@ class Housekeeping:
         looks: Looks,
         sharing: Sharing,
         rollcall: RollCall,
-        oversight: Oversight,
+        acts: Acts,
+        history: History,
         metrics: Metrics,
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -76,7 +78,8 @@ class Housekeeping:
         self._looks = looks
         self._sharing = sharing
         self._rollcall = rollcall
-        self._oversight = oversight
+        self._acts = acts
+        self._history = history
         self._metrics = metrics
         self._pace = Pace()
         self._scheduler = AsyncIOScheduler(
@@ -141,15 +144,16 @@ class Housekeeping:
             _log.warning("others_not_heard", error=error.in_full)
             return
         async with anyio.create_task_group() as group:
-            for seen, decision in self._sessions.decisions() if self._leads() else ():
+            for seen, decision in self._sessions.agenda.all() if self._leads() else ():
                 if decision != Keep():
                     step = functools.partial(self._step, seen)
                     group.start_soon(self._pace.go, step)
         with contained("line", self._metrics):
-            self._sessions.serve_line()
+            self._sessions.serve_queue()
         if self._leads():
-            await self._part(self._oversight.sweep)
-        await self._part(self._sessions.keep_memos)
+            await self._part(self._acts.end_drained)
+            await self._part(self._sessions.banners.sweep)
+        await self._part(self._sessions.write_down)
 
     async def _step(self, seen: Observed) -> None:
         """Do what is to be done about one session, as it is when its turn has come."""
@@ -157,7 +161,7 @@ class Housekeeping:
             return  # another may have begun meanwhile
         try:
             with contained("step", self._metrics, told=HubError, session=seen.session.id):
-                await self._carry_out(seen, self._sessions.decision(seen))
+                await self._carry_out(seen, self._sessions.agenda.of(seen))
         except HubError as error:
             self._metrics.not_done("sweep")
             _log.warning("not_done", session=seen.session.id, error=error.in_full)
@@ -177,17 +181,16 @@ class Housekeeping:
                 return
             case Look():
                 await self._looks.look(seen)
-                decision = self._sessions.decision(seen)
+                decision = self._sessions.agenda.of(seen)
                 if decision != Look():  # else it could not be found out; the next round tries again
                     await self._carry_out(seen, decision)
                 return
             case Repair():
-                await self._sessions.repair(seen.session)
+                await self._sessions.launching.repair(seen.session)
             case Warn(warned):
                 await self._sessions.warn(seen, warned)
             case Calm():
-                await self._sessions.calm(seen)
-                self._oversight.forget_shown(seen.session.id)
+                await self._sessions.withdraw_warning(seen)
             case Remove(reason):
                 await self._sessions.stop(seen.session.id, reason)
         self._metrics.decided(_name_of(decision))
@@ -200,7 +203,7 @@ class Housekeeping:
     async def sample(self) -> None:
         """Note how full the hub is, for the plots; each controller for its own pages."""
         if self._sessions.ready:
-            self._oversight.sample()
+            self._history.sample()
 
     async def call_the_roll(self) -> None:
         """Look up everybody again who is here."""

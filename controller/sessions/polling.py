@@ -104,7 +104,7 @@ class Looks:
         if inside is None if profile.endpoints else not measured:
             return
         computing = usage is not None and usage.cpu_percent >= profile.busy_cpu_percent
-        self._sessions.note_look(
+        self._sessions.usage.note_poll(
             session_id,
             used=computing or (inside is not None and inside.busy),
             last_input=inside.last_input_at if inside else None,

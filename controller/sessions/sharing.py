@@ -123,7 +123,7 @@ class Sharing:
         """Look after what was cut, until cancelled."""
         async with anyio.create_task_group() as group:
             self._tasks = group
-            async for _ in self._sessions.changes(at_least_every=_CUT_SECONDS):
+            async for _ in self._sessions.registry.changes(at_least_every=_CUT_SECONDS):
                 if self._sessions.ready:
                     break
             # A controller before this one may have ended in the middle of a cut.
@@ -236,7 +236,7 @@ class Sharing:
         """
         if self._grants.withdraw(seen.session.id, uid):
             reason = "left" if by.who == uid else "taken_back"
-            self._sessions.forget_guest(seen.session.id, uid)
+            self._sessions.usage.forget_guest(seen.session.id, uid)
             self._record(Act.REVOKE, seen, by, guest=uid, reason=reason)
         self._sessions.announce()
         return await self._carry_out((seen, uid))
@@ -373,7 +373,7 @@ class Sharing:
     def _note_revoked(self, shares: Iterable[Share], reason: str) -> None:
         """Put on record that the hub itself has taken invitations back."""
         for share in shares:
-            self._sessions.forget_guest(share.session, share.uid)
+            self._sessions.usage.forget_guest(share.session, share.uid)
             self._audit.record(
                 Act.REVOKE,
                 CONTROLLER,
@@ -512,7 +512,7 @@ class Sharing:
         Programs log in again and again: their people's own views stay open meanwhile.
         """
         if ended.script and self._logins.is_in(ended.person.uid):
-            return self._sessions.has_entered(ended.sid)
+            return self._sessions.usage.has_entered(ended.sid)
         return True
 
     def _shown_to(self, uid: UserId) -> list[Observed]:
@@ -535,7 +535,7 @@ class Sharing:
         if over:
             self._sessions.announce()
         await self._carry_out(*((living[share.session], share.uid) for share in over))
-        newer = {one.session.id for one in self._sessions.newer()}
+        newer = {one.session.id for one in self._sessions.registry.newer}
         await self._grants.sweep(living.keys() | newer)
 
     def _forget_gone(self, living: Collection[SessionId]) -> None:

@@ -11,7 +11,10 @@ from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
 from litestar.handlers import BaseRouteHandler
 
-from controller.administration.table import Oversight
+from controller.administration.acts import Acts
+from controller.administration.history import History
+from controller.administration.table import Table
+from controller.administration.users import People
 from controller.core.errors import Forged, NotAllowed, NotLoggedIn, NotReadyYet
 from controller.core.model import Person
 from controller.core.records import Actor, Login
@@ -64,7 +67,10 @@ class Hub(msgspec.Struct, frozen=True):
     looks: Looks
     streams: Streams
     companions: Companions
-    oversight: Oversight
+    table: Table
+    acts: Acts
+    people: People
+    history: History
     renderer: Renderer
     audit: Audit
 

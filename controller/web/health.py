@@ -85,7 +85,7 @@ class Health:
 def _sessions_read(hub: Hub) -> Callable[[], Awaitable[None]]:
     async def ping() -> None:
         # One that ends gets no new requests, where there are others.
-        if not hub.sessions.ready or hub.sessions.closing:
+        if not hub.sessions.ready or hub.sessions.registry.closing:
             raise NotReadyYet
 
     return ping

@@ -42,7 +42,7 @@ def watch_hub(metrics: Metrics, hub: Hub) -> None:
         "slicerhub_queue_length",
         "Sessions that wait in line for a place, by profile",
         ("profile",),
-        lambda: [((one,), sessions.waiting_for(one)) for one in queues],
+        lambda: [((one,), sessions.queue.waiting_for(one)) for one in queues],
     )
     metrics.watch(
         "slicerhub_sessions_limit",
@@ -66,7 +66,7 @@ def watch_hub(metrics: Metrics, hub: Hub) -> None:
         "slicerhub_gpus_leased",
         "Graphics cards that sessions have",
         (),
-        lambda: [((), len(limits.gpus) - (sessions.free_gpus() or 0))],
+        lambda: [((), len(limits.gpus) - (sessions.queue.free_gpus() or 0))],
     )
 
 

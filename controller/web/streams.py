@@ -48,7 +48,7 @@ class Streams:
         happened = True
         try:
             while not stream.over and (left := login.expires - self._wall()) > 0:
-                changed = self._sessions.changed
+                changed = self._sessions.registry.changed
                 yield happened
                 if stream.over:
                     return

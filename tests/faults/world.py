@@ -160,7 +160,7 @@ class World:
             clock=self.loop.time,
             wall=lambda: self.epoch + self.loop.time(),
         )
-        self.app.sessions._new_id = self._mint  # pyright: ignore[reportPrivateUsage] - to know them all
+        self.app.sessions.launching._new_id = self._mint  # pyright: ignore[reportPrivateUsage] - to know them all
         self.task = self.loop.create_task(self.app.run())
 
     def _mint(self) -> SessionId:
@@ -266,12 +266,12 @@ class World:
             if one.refused and (one.session.owner, one.session.name) == (person.uid, name):
                 self.ledger.fates[one.session.id] = Fate.ENDED
         seen = await self._asked(
-            self.app.sessions.launch(person, chosen, name, by=Actor(person.uid))
+            self.app.sessions.launching.launch(person, chosen, name, by=Actor(person.uid))
         )
         if seen is None:
             return
         session = seen.session.id
-        if self.app.sessions.place(seen) is not None:
+        if self.app.sessions.queue.place(seen) is not None:
             self.ledger.fates[session] = Fate.WAITS
         elif seen.running and self.ledger.fates[session] is Fate.ASKED:
             self.ledger.fates[session] = Fate.THERE

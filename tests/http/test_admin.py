@@ -303,7 +303,7 @@ async def test_more_time(fresh: World) -> None:
     async with running(other):
         seen = other.find(made)
         assert seen is not None
-        ends = other.app.sessions.expires(seen)
+        ends = other.app.sessions.usage.expires(seen)
         now = datetime.fromtimestamp(fresh.clock.epoch, UTC)
         assert ends == pytest.approx(now + timedelta(hours=27.5), abs=timedelta(seconds=1))
 
@@ -650,7 +650,7 @@ async def test_memory_of_the_history_is_bounded(fresh: World) -> None:
     for _ in range(2000):
         fresh.clock.advance(60)
         await fresh.app.housekeeping.sample()
-    assert len(fresh.app.oversight.history) == 1440
+    assert len(fresh.app.history.samples) == 1440
 
 
 async def test_what_is_asked_has_bounds(fresh: World) -> None:

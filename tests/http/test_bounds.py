@@ -53,7 +53,7 @@ async def test_what_is_no_name_is_not_written_down(fresh: World) -> None:
             answer = await carol.request(method, path, json=body)
             assert answer.status_code == 400, (path, name)
     assert await fresh.store.shares() == []
-    assert fresh.app.sessions.rules.quotas == {}
+    assert fresh.app.sessions.rule_book.rules.quotas == {}
 
 
 async def test_invitations_are_so_many(fresh: World) -> None:

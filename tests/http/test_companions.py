@@ -260,7 +260,7 @@ async def test_no_companion_no_section(fresh: World) -> None:
 
 async def test_the_page_is_told_of_new_ones(fresh: World) -> None:
     """Who has the first page open is told when there is another link, and when it is gone."""
-    changes = fresh.app.sessions.changes(at_least_every=60)
+    changes = fresh.app.sessions.registry.changes(at_least_every=60)
     await anext(changes)
     for offers in ([offer("wiki", "*")], [replace(offer("wiki", "*"), title="Wiki")], []):
         fresh.orchestrator.offers = offers

@@ -449,11 +449,11 @@ async def test_started_ahead() -> None:
         (seen,) = hub.app.sessions.all()
         assert seen.session.owner == "alice"
         await hub.until(seen.session.id, Phase.READY)
-        assert hub.app.sessions.is_ahead(seen)
+        assert hub.app.sessions.usage.is_ahead(seen)
         pressed = await alice.act("/launch", profile="slicer")
         assert location(pressed) == f"/starting/{seen.session.id}"
         await hub.verify(seen.session.id, {"Cookie": alice.cookie})
-        assert not hub.app.sessions.is_ahead(seen)
+        assert not hub.app.sessions.usage.is_ahead(seen)
         await hub.spend(1000)
         assert hub.phase(seen.session.id) is Phase.READY
         await hub.browser("alice")

@@ -148,7 +148,7 @@ async def test_a_time_that_no_calendar_has(fresh: World) -> None:
     """A record with an impossible time takes nobody's page away."""
     for at in (1e15, -1e15):
         await fresh.store.set_drain(Drain(UserId("carol"), at, "New disks.", at))
-        await fresh.app.sessions.load_rules()
+        await fresh.app.sessions.rule_book.load()
         await fresh.store.add_notice(UserId("alice"), "It was stopped at", ".", at)
         page = await (await fresh.browser("alice")).get("/")
         assert page.status_code == 200

@@ -237,7 +237,7 @@ async def home(world: World, user: str) -> str:
 
 def stop_of(world: World, made: SessionId) -> tuple[Reason, int] | None:
     """Return why and when a session will be stopped, to the second; None: it will not."""
-    found = world.app.sessions.warned(world.app.sessions.any(made))
+    found = world.app.sessions.usage.warned(world.app.sessions.any(made))
     return None if found is None else (found[0], round(found[1].timestamp()))
 
 

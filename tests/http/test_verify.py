@@ -310,7 +310,7 @@ def last_activity(hub: World, session: SessionId) -> datetime:
     """Return when the session was used."""
     seen = hub.find(session)
     assert seen is not None
-    return hub.app.sessions.last_activity(seen)
+    return hub.app.sessions.usage.last_activity(seen)
 
 
 async def test_activity(fresh: World) -> None:
@@ -409,11 +409,11 @@ async def test_a_person_called_like_the_hub(fresh: World) -> None:
         assert "Your files connected" in page.text
         fresh.gateway.served.add(made)
         await fresh.until(made, Phase.READY)
-        before = fresh.app.sessions.last_activity(fresh.app.sessions.any(made))
+        before = fresh.app.sessions.usage.last_activity(fresh.app.sessions.any(made))
         fresh.clock.advance(60)
         asked = {"Cookie": browser.cookie, "Accept": HTML, "X-Forwarded-For": "10.0.0.1"}
         answer = await fresh.verify(made, asked)
         assert answer.headers["x-slicerhub-role"] == "owner"
-        assert fresh.app.sessions.last_activity(fresh.app.sessions.any(made)) > before
+        assert fresh.app.sessions.usage.last_activity(fresh.app.sessions.any(made)) > before
     whose = {one["act"]: one["from"] for one in logs if one.get("log") == "audit"}
     assert whose == {"login": "10.0.0.1", "start": "10.0.0.1", "ready": None, "open": "10.0.0.1"}

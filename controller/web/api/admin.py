@@ -13,7 +13,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 
-from controller.administration.table import MESSAGE_MAX, Entry, Listing, Sort, User
+from controller.administration.acts import MESSAGE_MAX
+from controller.administration.table import Entry, Listing, Sort
+from controller.administration.users import User
 from controller.core.model import Phase, moment
 from controller.core.records import Drain
 from controller.gate.answers import NO_STORE
@@ -207,7 +209,7 @@ def session_out(hub: Hub, entry: Entry) -> AdminSessionOut:
         profile=one.profile,
         phase=entry.phase,
         message=hub.sessions.message(entry.seen),
-        why=sentences.why_text(entry.why, entry.why_at, hub.oversight.now),
+        why=sentences.why_text(entry.why, entry.why_at, hub.acts.now),
         created_at=one.created_at,
         last_activity_at=entry.active_at,
         expires_at=entry.ends_at,
@@ -270,7 +272,7 @@ class AdminController(Controller):
         page: _Page = 1,
     ) -> AdminSessionsOut:
         """Return fifty sessions of all people that match ``q``, sorted; ``page`` counts from 1."""
-        return _sessions_out(hub, hub.oversight.listing(query=q, sort=sort, desc=desc, page=page))
+        return _sessions_out(hub, hub.table.listing(query=q, sort=sort, desc=desc, page=page))
 
     @delete("/sessions/{session_id:str}", status_code=202, summary="Stop anybody's session")
     async def stop(
@@ -278,8 +280,8 @@ class AdminController(Controller):
     ) -> AdminSessionOut:
         """Stop a session; the files stay, and its owner is told who did it."""
         # As it was: who waits in line is gone at once.
-        out = session_out(hub, hub.oversight.entry(session_id))
-        await hub.oversight.stop(session_id, admin.actor)
+        out = session_out(hub, hub.table.entry(session_id))
+        await hub.acts.stop(session_id, admin.actor)
         return msgspec.structs.replace(
             out, phase=Phase.STOPPING, message="It is stopping; the files stay."
         )
@@ -293,7 +295,7 @@ class AdminController(Controller):
         data: JSONBody[MessageIn],
     ) -> ShownOut:
         """Show a banner in a session, and leave it on its owner's page."""
-        return ShownOut(await hub.oversight.message(session_id, data.text, admin.actor))
+        return ShownOut(await hub.acts.message(session_id, data.text, admin.actor))
 
     @post("/sessions/{session_id:str}/extend", status_code=200, summary="Let one run longer")
     async def extend(
@@ -304,14 +306,14 @@ class AdminController(Controller):
         data: JSONBody[ExtendIn],
     ) -> ExtendedOut:
         """Add hours to a session's lifetime; unused, it is stopped all the same."""
-        return ExtendedOut(await hub.oversight.extend(session_id, data.hours, admin.actor))
+        return ExtendedOut(await hub.acts.extend(session_id, data.hours, admin.actor))
 
     @post("/sessions/{session_id:str}/look", status_code=200, summary="Look into one")
     async def look(
         self, hub: NamedDependency[Hub], admin: NamedDependency[Caller], session_id: FromPath[str]
     ) -> LookOut:
         """Look on for a while, if the configuration allows it. Its owner is told, always."""
-        until = await hub.oversight.look(session_id, admin.person, admin.actor)
+        until = await hub.acts.look(session_id, admin.person, admin.actor)
         found = hub.sessions.any(session_id).session.id
         return LookOut(routes.session_url(found, hub.settings, admin.public_url), until)
 
@@ -325,7 +327,7 @@ class AdminController(Controller):
     @get("/gpus", summary="Who has which graphics card", sync_to_thread=False)
     def gpus(self, hub: NamedDependency[Hub]) -> LeaseBookOut:
         """Return which session has which of the configured graphics cards, and who is next."""
-        book = hub.sessions.lease_book()
+        book = hub.sessions.queue.lease_book()
         return LeaseBookOut(
             [
                 LeaseOut(gpu, one.id, one.owner, one.created_at)
@@ -348,7 +350,7 @@ class AdminController(Controller):
 
         The engine is asked for the files' sizes every few minutes at most; ``measure``: now.
         """
-        found = await hub.oversight.users(query=q, page=page, fresh=measure)
+        found = await hub.people.users(query=q, page=page, fresh=measure)
         measured = found.measured_at
         return UsersOut(
             [_user_out(one) for one in found.users],
@@ -368,21 +370,21 @@ class AdminController(Controller):
         data: JSONBody[QuotaIn],
     ) -> None:
         """Give somebody a number of sessions of their own, or take it back."""
-        await hub.oversight.set_quota(uid_of(user), data.sessions, admin.actor)
+        await hub.people.set_quota(uid_of(user), data.sessions, admin.actor)
 
     @post("/users/{user:str}/logout", status_code=200, summary="Log somebody out")
     async def log_out(
         self, hub: NamedDependency[Hub], admin: NamedDependency[Caller], user: FromPath[str]
     ) -> LoggedOutOut:
         """End somebody's log-ins, and close what they have open; sessions go on."""
-        return LoggedOutOut(await hub.oversight.log_out(uid_of(user), admin.actor))
+        return LoggedOutOut(await hub.people.log_out(uid_of(user), admin.actor))
 
     @delete("/users/{user:str}/files", status_code=204, summary="Remove somebody's files")
     async def remove_files(
         self, hub: NamedDependency[Hub], admin: NamedDependency[Caller], user: FromPath[str]
     ) -> None:
         """Remove somebody's files for good; 409 while they have a session."""
-        await hub.oversight.remove_files(uid_of(user), admin.actor)
+        await hub.people.remove_files(uid_of(user), admin.actor)
 
     @get("/throttled", summary="Whose log-ins are refused")
     async def throttled(self, hub: NamedDependency[Hub]) -> ThrottledListOut:
@@ -396,7 +398,7 @@ class AdminController(Controller):
                     failures=one.failures,
                     until=moment(one.until),
                 )
-                for one in await hub.oversight.throttled()
+                for one in await hub.people.throttled()
             ]
         )
 
@@ -405,7 +407,7 @@ class AdminController(Controller):
         self, hub: NamedDependency[Hub], admin: NamedDependency[Caller], throttled: FromPath[str]
     ) -> None:
         """Forget the failures, so that log-ins are looked at again."""
-        await hub.oversight.release(throttled, admin.actor)
+        await hub.people.release(throttled, admin.actor)
 
     @get("/drain", summary="Does anything start", sync_to_thread=False)
     def get_drain(self, hub: NamedDependency[Hub]) -> DrainOut:
@@ -421,12 +423,12 @@ class AdminController(Controller):
     ) -> DrainOut:
         """Refuse what is new and tell everybody; stop all at ``stop_at``, if that is given."""
         stop_at = None if data.stop_at is None else data.stop_at.timestamp()
-        return _drain_out(await hub.oversight.drain(data.message, stop_at, admin.actor))
+        return _drain_out(await hub.acts.drain(data.message, stop_at, admin.actor))
 
     @delete("/drain", status_code=204, summary="Let things start again")
     async def undrain(self, hub: NamedDependency[Hub], admin: NamedDependency[Caller]) -> None:
         """Take a drain back."""
-        await hub.oversight.undrain(admin.actor)
+        await hub.acts.undrain(admin.actor)
 
 
 async def admin_events(hub: Hub, admin: Caller) -> AsyncGenerator[ServerSentEventMessage, None]:

@@ -102,17 +102,17 @@ def session_out(hub: Hub, caller: Caller, seen: Observed) -> SessionOut:
         message=hub.sessions.message(seen),
         url=routes.session_url(seen.session.id, hub.settings, caller.public_url),
         created_at=seen.session.created_at,
-        last_activity_at=hub.sessions.last_activity(seen),
-        expires_at=hub.sessions.expires(seen),
+        last_activity_at=hub.sessions.usage.last_activity(seen),
+        expires_at=hub.sessions.usage.expires(seen),
         role=role,
         place=place_out(hub, seen),
-        stops_at=warned[1] if (warned := hub.sessions.warned(seen)) else None,
+        stops_at=warned[1] if (warned := hub.sessions.usage.warned(seen)) else None,
     )
 
 
 def place_out(hub: Hub, seen: Observed) -> PlaceOut | None:
     """Return where a session stands in line; None: it does not wait."""
-    place = hub.sessions.place(seen)
+    place = hub.sessions.queue.place(seen)
     return PlaceOut(place.position, place.waits_for) if place else None
 
 
@@ -122,8 +122,8 @@ def progress_out(hub: Hub, seen: Observed) -> ProgressOut:
         phase=hub.sessions.phase(seen),
         message=hub.sessions.message(seen),
         url=routes.session_url(seen.session.id, hub.settings),
-        steps=hub.sessions.progress(seen),
-        elapsed=round(hub.sessions.elapsed(seen), 1),
+        steps=hub.sessions.readiness.progress(seen),
+        elapsed=round(hub.sessions.usage.elapsed(seen), 1),
         place=place_out(hub, seen),
     )
 
@@ -163,7 +163,9 @@ class SessionsController(Controller):
     ) -> Response[SessionOut]:
         """Launch a session; follow its events until it is ready."""
         profile = access.choose_profile(hub.settings, caller.person, data.profile)
-        seen = await hub.sessions.launch(caller.person, profile, data.name, by=caller.actor)
+        seen = await hub.sessions.launching.launch(
+            caller.person, profile, data.name, by=caller.actor
+        )
         out = session_out(hub, caller, seen)
         return Response(out, headers={"Location": f"/api/v1/sessions/{out.id}"})
 
@@ -202,7 +204,7 @@ class SessionsController(Controller):
         The new one has an id of its own, and nobody is invited to it.
         """
         seen = hub.sessions.find_own(session_id, caller.person.uid)
-        await hub.sessions.restart(seen, caller.person, by=caller.actor)
+        await hub.sessions.launching.restart(seen, caller.person, by=caller.actor)
 
     @post("/{session_id:str}/keep", status_code=200, summary="I still need it")
     async def keep(
@@ -350,8 +352,8 @@ def _facts(hub: Hub, caller: Caller) -> list[object]:
         (
             seen.session.id,
             sessions.phase(seen),
-            sessions.place(seen),
-            sessions.warned(seen) is not None,
+            sessions.queue.place(seen),
+            sessions.usage.warned(seen) is not None,
             hub.looks.clients(seen.session.id),
             hub.sharing.guests(seen),
         )

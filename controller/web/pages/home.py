@@ -247,7 +247,7 @@ def _blocked(hub: Hub, caller: Caller) -> str:
 
 def _refusal(hub: Hub, caller: Caller, profile: Profile) -> Lack | None:
     """Return why a press on the button would be refused; None: it starts, or waits in line."""
-    lack = hub.sessions.lack(caller.person, profile)
+    lack = hub.sessions.launching.lack(caller.person, profile)
     if lack is not None and profile.queue and lack.shortage is not Shortage.OWN:
         return None
     return lack
@@ -258,7 +258,7 @@ def _choice(hub: Hub, caller: Caller, profile: Profile, *, ahead: bool) -> Profi
     memory = f"{whole:.3g} GB" if whole >= 1 else f"{profile.memory_mib} MB"
     cores = f"{profile.cpus:g} core{'' if profile.cpus == 1 else 's'}"
     lack = _refusal(hub, caller, profile)
-    gpus = hub.sessions.free_gpus() if profile.gpus else None
+    gpus = hub.sessions.queue.free_gpus() if profile.gpus else None
     return ProfileChoice(
         id=profile.id,
         title=profile.title,
@@ -268,7 +268,7 @@ def _choice(hub: Hub, caller: Caller, profile: Profile, *, ahead: bool) -> Profi
         available=lack is None,
         why_not=lack.sentence if lack else "",
         ahead=ahead if profile.start_ahead else None,
-        queue=hub.sessions.waiting_for(profile.id) if profile.queue else None,
+        queue=hub.sessions.queue.waiting_for(profile.id) if profile.queue else None,
         gpus="" if gpus is None else f"GPU: {gpus} free",
     )
 
@@ -290,17 +290,17 @@ async def _card(hub: Hub, seen: Observed) -> SessionCard:
         started=seen.session.created_at,
         name=seen.session.name,
         message=hub.sessions.message(seen),
-        last_used=hub.sessions.last_activity(seen) if phase is Phase.READY else None,
+        last_used=hub.sessions.usage.last_activity(seen) if phase is Phase.READY else None,
         stops_after=timedelta(seconds=profile.idle_seconds) if profile.idle_seconds else None,
-        ends=hub.sessions.expires(seen),
+        ends=hub.sessions.usage.expires(seen),
         failure=await failure_view(hub, seen, log=True),
         watching=_watching(hub, seen),
         shared_with=len(hub.sharing.guests(seen)),
         warning=_warning(hub, seen),
-        ahead=hub.sessions.is_ahead(seen),
-        place=hub.sessions.place(seen),
+        ahead=hub.sessions.usage.is_ahead(seen),
+        place=hub.sessions.queue.place(seen),
         can_share=hub.settings.sharing and phase in {Phase.READY, Phase.STARTING},
-        saves_long=hub.sessions.saves_long(seen),
+        saves_long=hub.sessions.stopping.saves_long(seen),
     )
 
 
@@ -319,7 +319,7 @@ def _watching(hub: Hub, seen: Observed) -> tuple[str, ...]:
 
 
 def _warning(hub: Hub, seen: Observed) -> StopWarning | None:
-    warned = hub.sessions.warned(seen)
+    warned = hub.sessions.usage.warned(seen)
     if warned is None:
         return None
     reason, at = warned
@@ -355,7 +355,9 @@ async def launch(
     check_csrf(hub, caller, data.csrf)
     try:
         profile = access.choose_profile(hub.settings, caller.person, data.profile)
-        seen = await hub.sessions.launch(caller.person, profile, data.name, by=caller.actor)
+        seen = await hub.sessions.launching.launch(
+            caller.person, profile, data.name, by=caller.actor
+        )
     except SessionExists as error:
         return Redirect(f"/starting/{error.session_id}", status_code=303)
     except (Refused, Unavailable) as error:

@@ -126,7 +126,7 @@ def logins(
     )
     view = LoginsView(
         viewer=viewer_of(hub, caller),
-        now=hub.oversight.now,
+        now=hub.acts.now,
         rows=tuple(
             LoginRow(
                 id=login_id(one),
@@ -285,7 +285,7 @@ async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:
         # One of them goes without a name, as it does at a press.
         name = profile.title if any(not one.name for one in there) else ""
         try:
-            seen = await hub.sessions.launch(person, profile, name, by=by, ahead=True)
+            seen = await hub.sessions.launching.launch(person, profile, name, by=by, ahead=True)
         except HubError as error:
             _log.info("not_started_ahead", user=person.uid, why=error.in_full)
         else:

@@ -165,12 +165,12 @@ async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
         profile=seen.session.profile,
         profile_title=hub.sessions.profile_of(seen).title,
         url=routes.session_url(seen.session.id, hub.settings),
-        elapsed=hub.sessions.elapsed(seen),
-        steps=tuple(hub.sessions.progress(seen)),
+        elapsed=hub.sessions.usage.elapsed(seen),
+        steps=tuple(hub.sessions.readiness.progress(seen)),
         name=seen.session.name,
         message=hub.sessions.message(seen),
         failure=await failure_view(hub, seen, log=seen.session.owner == caller.person.uid),
-        place=hub.sessions.place(seen),
+        place=hub.sessions.queue.place(seen),
         can_cancel=seen.session.owner == caller.person.uid,
     )
     return hub.renderer.page(view)
@@ -234,7 +234,7 @@ async def restart(
     """Stop a session and start it anew: whatever was open on it is closed."""
     check_csrf(hub, caller, data.csrf)
     seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sessions.restart(seen, caller.person, by=caller.actor)
+    await hub.sessions.launching.restart(seen, caller.person, by=caller.actor)
     return Redirect("/", status_code=303)
 
 

@@ -268,7 +268,7 @@ async def offer(
     if owner == caller.person.uid:
         # The page of its start goes on to it, whatever led here.
         return Redirect(f"{STARTING}{found.seen.session.id}", status_code=303)
-    place = hub.sessions.place(found.seen)
+    place = hub.sessions.queue.place(found.seen)
     view = JoinView(
         viewer=viewer_of(hub, caller),
         code=code,

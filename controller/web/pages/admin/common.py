@@ -42,7 +42,7 @@ _DONE: Mapping[str, tuple[str, str]] = {
 
 def now_of(hub: Hub) -> datetime:
     """Return the time that the page is about."""
-    return hub.oversight.now
+    return hub.acts.now
 
 
 def page_of(text: str) -> int:

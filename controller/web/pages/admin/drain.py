@@ -9,7 +9,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from controller.administration.table import MESSAGE_MAX
+from controller.administration.acts import MESSAGE_MAX
 from controller.core.errors import InvalidRequest, Refused, Unavailable
 from controller.core.model import moment
 from controller.web.caller import Caller, Hub
@@ -95,7 +95,7 @@ async def drain(
     """Let nothing start any more."""
     check_csrf(hub, caller, data.csrf)
     try:
-        await hub.oversight.drain(data.message, _stop_at(hub, data), caller.actor)
+        await hub.acts.drain(data.message, _stop_at(hub, data), caller.actor)
     except (Refused, Unavailable) as error:
         view = msgspec.structs.replace(
             _drain_view(hub, caller), error=str(error), message=data.message[: 4 * MESSAGE_MAX]
@@ -124,5 +124,5 @@ async def undrain(
 ) -> Response[str]:
     """Let things start again."""
     check_csrf(hub, caller, data.csrf)
-    await hub.oversight.undrain(caller.actor)
+    await hub.acts.undrain(caller.actor)
     return done("/admin", "undrain")

@@ -12,7 +12,9 @@ from litestar import Response, Router, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.response import Redirect
 
-from controller.administration.table import MESSAGE_MAX, Entry, Listing, Sample, Sort
+from controller.administration.acts import MESSAGE_MAX
+from controller.administration.history import Sample
+from controller.administration.table import Entry, Listing, Sort
 from controller.core.errors import HubError, InvalidRequest, NoSuchSession, Refused, Unavailable
 from controller.core.model import Phase, SessionId, moment
 from controller.gate.answers import STARTING
@@ -171,11 +173,11 @@ def overview(
     query = asked.get("q", "")[:200]
     sort = _sort(asked.get("sort", ""))
     desc = asked.get("desc", "") == "1"
-    found = hub.oversight.listing(
+    found = hub.table.listing(
         query=query, sort=sort, desc=desc, page=page_of(asked.get("page", ""))
     )
     now = now_of(hub)
-    history = hub.oversight.history
+    history = hub.history.samples
     view = AdminView(
         viewer=viewer_of(hub, caller),
         now=now,
@@ -189,7 +191,7 @@ def overview(
         hours=_hours(history, now),
         query=query,
         drain=drain_state(hub),
-        newer=len(hub.sessions.newer()),
+        newer=len(hub.sessions.registry.newer),
         may_look=hub.settings.admin.may_look,
         said=said(request),
     )
@@ -257,7 +259,7 @@ def _row(entry: Entry) -> AdminRow:
 
 
 def _summary(hub: Hub) -> str:
-    counts = hub.oversight.counts()
+    counts = hub.table.counts()
     total = sum(counts.values())
     if not total:
         return "No sessions"
@@ -365,7 +367,7 @@ def _entries(hub: Hub, ids: Iterable[str]) -> list[Entry]:
     found: list[Entry] = []
     for one in list(dict.fromkeys(ids))[:_IDS_MAX]:
         try:
-            found.append(hub.oversight.entry(one))
+            found.append(hub.table.entry(one))
         except NoSuchSession:
             continue  # it has ended meanwhile
     return found
@@ -419,14 +421,14 @@ async def _do(
 ) -> None:
     match chosen:
         case "stop":
-            await hub.oversight.stop(session_id, caller.actor)
+            await hub.acts.stop(session_id, caller.actor)
         case "message":
-            await hub.oversight.message(session_id, data.text, caller.actor)
+            await hub.acts.message(session_id, data.text, caller.actor)
         case "extend":
             hours = number_of(data.hours, "for how many hours")
-            await hub.oversight.extend(session_id, hours, caller.actor)
+            await hub.acts.extend(session_id, hours, caller.actor)
         case "look":
-            await hub.oversight.look(session_id, caller.person, caller.actor)
+            await hub.acts.look(session_id, caller.person, caller.actor)
 
 
 def _refused(

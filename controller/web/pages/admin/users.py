@@ -11,7 +11,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from controller.administration.table import User
+from controller.administration.users import User
 from controller.core.errors import InvalidRequest, NotThrottled, Refused, Unavailable
 from controller.core.model import UserId, canonical_uid, moment
 from controller.people.directory import uid_of
@@ -133,7 +133,7 @@ async def users(
     """Show the people."""
     asked = request.query_params
     query = asked.get("q", "")[:200]
-    found = await hub.oversight.users(
+    found = await hub.people.users(
         query=query, page=page_of(asked.get("page", "")), fresh=asked.get("measure", "") == "1"
     )
 
@@ -191,7 +191,7 @@ async def user(
 
 
 async def _user_view(hub: Hub, caller: Caller, uid: UserId) -> AdminUserView:
-    found = await hub.oversight.user(uid)
+    found = await hub.people.user(uid)
     return AdminUserView(
         viewer=viewer_of(hub, caller),
         user=_user(found),
@@ -209,7 +209,7 @@ async def quota(
     uid = uid_of(data.user)
     try:
         most = number_of(data.sessions, "how many sessions") if data.sessions else None
-        await hub.oversight.set_quota(uid, most, caller.actor)
+        await hub.people.set_quota(uid, most, caller.actor)
     except (Refused, Unavailable) as error:
         view = msgspec.structs.replace(await _user_view(hub, caller, uid), error=str(error))
         return page(hub.renderer.page(view), error.status, retry_after(error))
@@ -223,7 +223,7 @@ async def log_out(
     """End somebody's log-ins."""
     check_csrf(hub, caller, data.csrf)
     uid = uid_of(data.user)
-    await hub.oversight.log_out(uid, caller.actor)
+    await hub.people.log_out(uid, caller.actor)
     return done(_user_address(uid), "logout")
 
 
@@ -252,7 +252,7 @@ async def remove_files(
     try:
         if canonical_uid(data.typed[:256].strip()) != uid:
             raise InvalidRequest("That is not their user name. Nothing was removed.")
-        await hub.oversight.remove_files(uid, caller.actor)
+        await hub.people.remove_files(uid, caller.actor)
     except (Refused, Unavailable) as error:
         view = msgspec.structs.replace(await _files_view(hub, caller, uid), error=str(error))
         return page(hub.renderer.page(view), error.status, retry_after(error))
@@ -279,7 +279,7 @@ async def throttled(
                 failures=one.failures,
                 until=moment(one.until),
             )
-            for one in await hub.oversight.throttled()
+            for one in await hub.people.throttled()
         ),
         per_user=limits.attempts_per_user,
         per_address=limits.attempts_per_address,
@@ -296,7 +296,7 @@ async def release(
     """Let somebody try again."""
     check_csrf(hub, caller, data.csrf)
     try:
-        await hub.oversight.release(data.id, caller.actor)
+        await hub.people.release(data.id, caller.actor)
     except NotThrottled:
         return done("/admin/throttled", "released")
     return done("/admin/throttled", "release")

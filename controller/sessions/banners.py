@@ -1,0 +1,170 @@
+"""The banners inside sessions: warnings before a stop, and what stands there for longer.
+
+A session shows one banner at a time. A warning comes first; beneath it stand who looks on, that the
+hub is being emptied, and what administrators have said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+
+import anyio
+import structlog
+
+from controller.core.model import Observed, Phase, SessionId, moment
+from controller.core.records import Drain, Share
+from controller.rules import sentences
+from controller.rules.lifecycle import Warned
+from controller.sessions.gateway import Gateway
+from controller.sessions.grants import Grants
+from controller.sessions.registry import Registry
+from controller.sessions.rule_book import RuleBook
+
+_AT_ONCE = 8  # banners on their way
+_UNKNOWN = "?"  # what a session shows: nobody knows
+
+_log = structlog.get_logger("sessions")
+
+
+class Banners:
+    """What sessions show to everybody who is in them."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        gateway: Gateway,
+        grants: Grants,
+        rules: RuleBook,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], datetime],
+    ) -> None:
+        """``clock``: monotonic seconds; ``wall``: UTC now."""
+        self._registry = registry
+        self._gateway = gateway
+        self._grants = grants
+        self._rules = rules
+        self._clock = clock
+        self._wall = wall
+        self._begun = wall()
+        self._swept = False
+        self._shown: dict[SessionId, str] = {}  # standing banners, by what they say
+        self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def warn(self, seen: Observed, warned: Warned) -> None:
+        """Tell everybody in a session that it will be stopped."""
+        _log.info("session_warned", session=seen.session.id, reason=warned.reason.value)
+        until = self._wall() + timedelta(seconds=warned.stop - self._clock())
+        await self._show(seen, sentences.warning_of(warned.reason), until)
+
+    async def withdraw_warning(self, seen: Observed) -> None:
+        """Take a warning back; what stood beneath it comes back with the next round."""
+        await self._show(seen, "", None)
+        self._shown.pop(seen.session.id, None)
+
+    async def tell_of_looker(self, seen: Observed, name: str) -> bool:
+        """Tell everybody in a session that somebody looks on; False: they could not be told."""
+        words = _looking_words(name)
+        if not await self._show(seen, words, None):
+            return False
+        self._shown[seen.session.id] = words  # what else stood there comes back
+        return True
+
+    async def show_anew(self, seen: Observed) -> bool:
+        """Show what a session has to show, also where it showed the same before.
+
+        False: it cannot, does not answer, or shows a warning.
+        """
+        self._shown.pop(seen.session.id, None)
+        return await self.show_standing(seen)
+
+    async def show_standing(self, seen: Observed) -> bool:
+        """Show what a session has to show, if it does not yet; a warning comes before that."""
+        text = self._standing(seen)
+        session_id = seen.session.id
+        if self._shown.get(session_id, "") == text:
+            return True
+        known = self._registry.get(session_id)
+        if known is not None and known.activity.warned is not None:
+            return False
+        async with self._limiter:
+            shown = await self._show(seen, text, None)
+        if shown:
+            self._shown[session_id] = text
+        return shown
+
+    async def show_all(self, *, anew: bool = False) -> None:
+        """Show standing banners where they are not seen yet; ``anew``: everywhere.
+
+        Another controller may have shown something else.
+        """
+        if anew:
+            self._shown = {one.session.id: _UNKNOWN for one in self._registry.all()}
+        async with anyio.create_task_group() as group:
+            for seen in self._registry.all():
+                if self._registry.phase(seen) is Phase.READY:
+                    group.start_soon(self.show_standing, seen)
+
+    async def sweep(self) -> None:
+        """Show standing banners where they are not seen yet, and end those whose time is over.
+
+        Raises StoreUnavailable.
+        """
+        living = {one.session.id for one in self._registry.all()}
+        self._shown = {one: text for one, text in self._shown.items() if one in living}
+        if not self._swept:
+            self._swept = True
+            for seen in self._registry.all():
+                # An earlier controller may have shown them something that is over.
+                if seen.session.created_at < self._begun:
+                    self._shown.setdefault(seen.session.id, _UNKNOWN)
+        await self.show_all()
+        await self._forget_messages(living)
+
+    async def _forget_messages(self, living: Collection[SessionId]) -> None:
+        now = self._wall().timestamp()
+        await self._rules.forget_messages(
+            [
+                one
+                for one, message in self._rules.rules.messages.items()
+                if one not in living or now >= message.until
+            ]
+        )
+
+    def _standing(self, seen: Observed) -> str:
+        """Return what a session has to show at present."""
+        rules = self._rules.rules
+        said = [_looking_words(one.display_name) for one in self.lookers(seen.session.id)]
+        if rules.drain is not None:
+            said.append(drain_words(rules.drain, moment(rules.drain.since)))
+        message = rules.messages.get(seen.session.id)
+        if message is not None and self._wall().timestamp() < message.until:
+            said.append(message.text)
+        return " ".join(said)
+
+    def lookers(self, session_id: SessionId) -> list[Share]:
+        """Return the administrators who look into a session."""
+        return [one for one in self._grants.of_session(session_id) if one.look]
+
+    async def _show(self, seen: Observed, text: str, until: datetime | None) -> bool:
+        """Show a banner in a session, "" takes it away; False: it cannot, or does not answer."""
+        if not self._registry.profile_of(seen).endpoints:
+            return False
+        shown = await self._gateway.notice(seen.session.id, text, until)
+        if not shown:
+            _log.warning("notice_not_shown", session=seen.session.id)
+        return shown
+
+
+def drain_words(drain: Drain, now: datetime) -> str:
+    """Say to everybody what a drain means for them."""
+    words = drain.message or "The hub is being prepared for maintenance."
+    if drain.stop_at is None:
+        return f"{words} This session goes on; nothing new can be started."
+    at = sentences.clock_text(moment(drain.stop_at), now)
+    return f"{words} All sessions are stopped at {at}. Save your work."
+
+
+def _looking_words(name: str) -> str:
+    return f"{name} is looking on."

@@ -1,0 +1,108 @@
+"""Who waits for a place, what there is not enough of, and who is next."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.core.errors import StoreUnavailable
+from controller.core.model import Observed, Session
+from controller.core.records import CONTROLLER
+from controller.rules.quotas import Shortage
+from tests.fakes.parts import Parts
+from tests.samples import session
+
+pytestmark = pytest.mark.anyio
+
+
+def lined(number: int, owner: str) -> Session:
+    """Return a session of the profile that has one place and a line."""
+    return session(number, owner=owner, name=str(number), profile="lined")
+
+
+@pytest.fixture
+def parts() -> Parts:
+    """Give the parts of a hub whose one place with a line is taken."""
+    made = Parts()
+    made.show(Observed(session=lined(1, "alice"), running=True))
+    return made
+
+
+async def test_first_come_first_served(parts: Parts) -> None:
+    """Who came first is next, once there is room; until then everybody sees their place."""
+    queue = parts.sessions.queue
+    for number, owner in ((2, "bob"), (3, "carol")):
+        parts.spend(1)
+        seen = await queue.line_up(lined(number, owner), CONTROLLER)
+        assert seen.session.id in queue
+    assert [place.position for place in queue.places().values()] == [1, 2]
+    assert queue.waiting_for("lined") == 2
+    assert queue.waits() == [1.0, 0.0]
+    assert queue.take_next() is None
+    parts.show()
+    first = queue.take_next()
+    assert first is not None
+    assert first.owner == "bob"
+
+
+async def test_a_place_in_line_counts_for_its_owner(parts: Parts) -> None:
+    """Nobody gets more than their number of sessions by waiting for some of them."""
+    queue = parts.sessions.queue
+    await queue.line_up(lined(2, "alice"), CONTROLLER)
+    lack = queue.lack_of(session(3, name="other"))
+    assert lack is not None
+    assert lack.shortage is Shortage.OWN
+
+
+async def test_who_waits_comes_before_who_comes_now(parts: Parts) -> None:
+    """A place that falls free is of whoever is first in line, not of whoever asks just then."""
+    queue = parts.sessions.queue
+    await queue.line_up(lined(2, "bob"), CONTROLLER)
+    parts.show()
+    lack = queue.lack_of(lined(3, "carol"))
+    assert lack is not None
+    assert lack.shortage is Shortage.TOTAL
+
+
+async def test_a_ticket_that_cannot_be_written_down(parts: Parts) -> None:
+    """Who could not be noted does not wait: they are told, and can try again."""
+    queue = parts.sessions.queue
+
+    async def refuse(_: object) -> None:
+        raise StoreUnavailable("The records cannot be written.")
+
+    parts.store.add_ticket = refuse  # pyright: ignore[reportAttributeAccessIssue] - a disk that is full
+    with pytest.raises(StoreUnavailable):
+        await queue.line_up(lined(2, "bob"), CONTROLLER)
+    assert not queue
+    assert queue.places() == {}
+
+
+async def test_a_ticket_that_cannot_be_taken_back_is_tried_again(parts: Parts) -> None:
+    """What has begun does not stand in line for ever: a later round takes its ticket away."""
+    queue = parts.sessions.queue
+    await queue.line_up(lined(2, "bob"), CONTROLLER)
+    parts.show()
+    begun = queue.take_next()
+    assert begun is not None
+    remove = parts.store.remove_ticket
+
+    async def refuse(_: object) -> None:
+        raise StoreUnavailable("The records cannot be written.")
+
+    parts.store.remove_ticket = refuse  # pyright: ignore[reportAttributeAccessIssue] - for a moment
+    await queue.leave(begun.id)
+    assert len(await parts.store.tickets()) == 1
+    parts.store.remove_ticket = remove
+    await queue.leave_all()
+    assert await parts.store.tickets() == []
+
+
+async def test_another_controllers_line(parts: Parts) -> None:
+    """What is read again is the line of all; who has begun here is not in it."""
+    queue = parts.sessions.queue
+    await queue.line_up(lined(2, "bob"), CONTROLLER)
+    await queue.load()
+    assert len(queue) == 1
+    parts.show(Observed(session=lined(2, "bob"), running=True))
+    await queue.load()
+    assert len(queue) == 0
