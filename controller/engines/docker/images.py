@@ -1,15 +1,17 @@
-"""Fetches images, and tells how far a transfer is."""
+"""The programs of profiles, as images: fetched, and looked at before a start."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.from_thread
+import anyio.to_thread
 import docker
 import docker.auth
 import docker.errors
@@ -17,11 +19,16 @@ import docker.utils
 import msgspec
 import requests
 
-from controller.core.errors import EngineUnavailable, ImageRefused
+from controller.core import labels
+from controller.core.errors import EngineUnavailable, ImageRefused, NoGpu
+from controller.core.model import Profile
 from controller.engines.docker import client
-from controller.engines.docker.client import Api, Facts, mapped
-from controller.engines.docker.progress import Progress
+from controller.engines.docker.calls import Calls
+from controller.engines.docker.client import Api, Facts, mapped, offers_gpu
+from controller.engines.docker.progress import BEGINNING, Progress
 from controller.settings.schema import Settings
+
+_TRANSFERS = 4  # at once, each with a thread for minutes
 
 _TELL_SECONDS = 0.5  # between two words on a transfer
 
@@ -125,3 +132,87 @@ def _messages(
             if "error" in message:
                 raise ImageRefused(f"The image {image} cannot be fetched: {message['error']}")
             yield message
+
+
+class Images:
+    """The programs of profiles: fetched where they are not there, and looked at before a start."""
+
+    def __init__(self, settings: Settings, calls: Calls) -> None:
+        """Nothing is asked of the engine yet."""
+        self._settings = settings
+        self._calls = calls
+        self._transfers: dict[str, Transfer] = {}  # by image
+        self._limiter = anyio.CapacityLimiter(_TRANSFERS)
+
+    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+        """See that a profile's program is there; ``tell`` how far that is. Raises ImageRefused."""
+        image = self._profile(profile_id).image
+        if await self._image(image) is not None:
+            return
+        transfer = self._transfers.setdefault(image, Transfer())
+        transfer.listeners.append(tell)
+        try:
+            if transfer.text:
+                tell(transfer.text)
+            async with transfer.lock:
+                # Somebody else may have been at it while this one waited.
+                if transfer.refusal:
+                    raise ImageRefused(transfer.refusal)
+                if await self._image(image) is None:
+                    await self._fetch(image, transfer)
+        finally:
+            transfer.listeners.remove(tell)
+            if not transfer.listeners:
+                del self._transfers[image]
+
+    async def checked_profile(self, profile_id: str) -> Profile:
+        """Return a profile whose program may be started. Raises ImageRefused, NoGpu."""
+        profile = self._profile(profile_id)
+        image = await self._image(profile.image)
+        if image is None:
+            raise ImageRefused(
+                f"The image {profile.image} of the profile {profile.id} is not on this server. "
+                "It must be built there, or be reachable in its registry."
+            )
+        own: Facts = image["Config"].get("Labels") or {}
+        # The engine gives an image's labels to its containers: what Traefik or this hub reads.
+        claims = sorted(
+            name for name in own if name.lower().startswith("traefik.") or name in labels.ALL
+        )
+        if claims:
+            raise ImageRefused(
+                f"The image {profile.image} of the profile {profile.id} carries labels of its own "
+                f"for Traefik or the hub ({', '.join(claims)}), which could open it to others. It "
+                "is not started."
+            )
+        if profile.gpus and not offers_gpu(await self._calls.call(lambda api: api.info())):
+            raise NoGpu(
+                f"The profile {profile.id} wants a GPU, and the engine offers none. Install the "
+                "NVIDIA container toolkit, or set gpus = 0."
+            )
+        return profile
+
+    async def _fetch(self, image: str, transfer: Transfer) -> None:
+        transfer.tell(BEGINNING)
+        try:
+            await anyio.to_thread.run_sync(
+                partial(fetch, self._settings, image, transfer),
+                abandon_on_cancel=True,
+                limiter=self._limiter,
+            )
+        except ImageRefused as error:
+            transfer.refusal = error.cause
+            raise
+        except EngineUnavailable as error:
+            await self._calls.ping()  # raises if it is the engine that is away
+            transfer.refusal = f"The image {image} cannot be fetched: {words_of(error)}"
+            raise ImageRefused(transfer.refusal) from error
+
+    def _profile(self, profile_id: str) -> Profile:
+        profile = self._settings.profile(profile_id)
+        if profile is None:
+            raise ImageRefused(f"There is no profile {profile_id} any more.")
+        return profile
+
+    async def _image(self, image: str) -> Facts | None:
+        return await self._calls.gone_is_fine(lambda api: api.inspect_image(image))

@@ -1,0 +1,80 @@
+"""The network that each session has for itself, and Traefik's way into it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import anyio
+
+from controller.core import labels
+from controller.core.errors import EngineUnavailable
+from controller.core.model import Profile, Session, SessionId
+from controller.engines.docker import manifests
+from controller.engines.docker.answers import Network, read_each
+from controller.engines.docker.calls import Calls
+from controller.engines.docker.client import (
+    ConflictError,
+    Facts,
+    OverlapError,
+    connect,
+    create_network,
+    disconnect,
+)
+from controller.settings.schema import Settings
+
+_SUBNET_TRIES = 8
+
+
+class Networks:
+    """The networks of this instance's sessions."""
+
+    def __init__(self, settings: Settings, calls: Calls) -> None:
+        """Nothing is asked of the engine yet."""
+        self._settings = settings
+        self._calls = calls
+        self._subnets = anyio.Lock()
+
+    async def ensure(self, session: Session, profile: Profile) -> None:
+        """See that a session has its network. Raises EngineUnavailable if no subnet is free."""
+        docker_settings = self._settings.docker
+        name = manifests.network_name(self._settings.instance, session.id)
+        if await self._calls.call(lambda api: api.networks(names=[f"^{name}$"])):
+            return
+        async with self._subnets:
+            networks, _ = read_each(await self._calls.call(lambda api: api.networks()), Network)
+            used = [subnet for one in networks for subnet in one.subnets]
+            free = manifests.free_subnets(
+                docker_settings.network_pool, docker_settings.network_prefix, used
+            )
+            for _, subnet in zip(range(_SUBNET_TRIES), free, strict=False):
+                body = manifests.network(session, profile, self._settings, subnet=subnet)
+                try:
+                    await self._calls.call(partial(create_network, body=body))
+                except OverlapError:
+                    continue  # a foreign network took it meanwhile, or the host routes it
+                return
+        raise EngineUnavailable(
+            f"No network is free in {docker_settings.network_pool}. The administrator must widen "
+            "docker.network_pool."
+        )
+
+    async def join_traefik(self, network: str) -> None:
+        """Connect Traefik to a network."""
+        for one in await self._calls.ours(f"{labels.COMPONENT}=traefik"):
+            if network in one.networks:
+                continue
+            try:
+                await self._calls.call(partial(connect, container=one.id, network=network))
+            except ConflictError:
+                continue  # joined by another call meanwhile
+
+    async def remove(self, session_id: SessionId) -> None:
+        """Remove a session's network, and whoever is in it from it."""
+        name = manifests.network_name(self._settings.instance, session_id)
+        found = await self._calls.gone_is_fine(lambda api: api.inspect_network(name))
+        if found is None:
+            return
+        attached: Facts = found.get("Containers") or {}
+        for container in attached:
+            await self._calls.gone_is_fine(partial(disconnect, container=container, network=name))
+        await self._calls.gone_is_fine(lambda api: api.remove_network(name))
