@@ -22,7 +22,7 @@ from tests.support.waits import until
 URL = os.environ.get("SLICERHUB_TEST_URL", "http://localhost:18080")
 INSTANCE = os.environ.get("SLICERHUB_TEST_INSTANCE", "slicerhub-test")
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
-# As the stack was started: see README, "Where sessions are".
+# As the stack was started: see deploy/guide/addresses.md, "Where sessions are".
 PATH_MODE = os.environ.get("SLICERHUB_SESSION_DOMAIN", "") == "path"
 DOMAIN = os.environ.get("SLICERHUB_SESSION_DOMAIN", "") or urlsplit(URL).hostname or ""
 OUTSIDE = 403 if PATH_MODE else 401

@@ -41,7 +41,7 @@ def compose(file: Path, project: str, *words: str) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def companions(alice: Member, carol: Member) -> Iterator[None]:
-    """Run the example of the README and the tests' own companions beside the hub."""
+    """Run the example of the guide and the tests' own companions beside the hub."""
     projects = ((EXAMPLE, f"{INSTANCE}-board"), (LAB, f"{INSTANCE}-lab"))
     try:
         for file, project in projects:
@@ -77,7 +77,7 @@ def handshake(path: str, headers: dict[str, str], origin: str | None = URL) -> i
 
 
 def test_the_example_knows_who_you_are(alice: Member, bob: Member) -> None:
-    """The stack of the README shows everybody their own name, and who wrote which note."""
+    """The stack of the guide shows everybody their own name, and who wrote which note."""
     assert "You are Alice" in alice.browser.get("/apps/board/").text
     own_page = {"Origin": URL}
     answer = alice.browser.post("/apps/board/", data={"note": "lunch at <1>"}, headers=own_page)

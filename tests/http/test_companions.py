@@ -30,7 +30,7 @@ READING = ["GET", "HEAD", "OPTIONS"]
 
 
 def offer(app: str, groups: str, title: str = "") -> Offer:
-    """Return a service that is labelled as the README says."""
+    """Return a service that is labelled as the guide says."""
     route = Route(f"PathPrefix(`/apps/{app}/`)", guarded=True)
     return Offer(f"lab/{app}", app, title, groups, (route,), frozenset({app}))
 

@@ -207,7 +207,7 @@ class Deployment:
 
     @contextmanager
     def companion(self) -> Generator[None]:
-        """Run the example of the README beside the hub."""
+        """Run the example of the guide beside the hub."""
         example = ROOT / "deploy/examples/companion"
         self.kubectl("apply", "--kustomize", example)
         try:

@@ -1,4 +1,4 @@
-"""What the hub knows is lost and comes back from a backup, by the words of the README."""
+"""What the hub knows is lost and comes back from a backup, by the words of the guide."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.breakage import ROOT, compose_files, surroundings
 
 
 def commands(title: str) -> str:
-    """Return the commands in the first block below a title of the README."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"^### {title}$.*?^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert found, f"the README has no commands below '{title}'"
+    """Return the commands in the first block below a title of the guide's page on backup."""
+    text = (ROOT / "deploy/guide/backup.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {title}$.*?^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found, f"the guide has no commands below '{title}'"
     return found[1]
 
 

@@ -25,7 +25,8 @@ def reached(container: Any, targets: Iterable[str]) -> list[str]:  # noqa: ANN40
 
     Docker (20.10 and 26.1) puts its jump to the rules that keep networks apart anew whenever a
     network is made anywhere on the engine: for an instant, which other tests bring about, there is
-    none (README, "Security"). So what was reached counts if it is reached five times in a row.
+    none (deploy/guide/security.md). So what was reached counts if it is reached five times in a
+    row.
     """
     wanted = list(targets)
     for _ in range(5):

@@ -587,7 +587,7 @@ def test_traefik_brought_along_is_set_as_on_one_server() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_example_is_a_companion(version: str) -> None:
-    """The companion of the README is valid, where the hub looks for it, and taken by it."""
+    """The companion of the guide is valid, where the hub looks for it, and taken by it."""
     found = read(kustomize(ROOT / "deploy/examples/companion"))
     validate(found, version)
     settings = settings_of(BUILDS["base"]())

@@ -28,7 +28,7 @@ KNOWN = {
     "vtkMRMLCPURayCastVolumeRenderingDisplayNode",  # a class of Slicer's
     "slicerhub-ldap",  # the name of an object that holds one
     "certificates.",  # a comment
-    # A command in the README.
+    # A command in the guide.
     "kubectl create secret docker-registry registry …` in `slicerhub` *and* `slicerhub-sessions",
     "alice",  # somebody of the demo directory
 }

@@ -1,0 +1,115 @@
+"""The README and the guide: links lead somewhere, and each page says where it was run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "deploy/guide"
+PAGES = sorted(page for page in GUIDE.glob("*.md") if page.name != "README.md")
+DOCUMENTS = (ROOT / "README.md", GUIDE / "README.md", *PAGES)
+LONGEST_README = 170
+
+_FENCE = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
+_LINK = re.compile(r"\[[^\[\]]*\]\(([^()\s]+)\)")
+_HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
+_NAMED = re.compile(r"`(tests/[\w./-]+)`")
+
+
+def name(document: Path) -> str:
+    """Return what a test is called after: the document, seen from the root."""
+    return str(document.relative_to(ROOT))
+
+
+def prose(document: Path) -> str:
+    """Return a document without its blocks of code, in which # begins a comment."""
+    return _FENCE.sub("", document.read_text("utf-8"))
+
+
+def links(document: Path) -> list[str]:
+    """Return where the links and pictures of a document lead, but for those to other sites."""
+    found = _LINK.findall(_CODE.sub("", prose(document)))
+    return [target for target in found if not re.match(r"[a-z]+:", target)]
+
+
+def headings(document: Path, level: str = "#+") -> list[str]:
+    """Return the titles of a document that are of this level."""
+    return [
+        title for marks, title in _HEADING.findall(prose(document)) if re.fullmatch(level, marks)
+    ]
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors that a reader's page gives to the headings of a document."""
+    found: set[str] = set()
+    for title in headings(document):
+        slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        again = 0
+        while (anchor := f"{slug}-{again}" if again else slug) in found:
+            again += 1
+        found.add(anchor)
+    return found
+
+
+def last_table(document: Path) -> list[str]:
+    """Return the lines of the table with which a document ends."""
+    lines = document.read_text("utf-8").rstrip().splitlines()
+    first = next(
+        (number for number in range(len(lines), 0, -1) if not lines[number - 1].startswith("|")), 0
+    )
+    return lines[first:]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """Whoever follows a link finds the file, and the heading within it."""
+    for link in links(document):
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), f"{link}: there is no such file"
+        if anchor:
+            assert anchor in anchors(target), f"{link}: there is no such heading"
+
+
+def test_links_are_found() -> None:
+    """Links are read from the text, and not from what stands in blocks of code beside it."""
+    assert "deploy/guide/ldap.md" in links(ROOT / "README.md")
+    assert "deploy/pictures/session.png" in links(ROOT / "README.md")
+    assert "two-commands" in anchors(ROOT / "README.md")
+    assert "if-this-is-taken-over" in anchors(GUIDE / "security.md")
+    assert not any("named by" in title for title in headings(GUIDE / "profiles.md"))
+
+
+def test_the_readme_is_short() -> None:
+    """The first page is read to its end; everything else stands in the guide."""
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) <= LONGEST_README
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_page_is_in_the_index(page: Path) -> None:
+    """Each page of the guide is found from its index, once, and from the README."""
+    assert links(GUIDE / "README.md").count(page.name) == 1
+    assert name(page) in links(ROOT / "README.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_one_title(document: Path) -> None:
+    """A document says once what it is about, first of all."""
+    assert document.read_text("utf-8").startswith("# ")
+    assert len(headings(document, "#")) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_was_run(page: Path) -> None:
+    """Each page ends with the tests that show what it promises, and every one of them exists."""
+    head, ruler, *rows = last_table(page)
+    assert head == "| What | Where it is run |"
+    assert ruler == "|---|---|"
+    assert rows
+    for test in _NAMED.findall(page.read_text("utf-8")):
+        assert (ROOT / test).exists(), f"{test}: there is no such test"
