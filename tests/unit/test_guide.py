@@ -17,7 +17,7 @@ _FENCE = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 _LINK = re.compile(r"\[[^\[\]]*\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
-_NAMED = re.compile(r"`(tests/[\w./-]+)`")
+_NAMED = re.compile(r"`((?:controller|tests)/[\w./-]*)`")
 
 
 def name(document: Path) -> str:
@@ -106,10 +106,15 @@ def test_one_title(document: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_what_was_run(page: Path) -> None:
-    """Each page ends with the tests that show what it promises, and every one of them exists."""
+    """Each page ends with what was run of it, by which test or command, and what was not."""
     head, ruler, *rows = last_table(page)
     assert head == "| What | Where it is run |"
     assert ruler == "|---|---|"
     assert rows
-    for test in _NAMED.findall(page.read_text("utf-8")):
-        assert (ROOT / test).exists(), f"{test}: there is no such test"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_every_file_that_is_named_exists(document: Path) -> None:
+    """Whoever looks for a test or a part of the program finds it where a page says that it is."""
+    for named in _NAMED.findall(document.read_text("utf-8")):
+        assert (ROOT / named).exists(), f"{named}: there is no such file"
