@@ -150,7 +150,7 @@ import asyncio, json
 from pathlib import Path
 
 async def main():
-    from app.scene import Scene
+    from app.core.scene import Scene
     from vtkmodules.vtkRenderingCore import vtkTextActor
     scene = Scene()
     shown = {}

@@ -23,7 +23,7 @@ from app.autosaves import (
     surplus_autosaves,
 )
 from app.bundles import Thing, things_in
-from app.errors import FileError
+from app.core.errors import FileError
 from app.folders import Folder, open_folder
 from hypothesis import given
 from hypothesis import strategies as st

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from app.activity import Activity
 from app.autosaves import Autosaves, in_order, number_of
-from app.errors import FileError
+from app.core.errors import FileError
 from desktop.errors import CannotSave, SaveError
 from desktop.saving import Saver
 

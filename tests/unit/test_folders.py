@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from app.activity import Activity
+from app.core.errors import FileError
 from app.endpoints import Endpoints
-from app.errors import FileError
 from app.files import Place, ending_of, place_of
 from app.folders import DRAFTS, open_folder, write_whole
 

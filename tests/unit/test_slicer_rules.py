@@ -20,8 +20,10 @@ from app.activity import (
     viewing_sentence,
 )
 from app.channel import Channel, Connected, Handed, Kick, Status
+from app.core.errors import FileError, SettingsError
+from app.core.log import format_event
+from app.core.settings import Settings, parse_settings
 from app.endpoints import page_with
-from app.errors import FileError, SettingsError
 from app.files import (
     FORMATS,
     Kind,
@@ -34,10 +36,8 @@ from app.files import (
     resolve_inside,
 )
 from app.front import parse_head
-from app.log import format_event
 from app.messages import Message, Verdict, decide, is_input, parse_message
 from app.roles import Role, Visitor, is_own_page, may_request, parse_visitor
-from app.settings import Settings, parse_settings
 from hypothesis import given
 from hypothesis import strategies as st
 

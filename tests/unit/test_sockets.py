@@ -10,9 +10,9 @@ from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 from app.channel import Channel, FromFront, Handed, Ready
+from app.core.settings import Settings
 from app.front import Front
 from app.roles import Role
-from app.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -6,15 +6,15 @@ import asyncio
 import os
 import sys
 
-from app import log
-from app.errors import SlicerError
-from app.settings import parse_settings
+from app.core import log
+from app.core.errors import SlicerError
+from app.core.settings import parse_settings
 
 from desktop.session import run
 
 
 def main() -> int:
-    """Runs a session until it is stopped; returns the exit code (see `app.errors`)."""
+    """Runs a session until it is stopped; returns the exit code (see `app.core.errors`)."""
     log.configure()
     try:
         asyncio.run(run(parse_settings(os.environ)))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
-from app import log
 from app.activity import Activity, Selection
+from app.core import log
+from app.core.errors import SlicerError
 from app.endpoints import Endpoints
-from app.errors import SlicerError
 from app.roles import ACTIVITY_PATH, KICK_PATH, READY_PATH, SOCKET_PATH
 
 from desktop.errors import CannotSave

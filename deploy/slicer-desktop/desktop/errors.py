@@ -9,7 +9,7 @@ SlicerError
 
 from __future__ import annotations
 
-from app.errors import SlicerError
+from app.core.errors import SlicerError
 
 
 class DesktopError(SlicerError):

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
-from app import log
 from app.activity import Activity, Client, Selection, select, viewing_sentence
+from app.core import log
 from app.endpoints import Notice
 from app.roles import Role, Visitor, parse_visitor, too_many_sentence
 

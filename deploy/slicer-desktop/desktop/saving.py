@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
-from app import log
 from app.activity import Activity
 from app.autosaves import Autosaves
+from app.core import log
 
 from desktop.errors import CannotSave, SaveError
 

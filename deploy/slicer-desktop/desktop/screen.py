@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from app import log
+from app.core import log
 
 from desktop.errors import DesktopError
 from desktop.program import Program

@@ -6,13 +6,14 @@ import functools
 import os
 import sys
 
-from app import front, log, program
-from app.errors import SlicerError
-from app.settings import parse_settings
+from app import front, program
+from app.core import log
+from app.core.errors import SlicerError
+from app.core.settings import parse_settings
 
 
 def main() -> int:
-    """Runs a session until it is stopped; returns the exit code (see `app.errors`)."""
+    """Runs a session until it is stopped; returns the exit code (see `app.core.errors`)."""
     log.configure()
     try:
         settings = parse_settings(os.environ)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app import log
 from app.bundles import Thing, picture_in, things_in
-from app.errors import FileError, SlicerError
+from app.core import log
+from app.core.errors import FileError, SlicerError
 from app.folders import DRAFTS, Draft, Folder, Opener, open_folder, told
 
 if TYPE_CHECKING:

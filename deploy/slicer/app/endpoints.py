@@ -14,8 +14,8 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from app import log
-from app.errors import FileError, SlicerError
+from app.core import log
+from app.core.errors import FileError, SlicerError
 from app.files import parse_relative, place_of, resolve_inside
 from app.folders import open_folder, told
 from app.roles import ASK_PATH, is_own_page, may_request, parse_visitor
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path, PurePosixPath
 
     from app.activity import Activity
-    from app.settings import Settings
+    from app.core.settings import Settings
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

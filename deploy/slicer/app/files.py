@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.errors import FileError
+from app.core.errors import FileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

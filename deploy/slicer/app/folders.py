@@ -18,7 +18,7 @@ import secrets
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, Self
 
-from app.errors import FileError
+from app.core.errors import FileError
 from app.files import Place, ending_of
 
 if TYPE_CHECKING:

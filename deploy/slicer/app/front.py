@@ -31,10 +31,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app import log
 from app.activity import BUSY_SECONDS, Client, Selection, select
 from app.channel import Channel, Closed, FromProgram, Handed, Kick, Ready, Stage, Status
-from app.errors import SettingsError
+from app.core import log
+from app.core.errors import SettingsError
 from app.roles import (
     ACTIVITY_PATH,
     KICK_PATH,
@@ -49,7 +49,7 @@ from app.roles import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from app.settings import Settings
+    from app.core.settings import Settings
 
 # The engine kills after ten seconds; what is left of them is for the log.
 STOP_SECONDS = 9.0

@@ -13,8 +13,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from app import log
 from app.activity import Activity, Client, Selection, select
+from app.core import log
 from app.messages import (
     HELLO,
     LIMIT_CHANGE,

@@ -17,10 +17,11 @@ from trame.widgets import client, html, vuetify3
 from trame_slicer.app.ui import ControlButton, MedicalViewerUI, viewer_layout
 from trame_slicer.app.ui.about_dialog import AboutDialog
 
-from app import log
 from app.activity import viewing_sentence
 from app.bundles import describe
-from app.errors import FileError, SlicerError
+from app.core import log
+from app.core.errors import FileError, SlicerError
+from app.core.lean import lean_page
 from app.files import (
     FORMATS,
     Kind,
@@ -30,16 +31,15 @@ from app.files import (
     place_of,
     resolve_inside,
 )
-from app.lean import lean_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.activity import Activity, Client
     from app.autosaves import Offer
+    from app.core.scene import Scene
     from app.endpoints import Notice
     from app.files import Place
-    from app.scene import Scene
 
 # The widgets are made at run time and have no types.
 v3: Any = vuetify3

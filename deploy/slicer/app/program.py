@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app import log
 from app.activity import Activity
 from app.autosaves import Autosaves, Keeper
 from app.channel import Channel, Connected, FromFront, Ready, Stage, Status
-from app.errors import FileError, SlicerError, VolumeError
+from app.core import log
+from app.core.errors import FileError, SlicerError, VolumeError
+from app.core.lean import stand_in_for_vtk
 from app.files import find_roots
 from app.folders import write_whole
-from app.lean import stand_in_for_vtk
 from app.messages import TRIGGER, Message
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from app.activity import Selection
-    from app.scene import Scene
-    from app.settings import Settings
+    from app.core.scene import Scene
+    from app.core.settings import Settings
 
 _QUIET_SECONDS = 10.0
 _MOST_QUIETS = 12  # then it is saved all the same
@@ -68,7 +68,7 @@ async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
     # JPEG frames do not get smaller by deflating them again; it costs a tenth of a core.
     os.environ["WSLINK_WS_COMPRESS"] = "0"
     stand_in_for_vtk()
-    from app.scene import Scene
+    from app.core.scene import Scene
 
     stage("build")
     session = Session(settings, Scene(), channel)

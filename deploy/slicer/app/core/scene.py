@@ -20,12 +20,12 @@ from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation.segmentation_paint_pipeline import SegmentationPaintPipeline
 from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
-from app import log
-from app.errors import CoreError, FileError
+from app.core import log
+from app.core.errors import CoreError, FileError
+from app.core.lean import lean_views
+from app.core.picture import picture_of
 from app.files import Kind, kind_of, preset_for
-from app.lean import lean_views
 from app.orientation import show_letters
-from app.picture import picture_of
 
 # trame has no types; what comes through this has none either.
 _UNTYPED: Any = trame.app

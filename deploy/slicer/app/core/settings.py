@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from app.errors import SettingsError
+from app.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
