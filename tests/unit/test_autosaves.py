@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 
 import pytest
-from app.autosaves import (
+from app.core.errors import FileError
+from app.files.autosaves import (
     KEPT_AUTOSAVES,
     UNNAMED,
     Autosaves,
@@ -22,9 +23,8 @@ from app.autosaves import (
     parse_autosave,
     surplus_autosaves,
 )
-from app.bundles import Thing, things_in
-from app.core.errors import FileError
-from app.folders import Folder, open_folder
+from app.files.bundles import Thing, things_in
+from app.files.folders import Folder, open_folder
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from app.bundles import Thing, describe, picture_in, things_in, things_of
+from app.files.bundles import Thing, describe, picture_in, things_in, things_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"how it looked"
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from app.activity import Activity
-from app.autosaves import Autosaves, in_order, number_of
 from app.core.errors import FileError
+from app.files.autosaves import Autosaves, in_order, number_of
 from desktop.errors import CannotSave, SaveError
 from desktop.saving import Saver
 

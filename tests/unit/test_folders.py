@@ -13,8 +13,8 @@ from aiohttp import web
 from app.activity import Activity
 from app.core.errors import FileError
 from app.endpoints import Endpoints
-from app.files import Place, ending_of, place_of
-from app.folders import DRAFTS, open_folder, write_whole
+from app.files.folders import DRAFTS, open_folder, write_whole
+from app.files.paths import Place, ending_of, place_of
 
 HERE = PurePosixPath()
 

@@ -24,7 +24,7 @@ from app.core.errors import FileError, SettingsError
 from app.core.log import format_event
 from app.core.settings import Settings, parse_settings
 from app.endpoints import page_with
-from app.files import (
+from app.files.paths import (
     FORMATS,
     Kind,
     find_roots,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 from app.activity import Activity
-from app.autosaves import Autosaves
 from app.core import log
+from app.files.autosaves import Autosaves
 
 from desktop.errors import CannotSave, SaveError
 

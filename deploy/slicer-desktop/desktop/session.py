@@ -13,12 +13,12 @@ from pathlib import Path
 import app as shared
 from aiohttp import web
 from app.activity import Activity
-from app.autosaves import Autosaves
 from app.core import log
 from app.core.errors import SlicerError, VolumeError
 from app.core.settings import Settings
 from app.endpoints import page_with
-from app.files import find_roots
+from app.files.autosaves import Autosaves
+from app.files.paths import find_roots
 from app.roles import Role
 
 from desktop.endpoints import DesktopEndpoints

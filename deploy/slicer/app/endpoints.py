@@ -16,8 +16,8 @@ from aiohttp import web
 
 from app.core import log
 from app.core.errors import FileError, SlicerError
-from app.files import parse_relative, place_of, resolve_inside
-from app.folders import open_folder, told
+from app.files.folders import open_folder, told
+from app.files.paths import parse_relative, place_of, resolve_inside
 from app.roles import ASK_PATH, is_own_page, may_request, parse_visitor
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from trame_slicer.app.ui import ControlButton, MedicalViewerUI, viewer_layout
 from trame_slicer.app.ui.about_dialog import AboutDialog
 
 from app.activity import viewing_sentence
-from app.bundles import describe
 from app.core import log
 from app.core.errors import FileError, SlicerError
 from app.core.lean import lean_page
-from app.files import (
+from app.files.bundles import describe
+from app.files.paths import (
     FORMATS,
     Kind,
     free_name,
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.activity import Activity, Client
-    from app.autosaves import Offer
     from app.core.scene import Scene
     from app.endpoints import Notice
-    from app.files import Place
+    from app.files.autosaves import Offer
+    from app.files.paths import Place
 
 # The widgets are made at run time and have no types.
 v3: Any = vuetify3

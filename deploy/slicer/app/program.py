@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.activity import Activity
-from app.autosaves import Autosaves, Keeper
 from app.channel import Channel, Connected, FromFront, Ready, Stage, Status
 from app.core import log
 from app.core.errors import FileError, SlicerError, VolumeError
 from app.core.lean import stand_in_for_vtk
-from app.files import find_roots
-from app.folders import write_whole
+from app.files.autosaves import Autosaves, Keeper
+from app.files.folders import write_whole
+from app.files.paths import find_roots
 from app.messages import TRIGGER, Message
 
 if TYPE_CHECKING:

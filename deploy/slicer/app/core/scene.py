@@ -24,7 +24,7 @@ from app.core import log
 from app.core.errors import CoreError, FileError
 from app.core.lean import lean_views
 from app.core.picture import picture_of
-from app.files import Kind, kind_of, preset_for
+from app.files.paths import Kind, kind_of, preset_for
 from app.orientation import show_letters
 
 # trame has no types; what comes through this has none either.

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.bundles import Thing, picture_in, things_in
 from app.core import log
 from app.core.errors import FileError, SlicerError
-from app.folders import DRAFTS, Draft, Folder, Opener, open_folder, told
+from app.files.bundles import Thing, picture_in, things_in
+from app.files.folders import DRAFTS, Draft, Folder, Opener, open_folder, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator

@@ -1,0 +1,1 @@
+"""A person's files: where they may be, how they are written whole, saved scenes and autosaves."""
