@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from app.activity import Activity
 from app.core.errors import FileError
 from app.files.autosaves import Autosaves, in_order, number_of
+from app.people.activity import Activity
 from desktop.errors import CannotSave, SaveError
 from desktop.saving import Saver
 

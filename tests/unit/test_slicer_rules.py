@@ -10,15 +10,6 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 import pytest
-from app.activity import (
-    BUSY_ECHO_SECONDS,
-    BUSY_SECONDS,
-    Activity,
-    Client,
-    Selection,
-    select,
-    viewing_sentence,
-)
 from app.channel import Channel, Connected, Handed, Kick, Status
 from app.core.errors import FileError, SettingsError
 from app.core.log import format_event
@@ -37,7 +28,16 @@ from app.files.paths import (
 )
 from app.front import parse_head
 from app.messages import Message, Verdict, decide, is_input, parse_message
-from app.roles import Role, Visitor, is_own_page, may_request, parse_visitor
+from app.people.activity import (
+    BUSY_ECHO_SECONDS,
+    BUSY_SECONDS,
+    Activity,
+    Client,
+    Selection,
+    select,
+    viewing_sentence,
+)
+from app.people.roles import Role, Visitor, is_own_page, may_request, parse_visitor
 from hypothesis import given
 from hypothesis import strategies as st
 

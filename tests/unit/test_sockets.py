@@ -12,7 +12,7 @@ import pytest
 from app.channel import Channel, FromFront, Handed, Ready
 from app.core.settings import Settings
 from app.front import Front
-from app.roles import Role
+from app.people.roles import Role
 
 pytestmark = pytest.mark.anyio
 

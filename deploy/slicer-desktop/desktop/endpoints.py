@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from aiohttp import web
-from app.activity import Activity, Selection
 from app.core import log
 from app.core.errors import SlicerError
 from app.endpoints import Endpoints
-from app.roles import ACTIVITY_PATH, KICK_PATH, READY_PATH, SOCKET_PATH
+from app.people.activity import Activity, Selection
+from app.people.roles import ACTIVITY_PATH, KICK_PATH, READY_PATH, SOCKET_PATH
 
 from desktop.errors import CannotSave
 from desktop.relay import Relay

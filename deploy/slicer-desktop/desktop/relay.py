@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
-from app.activity import Activity, Client, Selection, select, viewing_sentence
 from app.core import log
 from app.endpoints import Notice
-from app.roles import Role, Visitor, parse_visitor, too_many_sentence
+from app.people.activity import Activity, Client, Selection, select, viewing_sentence
+from app.people.roles import Role, Visitor, parse_visitor, too_many_sentence
 
 from desktop.errors import ProtocolError
 from desktop.race import race

@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
-from app.activity import Activity
 from app.core import log
 from app.files.autosaves import Autosaves
+from app.people.activity import Activity
 
 from desktop.errors import CannotSave, SaveError
 

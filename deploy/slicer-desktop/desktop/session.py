@@ -12,14 +12,14 @@ from pathlib import Path
 
 import app as shared
 from aiohttp import web
-from app.activity import Activity
 from app.core import log
 from app.core.errors import SlicerError, VolumeError
 from app.core.settings import Settings
 from app.endpoints import page_with
 from app.files.autosaves import Autosaves
 from app.files.paths import find_roots
-from app.roles import Role
+from app.people.activity import Activity
+from app.people.roles import Role
 
 from desktop.endpoints import DesktopEndpoints
 from desktop.errors import CannotSave, DesktopError

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from app.activity import Selection
+from app.people.activity import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

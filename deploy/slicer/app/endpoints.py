@@ -18,14 +18,14 @@ from app.core import log
 from app.core.errors import FileError, SlicerError
 from app.files.folders import open_folder, told
 from app.files.paths import parse_relative, place_of, resolve_inside
-from app.roles import ASK_PATH, is_own_page, may_request, parse_visitor
+from app.people.roles import ASK_PATH, is_own_page, may_request, parse_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path, PurePosixPath
 
-    from app.activity import Activity
     from app.core.settings import Settings
+    from app.people.activity import Activity
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -31,11 +31,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.activity import BUSY_SECONDS, Client, Selection, select
 from app.channel import Channel, Closed, FromProgram, Handed, Kick, Ready, Stage, Status
 from app.core import log
 from app.core.errors import SettingsError
-from app.roles import (
+from app.people.activity import BUSY_SECONDS, Client, Selection, select
+from app.people.roles import (
     ACTIVITY_PATH,
     KICK_PATH,
     READY_PATH,

@@ -13,7 +13,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from app.activity import Activity, Client, Selection, select
 from app.core import log
 from app.messages import (
     HELLO,
@@ -28,7 +27,8 @@ from app.messages import (
     is_input,
     parse_message,
 )
-from app.roles import parse_visitor
+from app.people.activity import Activity, Client, Selection, select
+from app.people.roles import parse_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

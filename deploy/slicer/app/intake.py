@@ -16,7 +16,7 @@ from app.channel import Channel, Closed, FromFront, Kick
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from app.activity import Selection
+    from app.people.activity import Selection
 
 
 class Connection(RequestHandler):

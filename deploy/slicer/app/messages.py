@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from app.roles import Role
+    from app.people.roles import Role
 
 # 4 GiB is what wslink allows after its greeting, allocated before a byte of it has arrived.
 LIMIT_VIEW = 64 * 1024

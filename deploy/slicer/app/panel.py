@@ -17,7 +17,6 @@ from trame.widgets import client, html, vuetify3
 from trame_slicer.app.ui import ControlButton, MedicalViewerUI, viewer_layout
 from trame_slicer.app.ui.about_dialog import AboutDialog
 
-from app.activity import viewing_sentence
 from app.core import log
 from app.core.errors import FileError, SlicerError
 from app.core.lean import lean_page
@@ -31,15 +30,16 @@ from app.files.paths import (
     place_of,
     resolve_inside,
 )
+from app.people.activity import viewing_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.activity import Activity, Client
     from app.core.scene import Scene
     from app.endpoints import Notice
     from app.files.autosaves import Offer
     from app.files.paths import Place
+    from app.people.activity import Activity, Client
 
 # The widgets are made at run time and have no types.
 v3: Any = vuetify3

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.activity import Activity
 from app.channel import Channel, Connected, FromFront, Ready, Stage, Status
 from app.core import log
 from app.core.errors import FileError, SlicerError, VolumeError
@@ -26,14 +25,15 @@ from app.files.autosaves import Autosaves, Keeper
 from app.files.folders import write_whole
 from app.files.paths import find_roots
 from app.messages import TRIGGER, Message
+from app.people.activity import Activity
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
 
-    from app.activity import Selection
     from app.core.scene import Scene
     from app.core.settings import Settings
+    from app.people.activity import Selection
 
 _QUIET_SECONDS = 10.0
 _MOST_QUIETS = 12  # then it is saved all the same

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.roles import Role, Visitor
+from app.people.roles import Role, Visitor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
