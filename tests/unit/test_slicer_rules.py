@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 import pytest
-from app.channel import Channel, Connected, Handed, Kick, Status
 from app.core.errors import FileError, SettingsError
 from app.core.log import format_event
 from app.core.settings import Settings, parse_settings
@@ -27,7 +26,6 @@ from app.files.paths import (
     resolve_inside,
 )
 from app.front import parse_head
-from app.messages import Message, Verdict, decide, is_input, parse_message
 from app.people.activity import (
     BUSY_ECHO_SECONDS,
     BUSY_SECONDS,
@@ -38,6 +36,8 @@ from app.people.activity import (
     viewing_sentence,
 )
 from app.people.roles import Role, Visitor, is_own_page, may_request, parse_visitor
+from app.stream.channel import Channel, Connected, Handed, Kick, Status
+from app.stream.messages import Message, Verdict, decide, is_input, parse_message
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 
 import pytest
-from app.channel import Channel, FromFront, Handed, Ready
 from app.core.settings import Settings
 from app.front import Front
 from app.people.roles import Role
+from app.stream.channel import Channel, FromFront, Handed, Ready
 
 pytestmark = pytest.mark.anyio
 

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.channel import Channel, Closed, FromProgram, Handed, Kick, Ready, Stage, Status
 from app.core import log
 from app.core.errors import SettingsError
 from app.people.activity import BUSY_SECONDS, Client, Selection, select
@@ -45,6 +44,7 @@ from app.people.roles import (
     parse_visitor,
     too_many_sentence,
 )
+from app.stream.channel import Channel, Closed, FromProgram, Handed, Kick, Ready, Stage, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -14,7 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app.core import log
-from app.messages import (
+from app.people.activity import Activity, Client, Selection, select
+from app.people.roles import parse_visitor
+from app.stream.messages import (
     HELLO,
     LIMIT_CHANGE,
     LIMIT_VIEW,
@@ -27,8 +29,6 @@ from app.messages import (
     is_input,
     parse_message,
 )
-from app.people.activity import Activity, Client, Selection, select
-from app.people.roles import parse_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,15 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.channel import Channel, Connected, FromFront, Ready, Stage, Status
 from app.core import log
 from app.core.errors import FileError, SlicerError, VolumeError
 from app.core.lean import stand_in_for_vtk
 from app.files.autosaves import Autosaves, Keeper
 from app.files.folders import write_whole
 from app.files.paths import find_roots
-from app.messages import TRIGGER, Message
 from app.people.activity import Activity
+from app.stream.channel import Channel, Connected, FromFront, Ready, Stage, Status
+from app.stream.messages import TRIGGER, Message
 
 if TYPE_CHECKING:
     import socket
@@ -257,7 +257,7 @@ async def _start_on_channel(
     """In place of the library's own start, which would bind a port of its own."""
     from aiohttp import web
 
-    from app.intake import Intake
+    from app.stream.intake import Intake
 
     wslink.app.add_routes(wslink._default_routes)  # noqa: SLF001
     runner = web.AppRunner(wslink.app, handle_signals=False, access_log=None)

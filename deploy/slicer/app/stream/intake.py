@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp.web_protocol import RequestHandler
 
-from app.channel import Channel, Closed, FromFront, Kick
+from app.stream.channel import Channel, Closed, FromFront, Kick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
