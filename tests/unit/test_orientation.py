@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from app.orientation import Edges, edges_of, letters_of, says_how_it_lies
+from app.modules.orientation import Edges, edges_of, letters_of, says_how_it_lies
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -25,7 +25,7 @@ from app.core.errors import CoreError, FileError
 from app.core.lean import lean_views
 from app.core.picture import picture_of
 from app.files.paths import Kind, kind_of, preset_for
-from app.orientation import show_letters
+from app.modules.orientation import show_letters
 
 # trame has no types; what comes through this has none either.
 _UNTYPED: Any = trame.app
