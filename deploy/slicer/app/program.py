@@ -91,7 +91,7 @@ class Session:
 
         from app.endpoints import Endpoints, page_with
         from app.gate import Gate
-        from app.panel import EARLY_SCRIPTS, Panel
+        from app.page.panel import EARLY_SCRIPTS, Panel
 
         self.settings = settings
         self.scene = scene

@@ -1,0 +1,1 @@
+"""The web page: its panel and banners, its scripts and pictures."""
