@@ -13,7 +13,6 @@ import pytest
 from app.core.errors import FileError, SettingsError
 from app.core.log import format_event
 from app.core.settings import Settings, parse_settings
-from app.endpoints import page_with
 from app.files.paths import (
     FORMATS,
     Kind,
@@ -25,7 +24,8 @@ from app.files.paths import (
     preset_for,
     resolve_inside,
 )
-from app.front import parse_head
+from app.front.endpoints import page_with
+from app.front.front import parse_head
 from app.people.activity import (
     BUSY_ECHO_SECONDS,
     BUSY_SECONDS,

@@ -10,7 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 from app.core.settings import Settings
-from app.front import Front
+from app.front.front import Front
 from app.people.roles import Role
 from app.stream.channel import Channel, FromFront, Handed, Ready
 

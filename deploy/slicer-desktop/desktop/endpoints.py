@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 from app.core import log
 from app.core.errors import SlicerError
-from app.endpoints import Endpoints
+from app.front.endpoints import Endpoints
 from app.people.activity import Activity, Selection
 from app.people.roles import ACTIVITY_PATH, KICK_PATH, READY_PATH, SOCKET_PATH
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import app as shared
 from aiohttp import web
+from app import front
 from app.core import log
 from app.core.errors import SlicerError, VolumeError
 from app.core.settings import Settings
-from app.endpoints import page_with
 from app.files.autosaves import Autosaves
 from app.files.paths import find_roots
+from app.front.endpoints import page_with
 from app.people.activity import Activity
 from app.people.roles import Role
 
@@ -151,7 +151,7 @@ class Session:
             find_roots(self._settings.files, self._settings.groups),
             page_with((SHARE / "page/index.html").read_text(encoding="utf-8"), self._settings),
             assets=SHARE / "page/assets",
-            starting=Path(shared.__file__).with_name("loading.html").read_text(encoding="utf-8"),
+            starting=Path(front.__file__).with_name("loading.html").read_text(encoding="utf-8"),
             standalone=self._settings.standalone,
             stage=lambda: self._stage,
             save=lambda: self._saver.save(_SAVE_SECONDS),

@@ -6,10 +6,11 @@ import functools
 import os
 import sys
 
-from app import front, program
+from app import program
 from app.core import log
 from app.core.errors import SlicerError
 from app.core.settings import parse_settings
+from app.front import front
 
 
 def main() -> int:

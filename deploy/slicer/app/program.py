@@ -89,8 +89,8 @@ class Session:
         """Builds the page around the scene."""
         from trame_client.module import vue3
 
-        from app.endpoints import Endpoints, page_with
-        from app.gate import Gate
+        from app.front.endpoints import Endpoints, page_with
+        from app.front.gate import Gate
         from app.page.panel import EARLY_SCRIPTS, Panel
 
         self.settings = settings

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.scene import Scene
-    from app.endpoints import Notice
     from app.files.autosaves import Offer
     from app.files.paths import Place
+    from app.front.endpoints import Notice
     from app.people.activity import Activity, Client
 
 # The widgets are made at run time and have no types.

@@ -24,7 +24,7 @@ _MOST_FDS = 4
 
 
 class Stage(msgspec.Struct, frozen=True, tag="stage"):
-    """The program begins a stage of its start, one of `front.STAGES`."""
+    """The program begins a stage of its start, one of `app.front.front.STAGES`."""
 
     name: str
 
