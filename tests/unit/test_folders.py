@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 from app.core.errors import FileError
+from app.core.kinds import ending_of
 from app.files.folders import DRAFTS, open_folder, write_whole
-from app.files.paths import Place, ending_of, place_of
+from app.files.paths import Place, place_of
 from app.front.endpoints import Endpoints
 from app.people.activity import Activity
 

@@ -11,19 +11,10 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import pytest
 from app.core.errors import FileError, SettingsError
+from app.core.kinds import FORMATS, Kind, kind_of, preset_for
 from app.core.log import format_event
 from app.core.settings import Settings, parse_settings
-from app.files.paths import (
-    FORMATS,
-    Kind,
-    find_roots,
-    free_name,
-    kind_of,
-    list_folder,
-    parse_relative,
-    preset_for,
-    resolve_inside,
-)
+from app.files.paths import find_roots, free_name, list_folder, parse_relative, resolve_inside
 from app.front.endpoints import page_with
 from app.front.front import parse_head
 from app.people.activity import (

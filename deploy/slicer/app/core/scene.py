@@ -22,9 +22,9 @@ from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
 
 from app.core import log
 from app.core.errors import CoreError, FileError
+from app.core.kinds import Kind, kind_of, preset_for
 from app.core.lean import lean_views
 from app.core.picture import picture_of
-from app.files.paths import Kind, kind_of, preset_for
 from app.modules.orientation import show_letters
 
 # trame has no types; what comes through this has none either.

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from app.files.paths import Kind, ending_of, kind_of
+from app.core.kinds import Kind, ending_of, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

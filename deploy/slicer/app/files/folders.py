@@ -19,7 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, Self
 
 from app.core.errors import FileError
-from app.files.paths import Place, ending_of
+from app.core.kinds import ending_of
+from app.files.paths import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

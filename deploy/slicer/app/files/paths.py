@@ -1,15 +1,15 @@
-"""Names, kinds and places of files. No Slicer here: paths and decisions only."""
+"""Names and places of files. No file is opened here: paths and decisions only."""
 
 from __future__ import annotations
 
 import unicodedata
-from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from app.core.errors import FileError
+from app.core.kinds import ENDINGS, Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,48 +19,6 @@ _MOST_LISTED = 2000
 _NO_NAME = frozenset('/\\:*?"<>|')
 # Of at most four bytes each, with a number and an ending: still a name.
 _TITLE_LETTERS = 50
-
-
-class Kind(StrEnum):
-    """What Slicer's core does with a file."""
-
-    SCENE = "scene"
-    SEGMENTATION = "segmentation"
-    VOLUME = "volume"
-    MODEL = "model"
-    FOLDER = "folder"
-    OTHER = "other"
-
-
-# The longest ending wins; the table follows the storage nodes of Slicer's core.
-_ENDINGS: tuple[tuple[str, Kind], ...] = (
-    (".seg.nrrd", Kind.SEGMENTATION),
-    (".seg.vtm", Kind.SEGMENTATION),
-    (".nii.gz", Kind.VOLUME),
-    (".mrb", Kind.SCENE),
-    (".mrml", Kind.SCENE),
-    (".nrrd", Kind.VOLUME),
-    (".nhdr", Kind.VOLUME),
-    (".nii", Kind.VOLUME),
-    (".mha", Kind.VOLUME),
-    (".mhd", Kind.VOLUME),
-    (".dcm", Kind.VOLUME),
-    (".ima", Kind.VOLUME),
-    (".hdr", Kind.VOLUME),
-    (".stl", Kind.MODEL),
-    (".obj", Kind.MODEL),
-    (".ply", Kind.MODEL),
-    (".vtk", Kind.MODEL),
-    (".vtp", Kind.MODEL),
-)
-
-
-# What one thing of the scene is saved as, the format that keeps most of it first.
-FORMATS: dict[Kind, tuple[str, ...]] = {
-    Kind.VOLUME: (".nrrd", ".nii.gz"),
-    Kind.SEGMENTATION: (".seg.nrrd", ".nii.gz"),
-    Kind.MODEL: (".vtk", ".stl"),
-}
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -78,18 +36,6 @@ class Place(msgspec.Struct, frozen=True):
     root: Path
     folder: PurePosixPath
     name: str
-
-
-def kind_of(name: str) -> Kind:
-    """The kind by the ending, without regard to case."""
-    lower = name.lower()
-    return next((kind for ending, kind in _ENDINGS if lower.endswith(ending)), Kind.OTHER)
-
-
-def ending_of(name: str) -> str:
-    """The ending that says what is in the file, in small letters; empty for an unknown one."""
-    lower = name.lower()
-    return next((ending for ending, _ in _ENDINGS if lower.endswith(ending)), "")
 
 
 def parse_relative(text: str) -> PurePosixPath:
@@ -141,7 +87,7 @@ def free_name(title: str, ending: str, taken: Iterable[str]) -> str:
         "_" if letter in _NO_NAME or not letter.isprintable() else letter for letter in title
     )
     base = plain.strip(" .")[:_TITLE_LETTERS] or "unnamed"
-    for known, _ in _ENDINGS:
+    for known, _ in ENDINGS:
         base = base.removesuffix(known) or base
     names = {name.casefold() for name in taken}
     number = 1
@@ -176,11 +122,3 @@ def list_folder(root: Path, folder: Path) -> list[Entry]:
         raise FileError(f"The folder {folder.name} cannot be read: {error.strerror}.") from error
     entries.sort(key=lambda entry: (entry.kind is not Kind.FOLDER, entry.name.casefold()))
     return entries[:_MOST_LISTED]
-
-
-def preset_for(scalar_min: float) -> str:
-    """The volume-rendering preset that shows something at once.
-
-    Air is about -1000 Hounsfield units in CT; MR and its kin have no negative values to speak of.
-    """
-    return "CT-Chest-Contrast-Enhanced" if scalar_min < -500 else "MR-Default"  # noqa: PLR2004

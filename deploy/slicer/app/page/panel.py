@@ -19,17 +19,10 @@ from trame_slicer.app.ui.about_dialog import AboutDialog
 
 from app.core import log
 from app.core.errors import FileError, SlicerError
+from app.core.kinds import FORMATS, Kind
 from app.core.lean import lean_page
 from app.files.bundles import describe
-from app.files.paths import (
-    FORMATS,
-    Kind,
-    free_name,
-    list_folder,
-    parse_relative,
-    place_of,
-    resolve_inside,
-)
+from app.files.paths import free_name, list_folder, parse_relative, place_of, resolve_inside
 from app.people.activity import viewing_sentence
 
 if TYPE_CHECKING:
