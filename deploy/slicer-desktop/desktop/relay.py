@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 from app.core import log
-from app.front.endpoints import Notice
 from app.people.activity import Activity, Client, Selection, select, viewing_sentence
+from app.people.notices import Notice
 from app.people.roles import Role, Visitor, parse_visitor, too_many_sentence
 
 from desktop.errors import ProtocolError

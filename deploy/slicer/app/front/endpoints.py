@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import html
 import time
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -18,6 +17,7 @@ from app.core import log
 from app.core.errors import FileError, SlicerError
 from app.files.folders import open_folder, told
 from app.files.paths import parse_relative, place_of, resolve_inside
+from app.people.notices import Notice
 from app.people.roles import ASK_PATH, is_own_page, may_request, parse_visitor
 
 if TYPE_CHECKING:
@@ -45,16 +45,6 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 _NAMED_BY_CONTENT = ("/assets/", "/__trame_", "/trame_slicer_")
-
-
-class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A banner for everyone connected; an empty text takes it away.
-
-    ``until``: RFC 3339 time at which what it says happens, unless somebody keeps the session.
-    """
-
-    text: str
-    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 def page_with(index: str, settings: Settings, *scripts: str) -> str:

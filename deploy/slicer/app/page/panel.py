@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from app.core.scene import Scene
     from app.files.autosaves import Offer
     from app.files.paths import Place
-    from app.front.endpoints import Notice
     from app.people.activity import Activity, Client
+    from app.people.notices import Notice
 
 # The widgets are made at run time and have no types.
 v3: Any = vuetify3
