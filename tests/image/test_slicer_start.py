@@ -151,8 +151,9 @@ from pathlib import Path
 
 async def main():
     from app.core.scene import Scene
+    from app.modules.orientation import show_letters
     from vtkmodules.vtkRenderingCore import vtkTextActor
-    scene = Scene()
+    scene = Scene([show_letters])
     shown = {}
     def look(name):
         scene.draw()

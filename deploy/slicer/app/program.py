@@ -23,6 +23,7 @@ from app.core.lean import stand_in_for_vtk
 from app.files.autosaves import Autosaves, Keeper
 from app.files.folders import write_whole
 from app.files.paths import find_roots
+from app.modules.orientation import show_letters
 from app.people.activity import Activity
 from app.stream.channel import Channel, Connected, FromFront, Ready, Stage, Status
 from app.stream.messages import TRIGGER, Message
@@ -71,7 +72,7 @@ async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
     from app.core.scene import Scene
 
     stage("build")
-    session = Session(settings, Scene(), channel)
+    session = Session(settings, Scene([show_letters]), channel)
     scene = session.scene
     log.event("core.built", renderer=scene.renderer, encoder=scene.encoder, seconds=_since(began))
     stage("open")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trame.app
@@ -25,7 +25,9 @@ from app.core.errors import CoreError, FileError
 from app.core.kinds import Kind, kind_of, preset_for
 from app.core.lean import lean_views
 from app.core.picture import picture_of
-from app.modules.orientation import show_letters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 # trame has no types; what comes through this has none either.
 _UNTYPED: Any = trame.app
@@ -70,9 +72,10 @@ class Node(msgspec.Struct, frozen=True):
 class Scene:
     """Slicer's application logic with the viewer on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tools: Iterable[Callable[[Any], None]] = ()) -> None:
         """Builds core, views and logic; a second or two.
 
+        ``tools``: what is drawn on the views; each gets trame-slicer's ViewManager once.
         Raises CoreError if OpenGL does not come up.
         """
         _quiet_vtk()
@@ -84,7 +87,8 @@ class Scene:
             self.logic: Any = MedicalViewerLogic(self.server, self.core, rca_encoder=_ENCODER)
         _mend_brushes(self.core.view_manager)
         _mend_colours(self.core.segmentation_editor)
-        show_letters(self.core.view_manager)
+        for show in tools:
+            show(self.core.view_manager)
         views = self.core.view_manager.get_threed_views()
         if not views:
             raise CoreError("No 3D view could be made. Is OpenGL (EGL) missing in this image?")
