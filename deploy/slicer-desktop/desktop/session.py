@@ -17,7 +17,7 @@ from app.core.errors import SlicerError, VolumeError
 from app.core.settings import Settings
 from app.files.autosaves import Autosaves
 from app.files.paths import find_roots
-from app.front.endpoints import page_with
+from app.page.head import page_with
 from app.people.activity import Activity
 from app.people.roles import Role
 

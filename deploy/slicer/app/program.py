@@ -90,8 +90,9 @@ class Session:
         """Builds the page around the scene."""
         from trame_client.module import vue3
 
-        from app.front.endpoints import Endpoints, page_with
+        from app.front.endpoints import Endpoints
         from app.front.gate import Gate
+        from app.page.head import page_with
         from app.page.panel import EARLY_SCRIPTS, Panel
 
         self.settings = settings

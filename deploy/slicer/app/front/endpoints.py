@@ -5,7 +5,6 @@ What must be answered while a computation runs is the first process's, see `fron
 
 from __future__ import annotations
 
-import html
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path, PurePosixPath
 
-    from app.core.settings import Settings
     from app.people.activity import Activity
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -45,17 +43,6 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
 }
 _NAMED_BY_CONTENT = ("/assets/", "/__trame_", "/trame_slicer_")
-
-
-def page_with(index: str, settings: Settings, *scripts: str) -> str:
-    """The page with what it must know of the hub, and with these scripts before its own."""
-    known = {"home": settings.home_url, "share": settings.share_url}
-    tags = [
-        f'<meta name="slicerhub-{name}" content="{html.escape(value)}">'
-        for name, value in known.items()
-    ]
-    tags += [f'<script src="{html.escape(path)}"></script>' for path in scripts]
-    return index.replace("<title>", "".join(tags) + "<title>", 1)
 
 
 class Endpoints:
