@@ -46,7 +46,7 @@ _SAMPLE = "MNI152-T1-brain.nii.gz"
 def run(settings: Settings, end: socket.socket) -> int:
     """Loads 3D Slicer and serves it until SIGTERM; returns the exit code. Never raises.
 
-    ``end`` is this process's end of the pair that `channel` speaks over.
+    ``end`` is this process's end of the pair that `app.stream.channel` speaks over.
     """
     try:
         asyncio.run(_serve(settings, Channel(end, FromFront)))

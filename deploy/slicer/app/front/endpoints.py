@@ -1,6 +1,6 @@
 """HTTP of the program: the door for every request, what the hub has done, files in and out.
 
-What must be answered while a computation runs is the first process's, see `front`.
+What must be answered while a computation runs is the first process's, see `app.front.front`.
 """
 
 from __future__ import annotations

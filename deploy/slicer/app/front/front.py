@@ -111,7 +111,7 @@ def listen(port: int) -> socket.socket:
 def run(settings: Settings, program: Callable[[socket.socket], int]) -> int:
     """Runs ``program(end)`` in a child process; returns what to exit with.
 
-    ``end`` is the program's end of the pair that `channel` speaks over.
+    ``end`` is the program's end of the pair that `app.stream.channel` speaks over.
     """
     listener = listen(settings.port)
     listener.settimeout(0)
