@@ -15,7 +15,7 @@ from app.core.kinds import FORMATS, Kind, kind_of, preset_for
 from app.core.log import format_event
 from app.core.settings import Settings, parse_settings
 from app.files.paths import find_roots, free_name, list_folder, parse_relative, resolve_inside
-from app.front.front import parse_head
+from app.front.request import parse_head
 from app.page.head import page_with
 from app.people.activity import (
     BUSY_ECHO_SECONDS,

@@ -75,7 +75,7 @@ async def session() -> AsyncGenerator[Program]:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         kept.enter_context(ours)
         kept.enter_context(theirs)
-        front = Front(Settings(), 0, listener, ours, -1)
+        front = Front(Settings(), listener, ours)
         program = Program(theirs, listener.getsockname())
         kept.callback(program.close)
         front.open()

@@ -10,7 +10,7 @@ from app import program
 from app.core import log
 from app.core.errors import SlicerError
 from app.core.settings import parse_settings
-from app.front import front
+from app.front import process
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
     log.configure()
     try:
         settings = parse_settings(os.environ)
-        return front.run(settings, functools.partial(program.run, settings))
+        return process.run(settings, functools.partial(program.run, settings))
     except SlicerError as error:
         log.event("session.failed", level=40, message=str(error))
         return error.exit_code
