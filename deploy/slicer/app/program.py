@@ -115,14 +115,14 @@ class Session:
             is_empty=lambda: scene.is_empty,
             write=scene.write,
             now=lambda: datetime.now(UTC),
-            trouble=self._panel.show_trouble,
+            trouble=self._panel.banners.show_trouble,
         )
         index = (Path(vue3.www) / "index.html").read_text(encoding="utf-8")
         self._gate = Gate(
             self.activity,
             standalone=settings.standalone,
             redraw=self._panel.redraw,
-            changed=self._panel.show_people,
+            changed=self._panel.people.show,
             report=self._report,
             greet=lambda client: self._gate.tell(client.id, self._panel.greeting(client)),
             is_hover=self._is_hover,
@@ -133,8 +133,8 @@ class Session:
             page_with(index, settings, *EARLY_SCRIPTS),
             standalone=settings.standalone,
             save=self._keeper.save,
-            notify=self._panel.show_notice,
-            ask=self._panel.show_asking,
+            notify=self._panel.banners.show_notice,
+            ask=self._panel.people.show_asking,
         )
 
     def prepare_volume(self) -> None:
@@ -166,7 +166,7 @@ class Session:
             log.failure("autosave.unread", error)
             offers = []
         if offers:
-            self._panel.offer(offers)
+            self._panel.offers.show(offers)
             return
         sample = self.settings.samples / _SAMPLE
         self.scene.open(sample)
