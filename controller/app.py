@@ -22,7 +22,7 @@ from controller.administration.users import People
 from controller.core.errors import StoreUnavailable
 from controller.engines import Orchestrator
 from controller.gate.verify import Verify
-from controller.housekeeping.departures import RollCall
+from controller.housekeeping.departures import DirectoryCheck
 from controller.housekeeping.election import Alone, Election
 from controller.housekeeping.rotation import Rotation
 from controller.housekeeping.rounds import Housekeeping
@@ -30,14 +30,14 @@ from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
 from controller.parts import make_election, make_orchestrator, open_store
 from controller.people.directory import Directory
-from controller.people.handoff import Entries
-from controller.people.keys import KeyPlace
+from controller.people.handoff import Handoffs
+from controller.people.keys import KeyStorage
 from controller.people.ldap.adapter import LdapDirectory
 from controller.people.logins import Logins
 from controller.people.tokens import Keys
 from controller.sessions.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.sessions.grants import Grants
-from controller.sessions.polling import Looks
+from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
@@ -69,7 +69,7 @@ class Application:
         directory: Directory,
         store: Store,
         keys: Keys,
-        key_place: KeyPlace | None = None,
+        key_storage: KeyStorage | None = None,
         election: Election | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -77,7 +77,7 @@ class Application:
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins.
 
-        Without an ``election`` this is the only controller, without a ``key_place`` the keys stay
+        Without an ``election`` this is the only controller, without a ``key_storage`` the keys stay
         as they are.
         """
         self.settings = settings
@@ -100,7 +100,7 @@ class Application:
             wall=lambda: datetime.fromtimestamp(wall(), UTC),
             leads=lambda: election.leading,
         )
-        self.looks = Looks(self.sessions, orchestrator, gateway, self.metrics)
+        self.poller = Poller(self.sessions, orchestrator, gateway, self.metrics)
         self.logins = Logins(
             settings, directory, store, keys, audit=self.audit, metrics=self.metrics, wall=wall
         )
@@ -108,7 +108,7 @@ class Application:
             settings,
             self.sessions,
             self.grants,
-            self.looks,
+            self.poller,
             logins=self.logins,
             gateway=gateway,
             directory=directory,
@@ -119,16 +119,16 @@ class Application:
         self.rotation = (
             Rotation(
                 keys,
-                key_place,
+                key_storage,
                 logins=self.logins,
                 audit=self.audit,
                 wall=wall,
                 leads=lambda: election.leading,
             )
-            if key_place is not None
+            if key_storage is not None
             else None
         )
-        self.entries = Entries(settings, self.logins, wall=wall)
+        self.handoffs = Handoffs(settings, self.logins, wall=wall)
         self.companions = Companions(settings, orchestrator, changed=self.sessions.announce)
         acts = Acts(
             settings,
@@ -138,21 +138,21 @@ class Application:
             audit=self.audit,
             wall=wall,
         )
-        self.history = History(self.sessions, self.looks, wall=wall)
+        self.history = History(self.sessions, self.poller, wall=wall)
         renderer = Renderer()
         self.hub = Hub(
             settings=settings,
             sessions=self.sessions,
             logins=self.logins,
-            entries=self.entries,
+            handoffs=self.handoffs,
             directory=directory,
             orchestrator=orchestrator,
             store=store,
             sharing=self.sharing,
-            looks=self.looks,
+            poller=self.poller,
             streams=Streams(self.sessions, self.logins, wall=wall),
             companions=self.companions,
-            table=Table(self.sessions, self.looks),
+            table=Table(self.sessions, self.poller),
             acts=acts,
             people=People(
                 self.sessions, self.logins, orchestrator, self.audit, wall=wall, clock=clock
@@ -165,9 +165,9 @@ class Application:
             settings,
             self.sessions,
             self.logins,
-            looks=self.looks,
+            poller=self.poller,
             sharing=self.sharing,
-            rollcall=RollCall(
+            directory_check=DirectoryCheck(
                 settings,
                 directory,
                 self.logins,
@@ -189,7 +189,7 @@ class Application:
             self.sessions,
             self.logins,
             self.companions,
-            entries=self.entries,
+            entries=self.handoffs,
             closed=closed,
             metrics=self.metrics,
         )
@@ -278,9 +278,9 @@ async def build(settings: Settings) -> Application:
     """
     # Another one at each start: two processes of one machine must not take each other for one.
     identity = f"{platform.node()}-{secrets.token_hex(4)}"
-    store, key_place = open_store(settings, identity)
+    store, key_storage = open_store(settings, identity)
     try:
-        keys = Keys(await key_place.key_ring())
+        keys = Keys(await key_storage.key_ring())
     except BaseException:
         await store.aclose()
         raise
@@ -298,7 +298,7 @@ async def build(settings: Settings) -> Application:
         directory=LdapDirectory(settings.ldap),
         store=store,
         keys=keys,
-        key_place=key_place,
+        key_storage=key_storage,
         election=make_election(settings, identity),
         metrics=metrics,
     )

@@ -8,13 +8,13 @@ from pathlib import Path
 from controller.engines import Orchestrator
 from controller.engines.memory import MemoryOrchestrator
 from controller.housekeeping.election import Alone, Election
-from controller.people.keys import KeyFile, KeyPlace
+from controller.people.keys import KeyFile, KeyStorage
 from controller.settings.schema import Settings
 from controller.store import Store
 from controller.store.sqlite.store import SqliteStore
 
 
-def open_store(settings: Settings, identity: str) -> tuple[Store, KeyPlace]:
+def open_store(settings: Settings, identity: str) -> tuple[Store, KeyStorage]:
     """Return the store that the settings name, and where the key ring is. Nothing is read yet.
 
     ``identity``: the name of whoever uses it, among those of the instance.

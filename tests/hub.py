@@ -15,7 +15,7 @@ from controller.app import Application
 from controller.core.model import Observed, Phase, SessionId
 from controller.engines.memory import MemoryOrchestrator
 from controller.housekeeping.election import Election
-from controller.people.keys import KeyPlace
+from controller.people.keys import KeyStorage
 from controller.people.tokens import Key, KeyRing, Keys
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.store import Store
@@ -72,7 +72,7 @@ class World:
         orchestrator: MemoryOrchestrator | None = None,
         store: Store | None = None,
         ring: KeyRing = RING,
-        key_place: KeyPlace | None = None,
+        key_storage: KeyStorage | None = None,
         election: Election | None = None,
     ) -> None:
         """Make the parts; those that are given belong to another hub, too."""
@@ -80,7 +80,7 @@ class World:
         self.clock = clock or Clock()
         self.orchestrator = orchestrator or MemoryOrchestrator(configured)
         self.store: Store = store or SqliteStore(":memory:")
-        self.key_place = key_place
+        self.key_storage = key_storage
         self.gateway = FakeGateway()
         self.launched = 0
         self.expected_faults: set[str] = set()  # kinds of work in which one was kept to itself
@@ -92,7 +92,7 @@ class World:
             directory=self.directory,
             store=self.store,
             keys=Keys(ring),
-            key_place=key_place,
+            key_storage=key_storage,
             election=election,
             clock=self.clock.monotonic,
             wall=self.clock.wall,

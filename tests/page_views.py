@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from controller.core.errors import DirectoryUnavailable, Forged
-from controller.core.model import Phase, Place, Role
-from controller.rules.sentences import Why
+from controller.core.model import Phase, QueuePosition, Role
+from controller.rules.sentences import KeepReason
 from controller.web import render, sparkline
 from controller.web.answers import HttpError
 from controller.web.pages.admin.common import Pager
@@ -98,7 +98,7 @@ def card(number: int, phase: Phase = Phase.READY, name: str = "thesis") -> Sessi
 
 READY = card(2)
 PENDING = replace(
-    card(3, Phase.PENDING, "planning"), place=Place(position=2, waits_for="a free place")
+    card(3, Phase.PENDING, "planning"), place=QueuePosition(position=2, waits_for="a free place")
 )
 WATCHED = replace(
     READY, shared_with=2, watching=("Bob Example is watching", "Dana Example has control")
@@ -182,7 +182,7 @@ QUEUED = replace(
     STARTING_VIEW,
     elapsed=83,
     steps=tuple(render.Step(step.title, StepState.TODO) for step in STEPS),
-    place=Place(2, "a graphics card"),
+    place=QueuePosition(2, "a graphics card"),
 )
 RESTART = RestartView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")
 
@@ -274,7 +274,7 @@ def row(number: int, phase: Phase = Phase.READY, owner: str = "alice") -> AdminR
         phase=phase,
         started=one.started,
         last_active=NOW - timedelta(minutes=number),
-        why=Why("input", 0.0, past=True),
+        why=KeepReason("input", 0.0, past=True),
         why_at=NOW - timedelta(minutes=number),
         ends=NOW + timedelta(hours=20),
         cpu=Bar(f"{number % 40 / 10:.1f} of 4", number % 40 * 2.5),
@@ -308,22 +308,24 @@ ADMIN = AdminView(
         row(2),
         replace(
             row(3, owner="bob"),
-            why=Why("kept by bob until", 0.0),
+            why=KeepReason("kept by bob until", 0.0),
             why_at=NOW + timedelta(hours=2),
             extra=timedelta(hours=4),
             cpu=Bar("3.9 of 4", 97.5),
         ),
-        replace(row(4, Phase.STARTING), why=Why("starting"), why_at=None, cpu=None, memory=None),
+        replace(
+            row(4, Phase.STARTING), why=KeepReason("starting"), why_at=None, cpu=None, memory=None
+        ),
         replace(
             row(5, Phase.FAILED, "dana"),
-            why=Why("failed, shown until", 0.0),
+            why=KeepReason("failed, shown until", 0.0),
             why_at=NOW + timedelta(minutes=5),
             cpu=None,
             memory=None,
         ),
         replace(
             row(6, Phase.PENDING, "erin"),
-            why=Why("1st in line, waits for a free place"),
+            why=KeepReason("1st in line, waits for a free place"),
             why_at=None,
             cpu=None,
             memory=None,
@@ -637,7 +639,9 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "admin_hostile": lambda r: r.page(
         replace(
             ADMIN,
-            rows=(replace(row(7), owner=LONG, title=HOSTILE, why=Why(HOSTILE), why_at=None),),
+            rows=(
+                replace(row(7), owner=LONG, title=HOSTILE, why=KeepReason(HOSTILE), why_at=None),
+            ),
             query=HOSTILE,
             said=HOSTILE,
         )

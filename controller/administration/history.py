@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from controller.sessions.polling import Looks
+from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 
 SAMPLE_SECONDS = 60
@@ -34,10 +34,10 @@ class Sample(msgspec.Struct, frozen=True):
 class History:
     """The samples of the last day."""
 
-    def __init__(self, sessions: Sessions, looks: Looks, *, wall: Callable[[], float]) -> None:
+    def __init__(self, sessions: Sessions, poller: Poller, *, wall: Callable[[], float]) -> None:
         """``wall``: seconds since the epoch."""
         self._sessions = sessions
-        self._looks = looks
+        self._poller = poller
         self._wall = wall
         self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
 
@@ -46,7 +46,7 @@ class History:
         usages = [
             look.usage
             for one in self._sessions.all()
-            if (look := self._looks.last(one.session.id)) is not None and look.usage is not None
+            if (look := self._poller.last(one.session.id)) is not None and look.usage is not None
         ]
         self._samples.append(
             Sample(

@@ -9,10 +9,10 @@ from enum import StrEnum
 
 import msgspec
 
-from controller.core.model import Observed, Phase, Place, SessionId, Usage
+from controller.core.model import Observed, Phase, QueuePosition, SessionId, Usage
 from controller.rules import sentences
-from controller.rules.sentences import Why
-from controller.sessions.polling import Looks
+from controller.rules.sentences import KeepReason
+from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 
 PAGE = 50
@@ -43,9 +43,9 @@ class Entry(msgspec.Struct, frozen=True):
     active_at: datetime  # UTC
     ends_at: datetime | None  # UTC
     extra: float  # seconds by which its lifetime was extended
-    why: Why
+    why: KeepReason
     why_at: datetime | None  # UTC; the moment in ``why``
-    place: Place | None
+    place: QueuePosition | None
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -61,10 +61,10 @@ class Listing(msgspec.Struct, frozen=True):
 class Table:
     """All sessions, sorted and page by page."""
 
-    def __init__(self, sessions: Sessions, looks: Looks) -> None:
+    def __init__(self, sessions: Sessions, poller: Poller) -> None:
         """Nothing is worked out before somebody asks."""
         self._sessions = sessions
-        self._looks = looks
+        self._poller = poller
 
     def listing(self, *, query: str, sort: Sort, desc: bool, page: int) -> Listing:
         """Return one page of the sessions that match, cheaply sorted; only its rows are worked out.
@@ -95,11 +95,11 @@ class Table:
         """Return how many sessions stand where."""
         return Counter(self._sessions.phase(one) for one in self._sessions.everything())
 
-    def _entry(self, seen: Observed, places: dict[SessionId, Place]) -> Entry:
+    def _entry(self, seen: Observed, places: dict[SessionId, QueuePosition]) -> Entry:
         place = places.get(seen.session.id)
         profile = self._sessions.profile_of(seen)
-        why, why_at = self._sessions.why_alive(seen, place)
-        look = self._looks.last(seen.session.id)
+        why, why_at = self._sessions.keep_reason(seen, place)
+        look = self._poller.last(seen.session.id)
         return Entry(
             seen=seen,
             title=sentences.session_title(profile.title, seen.session.name),
@@ -128,7 +128,7 @@ class Table:
         sessions = self._sessions
 
         def usage(seen: Observed) -> Usage:
-            look = self._looks.last(seen.session.id)
+            look = self._poller.last(seen.session.id)
             return (look.usage if look else None) or Usage(-1.0, -1)
 
         keys: dict[Sort, Callable[[Observed], object]] = {

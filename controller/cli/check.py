@@ -48,9 +48,9 @@ async def _check(settings: Settings) -> None:
 
     async def keys_and_store() -> None:
         _check_owner(settings)
-        store, key_place = open_store(settings, "check")
+        store, key_storage = open_store(settings, "check")
         async with aclosing(store):
-            keys = Keys(await key_place.key_ring())
+            keys = Keys(await key_storage.key_ring())
             await store.ping()
         gateway = TraefikGateway(settings, keys, time.time, Metrics())
         await step(f"Traefik at {settings.gateway_url}", gateway.ping)

@@ -148,7 +148,7 @@ class Phase(StrEnum):
     FAILED = "failed"
 
 
-class Place(msgspec.Struct, frozen=True):
+class QueuePosition(msgspec.Struct, frozen=True):
     """Where somebody stands in line for a session."""
 
     position: int  # 1: next

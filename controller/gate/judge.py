@@ -21,7 +21,7 @@ class Verdict(Enum):
     FORGED = auto()
     FORBID = auto()
     WAIT = auto()  # allowed, but the session is not ready
-    BLIND = auto()  # the controller has not read the sessions yet
+    NOT_READY = auto()  # the controller has not read the sessions yet
 
 
 class Judgement(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class Judge:
         if login is None:
             return Judgement(Verdict.LOG_IN)
         if not self._sessions.ready:
-            return Judgement(Verdict.BLIND)
+            return Judgement(Verdict.NOT_READY)
         uid = login.person.uid
         access = self._sessions.access(session_id, uid) if session_id else None
         if access is None or access.role is None or access.phase is Phase.STOPPING:
@@ -86,7 +86,7 @@ class Judge:
         )
 
 
-class Door:
+class CompanionJudge:
     """Turns questions about companions into verdicts."""
 
     def __init__(self, settings: Settings, companions: Companions, logins: Logins) -> None:
@@ -106,7 +106,7 @@ class Door:
         if login is None:
             return Verdict.LOG_IN, None
         if not self._companions.ready:
-            return Verdict.BLIND, None
+            return Verdict.NOT_READY, None
         passes = self._companions.admits(app, login.person)
         return Verdict.PASS if passes else Verdict.FORBID, login.person
 

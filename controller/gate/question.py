@@ -51,7 +51,7 @@ class Question(msgspec.Struct, frozen=True):
         return self.forwarded_for.rpartition(",")[2].strip()[:ADDRESS_MAX]
 
 
-def check_place(question: Question, settings: Settings) -> None:
+def check_host(question: Question, settings: Settings) -> None:
     """Raise InvalidRequest unless the request came to this very session's host.
 
     A session that was started in path mode, or below another domain, is none that can be served.

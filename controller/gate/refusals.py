@@ -73,11 +73,11 @@ class Refusals:
                 return problem_answer(Refused(f"{self._title}."))
             case Verdict.WAIT:
                 return problem_answer(Unavailable("The session is still starting. Try again soon."))
-            case Verdict.BLIND:
+            case Verdict.NOT_READY:
                 return problem_answer(NotReadyYet())
 
 
-class Threshold(Refusals):
+class HandoffRefusals(Refusals):
     """The same at a session's own host, and the hand-off that ends or begins there."""
 
     def __init__(self, settings: Settings, closed: Closed, entries: Handoff) -> None:

@@ -26,9 +26,9 @@ from controller.core.model import Role, UserId
 from controller.core.records import Actor
 from controller.gate.answers import NO_STORE, Answer, answer, problem_answer, redirect
 from controller.gate.contract import Companions, Counts, Handoff, Logins, Sessions
-from controller.gate.judge import Door, Judge, Judgement, Verdict
-from controller.gate.question import Question, check_place, parse_forwarded
-from controller.gate.refusals import APP_CLOSED, Closed, Refusals, Threshold, starting_url
+from controller.gate.judge import CompanionJudge, Judge, Judgement, Verdict
+from controller.gate.question import Question, check_host, parse_forwarded
+from controller.gate.refusals import APP_CLOSED, Closed, HandoffRefusals, Refusals, starting_url
 from controller.rules import companions, cookies, routes
 from controller.rules.cookies import without_cookies
 from controller.settings.schema import Settings
@@ -59,11 +59,13 @@ class Verify:
     ) -> None:
         """Keep the parts."""
         self._settings = settings
-        self._door = Door(settings, companions, logins)
+        self._door = CompanionJudge(settings, companions, logins)
         self._app_refusals = Refusals(settings, closed.app, APP_CLOSED)
         self._sessions = sessions
         self._cookies = cookies.own_cookies(settings)
-        self._threshold = Threshold(settings, closed, entries) if settings.sessions_at else None
+        self._threshold = (
+            HandoffRefusals(settings, closed, entries) if settings.sessions_at else None
+        )
         self._judge = Judge(settings, sessions, logins, entries if settings.sessions_at else None)
         self._refusals = self._threshold or Refusals(settings, closed.session)
         self._metrics = metrics
@@ -91,7 +93,7 @@ class Verify:
             return self._answer_app(path.removeprefix(_APP), raw)
         question = parse_forwarded(path.removeprefix("/verify/"), raw)
         if self._threshold is not None:
-            check_place(question, self._settings)
+            check_host(question, self._settings)
             if handed := self._threshold.enter(question):
                 return handed
         found = self._judge.judge(question)

@@ -31,7 +31,7 @@ _FAILURES = 3
 _log = structlog.get_logger("rollcall")
 
 
-class RollCall:
+class DirectoryCheck:
     """Calls everybody who is logged in, has a session, or waits for one."""
 
     def __init__(

@@ -14,7 +14,7 @@ import structlog
 from controller.core.errors import HubError, NotWrittenDown
 from controller.core.records import CONTROLLER
 from controller.monitoring.audit import Act, Audit
-from controller.people.keys import KeyPlace
+from controller.people.keys import KeyStorage
 from controller.people.logins import Logins
 from controller.people.tokens import KeyRing, Keys
 
@@ -30,7 +30,7 @@ class Rotation:
     def __init__(
         self,
         keys: Keys,
-        place: KeyPlace,
+        place: KeyStorage,
         *,
         logins: Logins,
         audit: Audit,

@@ -21,13 +21,13 @@ from controller.administration.history import SAMPLE_SECONDS, History
 from controller.core.errors import HubError
 from controller.core.model import Observed
 from controller.core.records import Reason
-from controller.housekeeping.departures import RollCall
+from controller.housekeeping.departures import DirectoryCheck
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
 from controller.people.logins import Logins
-from controller.rules.lifecycle import Calm, Decision, Keep, Look, Remove, Repair, Warn
+from controller.rules.lifecycle import Decision, Keep, Poll, Remove, Repair, Warn, WithdrawWarning
 from controller.sessions.pace import Pace
-from controller.sessions.polling import Looks
+from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
@@ -55,9 +55,9 @@ class Housekeeping:
         sessions: Sessions,
         logins: Logins,
         *,
-        looks: Looks,
+        poller: Poller,
         sharing: Sharing,
-        rollcall: RollCall,
+        directory_check: DirectoryCheck,
         acts: Acts,
         history: History,
         metrics: Metrics,
@@ -75,9 +75,9 @@ class Housekeeping:
         self._leads = leads
         self._sessions = sessions
         self._logins = logins
-        self._looks = looks
+        self._poller = poller
         self._sharing = sharing
-        self._rollcall = rollcall
+        self._directory_check = directory_check
         self._acts = acts
         self._history = history
         self._metrics = metrics
@@ -179,17 +179,17 @@ class Housekeeping:
         match decision:
             case Keep():
                 return
-            case Look():
-                await self._looks.look(seen)
+            case Poll():
+                await self._poller.look(seen)
                 decision = self._sessions.agenda.of(seen)
-                if decision != Look():  # else it could not be found out; the next round tries again
+                if decision != Poll():  # else it could not be found out; the next round tries again
                     await self._carry_out(seen, decision)
                 return
             case Repair():
                 await self._sessions.launching.repair(seen.session)
             case Warn(warned):
                 await self._sessions.warn(seen, warned)
-            case Calm():
+            case WithdrawWarning():
                 await self._sessions.withdraw_warning(seen)
             case Remove(reason):
                 await self._sessions.stop(seen.session.id, reason)
@@ -198,7 +198,7 @@ class Housekeeping:
     async def look(self) -> None:
         """Look into every session that runs."""
         with self._metrics.round("look"):
-            await self._looks.all()
+            await self._poller.all()
 
     async def sample(self) -> None:
         """Note how full the hub is, for the plots; each controller for its own pages."""
@@ -211,7 +211,7 @@ class Housekeeping:
             return
         with self._metrics.round("roll_call"):
             try:
-                await self._rollcall.call()
+                await self._directory_check.call()
             except HubError as error:
                 self._metrics.not_done("roll_call")
                 _log.warning("roll_not_called", error=error.in_full)
@@ -237,5 +237,7 @@ def _name_of(decision: Decision) -> str:
             return f"remove_{Reason(reason).value}"
         case Warn(warned):
             return f"warn_{warned.reason.value}"
+        case WithdrawWarning():
+            return "calm"  # as it has always been counted
         case _:
             return type(decision).__name__.lower()

@@ -34,7 +34,7 @@ _STATE_LENGTH = 32  # characters of them
 _USED_MAX = 4096  # codes that are remembered as used
 
 
-class Entries:
+class Handoffs:
     """Hand-offs and entries of this instance."""
 
     def __init__(

@@ -28,7 +28,7 @@ it, and as much as their clocks may differ."""
 Change = Callable[[KeyRing], KeyRing]
 
 
-class KeyPlace(Protocol):
+class KeyStorage(Protocol):
     """Where the key ring is kept. Whoever cannot be read or written raises an error of ours."""
 
     async def key_ring(self, *, make: bool = True) -> KeyRing:
@@ -55,11 +55,11 @@ class KeyFile:
         self._wall = wall
 
     async def key_ring(self, *, make: bool = True) -> KeyRing:
-        """See KeyPlace."""
+        """See KeyStorage."""
         return await anyio.to_thread.run_sync(self._read, make)
 
     async def change_key_ring(self, change: Change) -> KeyRing:
-        """See KeyPlace."""
+        """See KeyStorage."""
 
         def work() -> KeyRing:
             with self._mapped(), self._alone():
@@ -114,12 +114,12 @@ def _write(path: Path, ring: KeyRing) -> None:
 
 
 async def rotate(
-    place: KeyPlace, *, now: float, seconds: float, expiries: Iterable[float]
+    place: KeyStorage, *, now: float, seconds: float, expiries: Iterable[float]
 ) -> KeyRing:
     """Add a key that signs soon; the others verify as long as what they signed is valid.
 
     ``now``: seconds since the epoch; ``seconds``: how long what is signed from now on is valid;
-    ``expiries``: when that of before is over (seconds since the epoch). Raises as KeyPlace.
+    ``expiries``: when that of before is over (seconds since the epoch). Raises as KeyStorage.
     """
     signs = now + SIGNS_AFTER
     ends = max([signs + seconds, *expiries]) + LEEWAY
@@ -127,10 +127,10 @@ async def rotate(
     return await place.change_key_ring(lambda ring: ring.rotated(key, ends=ends))
 
 
-async def replace_all(place: KeyPlace, *, now: float) -> KeyRing:
+async def replace_all(place: KeyStorage, *, now: float) -> KeyRing:
     """Put a new key in the place of all: whatever was signed before is worth nothing any more.
 
-    Raises as KeyPlace.
+    Raises as KeyStorage.
     """
     ring = new_key_ring(now)
     return await place.change_key_ring(lambda _: ring)

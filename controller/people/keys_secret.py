@@ -18,7 +18,7 @@ _KEYS = "keys.json"
 
 
 class KeySecret:
-    """The key ring that all controllers share, as a Secret. See KeyPlace."""
+    """The key ring that all controllers share, as a Secret. See KeyStorage."""
 
     def __init__(self, api: Api, instance: str, wall: Callable[[], float]) -> None:
         """``wall``: seconds since the epoch. Nothing is asked of the cluster yet."""

@@ -81,7 +81,7 @@ _TOLD_MAX = 2048  # bytes of a person in a token: a cookie has 4096 characters f
 _log = structlog.get_logger("logins")
 
 
-class Entry(msgspec.Struct, frozen=True):
+class FreshLogin(msgspec.Struct, frozen=True):
     """A fresh log-in and the token that proves it."""
 
     login: Login
@@ -198,7 +198,7 @@ class Logins:
 
     async def enter(
         self, username: str, password: str, *, address: str, audience: Audience, agent: str = ""
-    ) -> Entry:
+    ) -> FreshLogin:
         """Log somebody in by password. ``agent``: what the browser calls itself.
 
         Raises LoginRefused, TooManyAttempts, DirectoryUnavailable or StoreUnavailable; the first
@@ -225,7 +225,9 @@ class Logins:
         self._audit.record(Act.LOGIN_FAILED, Actor(name, address), reason=result)
         self._metrics.login(result)
 
-    async def _admit(self, person: Person, address: str, audience: Audience, agent: str) -> Entry:
+    async def _admit(
+        self, person: Person, address: str, audience: Audience, agent: str
+    ) -> FreshLogin:
         now = self._wall()
         expires = now + self._settings.login.hours * 3600
         login = Login(
@@ -255,7 +257,7 @@ class Logins:
             exp=expires,
             news=self.news_of(login, whole=True),
         )
-        return Entry(login, self._keys.issue(claims))
+        return FreshLogin(login, self._keys.issue(claims))
 
     async def _make_room(self, fresh: Login) -> None:
         surplus = _surplus(self.of_person(fresh.person.uid), fresh)

@@ -107,15 +107,15 @@ class Warn(msgspec.Struct, frozen=True):
     warned: Warned
 
 
-class Calm(msgspec.Struct, frozen=True):
+class WithdrawWarning(msgspec.Struct, frozen=True):
     """Take the warning back: it has been used again."""
 
 
-class Look(msgspec.Struct, frozen=True):
+class Poll(msgspec.Struct, frozen=True):
     """Find out first whether it is used, and whether it can be reached."""
 
 
-Decision = Keep | Repair | Remove | Warn | Calm | Look
+Decision = Keep | Repair | Remove | Warn | WithdrawWarning | Poll
 
 
 def limits_of(profile: Profile | None, settings: Settings) -> Limits:
@@ -192,7 +192,9 @@ def _spared(seen: Observed) -> float:
     return UNREACHED if seen.running and seen.served else 0.0
 
 
-def _ending(activity: Activity, now: float, limits: Limits) -> Remove | Warn | Calm | Look | None:
+def _ending(
+    activity: Activity, now: float, limits: Limits
+) -> Remove | Warn | WithdrawWarning | Poll | None:
     """Decide about a session that runs: is its time up, or nearly so?
 
     A stop follows a warning of full length, whatever happened before: a restart of the controller
@@ -205,7 +207,7 @@ def _ending(activity: Activity, now: float, limits: Limits) -> Remove | Warn | C
     warned = activity.warned
     due = _due(activity, now, limits)
     if due is None:
-        return Calm() if warned is not None else None
+        return WithdrawWarning() if warned is not None else None
     told = warned if warned is not None and warned.reason is due.reason else None
     if told is not None and due.reason is Reason.IDLE and activity.last_active > told.at:
         told = None  # somebody was there in between: that warning is used up
@@ -214,7 +216,7 @@ def _ending(activity: Activity, now: float, limits: Limits) -> Remove | Warn | C
     out_of_reach = now - activity.looked > LOOK_FRESH
     late = limits.lifetime and activity.age(now) >= limits.lifetime + UNREACHED
     if out_of_reach and not (due.reason is Reason.LIFETIME and late):
-        return Look()
+        return Poll()
     return Warn(due) if told is None else Remove(due.reason)
 
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from controller.core.model import Place, Session, SessionId
+from controller.core.model import QueuePosition, Session, SessionId
 from controller.core.records import Ticket
 from controller.rules import quotas
-from controller.rules.quotas import Shortage
+from controller.rules.quotas import Resource
 from controller.settings.schema import Settings
 
-_EVERYONES = frozenset({Shortage.TOTAL, Shortage.CPUS, Shortage.MEMORY})
+_EVERYONES = frozenset({Resource.TOTAL, Resource.CPUS, Resource.MEMORY})
 
 
 def in_order(tickets: Sequence[Ticket], running: Sequence[Session]) -> list[Ticket]:
@@ -49,12 +49,12 @@ def next_of(
         profile = settings.profile(session.profile)
         if profile is None:
             continue
-        lack = quotas.lack_of(session, running, settings, kept=kept)
-        if lack is None:
+        shortfall = quotas.shortfall_of(session, running, settings, kept=kept)
+        if shortfall is None:
             return ticket
-        if lack.shortage in _EVERYONES:
+        if shortfall.resource in _EVERYONES:
             return None
-        if lack.shortage is not Shortage.OWN:
+        if shortfall.resource is not Resource.OWN:
             free = quotas.free_gpus(settings.limits.gpus, (*running, *kept))
             kept.append(msgspec.structs.replace(session, gpus=free[: profile.gpus]))
     return None
@@ -80,12 +80,12 @@ def lease_book(
 
 def places(
     tickets: Sequence[Ticket], running: Sequence[Session], settings: Settings
-) -> dict[SessionId, Place]:
+) -> dict[SessionId, QueuePosition]:
     """Return where each one stands and what it waits for."""
-    found: dict[SessionId, Place] = {}
+    found: dict[SessionId, QueuePosition] = {}
     for number, ticket in enumerate(in_order(tickets, running), start=1):
         known = settings.profile(ticket.session.profile) is not None
-        lack = quotas.lack_of(ticket.session, running, settings) if known else None
-        waits_for = lack.waits_for if lack else "its turn"
-        found[ticket.session.id] = Place(number, waits_for)
+        shortfall = quotas.shortfall_of(ticket.session, running, settings) if known else None
+        waits_for = shortfall.waits_for if shortfall else "its turn"
+        found[ticket.session.id] = QueuePosition(number, waits_for)
     return found

@@ -19,7 +19,7 @@ def free_gpus(configured: Sequence[str], sessions: Iterable[Session]) -> tuple[s
     return tuple(gpu for gpu in configured if gpu not in leased)
 
 
-class Shortage(StrEnum):
+class Resource(StrEnum):
     """What there is not enough of for one more session."""
 
     OWN = "own"  # of what one person may have; no line helps
@@ -31,41 +31,41 @@ class Shortage(StrEnum):
     GPUS = "gpus"
 
 
-class Lack(msgspec.Struct, frozen=True):
+class Shortfall(msgspec.Struct, frozen=True):
     """Why a session cannot start now. ``of``: the profile or group if it is one's limit."""
 
-    shortage: Shortage
+    resource: Resource
     of: str = ""
 
     @property
     def sentence(self) -> str:
         """Say what helps."""
-        match self.shortage:
-            case Shortage.OWN:
+        match self.resource:
+            case Resource.OWN:
                 many = "1 session" if self.of == "1" else f"{self.of} sessions"
                 return (
                     f"You have {many}, as many as one person may have. Stop one to start another."
                 )
-            case Shortage.GPUS:
+            case Resource.GPUS:
                 return "All graphics cards are taken. Try again when somebody has stopped."
-            case Shortage.CPUS | Shortage.MEMORY:
+            case Resource.CPUS | Resource.MEMORY:
                 return "The server is full. Try again when somebody has stopped."
-            case Shortage.GROUP:
+            case Resource.GROUP:
                 return "All places of your group are taken. Try again when somebody has stopped."
-            case Shortage.PROFILE | Shortage.TOTAL:
+            case Resource.PROFILE | Resource.TOTAL:
                 return "All places are taken. Try again when somebody has stopped."
 
     @property
     def waits_for(self) -> str:
         """Name what somebody in line waits for."""
-        match self.shortage:
-            case Shortage.GPUS:
+        match self.resource:
+            case Resource.GPUS:
                 return "a graphics card"
-            case Shortage.CPUS | Shortage.MEMORY:
+            case Resource.CPUS | Resource.MEMORY:
                 return "room on the server"
-            case Shortage.GROUP:
+            case Resource.GROUP:
                 return "a place of your group"
-            case Shortage.OWN | Shortage.PROFILE | Shortage.TOTAL:
+            case Resource.OWN | Resource.PROFILE | Resource.TOTAL:
                 return "a free place"
 
 
@@ -74,13 +74,13 @@ def most_sessions(uid: UserId, limits: Limits) -> int:
     return limits.people.get(uid, limits.sessions_per_user)
 
 
-def lack_of(
+def shortfall_of(
     wanted: Session,
     running: Sequence[Session],
     settings: Settings,
     *,
     kept: Sequence[Session] = (),
-) -> Lack | None:
+) -> Shortfall | None:
     """Return what there is not enough of to start ``wanted`` now, the person's own limit first.
 
     ``kept``: sessions for which places of profiles and groups, and graphics cards, are kept free.
@@ -90,26 +90,26 @@ def lack_of(
     profile = profiles[wanted.profile]
     own = sum(1 for one in running if one.owner == wanted.owner)
     if own >= most_sessions(wanted.owner, limits):
-        return Lack(Shortage.OWN, str(own))
+        return Shortfall(Resource.OWN, str(own))
     if len(running) >= limits.sessions_total:
-        return Lack(Shortage.TOTAL)
+        return Shortfall(Resource.TOTAL)
     taken_or_kept = (*running, *kept)
     same = sum(1 for one in taken_or_kept if one.profile == wanted.profile)
     if profile.max_sessions and same >= profile.max_sessions:
-        return Lack(Shortage.PROFILE, profile.id)
+        return Shortfall(Resource.PROFILE, profile.id)
     for group in wanted.groups:
         theirs = sum(1 for one in taken_or_kept if group in one.groups)
         if theirs >= limits.groups.get(group, theirs + 1):
-            return Lack(Shortage.GROUP, group)
+            return Shortfall(Resource.GROUP, group)
     taken = [profiles[one.profile] for one in running if one.profile in profiles]
     cpus = sum(one.cpus for one in taken) + profile.cpus
     if limits.cpus and cpus > limits.cpus + _ROUNDING:
-        return Lack(Shortage.CPUS)
+        return Shortfall(Resource.CPUS)
     memory = sum(one.memory_mib for one in taken) + profile.memory_mib
     if limits.memory_mib and memory > limits.memory_mib:
-        return Lack(Shortage.MEMORY)
+        return Shortfall(Resource.MEMORY)
     if limits.gpus and len(free_gpus(limits.gpus, taken_or_kept)) < profile.gpus:
-        return Lack(Shortage.GPUS)
+        return Shortfall(Resource.GPUS)
     return None
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from controller.core.model import Observed, Phase, Place
+from controller.core.model import Observed, Phase, QueuePosition
 from controller.core.records import Reason, Sign
 from controller.rules.lifecycle import Activity, Limits
 
@@ -39,7 +39,7 @@ def iso_text(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def why_text(why: Why, at: datetime | None, now: datetime) -> str:
+def why_text(why: KeepReason, at: datetime | None, now: datetime) -> str:
     """Say in one line why a session lives: ``input 2 min ago``, ``kept by alice until 16:00 UTC``.
 
     ``at``: the moment that ``why`` speaks of.
@@ -145,7 +145,9 @@ def failure_of(seen: Observed, limits: Limits) -> str:
             return f"It ended with an error (exit code {code})."
 
 
-def message_of(phase: Phase, seen: Observed, limits: Limits, *, place: Place | None = None) -> str:
+def message_of(
+    phase: Phase, seen: Observed, limits: Limits, *, place: QueuePosition | None = None
+) -> str:
     """Say in a sentence what happens in this phase. ``place``: where it stands in line."""
     match phase:
         case Phase.PENDING if place is not None:
@@ -196,7 +198,7 @@ def warning_of(reason: Reason) -> str:
     return "This session is about to stop, because nobody is using it."
 
 
-class Why(msgspec.Struct, frozen=True):
+class KeepReason(msgspec.Struct, frozen=True):
     """Why a session still lives, in words with a moment in them: ``input`` 2 min ago.
 
     ``at`` is monotonic and stands behind ``words``: as a span gone by if it is ``past``, else as a
@@ -213,49 +215,56 @@ COMPUTING_FRESH = 90.0
 """Seconds after which a look that saw computing tells nothing of now: three rounds of looks."""
 
 
-def why_alive(
-    phase: Phase, activity: Activity, now: float, limits: Limits, *, place: Place | None = None
-) -> Why:
+def keep_reason(
+    phase: Phase,
+    activity: Activity,
+    now: float,
+    limits: Limits,
+    *,
+    place: QueuePosition | None = None,
+) -> KeepReason:
     """Say why a session has not been removed. ``place``: where it stands in line."""
     match phase:
         case Phase.PENDING if place is not None:
-            return Why(f"{_ordinal(place.position)} in line, waits for {place.waits_for}")
+            return KeepReason(f"{_ordinal(place.position)} in line, waits for {place.waits_for}")
         case Phase.PENDING | Phase.STARTING:
-            return Why("starting")
+            return KeepReason("starting")
         case Phase.STOPPING:
-            return Why("stopping")
+            return KeepReason("stopping")
         case Phase.FAILED:
             since = activity.failed_since
-            return Why("failed, shown until", (now if since is None else since) + limits.failed)
+            return KeepReason(
+                "failed, shown until", (now if since is None else since) + limits.failed
+            )
         case Phase.READY:
             return _why_ready(activity, now, limits)
 
 
-def _why_ready(activity: Activity, now: float, limits: Limits) -> Why:
+def _why_ready(activity: Activity, now: float, limits: Limits) -> KeepReason:
     last = activity.last_active
     if activity.ahead:
-        return Why("started ahead, unused, waits until", last + limits.ahead)
+        return KeepReason("started ahead, unused, waits until", last + limits.ahead)
     if activity.warned is not None:
         unused = activity.warned.reason is Reason.IDLE
-        return Why(
+        return KeepReason(
             "unused, warned, stops at" if unused else "its time is up, stops at",
             activity.warned.stop,
             more="unless it is used" if unused else "",
         )
     if activity.sign is Sign.KEPT and limits.idle:
-        return Why(f"kept by {activity.kept_by} until", last + limits.idle)
+        return KeepReason(f"kept by {activity.kept_by} until", last + limits.idle)
     more = "" if limits.idle else "never stopped for idleness"
     match activity.sign:
         case Sign.COMPUTING if now - last <= COMPUTING_FRESH:
-            return Why("computing", more=more)
+            return KeepReason("computing", more=more)
         case Sign.COMPUTING:
-            return Why("computed", last, past=True, more=more)
+            return KeepReason("computed", last, past=True, more=more)
         case Sign.KEPT:
-            return Why(f"kept by {activity.kept_by}", last, past=True, more=more)
+            return KeepReason(f"kept by {activity.kept_by}", last, past=True, more=more)
         case Sign.INPUT | Sign.REQUEST:
-            return Why(activity.sign.value, last, past=True, more=more)
+            return KeepReason(activity.sign.value, last, past=True, more=more)
         case Sign.SEEN:
-            return Why("no use seen since", last, more=more)
+            return KeepReason("no use seen since", last, more=more)
 
 
 def _ordinal(number: int) -> str:

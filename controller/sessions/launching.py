@@ -27,7 +27,7 @@ from controller.engines import Orchestrator
 from controller.monitoring.audit import Act
 from controller.rules import access, quotas
 from controller.rules.lifecycle import Activity
-from controller.rules.quotas import Lack, Shortage
+from controller.rules.quotas import Resource, Shortfall
 from controller.sessions.queue import Queue
 from controller.sessions.readiness import Readiness
 from controller.sessions.registry import Known, Registry, Start, Timing
@@ -80,9 +80,9 @@ class Launching:
         self._new_id = new_id
         self._names: dict[tuple[UserId, str], anyio.Lock] = {}
 
-    def lack(self, person: Person, profile: Profile) -> Lack | None:
+    def shortfall(self, person: Person, profile: Profile) -> Shortfall | None:
         """Return why this person could not start this now, at once; None: they could."""
-        return self._queue.lack_of(self._session(person, profile, ""))
+        return self._queue.shortfall_of(self._session(person, profile, ""))
 
     async def launch(
         self, person: Person, profile: Profile, name: str, *, by: Actor, ahead: bool = False
@@ -105,10 +105,10 @@ class Launching:
         async with self._turn(key):
             await self._make_way(key, by)
             session = self._session(person, profile, name)
-            lack = self._queue.lack_of(session)
-            if lack is not None:
-                if not profile.queue or lack.shortage is Shortage.OWN or ahead:
-                    raise QuotaReached(lack.sentence)
+            shortfall = self._queue.shortfall_of(session)
+            if shortfall is not None:
+                if not profile.queue or shortfall.resource is Resource.OWN or ahead:
+                    raise QuotaReached(shortfall.sentence)
                 return await self._queue.line_up(session, by)
             begun = self._clock()
             start = self._begin(session, by, ahead=ahead)

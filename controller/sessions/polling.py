@@ -29,7 +29,7 @@ _FRESH_SECONDS = 2.0  # for which a look asked for by a page answers the next on
 _log = structlog.get_logger("looks")
 
 
-class Look(msgspec.Struct, frozen=True):
+class PollResult(msgspec.Struct, frozen=True):
     """What was seen last. None: the session has no such endpoint, or did not answer."""
 
     at: float  # monotonic
@@ -37,7 +37,7 @@ class Look(msgspec.Struct, frozen=True):
     usage: Usage | None = None
 
 
-class Looks:
+class Poller:
     """The last look into every session."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Looks:
         self._sessions = sessions
         self._orchestrator = orchestrator
         self._gateway = gateway
-        self._last: dict[SessionId, Look] = {}
+        self._last: dict[SessionId, PollResult] = {}
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
         self._judge: Callable[[Observed, Sequence[Client]], Awaitable[None]] | None = None
 
@@ -57,7 +57,7 @@ class Looks:
         """Let ``judge`` know who is connected after each look that was answered."""
         self._judge = judge
 
-    def last(self, session_id: SessionId) -> Look | None:
+    def last(self, session_id: SessionId) -> PollResult | None:
         """Return what was seen last, without asking."""
         return self._last.get(session_id)
 
@@ -99,7 +99,7 @@ class Looks:
             measured = False
             _log.info("usage_unknown", session=session_id, error=error.in_full)
         before = self.clients(session_id)
-        self._last[session_id] = Look(anyio.current_time(), inside, usage)
+        self._last[session_id] = PollResult(anyio.current_time(), inside, usage)
         # An image that can say itself whether it is used is believed only when it does.
         if inside is None if profile.endpoints else not measured:
             return

@@ -10,11 +10,11 @@ import msgspec
 import structlog
 
 from controller.core.errors import HubError
-from controller.core.model import Observed, Place, Session, SessionId, UserId
+from controller.core.model import Observed, QueuePosition, Session, SessionId, UserId
 from controller.core.records import Actor, Ticket
 from controller.monitoring.audit import Act
 from controller.rules import lifecycle, queue, quotas
-from controller.rules.quotas import Lack, Shortage
+from controller.rules.quotas import Resource, Shortfall
 from controller.sessions.registry import Registry
 from controller.sessions.rule_book import RuleBook
 from controller.sessions.tasks import Tasks
@@ -151,13 +151,13 @@ class Queue:
         """Return everybody in line, as sessions that are not there yet."""
         return [waiting(ticket) for ticket in self._tickets.values()]
 
-    def place(self, seen: Observed) -> Place | None:
+    def place(self, seen: Observed) -> QueuePosition | None:
         """Return where a session stands in line; None: it does not wait."""
         if seen.session.id not in self._tickets:
             return None
         return self.places().get(seen.session.id)
 
-    def places(self) -> dict[SessionId, Place]:
+    def places(self) -> dict[SessionId, QueuePosition]:
         """Return where everybody in line stands."""
         line = tuple(self._tickets.values())
         return queue.places(line, self.running(), self._ruled()) if line else {}
@@ -188,23 +188,23 @@ class Queue:
         """Return the sessions that take a place."""
         return [one.session for one in self._registry.all() if lifecycle.takes_place(one)]
 
-    def lack_of(self, session: Session) -> Lack | None:
+    def shortfall_of(self, session: Session) -> Shortfall | None:
         """Return why a session cannot begin now; whoever waits in line comes first."""
         running = self.running()
         ruled = self._ruled()
         in_line = (ticket.session for ticket in self._tickets.values())
         own = sum(1 for one in (*running, *in_line) if one.owner == session.owner)
         if own >= quotas.most_sessions(session.owner, ruled.limits):
-            return Lack(Shortage.OWN, str(own))  # a place in line is as good as taken
-        lack = quotas.lack_of(session, running, ruled)
-        if lack is not None or not self._tickets:
-            return lack
+            return Shortfall(Resource.OWN, str(own))  # a place in line is as good as taken
+        shortfall = quotas.shortfall_of(session, running, ruled)
+        if shortfall is not None or not self._tickets:
+            return shortfall
         ticket = Ticket(session, self._wall().timestamp())
         line = (*self._tickets.values(), ticket)
         if queue.next_of(line, running, ruled) is ticket:
             return None
         wanted = self._settings.profile(session.profile)
-        return Lack(Shortage.GPUS if wanted and wanted.gpus else Shortage.TOTAL)
+        return Shortfall(Resource.GPUS if wanted and wanted.gpus else Resource.TOTAL)
 
     def _ruled(self) -> Settings:
         """Return the settings with what administrators have decided about people."""

@@ -16,8 +16,8 @@ from controller.core.errors import EngineUnavailable, HubError, NoSuchSession, N
 from controller.core.model import (
     Observed,
     Phase,
-    Place,
     Profile,
+    QueuePosition,
     Role,
     SessionId,
     UserId,
@@ -31,7 +31,7 @@ from controller.monitoring.metrics import Metrics
 from controller.rules import access, sentences
 from controller.rules.access import Access
 from controller.rules.lifecycle import Activity, Warned
-from controller.rules.sentences import Why
+from controller.rules.sentences import KeepReason
 from controller.sessions.agenda import Agenda
 from controller.sessions.banners import Banners
 from controller.sessions.following import Following
@@ -254,12 +254,14 @@ class Sessions:
             place=self.queue.place(seen),
         )
 
-    def why_alive(self, seen: Observed, place: Place | None) -> tuple[Why, datetime | None]:
+    def keep_reason(
+        self, seen: Observed, place: QueuePosition | None
+    ) -> tuple[KeepReason, datetime | None]:
         """Return why it has not been removed, and the moment (UTC) that stands in those words."""
         now = self._clock()
         activity = self.usage.of(seen) or Activity(first_seen=now, last_active=now)
         limits = self.registry.limits(seen.session)
-        why = sentences.why_alive(self.phase(seen), activity, now, limits, place=place)
+        why = sentences.keep_reason(self.phase(seen), activity, now, limits, place=place)
         at = None if why.at is None else self._wall() + timedelta(seconds=why.at - now)
         return why, at
 

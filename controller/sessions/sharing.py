@@ -38,7 +38,7 @@ from controller.people.logins import Logins
 from controller.sessions.gateway import Client, Gateway
 from controller.sessions.grants import FreshLink, Grants
 from controller.sessions.pace import Pace
-from controller.sessions.polling import Looks
+from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 
@@ -90,7 +90,7 @@ class Sharing:
         settings: Settings,
         sessions: Sessions,
         grants: Grants,
-        looks: Looks,
+        poller: Poller,
         *,
         logins: Logins,
         gateway: Gateway,
@@ -103,7 +103,7 @@ class Sharing:
         self._settings = settings
         self._sessions = sessions
         self._grants = grants
-        self._looks = looks
+        self._poller = poller
         self._gateway = gateway
         self._directory = directory
         self._audit = audit
@@ -116,7 +116,7 @@ class Sharing:
         self._questions: dict[UserId, deque[float]] = {}
         self._pace = Pace()
         self._tasks: TaskGroup | None = None
-        looks.judge_by(self.judge)
+        poller.judge_by(self.judge)
         logins.when_ended(self._cut_ended)
 
     async def run(self) -> None:
@@ -138,7 +138,7 @@ class Sharing:
     def guests(self, seen: Observed) -> list[Guest]:
         """Return who is invited to a session, as far as is known without asking it."""
         session_id = seen.session.id
-        connected = {one.user for one in self._looks.clients(session_id)}
+        connected = {one.user for one in self._poller.clients(session_id)}
         return [
             Guest(share, connected=share.uid in connected)
             for share in self._grants.of_session(session_id)
@@ -443,7 +443,7 @@ class Sharing:
         except NoSuchSession:
             return
         if self._sessions.phase(seen) is Phase.READY:
-            await self._pace.go(partial(self._looks.look, seen))
+            await self._pace.go(partial(self._poller.look, seen))
 
     async def judge(self, seen: Observed, clients: Iterable[Client]) -> None:
         """Cut who is connected by the session's own word, and may not be, or not so.

@@ -22,10 +22,10 @@ from controller.engines import Orchestrator
 from controller.gate.answers import ADDRESS_MAX
 from controller.monitoring.audit import Audit
 from controller.people.directory import Directory
-from controller.people.handoff import Entries
+from controller.people.handoff import Handoffs
 from controller.people.logins import Logins
 from controller.rules import origins
-from controller.sessions.polling import Looks
+from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
@@ -59,12 +59,12 @@ class Hub(msgspec.Struct, frozen=True):
     settings: Settings
     sessions: Sessions
     logins: Logins
-    entries: Entries
+    handoffs: Handoffs
     directory: Directory
     orchestrator: Orchestrator
     store: Store
     sharing: Sharing
-    looks: Looks
+    poller: Poller
     streams: Streams
     companions: Companions
     table: Table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.core.records import Login
-from controller.people.logins import Entry
+from controller.people.logins import FreshLogin
 from controller.people.tokens import Audience
 from controller.web.answers import AnyRequest
 from controller.web.caller import Caller, Hub, client_address
@@ -11,7 +11,7 @@ from controller.web.caller import Caller, Hub, client_address
 
 async def log_in(
     hub: Hub, request: AnyRequest, username: str, password: str, audience: Audience
-) -> Entry:
+) -> FreshLogin:
     """Log somebody in by password. Raises what ``Logins.enter`` does."""
     return await hub.logins.enter(
         username,

@@ -24,7 +24,7 @@ def watch_hub(metrics: Metrics, hub: Hub) -> None:
         connected = {
             one.user
             for seen in sessions.all()
-            for one in hub.looks.clients(seen.session.id)
+            for one in hub.poller.clients(seen.session.id)
             if one.user != seen.session.owner
         }
         return [(("invited",), len(invited)), (("connected",), len(connected))]

@@ -316,7 +316,7 @@ async def lines(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
         clock=clock,
         orchestrator=MemoryOrchestrator(plan),
         store=Records(":memory:"),
-        key_place=place,
+        key_storage=place,
     )
     day = Day(hub)
     async with running(hub):

@@ -52,7 +52,7 @@ class Pair:
             clock=self.clock,
             store=SqliteStore(self.folder / "store.sqlite"),
             ring=await self.place.key_ring(),
-            key_place=self.place,
+            key_storage=self.place,
             election=Fixed(leading=leading),
         )
 

@@ -118,7 +118,7 @@ class Pair:
                     orchestrator=self.orchestrator,
                     store=store,
                     ring=await keys_of(store, wall=self.clock.wall).key_ring(),
-                    key_place=keys_of(store, wall=self.clock.wall),
+                    key_storage=keys_of(store, wall=self.clock.wall),
                     election=election,
                 )
                 made.gateway.serves_all = True
@@ -292,7 +292,7 @@ async def test_a_key_signs_when_both_know_it(configured: Settings) -> None:
     """After a rotation whoever logs in at one controller is logged in at the other."""
     async with Pair(configured).running() as pair:
         await pair.worlds[0].store.ping()
-        places = [cast("KeySecret", one.key_place) for one in pair.worlds]
+        places = [cast("KeySecret", one.key_storage) for one in pair.worlds]
         await rotate(places[0], now=pair.clock.wall(), seconds=3600, expiries=())
         for look in ((), pair.worlds[:1], pair.worlds[1:]):
             for world in look:
@@ -573,9 +573,9 @@ async def test_no_rights(account: Limited) -> None:
 
 async def test_what_the_settings_name(configured: Settings) -> None:
     """A controller that is told to keep its records in the cluster does so, keys included."""
-    store, key_place = open_store(replace(configured, store="kubernetes"), "controller-0")
+    store, key_storage = open_store(replace(configured, store="kubernetes"), "controller-0")
     own = KubernetesStore(configured, identity="another", wall=time.time)
-    assert await keys_of(own).key_ring() == await key_place.key_ring(make=False)
+    assert await keys_of(own).key_ring() == await key_storage.key_ring(make=False)
     await store.add_share(Share(session_id(1), BOB, Role.VIEW, "Bob", created=1.0))
     assert len(await own.shares()) == 1
     for one in (store, own):

@@ -16,7 +16,7 @@ from controller.core.model import UserId
 from controller.core.records import CONTROLLER, Login
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
-from controller.people.handoff import CODE_SECONDS, Entries
+from controller.people.handoff import CODE_SECONDS, Handoffs
 from controller.people.logins import Logins
 from controller.people.tokens import LEEWAY, Audience, Keys, TokenRefused
 from controller.store.sqlite.store import SqliteStore
@@ -50,7 +50,7 @@ class Controller:
             metrics=metrics,
             wall=clock.wall,
         )
-        self.entries = Entries(configured, self.logins, wall=clock.wall)
+        self.handoffs = Handoffs(configured, self.logins, wall=clock.wall)
 
     async def enter(self, name: str, audience: Audience = Audience.LOGIN) -> str:
         """Log somebody in; return the token."""
@@ -309,21 +309,21 @@ async def test_entries(pair: Pair) -> None:
     token = await one.enter("carol")
     login = one.finds(token)
     assert login is not None
-    digest, begun = third.entries.begin("")
+    digest, begun = third.handoffs.begin("")
     state = begun.partition(";")[0]
-    code = one.entries.code(login, SESSION, digest)
-    assert other.entries.redeem(code, state, session_id(2)) == ()
-    entered, _ = other.entries.redeem(code, state, SESSION)
-    assert other.entries.redeem(code, state, SESSION) == ()
+    code = one.handoffs.code(login, SESSION, digest)
+    assert other.handoffs.redeem(code, state, session_id(2)) == ()
+    entered, _ = other.handoffs.redeem(code, state, SESSION)
+    assert other.handoffs.redeem(code, state, SESSION) == ()
     entry = entered.partition(";")[0]
     for controller in pair.made:
-        found = controller.entries.login_of(entry, SESSION)
+        found = controller.handoffs.login_of(entry, SESSION)
         assert found is not None
         assert found.person.uid == CAROL
         assert found.expires == login.expires
-        assert controller.entries.login_of(entry, session_id(2)) is None
+        assert controller.handoffs.login_of(entry, session_id(2)) is None
     # Without what the directory says: at a session's host nothing but the name is known.
-    known = third.entries.login_of(entry, SESSION)
+    known = third.handoffs.login_of(entry, SESSION)
     assert known is not None
     assert not known.person.groups
     assert not known.person.admin
@@ -331,7 +331,7 @@ async def test_entries(pair: Pair) -> None:
     await one.leave(token)
     for controller in pair.made:
         await controller.hear()
-        assert controller.entries.login_of(entry, SESSION) is None
+        assert controller.handoffs.login_of(entry, SESSION) is None
 
 
 async def test_what_is_no_news_is_not_told(pair: Pair) -> None:
@@ -342,13 +342,13 @@ async def test_what_is_no_news_is_not_told(pair: Pair) -> None:
     pair.advance(NEWS_SECONDS + LEEWAY + 1)
     login = one.finds(token)
     assert login is not None
-    digest, begun = other.entries.begin("")
-    code = one.entries.code(login, SESSION, digest)
+    digest, begun = other.handoffs.begin("")
+    code = one.handoffs.code(login, SESSION, digest)
     claims = other.logins.read(code, Audience.CODE)
     assert claims is not None
     assert claims.news is None
-    entered, _ = other.entries.redeem(code, begun.partition(";")[0], SESSION)
-    assert one.entries.login_of(entered.partition(";")[0], SESSION) is not None
+    entered, _ = other.handoffs.redeem(code, begun.partition(";")[0], SESSION)
+    assert one.handoffs.login_of(entered.partition(";")[0], SESSION) is not None
     assert CODE_SECONDS < NEWS_SECONDS + LEEWAY  # a code is over before its news is
 
 

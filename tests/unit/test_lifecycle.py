@@ -9,35 +9,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.core.model import Observed, Phase, Place
+from controller.core.model import Observed, Phase, QueuePosition
 from controller.core.records import Reason, Sign
 from controller.rules.lifecycle import (
     LOOK_FRESH,
     UNREACHED,
     Activity,
-    Calm,
     Decision,
     Keep,
     Limits,
-    Look,
+    Poll,
     Remove,
     Repair,
     Warn,
     Warned,
+    WithdrawWarning,
     decide,
     limits_of,
     phase_of,
     takes_place,
 )
 from controller.rules.sentences import (
+    KeepReason,
     Step,
     StepState,
-    Why,
     farewell_of,
+    keep_reason,
     message_of,
     progress_of,
     warning_of,
-    why_alive,
 )
 from controller.settings.loading import SLICER
 from tests.samples import session, settings
@@ -181,8 +181,8 @@ SHORT = replace(LIMITS, idle=20, lifetime=60)
         (used(1000, warned=idle_warned(2790, 3090)), 3089, LIMITS, Keep()),
         (used(1000, warned=idle_warned(2790, 3090)), 3090, LIMITS, Remove(Reason.IDLE)),
         # Somebody came back in time.
-        (used(2600, warned=idle_warned(2500, 2800)), 2610, LIMITS, Calm()),
-        (used(2600, warned=idle_warned(2500, 2800)), 2900, LIMITS, Calm()),
+        (used(2600, warned=idle_warned(2500, 2800)), 2610, LIMITS, WithdrawWarning()),
+        (used(2600, warned=idle_warned(2500, 2800)), 2900, LIMITS, WithdrawWarning()),
         # Somebody came back in time, and no round saw it for very long.
         (used(2600, warned=idle_warned(2500, 2800)), 4100, LIMITS, Warn(idle_warned(4100, 4400))),
         (used(2600, warned=idle_warned(2500, 2800)), 5000, LIMITS, Warn(idle_warned(5000, 5300))),
@@ -217,7 +217,7 @@ SHORT = replace(LIMITS, idle=20, lifetime=60)
         (used(0), DAY - 1, replace(LIMITS, idle=0), Warn(lifetime_warned(DAY - 1, DAY + 299))),
         (used(0), DAY, replace(LIMITS, lifetime=0), Warn(idle_warned(DAY, DAY + 300))),
         # A limit that was taken away meanwhile: the warning goes, too.
-        (used(0, warned=idle_warned(1500, 1800)), 1800, ENDLESS, Calm()),
+        (used(0, warned=idle_warned(1500, 1800)), 1800, ENDLESS, WithdrawWarning()),
     ],
 )
 def test_warnings(activity: Activity, now: float, limits: Limits, decision: Decision) -> None:
@@ -233,16 +233,16 @@ TOLD = idle_warned(2500, 2800)
     [
         # Before anybody is told.
         (None, 0, 2499, Keep()),
-        (None, 2500 - LOOK_FRESH - 1, 2500, Look()),
+        (None, 2500 - LOOK_FRESH - 1, 2500, Poll()),
         (None, 2500 - LOOK_FRESH, 2500, Warn(TOLD)),
         # While the warning runs nothing has to be known.
         (TOLD, 0, 2799, Keep()),
         # Before the stop.
-        (TOLD, 2800 - LOOK_FRESH - 1, 2800, Look()),
+        (TOLD, 2800 - LOOK_FRESH - 1, 2800, Poll()),
         (TOLD, 2800 - LOOK_FRESH, 2800, Remove(Reason.IDLE)),
         # A controller that cannot look for days stops nobody, and warns nobody.
-        (TOLD, 1000, 10 * DAY, Look()),
-        (None, 1000, 10 * DAY, Look()),
+        (TOLD, 1000, 10 * DAY, Poll()),
+        (None, 1000, 10 * DAY, Poll()),
         (TOLD, 10 * DAY - 1, 10 * DAY, Remove(Reason.IDLE)),
     ],
 )
@@ -262,14 +262,14 @@ TOLD_OF_AGE = lifetime_warned(DAY - 300, DAY)
     ("warned", "looked", "now", "decision"),
     [
         # Before anybody is told: who cannot be reached cannot be told.
-        (None, DAY - 300 - LOOK_FRESH - 1, DAY - 300, Look()),
+        (None, DAY - 300 - LOOK_FRESH - 1, DAY - 300, Poll()),
         (None, DAY - 300 - LOOK_FRESH, DAY - 300, Warn(TOLD_OF_AGE)),
-        (None, 1000, DAY + UNREACHED - 1, Look()),
+        (None, 1000, DAY + UNREACHED - 1, Poll()),
         # Before the stop: what cannot be reached cannot save.
         (TOLD_OF_AGE, 1000, DAY - 1, Keep()),
-        (TOLD_OF_AGE, 1000, DAY, Look()),
+        (TOLD_OF_AGE, 1000, DAY, Poll()),
         (TOLD_OF_AGE, DAY - LOOK_FRESH, DAY, Remove(Reason.LIFETIME)),
-        (TOLD_OF_AGE, 1000, DAY + UNREACHED - 1, Look()),
+        (TOLD_OF_AGE, 1000, DAY + UNREACHED - 1, Poll()),
         # Not for ever.
         (TOLD_OF_AGE, 1000, DAY + UNREACHED, Remove(Reason.LIFETIME)),
         (None, 1000, DAY + UNREACHED, Warn(lifetime_warned(DAY + UNREACHED, DAY + 3900))),
@@ -538,7 +538,7 @@ def test_messages(
     phase: Phase, seen: Observed, place: tuple[int, str] | None, sentence: str
 ) -> None:
     """Who waits reads where they stand in line, or what goes on, or why it came to nothing."""
-    stands = Place(*place) if place else None
+    stands = QueuePosition(*place) if place else None
     assert sentence == message_of(phase, seen, LIMITS, place=stands)
 
 
@@ -620,67 +620,72 @@ def test_progress_says_what_goes_on() -> None:
 
 
 USED = replace(FRESH, last_active=1000, sign=Sign.INPUT)
-PLACE = Place(1, "a free place")
+PLACE = QueuePosition(1, "a free place")
 NEVER_IDLE = replace(LIMITS, idle=0)
 
 
 @pytest.mark.parametrize(
     ("phase", "activity", "limits", "why"),
     [
-        (Phase.PENDING, FRESH, LIMITS, Why("1st in line, waits for a free place")),
-        (Phase.STARTING, FRESH, LIMITS, Why("starting")),
-        (Phase.STOPPING, USED, LIMITS, Why("stopping")),
-        (Phase.FAILED, FAILED_AT_100, LIMITS, Why("failed, shown until", 700)),
-        (Phase.FAILED, FRESH, LIMITS, Why("failed, shown until", 1660)),
-        (Phase.READY, FRESH, LIMITS, Why("no use seen since", 0)),
-        (Phase.READY, USED, LIMITS, Why("input", 1000, past=True)),
-        (Phase.READY, replace(USED, sign=Sign.REQUEST), LIMITS, Why("request", 1000, past=True)),
-        (Phase.READY, replace(USED, sign=Sign.COMPUTING), LIMITS, Why("computing")),
+        (Phase.PENDING, FRESH, LIMITS, KeepReason("1st in line, waits for a free place")),
+        (Phase.STARTING, FRESH, LIMITS, KeepReason("starting")),
+        (Phase.STOPPING, USED, LIMITS, KeepReason("stopping")),
+        (Phase.FAILED, FAILED_AT_100, LIMITS, KeepReason("failed, shown until", 700)),
+        (Phase.FAILED, FRESH, LIMITS, KeepReason("failed, shown until", 1660)),
+        (Phase.READY, FRESH, LIMITS, KeepReason("no use seen since", 0)),
+        (Phase.READY, USED, LIMITS, KeepReason("input", 1000, past=True)),
+        (
+            Phase.READY,
+            replace(USED, sign=Sign.REQUEST),
+            LIMITS,
+            KeepReason("request", 1000, past=True),
+        ),
+        (Phase.READY, replace(USED, sign=Sign.COMPUTING), LIMITS, KeepReason("computing")),
         (
             Phase.READY,
             replace(USED, sign=Sign.COMPUTING, last_active=900),
             LIMITS,
-            Why("computed", 900, past=True),
+            KeepReason("computed", 900, past=True),
         ),
         (
             Phase.READY,
             replace(USED, sign=Sign.KEPT, kept_by="alice"),
             LIMITS,
-            Why("kept by alice until", 2800),
+            KeepReason("kept by alice until", 2800),
         ),
         (
             Phase.READY,
             replace(USED, sign=Sign.KEPT, kept_by="alice"),
             NEVER_IDLE,
-            Why("kept by alice", 1000, past=True, more="never stopped for idleness"),
+            KeepReason("kept by alice", 1000, past=True, more="never stopped for idleness"),
         ),
         (
             Phase.READY,
             USED,
             NEVER_IDLE,
-            Why("input", 1000, past=True, more="never stopped for idleness"),
+            KeepReason("input", 1000, past=True, more="never stopped for idleness"),
         ),
         (
             Phase.READY,
             replace(USED, ahead=True),
             LIMITS,
-            Why("started ahead, unused, waits until", 1600),
+            KeepReason("started ahead, unused, waits until", 1600),
         ),
         (
             Phase.READY,
             replace(USED, warned=idle_warned(1000, 1300)),
             LIMITS,
-            Why("unused, warned, stops at", 1300, more="unless it is used"),
+            KeepReason("unused, warned, stops at", 1300, more="unless it is used"),
         ),
         (
             Phase.READY,
             replace(USED, warned=lifetime_warned(1000, 1300)),
             LIMITS,
-            Why("its time is up, stops at", 1300),
+            KeepReason("its time is up, stops at", 1300),
         ),
     ],
 )
-def test_why_it_lives(phase: Phase, activity: Activity, limits: Limits, why: Why) -> None:
+def test_why_it_lives(phase: Phase, activity: Activity, limits: Limits, why: KeepReason) -> None:
     """Administrators read why a session has not been stopped, and until when that holds."""
     place = PLACE if phase is Phase.PENDING else None
-    assert why == why_alive(phase, activity, 1060, limits, place=place)
+    assert why == keep_reason(phase, activity, 1060, limits, place=place)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from controller.core.errors import InvalidRequest, NotAllowed
 from controller.core.model import NAME_MAX, Person, Role, Session, UserId
 from controller.rules import access, origins, quotas
-from controller.rules.quotas import Lack, Shortage
+from controller.rules.quotas import Resource, Shortfall
 from controller.settings.loading import SLICER
 from controller.settings.schema import Limits, Settings
 from tests.fakes.directory import PEOPLE
@@ -220,65 +220,75 @@ NEXT = of(9, owner="alice")
         (NEXT, ALICES, {}, None),
         # One's own.
         (NEXT, ALICES, {"sessions_per_user": 3}, None),
-        (NEXT, ALICES, {"sessions_per_user": 2}, Lack(Shortage.OWN, "2")),
+        (NEXT, ALICES, {"sessions_per_user": 2}, Shortfall(Resource.OWN, "2")),
         (of(9, owner="bob"), ALICES, {"sessions_per_user": 1}, None),
-        (NEXT, ALICES, {"sessions_per_user": 1, "sessions_total": 1}, Lack(Shortage.OWN, "2")),
+        (NEXT, ALICES, {"sessions_per_user": 1, "sessions_total": 1}, Shortfall(Resource.OWN, "2")),
         # All people's.
         (NEXT, [of(1), of(2)], {"sessions_total": 3}, None),
-        (NEXT, [of(1), of(2), of(3)], {"sessions_total": 3}, Lack(Shortage.TOTAL)),
-        (of(9, "big"), [of(1, "big"), of(2, "big")], {"sessions_total": 2}, Lack(Shortage.TOTAL)),
+        (NEXT, [of(1), of(2), of(3)], {"sessions_total": 3}, Shortfall(Resource.TOTAL)),
+        (
+            of(9, "big"),
+            [of(1, "big"), of(2, "big")],
+            {"sessions_total": 2},
+            Shortfall(Resource.TOTAL),
+        ),
         # The profile's.
         (of(9, "big"), [of(1, "big"), of(2), of(3)], {}, None),
-        (of(9, "big"), [of(1, "big"), of(2, "big")], {}, Lack(Shortage.PROFILE, "big")),
+        (of(9, "big"), [of(1, "big"), of(2, "big")], {}, Shortfall(Resource.PROFILE, "big")),
         (of(9, "small"), [of(1, "big"), of(2, "big")], {}, None),
         # A group's.
         (of(9, groups="a"), [of(1, groups="a")], {"groups": {"a": 2}}, None),
-        (of(9, groups="a"), [of(1, groups="a")], {"groups": {"a": 1}}, Lack(Shortage.GROUP, "a")),
+        (
+            of(9, groups="a"),
+            [of(1, groups="a")],
+            {"groups": {"a": 1}},
+            Shortfall(Resource.GROUP, "a"),
+        ),
         (of(9, groups="b"), [of(1, groups="a")], {"groups": {"a": 1, "b": 1}}, None),
         (
             of(9, groups="a b"),
             [of(1, groups="b")],
             {"groups": {"a": 1, "b": 1}},
-            Lack(Shortage.GROUP, "b"),
+            Shortfall(Resource.GROUP, "b"),
         ),
         (of(9, groups="a"), [of(1, groups="a")], {"groups": {}}, None),
         (of(9), [of(1, groups="a")], {"groups": {"a": 1}}, None),
         # Cores and memory of all together; 0 is no limit, and exactly full is not too much.
         (of(9), [of(1), of(2, "big")], {"cpus": 10.0}, None),
-        (of(9), [of(1), of(2, "big")], {"cpus": 9.9}, Lack(Shortage.CPUS)),
+        (of(9), [of(1), of(2, "big")], {"cpus": 9.9}, Shortfall(Resource.CPUS)),
         (of(9), [of(1), of(2, "big")], {"memory_mib": 24_576}, None),
-        (of(9), [of(1), of(2, "big")], {"memory_mib": 24_575}, Lack(Shortage.MEMORY)),
+        (of(9), [of(1), of(2, "big")], {"memory_mib": 24_575}, Shortfall(Resource.MEMORY)),
         (of(9), [of(1, "gone"), of(2, "gone")], {"cpus": 2.0, "memory_mib": 4096}, None),
         # Graphics cards.
         (of(9, "gpu"), [], {"gpus": ("0", "1")}, None),
         (of(9, "gpu"), [of(1, "gpu", gpus="1")], {"gpus": ("0", "1")}, None),
-        (of(9, "gpus"), [of(1, "gpu", gpus="1")], {"gpus": ("0", "1")}, Lack(Shortage.GPUS)),
-        (of(9, "gpu"), [of(1, "gpus", gpus="1 0")], {"gpus": ("0", "1")}, Lack(Shortage.GPUS)),
+        (of(9, "gpus"), [of(1, "gpu", gpus="1")], {"gpus": ("0", "1")}, Shortfall(Resource.GPUS)),
+        (of(9, "gpu"), [of(1, "gpus", gpus="1 0")], {"gpus": ("0", "1")}, Shortfall(Resource.GPUS)),
         (of(9, "small"), [of(1, "gpus", gpus="1 0")], {"gpus": ("0", "1")}, None),
         (of(9, "gpu"), [of(1, "gpu", gpus="7")], {"gpus": ("0",)}, None),
         (of(9, "gpus"), [of(1, "gpus")], {"gpus": ()}, None),
     ],
 )
 def test_what_is_lacking(
-    wanted: Session, running: list[Session], limits: dict[str, object], lack: Lack | None
+    wanted: Session, running: list[Session], limits: dict[str, object], shortfall: Shortfall | None
 ) -> None:
     """Nobody has more than their share, nothing more than there is; one's own limit is told first.
 
     What a profile or group may have does not hinder others.
     """
-    assert lack == quotas.lack_of(wanted, running, bounded(**limits))
+    assert shortfall == quotas.shortfall_of(wanted, running, bounded(**limits))
 
 
-@pytest.mark.parametrize("shortage", list(Shortage))
-def test_words_for_what_is_lacking(shortage: Shortage) -> None:
+@pytest.mark.parametrize("resource", list(Resource))
+def test_words_for_what_is_lacking(resource: Resource) -> None:
     """Whatever is lacking, people read a sentence that says what helps, in plain words."""
-    lack = Lack(shortage, "3")
-    assert lack.sentence.endswith(".")
-    assert lack.waits_for
-    assert not lack.waits_for.endswith(".")
-    words = set(re.findall(r"[a-z]+", f"{lack.sentence} {lack.waits_for}".lower()))
+    shortfall = Shortfall(resource, "3")
+    assert shortfall.sentence.endswith(".")
+    assert shortfall.waits_for
+    assert not shortfall.waits_for.endswith(".")
+    words = set(re.findall(r"[a-z]+", f"{shortfall.sentence} {shortfall.waits_for}".lower()))
     assert words.isdisjoint({"container", "pod", "image", "route", "token"})
-    assert ("3" in lack.sentence) is (shortage is Shortage.OWN)
+    assert ("3" in shortfall.sentence) is (resource is Resource.OWN)
 
 
 @pytest.mark.parametrize(

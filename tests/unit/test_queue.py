@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.core.model import Place, Session
+from controller.core.model import QueuePosition, Session
 from controller.core.records import Ticket
 from controller.rules import queue, quotas
 from controller.settings.loading import SLICER
@@ -133,17 +133,17 @@ def test_places() -> None:
     )
     running = [of(9, "gpu", gpus="0", groups="a")]
     assert queue.places(waiting, running, limits) == {
-        session_id(1): Place(1, "a graphics card"),
-        session_id(2): Place(2, "a place of your group"),
-        session_id(3): Place(3, "its turn"),
-        session_id(4): Place(4, "its turn"),
-        session_id(5): Place(5, "its turn"),
-        session_id(6): Place(6, "its turn"),
+        session_id(1): QueuePosition(1, "a graphics card"),
+        session_id(2): QueuePosition(2, "a place of your group"),
+        session_id(3): QueuePosition(3, "its turn"),
+        session_id(4): QueuePosition(4, "its turn"),
+        session_id(5): QueuePosition(5, "its turn"),
+        session_id(6): QueuePosition(6, "its turn"),
     }
     full = queue.places(waiting[2:3], [*running, of(8), of(7)], limits)
-    assert full == {session_id(3): Place(1, "a free place")}
+    assert full == {session_id(3): QueuePosition(1, "a free place")}
     hungry = queue.places(line(of(1, "big")), [of(9)], hub(cpus=7.0))
-    assert hungry == {session_id(1): Place(1, "room on the server")}
+    assert hungry == {session_id(1): QueuePosition(1, "room on the server")}
     assert queue.places([], running, limits) == {}
 
 
@@ -165,7 +165,7 @@ some_limits = st.fixed_dictionaries(
 def serve(waiting: list[Ticket], running: list[Session], limits: Settings) -> None:
     """Begin what there is room for, as the controller does."""
     while (ticket := queue.next_of(waiting, running, limits)) is not None:
-        assert quotas.lack_of(ticket.session, running, limits) is None
+        assert quotas.shortfall_of(ticket.session, running, limits) is None
         wanted = limits.profile(ticket.session.profile)
         assert wanted is not None
         free = quotas.free_gpus(limits.limits.gpus, running)

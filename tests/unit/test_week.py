@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed
 from controller.core.records import Memo, Reason
-from controller.rules.lifecycle import Activity, Calm, Limits, Look, Remove, Warn, decide
+from controller.rules.lifecycle import Activity, Limits, Poll, Remove, Warn, WithdrawWarning, decide
 from tests.samples import session
 
 READY = Observed(session(), running=True, served=True)
@@ -145,7 +145,7 @@ class Watcher:
             self.look(at)
             self.next_look = max(self.next_look, at) + LOOKS
         decision = decide(READY, self.activity, now, limits)
-        if decision == Look():
+        if decision == Poll():
             self.look(at)
             decision = decide(READY, self.activity, now, limits)
         match decision:
@@ -154,7 +154,7 @@ class Watcher:
             case Warn(warned):
                 self.activity = replace(self.activity, warned=warned)
                 self.told = at
-            case Calm():
+            case WithdrawWarning():
                 self.activity = replace(self.activity, warned=None)
             case _:
                 pass

@@ -221,7 +221,7 @@ class SessionsController(Controller):
     ) -> SharesOut:
         """Return everybody who is invited to a session of yours, and who is connected."""
         seen = hub.sessions.find_own(session_id, caller.person.uid)
-        await hub.looks.refresh(seen)
+        await hub.poller.refresh(seen)
         return SharesOut([share_out(guest) for guest in hub.sharing.guests(seen)])
 
     @put("/{session_id:str}/shares/{user:str}", status_code=200, summary="Invite by name")
@@ -354,7 +354,7 @@ def _facts(hub: Hub, caller: Caller) -> list[object]:
             sessions.phase(seen),
             sessions.queue.place(seen),
             sessions.usage.warned(seen) is not None,
-            hub.looks.clients(seen.session.id),
+            hub.poller.clients(seen.session.id),
             hub.sharing.guests(seen),
         )
         for seen in sessions.owned_by(uid)

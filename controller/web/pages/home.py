@@ -14,10 +14,10 @@ from litestar.params import PathParameter
 from litestar.response import Redirect
 
 from controller.core.errors import Refused, SessionExists, Unavailable
-from controller.core.model import Observed, Phase, Place, Profile, Role, moment
+from controller.core.model import Observed, Phase, Profile, QueuePosition, Role, moment
 from controller.core.records import Notice, Reason, Share
 from controller.rules import access, routes
-from controller.rules.quotas import Lack, Shortage
+from controller.rules.quotas import Resource, Shortfall
 from controller.rules.sentences import session_title
 from controller.web.caller import Caller, Hub, provide_caller
 from controller.web.pages.forms import ActForm, Form, check_csrf, page, retry_after, viewer_of
@@ -62,7 +62,7 @@ class SessionCard(msgspec.Struct, frozen=True):
     shared_with: int = 0  # people invited
     warning: StopWarning | None = None
     ahead: bool = False  # started at log-in, not by a press
-    place: Place | None = None  # waiting in line
+    place: QueuePosition | None = None  # waiting in line
     can_share: bool = True
     saves_long: bool = False  # it stops, and its program takes its time to save
 
@@ -241,23 +241,23 @@ def _blocked(hub: Hub, caller: Caller) -> str:
         return "Nothing new can be started at present. Running sessions go on."
     offered = [one for one in hub.settings.profiles if access.may_launch(caller.person, one)]
     lacks = [_refusal(hub, caller, one) for one in offered]
-    reasons = {lack.sentence for lack in lacks if lack is not None}
+    reasons = {shortfall.sentence for shortfall in lacks if shortfall is not None}
     return reasons.pop() if offered and None not in lacks and len(reasons) == 1 else ""
 
 
-def _refusal(hub: Hub, caller: Caller, profile: Profile) -> Lack | None:
+def _refusal(hub: Hub, caller: Caller, profile: Profile) -> Shortfall | None:
     """Return why a press on the button would be refused; None: it starts, or waits in line."""
-    lack = hub.sessions.launching.lack(caller.person, profile)
-    if lack is not None and profile.queue and lack.shortage is not Shortage.OWN:
+    shortfall = hub.sessions.launching.shortfall(caller.person, profile)
+    if shortfall is not None and profile.queue and shortfall.resource is not Resource.OWN:
         return None
-    return lack
+    return shortfall
 
 
 def _choice(hub: Hub, caller: Caller, profile: Profile, *, ahead: bool) -> ProfileChoice:
     whole = profile.memory_mib / _MIB_PER_GB
     memory = f"{whole:.3g} GB" if whole >= 1 else f"{profile.memory_mib} MB"
     cores = f"{profile.cpus:g} core{'' if profile.cpus == 1 else 's'}"
-    lack = _refusal(hub, caller, profile)
+    shortfall = _refusal(hub, caller, profile)
     gpus = hub.sessions.queue.free_gpus() if profile.gpus else None
     return ProfileChoice(
         id=profile.id,
@@ -265,8 +265,8 @@ def _choice(hub: Hub, caller: Caller, profile: Profile, *, ahead: bool) -> Profi
         description=profile.description,
         resources=f"{cores} · {memory}",
         default=profile.default,
-        available=lack is None,
-        why_not=lack.sentence if lack else "",
+        available=shortfall is None,
+        why_not=shortfall.sentence if shortfall else "",
         ahead=ahead if profile.start_ahead else None,
         queue=hub.sessions.queue.waiting_for(profile.id) if profile.queue else None,
         gpus="" if gpus is None else f"GPU: {gpus} free",
@@ -309,7 +309,7 @@ def _watching(hub: Hub, seen: Observed) -> tuple[str, ...]:
     names = {one.share.uid: one.share.display_name for one in hub.sharing.guests(seen)}
     others = {
         one.user: one.role
-        for one in hub.looks.clients(seen.session.id)
+        for one in hub.poller.clients(seen.session.id)
         if one.user != seen.session.owner
     }
     return tuple(

@@ -14,7 +14,7 @@ from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from controller.core.errors import NoSuchSession, NotInvited, NotReadyYet
-from controller.core.model import Observed, Phase, Place, parse_session_id
+from controller.core.model import Observed, Phase, QueuePosition, parse_session_id
 from controller.core.records import Reason
 from controller.gate.answers import ENTER_PATH, NO_STORE
 from controller.rules import origins, routes
@@ -48,7 +48,7 @@ class StartingView(msgspec.Struct, frozen=True):
     name: str = ""
     message: str = ""
     failure: Failure | None = None
-    place: Place | None = None  # waiting in line: shown instead of the steps
+    place: QueuePosition | None = None  # waiting in line: shown instead of the steps
     can_cancel: bool = True  # guests only look on
 
     @property
@@ -151,7 +151,7 @@ def enter(
     target = origins.safe_next(request.query_params.get("next", "/"))
     if not _STATE.fullmatch(state):
         return Redirect(url + target)  # nobody has begun there: they begin now
-    asked = {"code": hub.entries.code(caller.login, found, state), "next": target}
+    asked = {"code": hub.handoffs.code(caller.login, found, state), "next": target}
     if "again" in request.query_params:
         asked["again"] = "1"
     return Redirect(f"{url}{ENTER_PATH}?{urlencode(asked)}", headers=NO_STORE)

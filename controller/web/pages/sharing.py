@@ -132,7 +132,7 @@ async def share(
     if not hub.settings.sharing:
         raise SharingOff
     seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.looks.refresh(seen)
+    await hub.poller.refresh(seen)
     return page(hub.renderer.page(await _view(hub, caller, seen)))
 
 
@@ -318,7 +318,7 @@ async def _view(hub: Hub, caller: Caller, seen: Observed) -> ShareView:
     guests = hub.sharing.guests(seen)
     names = {one.share.uid: one.share.display_name for one in guests}
     names[caller.person.uid] = caller.person.display_name
-    connected = dict.fromkeys(one.user for one in hub.looks.clients(seen.session.id))
+    connected = dict.fromkeys(one.user for one in hub.poller.clients(seen.session.id))
     return ShareView(
         viewer=viewer_of(hub, caller),
         now=datetime.now(UTC),

@@ -23,8 +23,8 @@ from controller.gate.answers import (
     redirect,
 )
 from controller.gate.judge import Judge, Judgement, Verdict
-from controller.gate.question import Question, check_place, parse_direct
-from controller.gate.refusals import Closed, Refusals, Threshold, starting_url
+from controller.gate.question import Question, check_host, parse_direct
+from controller.gate.refusals import Closed, HandoffRefusals, Refusals, starting_url
 from controller.rules import origins, routes
 from controller.web.answers import HttpError, aside_page
 from controller.web.caller import Caller, Hub
@@ -40,8 +40,8 @@ class Waiting:
         self._hub = hub
         self._judge = Judge(hub.settings, hub.sessions, hub.logins, None)
         self._refusals = Refusals(hub.settings, closed.session)
-        self._inner_judge = Judge(hub.settings, hub.sessions, hub.logins, hub.entries)
-        self._threshold = Threshold(hub.settings, closed, hub.entries)
+        self._inner_judge = Judge(hub.settings, hub.sessions, hub.logins, hub.handoffs)
+        self._threshold = HandoffRefusals(hub.settings, closed, hub.handoffs)
         home = f"{origins.origin_of(hub.settings.public_url)}/"
         self._moment = aside_page(
             hub.renderer,
@@ -75,7 +75,7 @@ class Waiting:
         return await self._answer_at_path(question, whole=bool(slash))
 
     def _answer_at_host(self, question: Question) -> Answer:
-        check_place(question, self._hub.settings)
+        check_host(question, self._hub.settings)
         if handed := self._threshold.enter(question):
             return handed
         found = self._inner_judge.judge(question)

@@ -7,7 +7,7 @@ import pytest
 from controller.core.errors import StoreUnavailable
 from controller.core.model import Observed, Session
 from controller.core.records import CONTROLLER
-from controller.rules.quotas import Shortage
+from controller.rules.quotas import Resource
 from tests.fakes.parts import Parts
 from tests.samples import session
 
@@ -48,9 +48,9 @@ async def test_a_place_in_line_counts_for_its_owner(parts: Parts) -> None:
     """Nobody gets more than their number of sessions by waiting for some of them."""
     queue = parts.sessions.queue
     await queue.line_up(lined(2, "alice"), CONTROLLER)
-    lack = queue.lack_of(session(3, name="other"))
-    assert lack is not None
-    assert lack.shortage is Shortage.OWN
+    shortfall = queue.shortfall_of(session(3, name="other"))
+    assert shortfall is not None
+    assert shortfall.resource is Resource.OWN
 
 
 async def test_who_waits_comes_before_who_comes_now(parts: Parts) -> None:
@@ -58,9 +58,9 @@ async def test_who_waits_comes_before_who_comes_now(parts: Parts) -> None:
     queue = parts.sessions.queue
     await queue.line_up(lined(2, "bob"), CONTROLLER)
     parts.show()
-    lack = queue.lack_of(lined(3, "carol"))
-    assert lack is not None
-    assert lack.shortage is Shortage.TOTAL
+    shortfall = queue.shortfall_of(lined(3, "carol"))
+    assert shortfall is not None
+    assert shortfall.resource is Resource.TOTAL
 
 
 async def test_a_ticket_that_cannot_be_written_down(parts: Parts) -> None:

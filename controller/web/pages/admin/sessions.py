@@ -19,7 +19,7 @@ from controller.core.errors import HubError, InvalidRequest, NoSuchSession, Refu
 from controller.core.model import Phase, SessionId, moment
 from controller.gate.answers import STARTING
 from controller.rules import origins, sentences
-from controller.rules.sentences import Why
+from controller.rules.sentences import KeepReason
 from controller.web import sparkline
 from controller.web.answers import AnyRequest
 from controller.web.caller import Caller, Hub, admin_only, provide_caller
@@ -63,7 +63,7 @@ class AdminRow(msgspec.Struct, frozen=True):
     phase: Phase
     started: datetime  # UTC
     last_active: datetime  # UTC
-    why: Why
+    why: KeepReason
     why_at: datetime | None = None  # UTC; the moment in ``why``
     ends: datetime | None = None  # UTC; None: never
     extra: timedelta = timedelta(0)  # by which its lifetime was extended
