@@ -14,7 +14,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support import choice, durations
-from tests.threats import ThreatTable
+from tests.support.threats import ThreatTable
 
 # A busy machine is no fault of the code: how long an example takes is never a reason to fail.
 PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -23,12 +23,12 @@ settings.register_profile("long", max_examples=200, **PATIENT)
 settings.register_profile("by-hand", **PATIENT)
 settings.load_profile(os.environ.get("SLICERHUB_HYPOTHESIS", "by-hand"))
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "support" / "golden"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let a person write the golden files anew, and a run choose its tests."""
-    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew")
+    parser.addoption("--update-golden", action="store_true", help="write tests/support/golden anew")
     choice.add_options(parser)
 
 
@@ -60,7 +60,7 @@ def logs_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
-    """Compare a value with the whole of ``tests/golden/<name>.json``."""
+    """Compare a value with the whole of ``tests/support/golden/<name>.json``."""
 
     def compare(name: str, actual: object) -> None:
         path = GOLDEN / f"{name}.json"

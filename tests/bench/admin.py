@@ -19,8 +19,8 @@ from bench.measure import machine, table
 
 from controller.core.model import Usage
 from controller.engines.memory import MemoryOrchestrator
-from tests.hub import ORIGIN, Browser, World, eventually, running
-from tests.samples import session, session_id, settings
+from tests.support.hub import ORIGIN, Browser, World, eventually, running
+from tests.support.samples import session, session_id, settings
 
 FEW, MANY = 20, 500
 MOST = 4.0  # times that of FEW

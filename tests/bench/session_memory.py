@@ -21,9 +21,10 @@ import docker
 from bench.measure import machine, table
 from bench.memory import engine_number
 from bench.start import internal_network
-from slicer_session import Page, Session, who
-from slicer_session import docker as run
 from websockets.exceptions import ConnectionClosed
+
+from tests.support.slicer_session import Page, Session, who
+from tests.support.slicer_session import docker as run
 
 REST_SECONDS = 30.0
 _SIZE = {"w": 640, "h": 400, "p": 1}

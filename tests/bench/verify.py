@@ -37,9 +37,9 @@ from controller.people.tokens import Keys
 from controller.sessions.gateway import OpenGateway
 from controller.settings.schema import PATH_MODE
 from controller.store.sqlite.store import SqliteStore
-from tests.fakes.directory import FakeDirectory
-from tests.hub import ORIGIN, RING
-from tests.samples import settings
+from tests.support.fakes.directory import FakeDirectory
+from tests.support.hub import ORIGIN, RING
+from tests.support.samples import settings
 
 KINDS = ("hub", "litestar", "bare")
 COOKIE = "login"

@@ -10,7 +10,7 @@ from docker import DockerClient
 from e2e.stack import running_engine
 from playwright.sync_api import Browser
 
-from tests.chromium import checker, chromium
+from tests.support.chromium import checker, chromium
 
 
 @pytest.fixture(scope="module")

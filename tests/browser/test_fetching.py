@@ -19,7 +19,7 @@ from docker import DockerClient
 from e2e.stack import SESSIONS, Member
 from playwright.sync_api import expect
 
-from tests.registry import forget, registry
+from tests.support.registry import forget, registry
 
 PORT = 15095
 RATE = 4_000_000  # bytes a second: the page is opened after five seconds of fetching

@@ -14,7 +14,7 @@ from e2e.stack import URL, session_id_at
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, ViewportSize, expect
 
-from tests.chromium import Complaints
+from tests.support.chromium import Complaints
 from tests.support.waits import until
 
 DESK = ViewportSize(width=1280, height=800)

@@ -16,8 +16,8 @@ from controller.engines.docker.engine import DockerOrchestrator
 from controller.engines.memory import Fetch, MemoryOrchestrator
 from controller.rules import companions
 from controller.settings.schema import Settings
-from tests.engine import Lab, lab
-from tests.registry import forget, publish, registry
+from tests.support.engine import Lab, lab
+from tests.support.registry import forget, publish, registry
 
 DEADLINE = 90.0  # seconds; the machine may be busy with other things
 

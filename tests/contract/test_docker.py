@@ -23,10 +23,10 @@ from controller.engines.docker import manifests
 from controller.engines.docker.client import offers_gpu
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.engines.docker.images import registry_auth
-from tests import samples
 from tests.contract.conftest import with_remote
-from tests.engine import BASE, Lab
-from tests.registry import PASSWORD, USER, forget, publish, registry
+from tests.support import samples
+from tests.support.engine import BASE, Lab
+from tests.support.registry import PASSWORD, USER, forget, publish, registry
 
 pytestmark = pytest.mark.anyio
 

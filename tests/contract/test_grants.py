@@ -13,9 +13,9 @@ from controller.core.model import Role
 from controller.core.records import Share
 from controller.sessions.grants import Grants
 from controller.store.sqlite.store import SqliteStore
-from tests.fakes.directory import PEOPLE
-from tests.hub import Clock
-from tests.samples import session_id
+from tests.support.fakes.directory import PEOPLE
+from tests.support.hub import Clock
+from tests.support.samples import session_id
 
 pytestmark = pytest.mark.anyio
 

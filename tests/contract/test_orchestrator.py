@@ -25,7 +25,7 @@ from controller.core.model import (
 )
 from controller.engines import Orchestrator
 from controller.settings.schema import Settings
-from tests import samples
+from tests.support import samples
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ from controller.core.model import Mount, Person, Role, UserId
 from controller.core.records import Drain, Link, Login, Memo, Message, Rules, Share, Ticket
 from controller.store import CLOSED_MOST, LINKS_MOST, SHARES_MOST, Store
 from controller.store.sqlite.store import SqliteStore
-from tests.fakes.directory import PEOPLE
-from tests.samples import session, session_id
+from tests.support.fakes.directory import PEOPLE
+from tests.support.samples import session, session_id
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from controller.engines.docker.engine import DockerOrchestrator
 from controller.settings.loading import SLICER
 from controller.settings.schema import Docker, Settings
 from tests.deploy.conftest import INSTANCE, Answer, Proxy, Untyped
-from tests.registry import PASSWORD, USER, forget, publish, registry
+from tests.support.registry import PASSWORD, USER, forget, publish, registry
 
 DENIED = 403
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.registry import registry
+from tests.support.registry import registry
 
 ROOT = Path(__file__).parents[2]
 PORT = 15097

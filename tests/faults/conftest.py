@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine import Lab, lab
 from tests.faults.process import Hub
+from tests.support.engine import Lab, lab
 
 FILE = """
 housekeeping_seconds = 2

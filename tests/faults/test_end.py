@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.engine import Lab
 from tests.faults.controller import Plan
 from tests.faults.process import ROOT, Hub
 from tests.faults.test_kills import is_right, parts
+from tests.support.engine import Lab
 from tests.support.waits import until
 
 END_SECONDS = 30  # that compose.yaml gives it

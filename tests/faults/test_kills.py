@@ -8,10 +8,10 @@ import time
 import pytest
 
 from controller.core import labels
-from tests.engine import Lab
 from tests.faults.controller import Plan
 from tests.faults.process import Hub
 from tests.support.choice import cases
+from tests.support.engine import Lab
 from tests.support.waits import until
 
 RECOVERY = 60  # seconds in which all must be right again

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from controller.core.model import Observed, Role, UserId
-from tests.fakes.directory import PEOPLE
 from tests.faults.points import Fault, Trap
 from tests.faults.world import World
+from tests.support.fakes.directory import PEOPLE
 
 people = st.sampled_from(sorted(PEOPLE))
 names = st.sampled_from(["", "thesis"])

@@ -39,13 +39,13 @@ from controller.people.tokens import Keys
 from controller.settings.schema import PATH_MODE_SHARING, Settings
 from controller.store.sqlite.store import SqliteStore
 from controller.web.render import Renderer
-from tests.fakes.directory import PEOPLE, FakeDirectory
-from tests.fakes.gateway import FakeGateway
 from tests.faults.engine import TRAEFIK, Engine
 from tests.faults.points import GATEWAY_EFFECTS, STORE_EFFECTS, GuardedApi, GuardedPart, Points
 from tests.faults.simulated import Loop, in_turn
-from tests.hub import RING
-from tests.samples import settings
+from tests.support.fakes.directory import PEOPLE, FakeDirectory
+from tests.support.fakes.gateway import FakeGateway
+from tests.support.hub import RING
+from tests.support.samples import settings
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from tests.hub import World, running, world
+from tests.support.hub import World, running, world
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from controller.settings.schema import Settings
 from controller.web.api.admin import admin_events, admin_router
 from controller.web.caller import Caller
 from controller.web.pages.admin.sessions import admin_pages_router
-from tests.hub import DEADLINE, World, eventually, location, problem, running, world
-from tests.samples import session, session_id, settings
+from tests.support.hub import DEADLINE, World, eventually, location, problem, running, world
+from tests.support.samples import session, session_id, settings
 
 pytestmark = pytest.mark.anyio
 

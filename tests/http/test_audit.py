@@ -24,8 +24,8 @@ from controller.people.keys import KeyFile, rotate
 from controller.sessions.gateway import Client, Inside
 from controller.settings.schema import AuditLog, Limits, Login, Settings
 from controller.store.sqlite.store import SqliteStore
-from tests.hub import HTML, ORIGIN, RING, Browser, Clock, World, location, running, world
-from tests.samples import CREATED
+from tests.support.hub import HTML, ORIGIN, RING, Browser, Clock, World, location, running, world
+from tests.support.samples import CREATED
 
 pytestmark = pytest.mark.anyio
 

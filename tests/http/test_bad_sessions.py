@@ -11,7 +11,7 @@ from controller.core.model import Phase, Role, UserId
 from controller.core.records import Actor, Reason
 from controller.sessions.pace import Pace
 from controller.sessions.stopping import GIVE_UP_SECONDS
-from tests.hub import World, eventually
+from tests.support.hub import World, eventually
 
 pytestmark = pytest.mark.anyio
 

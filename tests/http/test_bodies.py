@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from controller.web.bodies import timely
-from tests.hub import DEADLINE, HTML, ORIGIN, Browser, World, eventually
+from tests.support.hub import DEADLINE, HTML, ORIGIN, Browser, World, eventually
 
 pytestmark = pytest.mark.anyio
 

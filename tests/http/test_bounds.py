@@ -9,7 +9,7 @@ import pytest
 
 from controller.core.model import Person, SessionId, UserId
 from controller.store import LINKS_MOST, SHARES_MOST
-from tests.hub import World, problem
+from tests.support.hub import World, problem
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.core.model import Offer, Person, Route, UserId
-from tests.hub import (
+from tests.support.hub import (
     HTML,
     ORIGIN,
     World,

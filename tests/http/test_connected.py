@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 from controller.core.model import Phase, Role, SessionId, UserId
 from controller.core.records import CONTROLLER
 from controller.sessions.gateway import Client, Inside
-from tests.hub import World, eventually, running, world
-from tests.samples import CREATED
+from tests.support.hub import World, eventually, running, world
+from tests.support.samples import CREATED
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ from litestar.routes import HTTPRoute
 
 from controller.core.model import SessionId
 from controller.web.public import _pages_and_api
-from tests.hub import HTML, World, running, world
-from tests.hub import ORIGIN as HUB
-from tests.samples import session_id
+from tests.support.hub import HTML, World, running, world
+from tests.support.hub import ORIGIN as HUB
+from tests.support.samples import session_id
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ from controller.core.model import Profile, UserId
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Keys
 from controller.sessions.gateway import Inside, Patience, TraefikGateway
-from tests.hostile.program import MISBEHAVIOURS, Steps, serving
-from tests.hub import RING, Clock
-from tests.samples import session_id, settings
+from tests.support.hostile.program import MISBEHAVIOURS, Steps, serving
+from tests.support.hub import RING, Clock
+from tests.support.samples import session_id, settings
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from controller.people.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
 from controller.people.tokens import LEEWAY
 from controller.settings.schema import PATH_MODE
 from controller.store.sqlite.store import SqliteStore
-from tests.hub import ORIGIN, Clock, World, eventually, running
-from tests.samples import settings
+from tests.support.hub import ORIGIN, Clock, World, eventually, running
+from tests.support.samples import settings
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from controller.sessions.gateway import Inside
 from controller.settings.loading import load
 from controller.settings.schema import Limits, Settings
 from controller.store.sqlite.store import SqliteStore
-from tests.hub import DEADLINE, World, eventually, location, problem, running, world
+from tests.support.hub import DEADLINE, World, eventually, location, problem, running, world
 
 pytestmark = pytest.mark.anyio
 

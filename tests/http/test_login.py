@@ -11,8 +11,8 @@ import pytest
 
 from controller.core.errors import DirectoryUnavailable
 from controller.core.model import Phase
-from tests.hub import HTML, ORIGIN, World, location, problem, running, world
-from tests.samples import settings
+from tests.support.hub import HTML, ORIGIN, World, location, problem, running, world
+from tests.support.samples import settings
 
 pytestmark = pytest.mark.anyio
 

@@ -29,8 +29,8 @@ from controller.people.tokens import Keys
 from controller.sessions.gateway import Client, Inside, TraefikGateway
 from controller.settings.schema import AuditLog, Limits
 from controller.store.sqlite.store import SqliteStore
-from tests.hub import RING, World, eventually, running, world
-from tests.samples import CREATED
+from tests.support.hub import RING, World, eventually, running, world
+from tests.support.samples import CREATED
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from controller.core.model import UserId
 from controller.people.logins import LOGINS_MOST
-from tests.hub import HTML, Browser, World, location, problem
+from tests.support.hub import HTML, Browser, World, location, problem
 
 pytestmark = pytest.mark.anyio
 

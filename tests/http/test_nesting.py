@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hub import World, problem
+from tests.support.hub import World, problem
 
 pytestmark = pytest.mark.anyio
 

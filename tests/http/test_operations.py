@@ -17,9 +17,9 @@ from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Keys
 from controller.sessions.gateway import TraefikGateway
 from controller.store.sqlite.store import SqliteStore
-from tests.hostile.program import answer, serving
-from tests.hub import ORIGIN, RING, Clock, World, eventually, running, world
-from tests.samples import session, session_id, settings
+from tests.support.hostile.program import answer, serving
+from tests.support.hub import ORIGIN, RING, Clock, World, eventually, running, world
+from tests.support.samples import session, session_id, settings
 
 pytestmark = pytest.mark.anyio
 

@@ -15,8 +15,8 @@ from controller.core.records import Drain
 from controller.web.answers import closed_pages
 from controller.web.public import public_app
 from controller.web.render import Renderer
-from tests.hub import HTML, ORIGIN, World, location, running, world
-from tests.samples import session_id
+from tests.support.hub import HTML, ORIGIN, World, location, running, world
+from tests.support.samples import session_id
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ import pytest
 
 from controller.core.model import Person, Role, UserId
 from controller.settings.schema import PATH_MODE_SHARING
-from tests.hub import HTML, World, problem, running, world
+from tests.support.hub import HTML, World, problem, running, world
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from controller.core.model import Role, SessionId, UserId
 from controller.store import SHARES_MOST
-from tests.fakes.records import Records
-from tests.hub import HTML, World, eventually, problem, running, world
+from tests.support.fakes.records import Records
+from tests.support.hub import HTML, World, eventually, problem, running, world
 
 pytestmark = pytest.mark.anyio
 

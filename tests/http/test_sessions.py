@@ -16,8 +16,8 @@ import pytest
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Phase, Session, SessionId
 from controller.engines.memory import MemoryOrchestrator
-from tests.hub import DEADLINE, ORIGIN, World, eventually, location, problem, running, world
-from tests.samples import session_id, settings
+from tests.support.hub import DEADLINE, ORIGIN, World, eventually, location, problem, running, world
+from tests.support.samples import session_id, settings
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,17 @@ import pytest
 from controller.core.model import Phase, Role, SessionId, UserId
 from controller.sessions.gateway import Client, Inside
 from controller.settings.schema import Settings
-from tests.hub import ORIGIN, World, eventually, location, problem, running, same_answer, world
-from tests.samples import CREATED
+from tests.support.hub import (
+    ORIGIN,
+    World,
+    eventually,
+    location,
+    problem,
+    running,
+    same_answer,
+    world,
+)
+from tests.support.samples import CREATED
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from controller.core.model import UserId
 from controller.web.streams import STREAMS_MOST
-from tests.fakes.replica import Cluster
-from tests.hub import DEADLINE, Clock, World, running, world
+from tests.support.fakes.replica import Cluster
+from tests.support.hub import DEADLINE, Clock, World, running, world
 
 pytestmark = pytest.mark.anyio
 

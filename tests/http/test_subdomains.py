@@ -12,8 +12,8 @@ import pytest
 from controller.core.model import SessionId
 from controller.people.handoff import CODE_SECONDS
 from controller.people.tokens import LEEWAY
-from tests.hub import HTML, ORIGIN, World, problem, running, same_answer, world
-from tests.samples import session_id
+from tests.support.hub import HTML, ORIGIN, World, problem, running, same_answer, world
+from tests.support.samples import session_id
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from tests.hub import Browser, World, location, problem
+from tests.support.hub import Browser, World, location, problem
 
 pytestmark = pytest.mark.anyio
 

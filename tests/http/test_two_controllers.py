@@ -19,9 +19,9 @@ from controller.engines.memory import MemoryOrchestrator
 from controller.people.logins import LOGINS_MOST
 from controller.sessions.gateway import Client, Inside
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING
-from tests.fakes.replica import Cluster, Replica
-from tests.hub import HTML, ORIGIN, Clock, World, eventually, running
-from tests.samples import CREATED, settings
+from tests.support.fakes.replica import Cluster, Replica
+from tests.support.hub import HTML, ORIGIN, Clock, World, eventually, running
+from tests.support.samples import CREATED, settings
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from controller.core.model import Observed, Person, Phase, SessionId, UserId
 from controller.engines.memory import MemoryOrchestrator
 from controller.people.tokens import Audience, Claims
 from controller.rules import routes
-from tests.hub import HTML, ORIGIN, RING, World, problem, running, same_answer, world
-from tests.samples import session_id, settings
+from tests.support.hub import HTML, ORIGIN, RING, World, problem, running, same_answer, world
+from tests.support.samples import session_id, settings
 
 pytestmark = pytest.mark.anyio
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from chromium import chromium
-from desktop_session import Desktop, build_standin, new_volume
-from session_door import Door
-from slicer_session import IMAGE, Session, docker
+
+from tests.support.chromium import chromium
+from tests.support.desktop_session import Desktop, build_standin, new_volume
+from tests.support.session_door import Door
+from tests.support.slicer_session import IMAGE, Session, docker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -6,10 +6,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from desktop_session import Desktop, wait_text
 from playwright.sync_api import Browser, Page, expect
-from session_door import enter
-from slicer_session import Session, until
+
+from tests.support.desktop_session import Desktop, wait_text
+from tests.support.session_door import enter
+from tests.support.slicer_session import Session, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from desktop_session import Desktop, Vnc, new_volume
-from slicer_session import docker, who
+
+from tests.support.desktop_session import Desktop, Vnc, new_volume
+from tests.support.slicer_session import docker, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,9 @@ from contextlib import ExitStack
 from datetime import datetime
 
 import pytest
-from desktop_session import (
+from websockets.exceptions import InvalidStatus
+
+from tests.support.desktop_session import (
     ADDITIONS,
     DOCKERFILE,
     Desktop,
@@ -26,8 +28,7 @@ from desktop_session import (
     update_request,
     wait_text,
 )
-from slicer_session import SERVICE, docker, until, who
-from websockets.exceptions import InvalidStatus
+from tests.support.slicer_session import SERVICE, docker, until, who
 
 ALICE = who("alice", "owner")
 BOB = who("bob", "view")

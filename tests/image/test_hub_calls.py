@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from desktop_session import Desktop, Vnc
-from slicer_session import SERVICE, Page, Session, until, who
+
+from tests.support.desktop_session import Desktop, Vnc
+from tests.support.slicer_session import SERVICE, Page, Session, until, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping

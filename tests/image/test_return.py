@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from session_door import enter, roles_in, wait_there
-from slicer_session import Session, docker
+
+from tests.support.session_door import enter, roles_in, wait_there
+from tests.support.slicer_session import Session, docker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from chromium import Complaints
 from playwright.sync_api import Browser, Page, expect
-from slicer_session import Page as Client
-from slicer_session import Session, docker, until, who
+
+from tests.support.chromium import Complaints
+from tests.support.slicer_session import Page as Client
+from tests.support.slicer_session import Session, docker, until, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable

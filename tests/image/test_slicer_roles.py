@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from slicer_session import SERVICE, Page, Session, file_url, until, who
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from tests.support.slicer_session import SERVICE, Page, Session, file_url, until, who
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

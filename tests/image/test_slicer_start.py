@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from slicer_session import IMAGE, Page, Session, docker, file_url, who
+
+from tests.support.slicer_session import IMAGE, Page, Session, docker, file_url, who
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,8 @@ from websockets.sync.client import ClientConnection, connect
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.lab import CLUSTER
-from tests.manifests import CHART, KUBECTL, Body, overlay
 from tests.support import waits
+from tests.support.manifests import CHART, KUBECTL, Body, overlay
 
 T = TypeVar("T")
 

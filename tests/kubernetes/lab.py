@@ -18,8 +18,8 @@ from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.rules import companions
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
-from tests.engine import BASE, HOME, IMAGES, WORK
-from tests.samples import settings
+from tests.support.engine import BASE, HOME, IMAGES, WORK
+from tests.support.samples import settings
 
 CLUSTER = Path(__file__).with_name("cluster")
 PYTHON = "python:3.11-slim-bookworm"

@@ -27,10 +27,10 @@ from controller.people.keys import SIGNS_AFTER, replace_all, rotate
 from controller.people.keys_secret import KeySecret
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from controller.store.kubernetes.store import KubernetesStore
-from tests.hub import HTML, Clock, World, eventually, running
 from tests.kubernetes.conftest import DEADLINE, Api, Cluster, Core, until
 from tests.kubernetes.faults import Fault, kubeconfig_of, proxy
-from tests.samples import session_id, settings
+from tests.support.hub import HTML, Clock, World, eventually, running
+from tests.support.samples import session_id, settings
 
 from kubernetes.aio import client  # isort: skip
 

@@ -18,7 +18,6 @@ import pytest
 from browser.windows import MOVED, changed, drag, frames_of, open_files, views_of
 from playwright.sync_api import Browser, Page, expect
 
-from tests.chromium import chromium
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.deployment import (
     APPS,
@@ -35,7 +34,8 @@ from tests.kubernetes.deployment import (
     knocking,
     until,
 )
-from tests.manifests import Body
+from tests.support.chromium import chromium
+from tests.support.manifests import Body
 from tests.support.waits import until_steady
 
 CUT_SECONDS = 5  # within which an open view is closed: the hub's promise

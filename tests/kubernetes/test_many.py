@@ -24,11 +24,11 @@ from controller.core.model import Observed, Phase, Session
 from controller.engines.kubernetes import manifests
 from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.settings.schema import Settings
-from tests import samples
-from tests.hub import HTML, Clock, World, running
 from tests.kubernetes.conftest import Cluster, until
 from tests.kubernetes.faults import Fault, proxy
 from tests.kubernetes.lab import Lab
+from tests.support import samples
+from tests.support.hub import HTML, Clock, World, running
 
 # What two hundred cost is for people to read; that each of them is right is decided by few.
 pytestmark = [pytest.mark.anyio, pytest.mark.thorough]

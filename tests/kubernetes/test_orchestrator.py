@@ -26,11 +26,11 @@ from controller.engines.kubernetes import manifests
 from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.rules import routes
 from controller.settings.schema import PATH_MODE, Settings
-from tests import samples
 from tests.contract.conftest import until_ended
 from tests.kubernetes.conftest import Cluster, until
 from tests.kubernetes.faults import Fault, Proxy, kubeconfig_of, proxy
 from tests.kubernetes.lab import Lab
+from tests.support import samples
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from controller.store.kubernetes.store import KubernetesStore
 from tests.contract.test_store import *  # noqa: F403 - the tests themselves
 from tests.contract.test_store import Opened
 from tests.kubernetes.conftest import Cluster
-from tests.samples import settings
+from tests.support.samples import settings
 
 # Of the file, and how it may be damaged.
 del test_lost_file, test_older_hub, test_newer_hub, test_interrupted_migration  # noqa: F821

@@ -14,7 +14,7 @@ from docker.errors import APIError
 from e2e.stack import URL, Names, part, session_url
 from load.account import Book, Trouble
 
-from tests.breakage import healthy
+from tests.support.breakage import healthy
 
 PARTS = ("controller", "engine-proxy", "engine-proxy-traefik", "ldap", "traefik")
 PAUSE_SECONDS = 8.0

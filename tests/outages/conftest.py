@@ -13,7 +13,7 @@ from e2e.stack import Member, running_engine, running_stack
 from outages.table import FaultTable
 from outages.watch import Scene, Vigil, outage
 
-from tests.breakage import healthy
+from tests.support.breakage import healthy
 from tests.support.waits import until
 
 # The machine's own engine, which others use, too, is never restarted: see tests/outages/engine.

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.threats import exists
+from tests.support.threats import exists
 
 PROPERTY = "fault"
 """Name of the property of a test that is its row, as JSON."""

@@ -24,7 +24,7 @@ from outages.watch import (
     outage,
 )
 
-from tests.breakage import (
+from tests.support.breakage import (
     DISK,
     changed,
     check_small,

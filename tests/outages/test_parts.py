@@ -10,7 +10,7 @@ from e2e.stack import part
 from outages.conftest import PARTS, Outage
 from outages.watch import EVERYWHERE, LOGIN, NONE, Notices, everywhere
 
-from tests.breakage import frozen
+from tests.support.breakage import frozen
 from tests.support.waits import until
 
 PAUSE_SECONDS = 6

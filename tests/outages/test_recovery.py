@@ -12,7 +12,7 @@ from e2e.stack import INSTANCE, part, place_of
 from outages.conftest import Outage
 from outages.watch import EVERYWHERE, Scene
 
-from tests.breakage import ROOT, compose_files, surroundings
+from tests.support.breakage import ROOT, compose_files, surroundings
 
 
 def commands(title: str) -> str:

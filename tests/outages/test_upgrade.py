@@ -7,7 +7,7 @@ import time
 from outages.conftest import Outage
 from outages.watch import DOWN, EVERYWHERE, LIST, Desktop, Scene
 
-from tests.breakage import compose
+from tests.support.breakage import compose
 from tests.support.waits import until
 
 DESKTOPS = 20  # besides the one that is always there

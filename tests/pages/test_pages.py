@@ -31,8 +31,8 @@ from controller.web.pages.forms import error_view
 from controller.web.pages.home import HomeView
 from controller.web.pages.sharing import ShareView
 from controller.web.render import Renderer
-from tests.chromium import Complaints, checker, chromium
-from tests.page_views import (
+from tests.support.chromium import Complaints, checker, chromium
+from tests.support.page_views import (
     ADMIN,
     ADMIN_STOP,
     AHEAD,

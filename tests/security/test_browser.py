@@ -20,8 +20,8 @@ from security.attacker import (
     knock,
 )
 
-from tests.breakage import compose, wait_for_hub
-from tests.chromium import Complaints, chromium
+from tests.support.breakage import compose, wait_for_hub
+from tests.support.chromium import Complaints, chromium
 from tests.support.waits import until
 
 EVIL = "http://evil.example"

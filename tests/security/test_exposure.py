@@ -30,7 +30,7 @@ from security.attacker import (
 )
 
 from controller.rules import routes
-from tests.breakage import ROOT, inside, wait_for_hub
+from tests.support.breakage import ROOT, inside, wait_for_hub
 from tests.support.choice import cases
 from tests.support.waits import until
 

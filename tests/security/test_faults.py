@@ -26,7 +26,7 @@ from security.attacker import (
     try_login,
 )
 
-from tests.breakage import (
+from tests.support.breakage import (
     DISK,
     changed,
     clock,

@@ -12,8 +12,8 @@ from docker import DockerClient
 from e2e.stack import part, place_of
 from security.attacker import MEGABYTE, Person, at_once, memory_of
 
-from tests.hostile.program import MISBEHAVIOURS
 from tests.support.choice import cases
+from tests.support.hostile.program import MISBEHAVIOURS
 from tests.support.waits import until
 
 CYCLES = 6

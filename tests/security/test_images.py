@@ -19,7 +19,7 @@ from security.attacker import (
     try_login,
 )
 
-from tests.breakage import ROOT, inside
+from tests.support.breakage import ROOT, inside
 
 ENABLE = {"traefik.enable"}
 NAMES = [
@@ -175,7 +175,7 @@ def test_row_34_nothing_helps_to_escape(victim: dict[str, Any], engine: DockerCl
 
 def test_row_34_nor_on_a_cluster() -> None:
     """What would be sent to a cluster passes its strictest standard."""
-    spec = _pod_of((ROOT / "tests/golden/kubernetes_pod.json").read_text(encoding="utf-8"))
+    spec = _pod_of((ROOT / "tests/support/golden/kubernetes_pod.json").read_text(encoding="utf-8"))
     assert spec["automountServiceAccountToken"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}

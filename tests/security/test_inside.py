@@ -21,7 +21,7 @@ from security.attacker import (
     networks_of,
 )
 
-from tests.breakage import inside
+from tests.support.breakage import inside
 from tests.support.reach import reached
 from tests.support.waits import until
 

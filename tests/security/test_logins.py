@@ -44,7 +44,7 @@ from security.attacker import (
 )
 
 from controller.people.tokens import Audience, Claims, KeyRing
-from tests.breakage import frozen, inside, wait_for_hub
+from tests.support.breakage import frozen, inside, wait_for_hub
 from tests.support.choice import cases
 from tests.support.waits import until
 

@@ -21,7 +21,7 @@ from security.attacker import (
     open_socket,
 )
 
-from tests.breakage import inside
+from tests.support.breakage import inside
 from tests.support.waits import until
 
 CUT_SECONDS = 5  # within which an open view is closed: the hub's promise

@@ -213,7 +213,7 @@ def _pure(run: Run) -> Lane:
     steps = [Step("static checks", ("tests/support/checks",), tests=True)]
     if "unit" in parts:
         locks = ("requirements.lock", "deploy/slicer/requirements.lock")
-        asked = (run.python, "tests/advisories.py", *locks)
+        asked = (run.python, "tests/support/advisories.py", *locks)
         steps.append(Step("known vulnerabilities of what is installed", asked, tests=True))
     steps += [pytest(run, part, more=spread) for part in parts]
     if "ldap" in run.parts:

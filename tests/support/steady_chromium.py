@@ -6,7 +6,7 @@ that it is loading (ERR_NETWORK_CHANGED), as it should on a laptop that is carri
 to another; here the way to localhost never changes. It hears of networks by a netlink socket, and
 takes the network as steady where it cannot have one.
 
-``tests/chromium.py`` names the program in SLICERHUB_CHROMIUM, and this file as what is started.
+``tests/support/chromium.py`` names the program in SLICERHUB_CHROMIUM, and starts this file instead.
 """
 
 from __future__ import annotations

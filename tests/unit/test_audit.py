@@ -17,7 +17,7 @@ from controller.core.records import CONTROLLER, Actor
 from controller.monitoring.audit import Act, Audit
 from controller.monitoring.metrics import Metrics
 from controller.settings.schema import AuditLog
-from tests.hub import eventually
+from tests.support.hub import eventually
 
 pytestmark = pytest.mark.anyio
 

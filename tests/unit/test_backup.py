@@ -30,7 +30,7 @@ from controller.people.keys import KeyFile
 from controller.people.tokens import new_key_ring
 from controller.store import data_folder
 from controller.store.sqlite.store import SqliteStore
-from tests.samples import session_id
+from tests.support.samples import session_id
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ from controller.engines.kubernetes import manifests
 from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.settings.loading import SLICER
 from controller.settings.schema import Kubernetes
-from tests.fakes.api_server import api_server
-from tests.samples import session, settings
+from tests.support.fakes.api_server import api_server
+from tests.support.samples import session, settings
 
 pytestmark = pytest.mark.anyio
 

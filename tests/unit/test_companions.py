@@ -11,7 +11,7 @@ from controller.core.model import Offer, Person, UserId
 from controller.engines.docker.offers import read_offer
 from controller.rules import companions, routes
 from controller.rules.companions import Companion, faults_of, judge
-from tests.samples import session_id, settings
+from tests.support.samples import session_id, settings
 
 SETTINGS = settings()
 LABELS = {

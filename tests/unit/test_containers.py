@@ -21,7 +21,7 @@ from controller.engines.docker.answers import (
     read_each,
 )
 from controller.engines.docker.observed import STOPPING, observe
-from tests.samples import session
+from tests.support.samples import session
 
 HUB = "clinic"
 ONE, OTHER = session(1), session(2, owner="bob")

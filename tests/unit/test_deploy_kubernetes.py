@@ -26,7 +26,7 @@ from controller.rules import routes
 from controller.rules.companions import judge
 from controller.settings.loading import load
 from controller.settings.schema import Kubernetes, Settings
-from tests.manifests import CHART, FOLDER, Body, helm, kustomize, only, overlay, read
+from tests.support.manifests import CHART, FOLDER, Body, helm, kustomize, only, overlay, read
 
 ROOT = FOLDER.parents[1]
 VERSIONS = (all_versions()[0], all_versions()[-1])

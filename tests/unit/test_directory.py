@@ -38,7 +38,7 @@ from controller.people.ldap.entries import (
     suggest_filter,
 )
 from controller.settings.schema import Ldap
-from tests.fakes.directory import FakeDirectory
+from tests.support.fakes.directory import FakeDirectory
 
 DN = "uid=alice,ou=people,dc=example,dc=org"
 SETTINGS = Ldap(group_base="ou=groups,dc=example,dc=org", admin_group="Admins")

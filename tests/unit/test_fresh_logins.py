@@ -20,10 +20,10 @@ from controller.people.handoff import CODE_SECONDS, Handoffs
 from controller.people.logins import Logins
 from controller.people.tokens import LEEWAY, Audience, Keys, TokenRefused
 from controller.store.sqlite.store import SqliteStore
-from tests.fakes.directory import PEOPLE, FakeDirectory
-from tests.fakes.replica import Cluster, Replica
-from tests.hub import RING, Clock
-from tests.samples import session_id, settings
+from tests.support.fakes.directory import PEOPLE, FakeDirectory
+from tests.support.fakes.replica import Cluster, Replica
+from tests.support.hub import RING, Clock
+from tests.support.samples import session_id, settings
 
 pytestmark = pytest.mark.anyio
 

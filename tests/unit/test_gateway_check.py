@@ -9,9 +9,9 @@ from controller.core.errors import GatewayUnavailable
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Keys
 from controller.sessions.gateway import TraefikGateway
-from tests.hostile.program import Steps, answer, serving
-from tests.hub import RING, Clock
-from tests.samples import settings
+from tests.support.hostile.program import Steps, answer, serving
+from tests.support.hub import RING, Clock
+from tests.support.samples import settings
 
 pytestmark = pytest.mark.anyio
 

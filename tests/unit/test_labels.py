@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from controller.core import labels
 from controller.core.model import NAME_MAX, Mount, Session, UserId
-from tests.samples import session, session_id
+from tests.support.samples import session, session_id
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 moments = st.datetimes(

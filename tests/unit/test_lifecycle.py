@@ -40,7 +40,7 @@ from controller.rules.sentences import (
     warning_of,
 )
 from controller.settings.loading import SLICER
-from tests.samples import session, settings
+from tests.support.samples import session, settings
 
 LIMITS = Limits(start=180, idle=1800, lifetime=86_400, failed=600)
 ENDLESS = replace(LIMITS, idle=0, lifetime=0)

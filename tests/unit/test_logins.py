@@ -20,9 +20,9 @@ from controller.people.logins import Logins
 from controller.people.tokens import Audience, Keys
 from controller.rules.cookies import bearer_of, cookie_of, without_cookies
 from controller.store.sqlite.store import SqliteStore
-from tests.fakes.directory import PEOPLE, FakeDirectory
-from tests.hub import RING, Clock
-from tests.samples import settings
+from tests.support.fakes.directory import PEOPLE, FakeDirectory
+from tests.support.hub import RING, Clock
+from tests.support.samples import settings
 
 NAME = "hub-login"
 headers = st.text() | st.lists(

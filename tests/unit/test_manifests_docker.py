@@ -15,7 +15,7 @@ from controller.engines import environment
 from controller.engines.docker import manifests
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE
-from tests.samples import session, settings
+from tests.support.samples import session, settings
 
 Golden = Callable[[str, object], None]
 

@@ -22,7 +22,7 @@ from controller.engines.kubernetes import manifests
 from controller.rules import routes
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE, Kubernetes, Settings
-from tests.samples import session, session_id, settings
+from tests.support.samples import session, session_id, settings
 
 Golden = Callable[[str, object], None]
 Body = dict[str, Any]

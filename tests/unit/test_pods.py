@@ -14,7 +14,7 @@ from controller.core.model import Observed, Usage
 from controller.engines.kubernetes import answers, manifests, observed, progress
 from controller.engines.kubernetes.answers import ContainerMetrics, Event, Pod
 from controller.settings.loading import SLICER
-from tests.samples import session, settings
+from tests.support.samples import session, settings
 
 HUB = settings()
 UID = "5d3a776b-283e-442a-9f71-90299085fd95"

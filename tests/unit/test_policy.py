@@ -17,8 +17,8 @@ from controller.rules import access, origins, quotas
 from controller.rules.quotas import Resource, Shortfall
 from controller.settings.loading import SLICER
 from controller.settings.schema import Limits, Settings
-from tests.fakes.directory import PEOPLE
-from tests.samples import session, settings
+from tests.support.fakes.directory import PEOPLE
+from tests.support.samples import session, settings
 
 ALICE, CAROL = PEOPLE["alice"], PEOPLE["carol"]
 OUTSIDER = Person(UserId("olga"), "Olga")

@@ -14,7 +14,7 @@ from controller.core.records import Ticket
 from controller.rules import queue, quotas
 from controller.settings.loading import SLICER
 from controller.settings.schema import Limits, Settings
-from tests.samples import session, session_id, settings
+from tests.support.samples import session, session_id, settings
 
 SMALL = replace(SLICER, id="small", default=True, cpus=2.0, memory_mib=4096, queue=True)
 BIG = replace(SMALL, id="big", default=False, cpus=6.0)

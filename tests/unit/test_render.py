@@ -19,7 +19,7 @@ from controller.web.pages.home import ProfileChoice
 from controller.web.pages.login import DemoAccount
 from controller.web.pages.session import Failure
 from controller.web.render import RefusalView, Renderer
-from tests.page_views import (
+from tests.support.page_views import (
     ALICE,
     EMPTY,
     FAILURE,

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from controller.core.records import Login, Reading
 from controller.settings.schema import Kubernetes
 from controller.store.kubernetes.store import KubernetesStore
-from tests.fakes.api_server import ApiServer, api_server
-from tests.fakes.directory import PEOPLE
-from tests.samples import settings
+from tests.support.fakes.api_server import ApiServer, api_server
+from tests.support.fakes.directory import PEOPLE
+from tests.support.samples import settings
 
 pytestmark = pytest.mark.anyio
 

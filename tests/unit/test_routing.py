@@ -12,7 +12,7 @@ from controller.core.model import new_session_id
 from controller.rules import cookies, routes
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE
-from tests.samples import session_id, settings
+from tests.support.samples import session_id, settings
 
 OWN_HOSTS = settings(
     instance="hub", public_url="https://slicer.example.org", extra_urls="https://localhost"

@@ -12,7 +12,7 @@ from controller.core.errors import ConfigError
 from controller.core.model import new_session_id
 from controller.rules import cookies, origins, routes
 from controller.settings.schema import PATH_MODE_SHARING
-from tests.samples import session_id, settings
+from tests.support.samples import session_id, settings
 
 ID = session_id(7)
 OWN = "https://own.example"

@@ -14,7 +14,7 @@ from controller.core.errors import LoginRefused, NotThrottled, TooManyAttempts
 from controller.people.throttle import Throttle, counted_address, name_of
 from controller.settings.schema import Login
 from controller.store.sqlite.store import SqliteStore
-from tests.hub import Clock
+from tests.support.hub import Clock
 
 pytestmark = pytest.mark.anyio
 

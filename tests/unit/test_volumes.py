@@ -15,7 +15,7 @@ from controller.rules.access import volumes_for
 from controller.rules.quotas import free_gpus
 from controller.settings.loading import SLICER, load
 from controller.settings.schema import Settings
-from tests.samples import session
+from tests.support.samples import session
 
 GOOD = """
 [volumes.atlas]

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from controller.core.model import Observed
 from controller.core.records import Memo, Reason
 from controller.rules.lifecycle import Activity, Limits, Poll, Remove, Warn, WithdrawWarning, decide
-from tests.samples import session
+from tests.support.samples import session
 
 READY = Observed(session(), running=True, served=True)
 LIMITS = Limits(start=180, idle=1800, lifetime=86_400, failed=600)

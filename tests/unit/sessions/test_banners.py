@@ -8,8 +8,8 @@ from controller.core.model import Observed, UserId
 from controller.core.records import Drain, Message, Reason
 from controller.rules.lifecycle import Warned
 from controller.sessions.gateway import Inside
-from tests.fakes.parts import Parts
-from tests.samples import session
+from tests.support.fakes.parts import Parts
+from tests.support.samples import session
 
 pytestmark = pytest.mark.anyio
 

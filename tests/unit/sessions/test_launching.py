@@ -18,8 +18,8 @@ from controller.core.errors import (
 from controller.core.model import Observed, Person, Phase
 from controller.core.records import CONTROLLER, Drain
 from controller.engines.memory import Fetch
-from tests.fakes.parts import ALICE, BOB, Parts, configured
-from tests.hub import eventually
+from tests.support.fakes.parts import ALICE, BOB, Parts, configured
+from tests.support.hub import eventually
 
 pytestmark = pytest.mark.anyio
 

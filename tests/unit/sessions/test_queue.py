@@ -8,8 +8,8 @@ from controller.core.errors import StoreUnavailable
 from controller.core.model import Observed, Session
 from controller.core.records import CONTROLLER
 from controller.rules.quotas import Resource
-from tests.fakes.parts import Parts
-from tests.samples import session
+from tests.support.fakes.parts import Parts
+from tests.support.samples import session
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ import pytest
 
 from controller.core.model import Phase
 from controller.core.records import CONTROLLER
-from tests.fakes.parts import ALICE, Parts
-from tests.hub import eventually
+from tests.support.fakes.parts import ALICE, Parts
+from tests.support.hub import eventually
 
 pytestmark = pytest.mark.anyio
 

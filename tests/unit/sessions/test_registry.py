@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from controller.core.model import Observed, Phase
 from controller.core.records import Reason
 from controller.sessions.registry import SETTLE_SECONDS
-from tests.fakes.parts import Parts
-from tests.samples import session
+from tests.support.fakes.parts import Parts
+from tests.support.samples import session
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Observed, Phase, SessionId
 from controller.core.records import CONTROLLER, Reason
-from tests.fakes.parts import ALICE, Parts
-from tests.hub import eventually
+from tests.support.fakes.parts import ALICE, Parts
+from tests.support.hub import eventually
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ from controller.core.errors import NoSuchSession
 from controller.core.model import Observed, Role, UserId
 from controller.core.records import Actor, Memo, Reason, Sign
 from controller.rules.lifecycle import Warned
-from tests.fakes.parts import Parts, configured
-from tests.samples import session
+from tests.support.fakes.parts import Parts, configured
+from tests.support.samples import session
 
 pytestmark = pytest.mark.anyio
 

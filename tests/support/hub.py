@@ -20,9 +20,9 @@ from controller.people.tokens import Key, KeyRing, Keys
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.store import Store
 from controller.store.sqlite.store import SqliteStore
-from tests.fakes.directory import FakeDirectory
-from tests.fakes.gateway import FakeGateway
-from tests.samples import settings
+from tests.support.fakes.directory import FakeDirectory
+from tests.support.fakes.gateway import FakeGateway
+from tests.support.samples import settings
 
 ORIGIN = "http://localhost:8080"
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"

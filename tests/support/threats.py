@@ -99,7 +99,7 @@ ELSEWHERE = {
 
 EITHER = "either mode"
 _NAMED = re.compile(r"test_row_(\d\d|p)_")
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _SECURITY = _ROOT / "tests/security"
 
 

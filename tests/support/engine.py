@@ -19,7 +19,7 @@ from controller.core.model import Egress, Session, object_name
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.settings.loading import SLICER
 from controller.settings.schema import Settings
-from tests.samples import settings
+from tests.support.samples import settings
 
 POOL = "10.233.0.0/16"
 BASE = "debian:bookworm-slim"

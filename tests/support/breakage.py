@@ -22,7 +22,7 @@ from e2e.stack import INSTANCE, URL, hub_answers, part
 
 from tests.support.waits import until
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 CLOCK = ROOT / "tests/security/clock.yaml"
 DISK = ROOT / "tests/security/disk.yaml"

@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from slicer_session import CLOSED_SECONDS, Session, docker, until
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+from tests.support.slicer_session import CLOSED_SECONDS, Session, docker, until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # xterm shows what is typed and runs it; xclip shows what the desktop has on its clipboard.
 STANDIN = "xterm xclip"
 IMAGE = os.environ.get("SLICERHUB_TEST_DESKTOP_IMAGE", "slicerhub-test/desktop:standin")
-_CONTEXT = Path(__file__).parents[1] / "deploy"
+_CONTEXT = Path(__file__).parents[2] / "deploy"
 DOCKERFILE = _CONTEXT / "slicer-desktop" / "Dockerfile"
 
 # Keys by their place, the desktop's size, fences, the clipboard's long form.

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 _PATH = os.environ.get("SLICERHUB_CHROMIUM", "/usr/bin/chromium")
 _PATIENCE = 20_000  # milliseconds until something must be seen; the machine may be busy
-_STEADY = Path(__file__).parent / "support" / "steady_chromium.py"  # starts it
+_STEADY = Path(__file__).with_name("steady_chromium.py")  # starts it
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

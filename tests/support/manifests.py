@@ -16,7 +16,7 @@ Body = dict[str, Any]
 
 KUBECTL = kubectl_path()
 
-FOLDER = Path(__file__).parents[1] / "deploy" / "kubernetes"
+FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 CHART = FOLDER / "chart"
 
 

@@ -13,8 +13,8 @@ from controller.sessions.sessions import Sessions
 from controller.settings.loading import load
 from controller.settings.schema import Settings
 from controller.store.sqlite.store import SqliteStore
-from tests.fakes.gateway import FakeGateway
-from tests.samples import session_id
+from tests.support.fakes.gateway import FakeGateway
+from tests.support.samples import session_id
 
 ALICE = Person(UserId("alice"), "Alice Example", frozenset({"students"}))
 BOB = Person(UserId("bob"), "Bob Example", frozenset())

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from docker.errors import ImageNotFound
 
-from tests.engine import Api
+from tests.support.engine import Api
 
 PROGRAM = "docker-registry"  # Debian's package of that name
 START_SECONDS = 30

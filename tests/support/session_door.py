@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from playwright.sync_api import Error
-from slicer_session import docker, until, who
+
+from tests.support.slicer_session import docker, until, who
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Page
-    from slicer_session import Session
+
+    from tests.support.slicer_session import Session
 
 _TRAEFIK = "traefik:v3.7"
 _SERIAL = "X-Test-Serial"
