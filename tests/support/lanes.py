@@ -16,24 +16,11 @@ from tests.support.choice import Take
 
 ROOT = Path(__file__).parents[2]
 
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "unit": ("tests/unit",),
-    "http": ("tests/http",),
-    "pages": ("tests/pages",),
-    "ldap": ("tests/ldap",),
-    "contract": ("tests/contract",),
-    "faults": ("tests/faults",),
-    "docker": ("tests/deploy", "tests/image"),
-    "e2e": ("tests/e2e",),
-    "tls": ("tests/tls",),
-    "browser": ("tests/browser",),
-    "kubernetes": ("tests/kubernetes",),
-    "security": ("tests/security",),
-    "soak": ("tests/load/test_soak.py",),
-    "outages": ("tests/outages",),
-    "load": ("tests/load/test_burst.py", "tests/load/test_memory.py"),
-}
-"""Each part of ``deploy/test``, and what of ``tests/`` is run for it."""
+PARTS = (
+    *("unit", "http", "pages", "ldap", "contract", "faults", "docker", "e2e", "tls", "browser"),
+    *("kubernetes", "security", "soak", "outages", "load"),
+)
+"""Each part of ``deploy/test``; its tests are the folder of that name in ``tests/``."""
 
 THOROUGH = frozenset({"soak", "outages", "load"})
 """Parts that are a second proof as a whole: a short run takes a quarter of their tests."""
@@ -186,7 +173,7 @@ def pytest(  # the program's own name
 ) -> Step:
     """Return the step that runs a part's tests. ``beneath``: what runs the command."""
     chosen = take or ("quarter" if run.take == "short" and part in THOROUGH else run.take)
-    where = paths or PARTS[part]
+    where = paths or (f"tests/{part}",)
     words = (run.python, "-m", "pytest", *where, f"--take={chosen}", f"--turn={run.turn}")
     return Step(
         name or part,
@@ -357,6 +344,6 @@ def _load(run: Run) -> Lane:
     if not tests:
         return Lane("load", ())
     start = _up(stack, "starting the stack", mode=run.mode)
-    any_of_them = pytest(run, "load", paths=tuple(path for one in parts for path in PARTS[one]))
+    any_of_them = pytest(run, "load", paths=tuple(f"tests/{part}" for part in parts))
     steps = (_if_any(any_of_them), start, *tests, *_down(stack))
     return Lane("load", steps, frozenset({"images"}), alone=True)

@@ -322,7 +322,7 @@ def _run_of(given: argparse.Namespace, environment: Mapping[str, str], cache: Pa
     whole = given.all or named or given.option
     take: Take = "all" if whole and not given.short else "short"
     return Run(
-        parts=named or tuple(PARTS),
+        parts=named or PARTS,
         take=take,
         turn=_commits() if given.turn < 0 else given.turn,
         python=sys.executable,

@@ -15,7 +15,7 @@ import docker
 import pytest
 from docker.errors import DockerException
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGE = "slicerhub/engine-proxy:0.1.0"
 INSTANCE = "proxied"  # of the hub whose Traefik asks
 START_SECONDS = 20

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.registry import registry
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PORT = 15097
 IMAGE = f"127.0.0.1:{PORT}/slicerhub-test/base:1"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Session]
     Let = Callable[[Session, str, str | None], str]
 
-_CONTEXT = Path(__file__).parents[2] / "deploy" / "slicer"
+_CONTEXT = Path(__file__).parents[3] / "deploy" / "slicer"
 # What the hub tells each session of itself.
 HUB = {"SLICERHUB_SESSION": "aebagbafaydqqcikbmgayaodh4"}
 

@@ -22,7 +22,7 @@ from controller.engines.docker import manifests
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.settings.loading import SLICER
 from controller.settings.schema import Docker, Settings
-from tests.deploy.conftest import INSTANCE, Answer, Proxy, Untyped
+from tests.docker.deploy.conftest import INSTANCE, Answer, Proxy, Untyped
 from tests.support.registry import PASSWORD, USER, forget, publish, registry
 
 DENIED = 403

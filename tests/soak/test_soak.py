@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from docker import DockerClient
 from e2e.stack import Member
 from load.account import Book, Report, report_of
-from load.mischief import Mischief, Watch
 from load.people import Gather, Load, Person, Refused
 from load.remains import (
     at_rest,
@@ -21,6 +20,7 @@ from load.remains import (
     lost_files,
     orphans,
 )
+from soak.mischief import Mischief, Watch
 
 ACTS_PER_SECOND = 8.0  # of all together; more people make longer pauses, not more load
 PARTS = ("controller", "traefik")
