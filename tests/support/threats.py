@@ -89,7 +89,7 @@ ELSEWHERE = {
     "43": ("tests/kubernetes/test_orchestrator.py", "test_watch_faults"),
     "52": ("tests/http/test_hostile_answers.py", "test_nothing_of_one_session_reaches_another"),
     "53": (
-        "tests/unit/test_autosaves.py",
+        "tests/unit/image/files/test_autosaves.py",
         "test_sessions_that_save_at_once_get_their_own_numbers",
     ),
     "54": ("tests/http/test_connected.py", "test_a_guest_who_is_there_all_the_same"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GUIDE = ROOT / "deploy/guide"
 PAGES = sorted(page for page in GUIDE.glob("*.md") if page.name != "README.md")
 DOCUMENTS = (ROOT / "README.md", GUIDE / "README.md", *PAGES)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 APP = ROOT / "deploy/slicer/app"
 DESKTOP = ROOT / "deploy/slicer-desktop/desktop"
 DOCKERFILE = ROOT / "deploy/slicer-desktop/Dockerfile"

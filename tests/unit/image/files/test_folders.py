@@ -13,7 +13,7 @@ from aiohttp import web
 from app.core.errors import FileError
 from app.core.kinds import ending_of
 from app.files.folders import DRAFTS, open_folder, write_whole
-from app.files.paths import QueuePosition, place_of
+from app.files.paths import Place, place_of
 from app.front.endpoints import Endpoints
 from app.people.activity import Activity
 
@@ -83,7 +83,7 @@ def test_links_inside_the_folder_are_paths_like_others(group: Path) -> None:
     (group / "real").mkdir()
     (group / "known as").symlink_to(group / "real")
     place = place_of(group, PurePosixPath("known as/a.nrrd"))
-    assert place == QueuePosition(group.resolve(), PurePosixPath("real"), "a.nrrd")
+    assert place == Place(group.resolve(), PurePosixPath("real"), "a.nrrd")
 
 
 def test_drafts_have_names_that_nobody_knows(group: Path) -> None:

@@ -15,7 +15,7 @@ from detect_secrets.settings import (
     transient_settings,  # pyright: ignore[reportUnknownVariableType] - a loose dictionary
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # These go by a word that stands nearby, or by how random a text looks. In tests, whose people have
 # passwords that everybody may know, they see nothing else.
