@@ -41,13 +41,14 @@ def test_every_test_belongs_to_a_part() -> None:
 
 
 def test_the_command_names_the_same_parts() -> None:
-    """What ``deploy/test`` takes for a part is one, and its head says what each is."""
+    """What ``deploy/test`` takes for a part is one, and it says what each is and needs."""
     script = (ROOT / "deploy/test").read_text(encoding="utf-8")
     found = re.search(r"^PARTS=\((.*)\)$", script, re.MULTILINE)
     assert found
     assert set(found[1].split()) == set(PARTS)
     for part in PARTS:
         assert re.search(rf"^#   {part} +\S", script, re.MULTILINE), part
+        assert re.search(rf"^    \[{part}\]=", script, re.MULTILINE), part
 
 
 def test_a_part_that_is_not_there_is_refused() -> None:
