@@ -12,9 +12,24 @@ import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NewType
+from typing import Annotated, NewType
 
 import msgspec
+
+from controller.core.kinds import (
+    FAULT,
+    Absolute,
+    Account,
+    MaybeObject,
+    NotNegative,
+    NotNegativeReal,
+    Port,
+    Positive,
+    PositiveReal,
+    Secret,
+    Taint,
+    text_like,
+)
 
 SessionId = NewType("SessionId", str)  # 26 letters and digits a-z2-7: 128 random bits in base 32
 
@@ -36,6 +51,22 @@ NAME_MAX = 40
 """Longest session name, in characters."""
 
 
+_TABLE = r"[a-z][a-z0-9-]{0,31}"
+
+_TABLE_SAYS = "has a-z, 0-9 and '-' only, 32 characters at most."
+
+ProfileId = Annotated[str, text_like(_TABLE, "a letter, then `a-z0-9-`", f"an id {_TABLE_SAYS}")]
+"""A profile's id: the name of its table."""
+
+VolumeName = Annotated[str, text_like(_TABLE, "a letter, then `a-z0-9-`", f"a name {_TABLE_SAYS}")]
+"""A group volume's name: that of its table."""
+
+MemoryReserved = Annotated[
+    int, msgspec.Meta(ge=0, extra={FAULT: "must be 0, or memory_mib at most."})
+]
+"""MiB set aside for a session."""
+
+
 class Person(msgspec.Struct, frozen=True):
     """Somebody that the directory knows and lets in."""
 
@@ -55,49 +86,86 @@ class Egress(StrEnum):
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A kind of session that people may start: a closed list, made by the administrator."""
 
-    id: str
+    id: ProfileId
+    """Name of its table."""
     title: str
+    """What people read; without one, the id."""
     image: str
+    """Name of the image, as the engine fetches it."""
     description: str = ""
+    """A sentence below the title."""
     default: bool = False
-    port: int = 8080  # of the web application inside
-    ready_path: str = "/"  # answers 2xx or 3xx once a browser gets the page
-    strip_path: bool = True  # the application is asked for /; false: in path mode for /s/<id>/
-    endpoints: bool = False  # it has /-/activity, /-/kick, /-/notice and /-/save
-    cpus: float = 4.0  # cores
-    memory_mib: int = 8192
-    shm_mib: int = 512  # shared memory; VTK and browsers inside need more than the engine's 64
-    gpus: int = 0  # graphics cards for this session alone
-    pids: int = 1024  # processes and threads
-    idle_seconds: int = 1800  # 0: never stopped for idleness
-    lifetime_seconds: int = 86_400  # 0: without limit
-    max_sessions: int = 0  # of this profile, of all people together; 0: without limit
-    queue: bool = False  # over a limit people wait in line instead of being refused
-    start_ahead: bool = False  # people may have it started when they log in
-    start_seconds: int = 180  # longer than this from creation to ready is a failure
-    busy_cpu_percent: float = 20.0  # of one core; above it a session counts as computing
-    groups: frozenset[str] = frozenset()  # empty: everyone who may log in
-    environment: dict[str, str] = {}
+    """It is chosen already when somebody comes; one profile at most."""
+    port: Port = 8080
+    """Of the web application inside."""
+    ready_path: Absolute = "/"
+    """Answers 2xx or 3xx once a browser gets the page."""
+    strip_path: bool = True
+    """The application is asked for `/`; false: in path mode for `/s/<id>/`."""
+    endpoints: bool = False
+    """It has `/-/activity`, `/-/kick`, `/-/notice` and `/-/save`."""
+    cpus: PositiveReal = 4.0
+    """Cores."""
+    memory_mib: Positive = 8192
+    """Memory, in MiB."""
+    shm_mib: Positive = 512
+    """Shared memory, in MiB; VTK and browsers inside need more than the engine's 64."""
+    gpus: NotNegative = 0
+    """Graphics cards for this session alone."""
+    pids: Positive = 1024
+    """Processes and threads."""
+    idle_seconds: NotNegative = 1800
+    """Seconds without use after which it is stopped; 0: never."""
+    lifetime_seconds: NotNegative = 86_400
+    """Seconds after which it is stopped in any case; 0: without limit."""
+    max_sessions: NotNegative = 0
+    """Sessions of this profile, of all people together; 0: without limit."""
+    queue: bool = False
+    """Over a limit people wait in line instead of being refused."""
+    start_ahead: bool = False
+    """People may have it started when they log in."""
+    start_seconds: Positive = 180
+    """Longer than this from creation to ready is a failure."""
+    busy_cpu_percent: NotNegativeReal = 20.0
+    """Percent of one core; above it a session counts as computing."""
+    groups: frozenset[str] = frozenset()
+    """Of the directory, who may start it; empty: everyone who may log in."""
+    environment: dict[str, Secret] = {}
+    """Variables of the program inside."""
     egress: Egress = Egress.NONE
-    home: str = "/home/slicer"  # where the user's volume is mounted
-    uid: int = 1000  # user and group id of the process inside
-    read_only: bool = True  # root file system; /tmp and the home stay writable
-    volumes: tuple[str, ...] = ()  # of groups, by their names in [volumes]
-    # The rest is for Kubernetes only.
-    cpus_reserved: float = 0.5  # cores set aside for it; up to ``cpus`` while others leave some
-    memory_reserved_mib: int = 0  # 0: all of ``memory_mib``; with less some may be evicted
-    node_selector: dict[str, str] = {}  # labels of the nodes that it may run on
-    tolerations: tuple[str, ...] = ()  # taints it bears: "gpu=true:NoSchedule", "gpu:NoExecute"
-    priority_class: str = ""
-    runtime_class: str = ""
+    """What a session may reach outside its own network."""
+    home: Absolute = "/home/slicer"
+    """Where the person's volume is mounted."""
+    uid: Account = 1000
+    """User and group id of the process inside."""
+    read_only: bool = True
+    """Root file system; `/tmp` and the home stay writable."""
+    volumes: tuple[str, ...] = ()
+    """Of groups, by their names in `[volumes]`."""
+    cpus_reserved: PositiveReal = 0.5
+    """Kubernetes only: cores set aside for it; up to `cpus` while others leave some."""
+    memory_reserved_mib: MemoryReserved = 0
+    """Kubernetes only: MiB set aside for it, `memory_mib` at most. 0: all of that; with less some
+    sessions may be evicted."""
+    node_selector: dict[str, str] = {}
+    """Kubernetes only: labels of the nodes that it may run on."""
+    tolerations: tuple[Taint, ...] = ()
+    """Kubernetes only: taints it bears."""
+    priority_class: MaybeObject = ""
+    """Kubernetes only: of its Pod; empty: the cluster's default."""
+    runtime_class: MaybeObject = ""
+    """Kubernetes only: of its Pod, such as `nvidia`; empty: the cluster's default."""
 
 
 class GroupVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Files that groups share. Groups are those of the directory; their case does not matter."""
 
-    name: str
+    name: VolumeName
+    """Name of its table."""
     read: frozenset[str] = frozenset()
-    write: frozenset[str] = frozenset()  # who writes also reads
+    """Groups who may read; it needs one in `read` or `write`."""
+    write: frozenset[str] = frozenset()
+    """Groups who may write; who writes also reads."""
 
 
 class Mount(msgspec.Struct, frozen=True):

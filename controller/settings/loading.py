@@ -10,10 +10,9 @@ variable is an unset one. Profiles and group volumes stand in the file only, as
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +20,14 @@ import msgspec
 
 from controller import __version__
 from controller.core.errors import ConfigError
-from controller.core.model import GroupVolume, Profile, canonical_uid
+from controller.core.kinds import FAULT, metas_of
+from controller.core.model import (
+    GroupVolume,
+    Profile,
+    ProfileId,
+    VolumeName,
+    canonical_uid,
+)
 from controller.settings.checks import faults_of
 from controller.settings.schema import (
     Admin,
@@ -42,9 +48,6 @@ FILE_VARIABLE = "SLICERHUB_CONFIG"
 ReadFile = Callable[[str], str]
 
 _TABLES = {"profiles", "volumes"}  # in the file only, as [profiles.<id>] and [volumes.<name>]
-
-_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
-
 
 SLICER = Profile(
     id="slicer",
@@ -117,14 +120,17 @@ def _people(said: Mapping[str, int], faults: list[str]) -> dict[str, int]:
     return {uid: said[name] for uid, name in spellings.items()}
 
 
-def _places() -> dict[str, Any]:
-    """Every setting's place -> its type: ``{"instance": str, "ldap.url": str, …}``."""
+def _places(*, ranges: bool = False) -> dict[str, Any]:
+    """Every setting's place -> its type: ``{"instance": str, "ldap.url": str, …}``.
+
+    ``ranges``: with the ranges that stand at the types.
+    """
     places: dict[str, Any] = {}
-    for name, kind in typing.get_type_hints(Settings).items():
+    for name, kind in typing.get_type_hints(Settings, include_extras=ranges).items():
         if name in _TABLES:
             continue
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            inner = typing.get_type_hints(kind)
+            inner = typing.get_type_hints(kind, include_extras=ranges)
             places |= {f"{name}.{key}": inner[key] for key in kind.__struct_fields__}
         else:
             places[name] = kind
@@ -240,11 +246,14 @@ def _resolve_files(
 
 def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) -> Settings:
     good: dict[str, Any] = {}
+    kinds = _places(ranges=True)
     for place, value in values.items():
         try:
             good[place] = msgspec.convert(value, places[place], strict=False)
         except msgspec.ValidationError as error:
             faults.append(f"{place} ({variable_of(place)}): {error}.")
+        else:  # kept all the same: what holds between settings is told of it, too
+            faults += _out_of_range(place, good[place], kinds[place])
     top = {place: value for place, value in good.items() if "." not in place}
     for section, kind in (
         ("ldap", Ldap),
@@ -264,6 +273,25 @@ def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) ->
     return Settings(**top)
 
 
+def _out_of_range(place: str, value: Any, kind: Any) -> list[str]:  # noqa: ANN401 - of any type
+    """Return a sentence for each part of a value that is of the right type, but out of range."""
+    bare, metas = metas_of(kind)
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        for meta in metas:
+            said: str = (meta.extra or {}).get(FAULT, f"{error}.")
+            return [f"{place}: {said.replace('{value}', repr(value))}"]
+    parts = typing.get_args(bare)
+    inner: list[tuple[str, Any, Any]] = []
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        inner = [(f"{place}.{key}", item, parts[1]) for key, item in items]
+    elif isinstance(value, tuple | frozenset):
+        inner = [(place, item, parts[0]) for item in cast("Iterable[Any]", value)]
+    return [fault for one in inner for fault in _out_of_range(*one)]
+
+
 def _build_profiles(raw: object, idle_seconds: int, faults: list[str]) -> tuple[Profile, ...]:
     if not isinstance(raw, dict):
         faults.append("profiles: must be tables like [profiles.slicer].")
@@ -271,10 +299,8 @@ def _build_profiles(raw: object, idle_seconds: int, faults: list[str]) -> tuple[
     tables = cast("dict[str, Any]", raw)
     profiles: list[Profile] = []
     for profile_id, table in tables.items():
-        if not _ID.fullmatch(profile_id):
-            faults.append(
-                f"profiles.{profile_id}: an id has a-z, 0-9 and '-' only, 32 characters at most."
-            )
+        if wrong := _out_of_range(f"profiles.{profile_id}", profile_id, ProfileId):
+            faults += wrong
             continue
         profile = _build_profile(profile_id, table, idle_seconds, faults)
         if profile is not None:
@@ -289,22 +315,30 @@ def _build_profile(
     if not isinstance(table, dict):
         faults.append(f"{place}: must be a table.")
         return None
-    given = {"title": profile_id, "idle_seconds": idle_seconds} | cast("dict[str, Any]", table)
+    own = cast("dict[str, Any]", table)
+    given = {"title": profile_id, "idle_seconds": idle_seconds} | own
     hints = typing.get_type_hints(Profile)
+    kinds = typing.get_type_hints(Profile, include_extras=True)
     del hints["id"]  # the table's own name
+    good: dict[str, Any] = {}
+    beyond: list[str] = []
     before = len(faults)
     for name, value in given.items():
         if name not in hints:
             faults.append(_unknown(f"{place}.{name}", [f"{place}.{one}" for one in hints]))
             continue
         try:
-            msgspec.convert(value, hints[name])
+            good[name] = msgspec.convert(value, hints[name])
         except msgspec.ValidationError as error:
             faults.append(f"{place}.{name}: {error}.")
+        else:
+            if name in own:  # what is inherited is told of where it stands
+                beyond += _out_of_range(f"{place}.{name}", good[name], kinds[name])
     if not given.get("image"):
         faults.append(f'{place}.image is missing. Name the image, like "slicerhub/slicer".')
-    good = len(faults) == before
-    return msgspec.convert({"id": profile_id} | given, Profile) if good else None
+    whole = len(faults) == before
+    faults += beyond
+    return Profile(id=profile_id, **good) if whole else None
 
 
 def _build_volumes(raw: object, faults: list[str]) -> tuple[GroupVolume, ...]:
@@ -314,8 +348,8 @@ def _build_volumes(raw: object, faults: list[str]) -> tuple[GroupVolume, ...]:
     volumes: list[GroupVolume] = []
     for name, table in cast("dict[str, Any]", raw).items():
         place = f"volumes.{name}"
-        if not _ID.fullmatch(name):
-            faults.append(f"{place}: a name has a-z, 0-9 and '-' only, 32 characters at most.")
+        if wrong := _out_of_range(place, name, VolumeName):
+            faults += wrong
         elif not isinstance(table, dict):
             faults.append(f"{place}: must be a table.")
         else:
