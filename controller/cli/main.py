@@ -1,4 +1,4 @@
-"""The command ``slicerhub``: serve, check, sessions, volumes, keys, backup, restore, render."""
+"""The command ``slicerhub``: serve, check, settings, sessions, volumes, keys, backup, render."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from controller.cli.backup import backup_command, restore_command
 from controller.cli.check import check
 from controller.cli.common import run
 from controller.cli.keys import keys
+from controller.cli.settings import settings_command
 from controller.core.errors import ConfigError
 from controller.core.model import (
     Profile,
@@ -190,5 +191,5 @@ def _default(settings: Settings) -> Profile:
     return next((one for one in settings.profiles if one.default), settings.profiles[0])
 
 
-for _command in (check, keys, backup_command, restore_command):
+for _command in (check, settings_command, keys, backup_command, restore_command):
     main.add_command(_command)

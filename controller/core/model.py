@@ -125,7 +125,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     start_ahead: bool = False
     """People may have it started when they log in."""
     start_seconds: Positive = 180
-    """Longer than this from creation to ready is a failure."""
+    """Seconds; longer than this from creation to ready is a failure."""
     busy_cpu_percent: NotNegativeReal = 20.0
     """Percent of one core; above it a session counts as computing."""
     groups: frozenset[str] = frozenset()

@@ -108,6 +108,32 @@ def load(environ: Mapping[str, str], read_file: ReadFile) -> tuple[Settings, lis
     return settings, notices
 
 
+def origins(environ: Mapping[str, str], read_file: ReadFile) -> dict[str, str]:
+    """Return where settings come from, by their places: a variable, or the path of the file.
+
+    What is not in it has its default. They are those that ``load`` has read without a fault.
+    """
+    faults: list[str] = []  # reported where the settings are read
+    path = environ.get(FILE_VARIABLE, "")
+    tree = _read_toml(path, read_file, faults)
+    tables = {name: tree.pop(name, {}) for name in _TABLES}
+    places = _places()
+    values: dict[str, Any] = {}
+    _flatten(tree, places, values, faults)
+    found = dict.fromkeys(values, path)
+    for name, place in _UPSTREAM.items():
+        if place and environ.get(name) and name != "PORT":
+            found[place] = name
+    found |= {place: variable_of(place) for place in _variables(environ, places, faults)}
+    for twin in [one for one in found if one not in places]:
+        if base := _file_twin(twin, places):
+            found[base] = found.pop(twin)
+    for name, inner in tables.items():
+        for table, keys in inner.items():
+            found |= {f"{name}.{table}.{key}": path for key in keys}
+    return found
+
+
 def _people(said: Mapping[str, int], faults: list[str]) -> dict[str, int]:
     """Return the numbers of people by the one spelling of their names that the hub goes by."""
     spellings: dict[str, str] = {}

@@ -110,9 +110,9 @@ class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_group: str = ""
     """`cn` of the administrators' group; empty: there are none."""
     connect_seconds: Positive = 3
-    """For a connection: a directory that is away holds people up no longer."""
+    """Seconds for a connection: a directory that is away holds people up no longer."""
     receive_seconds: Positive = 5
-    """For each answer of the directory."""
+    """Seconds for each answer of the directory."""
     max_connections: Positive = 8
     """Threads that may wait for the directory at once."""
 
@@ -127,7 +127,7 @@ class Docker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "unix:///var/run/docker.sock"
     """Where the engine listens: `unix://` or `tcp://`."""
     timeout_seconds: Positive = 30
-    """For each answer of the engine."""
+    """Seconds for each answer of the engine."""
     network_pool: str = "10.231.0.0/16"
     """Subnets of the sessions' networks come from here."""
     network_prefix: int = 28
@@ -135,7 +135,7 @@ class Docker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registry_auth_file: str = ""
     """Path of a file like Docker's `config.json`; of it, `auths` is read."""
     registry_silence_seconds: Positive = 120
-    """A registry that sends nothing for so long is given up."""
+    """Seconds after which a registry that sends nothing is given up."""
 
 
 class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,12 +152,12 @@ class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     context: str = ""
     """Of the kubeconfig; empty: its current one."""
     timeout_seconds: Positive = 15
-    """For each answer of the cluster."""
+    """Seconds for each answer of the cluster."""
     force_seconds: Positive = 60
-    """A stop that outlasts its grace by so much is forced: the machine is lost."""
+    """Seconds; a stop that outlasts its grace by so much is forced: the machine is lost."""
     verify_url: VerifyUrl = "http://slicerhub-verify.slicerhub.svc:{port}"
     """The controller's Service as Traefik reaches it. `{port}` stands for 8001 to 8016, which lead
-    to one and the same port of the controller: Traefik opens more connections to several."""
+    to one and the same port of the controller: Traefik keeps only two connections for each."""
     entry_point: ObjectName = "web"
     """Traefik's, for sessions."""
     tls: bool = False
@@ -226,7 +226,7 @@ class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts_per_address: Positive = 30
     """Failures of one address before it is throttled, whatever the name."""
     attempts_seconds: Positive = 300
-    """For which failures count."""
+    """Seconds for which failures count."""
 
 
 class AuditLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -235,7 +235,7 @@ class AuditLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str = ""
     """Path; empty: none."""
     max_mib: Positive = 64
-    """A full one is put aside as `<file>.1`, the one before as `<file>.2`, and so on."""
+    """MiB; a full one is put aside as `<file>.1`, the one before as `<file>.2`, and so on."""
     keep: Positive = 10
     """Files put aside; the oldest is removed."""
 
@@ -293,23 +293,23 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     private_port: Port = 8001
     """Port for Traefik's questions, health and metrics."""
     idle_seconds: NotNegative = 1800
-    """For profiles that do not say: seconds without use after which a session is stopped; 0:
+    """Seconds without use after which a session is stopped, for profiles that do not say; 0:
     never."""
     warning_seconds: NotNegative = 300
-    """Between the warning in a session and its stop."""
+    """Seconds between the warning in a session and its stop."""
     ahead_seconds: NotNegative = 600
-    """A session started at log-in waits so long for its owner."""
+    """Seconds that a session which was started at log-in waits for its owner."""
     directory_seconds: Positive = 300
-    """Between two looks whether people may still use the hub."""
+    """Seconds between two looks whether people may still use the hub."""
     departed_seconds: NotNegative = 3600
-    """Sessions of those who may not any more run on for so long."""
+    """Seconds that the sessions of those who may not any more run on."""
     failed_seconds: NotNegative = 600
-    """A failed session can be read about for so long."""
+    """Seconds for which a failed session can be read about."""
     housekeeping_seconds: Positive = 10
-    """Between two rounds of housekeeping; with `store = "kubernetes"` 30 at most, since
+    """Seconds between two rounds of housekeeping; with `store = "kubernetes"` 30 at most, since
     controllers tell each other in each what was used."""
     leave_seconds: NotNegative = 0
-    """Of several controllers: one that ends says so first, for so long."""
+    """Seconds that one of several controllers says that it ends, and answers as before."""
     ldap: Ldap = Ldap()
     docker: Docker = Docker()
     kubernetes: Kubernetes = Kubernetes()
