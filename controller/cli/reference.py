@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from controller.core.kinds import SECRET, metas_of
+from controller.core.kinds import HIDDEN, metas_of
 from controller.core.model import GroupVolume, Profile
 from controller.settings.loading import variable_of
 from controller.settings.schema import Settings
@@ -74,7 +74,7 @@ def is_table(kind: object) -> bool:
 def is_secret(kind: Any) -> bool:  # noqa: ANN401 - types are of any type
     """Tell whether a setting, or a part of it, is shown to nobody."""
     bare, metas = metas_of(kind)
-    return any((meta.extra or {}).get(SECRET) for meta in metas) or any(
+    return any((meta.extra or {}).get(HIDDEN) for meta in metas) or any(
         is_secret(part) for part in typing.get_args(bare)
     )
 

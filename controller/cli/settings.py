@@ -14,7 +14,7 @@ from controller.cli.reference import TABLES, is_secret, is_table, reference, wri
 from controller.settings.loading import origins, read_text
 from controller.settings.schema import Settings
 
-HIDDEN = "(hidden)"
+STRUCK_OUT = "(hidden)"
 """Stands in place of a secret."""
 
 
@@ -78,5 +78,5 @@ def _values(table: msgspec.Struct, before: str, origins: Mapping[str, str]) -> I
         if is_table(field.type) or (not before and field.name in TABLES):
             continue
         place = f"{before}{field.name}"
-        text = HIDDEN if value and is_secret(field.type) else written(value)
+        text = STRUCK_OUT if value and is_secret(field.type) else written(value)
         yield Shown(place, origins.get(place, "default"), text)

@@ -16,7 +16,7 @@ from msgspec import Meta
 FAULT = "fault"
 """Where in ``extra`` the sentence stands."""
 
-SECRET = "secret"  # noqa: S105 - a name, and no secret
+HIDDEN = "hidden"
 """Where in ``extra`` it stands that a value is shown to nobody."""
 
 LABEL_KEY = (
@@ -63,7 +63,7 @@ Account = Annotated[int, Meta(ge=1, extra={FAULT: "0 is root; name another."})]
 Absolute = Annotated[str, text_like("(?s:/.*)", "begins with `/`", "must begin with '/'.")]
 """A path that begins at the root."""
 
-Secret = Annotated[str, Meta(extra={SECRET: True})]
+Secret = Annotated[str, Meta(extra={HIDDEN: True})]
 """A text that is shown to nobody."""
 
 _NO_OBJECT = "{value} is no name of an object: a-z, 0-9, '-' and '.' only."

@@ -104,6 +104,7 @@ def test_rounds_of_several_controllers() -> None:
         ("timeout_seconds = 0", "kubernetes.timeout_seconds: must be more than 0"),
         ("force_seconds = -1", "kubernetes.force_seconds: must be more than 0"),
         ('claims = {atlas = "x"}', "kubernetes.claims: there is no [volumes.atlas]"),
+        ('claims = {atlas = "X"}', "kubernetes.claims.atlas: 'X' is no name"),
         ('route_labels = {"a b" = "x"}', "kubernetes.route_labels: 'a b' = 'x' is no label"),
         ('traefik_labels = {a = "x y"}', "kubernetes.traefik_labels: 'a' = 'x y'"),
         ('name_space = "x"', "Did you mean kubernetes.namespace?"),
