@@ -1,4 +1,4 @@
-"""The command ``slicerhub``: serve, check, settings, sessions, volumes, keys, backup, render."""
+"""``slicerhub``: serve, check, settings, sessions, volumes, keys, backup, restore, render."""
 
 from __future__ import annotations
 
