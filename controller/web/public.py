@@ -49,7 +49,7 @@ _BODY_MAX = 64 * 1024  # bytes of a form or an API request
 def public_app(hub: Hub, closed: Closed) -> ASGIApp:
     """Return what Traefik routes people to."""
     waiting = Waiting(hub, closed)
-    rest = _pages_and_api(hub)
+    rest = pages_and_api(hub)
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         # A session's host first: whatever its path, nothing of the hub's own is served there.
@@ -62,7 +62,8 @@ def public_app(hub: Hub, closed: Closed) -> ASGIApp:
     return dispatch
 
 
-def _pages_and_api(hub: Hub) -> Litestar:
+def pages_and_api(hub: Hub) -> Litestar:
+    """Return what answers at every address of the hub but those of sessions."""
     def on_hub_error(request: AnyRequest, error: HubError) -> Response[Any]:
         if error.status >= HTTP_500_INTERNAL_SERVER_ERROR:
             notes: list[str] = getattr(error, "__notes__", [])

@@ -11,7 +11,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from controller.core.model import SessionId
-from controller.web.public import _pages_and_api
+from controller.web.public import pages_and_api
 from tests.support.hub import HTML, World, running, world
 from tests.support.hub import ORIGIN as HUB
 from tests.support.samples import session_id
@@ -45,7 +45,7 @@ BESIDE = (
 
 def routes(hub: World) -> Iterator[tuple[str, str]]:
     """Return method and path of everything that the hub answers to, as it tells itself."""
-    for route in _pages_and_api(hub.app.hub).routes:
+    for route in pages_and_api(hub.app.hub).routes:
         assert isinstance(route, HTTPRoute), f"{route.path} is no plain route: test it, too"
         for method in sorted(route.methods):
             yield method, route.path

@@ -7,8 +7,7 @@ from msgspec.structs import replace
 from controller.core.model import UserId
 from controller.core.records import Notice
 from controller.store import NOTICES_KEPT
-from controller.store.kubernetes.logins import hashed
-from controller.store.kubernetes.objects import Records
+from controller.store.kubernetes.objects import Records, hashed
 from controller.store.kubernetes.records import DESK, Desk
 
 

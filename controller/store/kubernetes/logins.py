@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from msgspec.structs import replace
 
 from controller.core.model import Person
 from controller.core.records import Login, Reading
-from controller.store.kubernetes.objects import Records, body, mapped, version_of
+from controller.store.kubernetes.objects import Records, body, hashed, mapped, version_of
 from controller.store.kubernetes.records import FAILURES, LOGIN, Failures
 
 _FAILURE_OBJECTS = 16
@@ -97,11 +95,6 @@ class LoginRecords(Records):
             for who, at in (found.times if found else {}).items()
         }
         return {who: at for who, at in kept.items() if at}
-
-
-def hashed(text: str) -> str:
-    """Return what stands for a text in an object's name."""
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def _shard(who: str) -> str:

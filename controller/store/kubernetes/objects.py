@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, Callable, Collection, Generator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -290,6 +291,11 @@ class _Mirror:
     def _tell(self, one: Object) -> None:
         if one.kind in self._told:
             self.news.set()
+
+
+def hashed(text: str) -> str:
+    """Return what stands for a text in an object's name."""
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def version_of(metadata: Thing) -> int:

@@ -10,8 +10,7 @@ from controller.core.model import SessionId
 from controller.core.records import Memo, Ticket
 from controller.settings.schema import SHARED_ROUND_MOST
 from controller.store import STARTS_KEPT
-from controller.store.kubernetes.logins import hashed
-from controller.store.kubernetes.objects import Records
+from controller.store.kubernetes.objects import Records, hashed
 from controller.store.kubernetes.records import MEMOS, STARTS, TICKET, Memos, Starts
 
 _MEMOS_FRESH_SECONDS = 2.0 * SHARED_ROUND_MOST  # whoever wrote none for so long does not run

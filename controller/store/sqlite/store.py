@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import anyio
-import anyio.to_thread
 
 from controller.store.sqlite.desk import DeskTables
 from controller.store.sqlite.grants import GrantTables
