@@ -214,7 +214,7 @@ NEXT = of(9, owner="alice")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "running", "limits", "lack"),
+    ("wanted", "running", "limits", "shortfall"),
     [
         (NEXT, [], {}, None),
         (NEXT, ALICES, {}, None),

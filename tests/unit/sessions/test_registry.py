@@ -119,6 +119,7 @@ def test_an_adopted_session_was_ready_before(parts: Parts) -> None:
     assert parts.sessions.phase(found) is Phase.READY
 
 
+@pytest.mark.anyio
 async def test_whoever_follows_hears_of_changes(parts: Parts) -> None:
     """Each change wakes who waits; without one they are woken after the time that they name."""
     changes = parts.registry.changes(at_least_every=0.01)

@@ -57,6 +57,7 @@ async def test_twice_is_once() -> None:
         await parts.sessions.stop(seen.session.id, Reason.IDLE)
         await parts.sessions.stop(seen.session.id, Reason.ADMIN)
         assert phase(parts, seen.session.id) is Phase.STOPPING
+        await eventually(lambda: parts.registry.work(seen.session.id).saving is not None)
         parts.spend(10)
         assert parts.sessions.stopping.saves_long(seen)
         await parts.sessions.stop(seen.session.id, Reason.STOPPED, save=False)

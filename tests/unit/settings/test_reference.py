@@ -19,7 +19,7 @@ from controller.core.kinds import FAULT, metas_of
 from controller.core.model import GroupVolume, Profile
 from controller.settings.schema import Settings
 
-GUIDE = Path(__file__).parents[2] / "deploy/guide/settings.md"
+GUIDE = Path(__file__).parents[3] / "deploy/guide/settings.md"
 BEGIN = "<!-- begin: slicerhub settings --markdown -->\n"
 END = "<!-- end: slicerhub settings --markdown -->\n"
 PASSWORD = "hunter2-hunter2"
