@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 from aiohttp import ClientSession, WSMsgType, web
-from app.gate import Steady
+from app.front.gate import Steady
 
 pytestmark = pytest.mark.anyio
 
