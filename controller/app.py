@@ -6,12 +6,11 @@ import platform
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
-import structlog
 from litestar.types import ASGIApp
 
 from controller import server
@@ -19,22 +18,24 @@ from controller.administration.acts import Acts
 from controller.administration.history import History
 from controller.administration.table import Table
 from controller.administration.users import People
-from controller.core.errors import StoreUnavailable
 from controller.engines import Orchestrator
 from controller.gate.verify import Verify
 from controller.housekeeping.departures import DirectoryCheck
 from controller.housekeeping.election import Alone, Election
 from controller.housekeeping.rotation import Rotation
 from controller.housekeeping.rounds import Housekeeping
+from controller.housekeeping.store_sync import StoreSync
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
 from controller.parts import make_election, make_orchestrator, open_store
+from controller.people.desk import Desk
 from controller.people.directory import Directory
 from controller.people.handoff import Handoffs
 from controller.people.keys import KeyStorage
 from controller.people.ldap.adapter import LdapDirectory
 from controller.people.logins import Logins
 from controller.people.tokens import Keys
+from controller.sessions.ahead import StartAhead
 from controller.sessions.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.sessions.grants import Grants
 from controller.sessions.polling import Poller
@@ -51,10 +52,6 @@ from controller.web.private import private_app, watch_hub
 from controller.web.public import public_app, secured
 from controller.web.render import Renderer
 from controller.web.streams import Streams
-
-_STORE_AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
-
-_log = structlog.get_logger("app")
 
 
 class Application:
@@ -116,6 +113,14 @@ class Application:
             metrics=self.metrics,
             clock=clock,
         )
+        self.store_sync = StoreSync(
+            store,
+            logins=self.logins,
+            grants=self.grants,
+            queue=self.sessions.queue,
+            rule_book=self.sessions.rule_book,
+            withdrawn=self.sharing.look_after,
+        )
         self.rotation = (
             Rotation(
                 keys,
@@ -139,6 +144,7 @@ class Application:
             wall=wall,
         )
         self.history = History(self.sessions, self.poller, wall=wall)
+        desk = Desk(settings, store)
         renderer = Renderer()
         self.hub = Hub(
             settings=settings,
@@ -148,6 +154,8 @@ class Application:
             directory=directory,
             orchestrator=orchestrator,
             store=store,
+            desk=desk,
+            start_ahead=StartAhead(self.sessions, desk),
             sharing=self.sharing,
             poller=self.poller,
             streams=Streams(self.sessions, self.logins, wall=wall),
@@ -197,46 +205,14 @@ class Application:
         self.private: ASGIApp = private_app(verify, self.health, self.metrics, self.companions)
         watch_hub(self.metrics, self.hub)
 
-    async def _read_store(self) -> None:
-        """Learn who is logged in and invited; until the store can be read nobody is."""
-        while True:
-            try:
-                await self.logins.load()
-                await self.grants.load()
-                await self.sessions.rule_book.load()
-            except StoreUnavailable as error:
-                _log.error(
-                    "store_unavailable", error=str(error), notes=getattr(error, "__notes__", [])
-                )
-                await anyio.sleep(_STORE_AGAIN_SECONDS)
-            else:
-                return
-
-    async def _follow_store(self) -> None:
-        """Let what other controllers write down count here, too."""
-        async with aclosing(self.hub.store.changes()) as changes:
-            async for _ in changes:
-                try:
-                    await self.hear()
-                except StoreUnavailable as error:
-                    # What is known holds on; the store tells when it can be read again.
-                    _log.warning("store_not_followed", notes=getattr(error, "__notes__", []))
-
-    async def hear(self) -> None:
-        """Let what other controllers have written count here. Raises StoreUnavailable."""
-        await self.logins.load()
-        self.sharing.look_after(await self.grants.load())
-        await self.sessions.queue.load()
-        await self.sessions.rule_book.load()
-
     async def run(self) -> None:
         """Follow the engine and keep house until cancelled."""
         self.audit.start()
-        await self._read_store()
+        await self.store_sync.load()
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self.companions.run)
-                group.start_soon(self._follow_store)
+                group.start_soon(self.store_sync.run)
                 group.start_soon(self.election.run)
                 group.start_soon(self.sharing.run)
                 group.start_soon(self.housekeeping.run)
@@ -245,7 +221,7 @@ class Application:
                 await self.sessions.run()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._write_down()
+                await self.store_sync.write_down()
                 await self.hub.orchestrator.aclose()
             await self.audit.stop()
 
@@ -260,14 +236,6 @@ class Application:
     async def aclose(self) -> None:
         """Close the store; ``run`` has closed all else."""
         await self.hub.store.aclose()
-
-    async def _write_down(self) -> None:
-        """Tell the store what has ended and could not be written: the last chance before an end."""
-        for write_down in (self.logins.write_down, self.grants.write_down):
-            try:
-                await write_down()
-            except StoreUnavailable as error:
-                _log.error("ended_unwritten", error=error.in_full)
 
 
 async def build(settings: Settings) -> Application:

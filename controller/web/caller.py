@@ -21,10 +21,12 @@ from controller.core.records import Actor, Login
 from controller.engines import Orchestrator
 from controller.gate.answers import ADDRESS_MAX
 from controller.monitoring.audit import Audit
+from controller.people.desk import Desk
 from controller.people.directory import Directory
 from controller.people.handoff import Handoffs
 from controller.people.logins import Logins
 from controller.rules import origins
+from controller.sessions.ahead import StartAhead
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
@@ -63,6 +65,8 @@ class Hub(msgspec.Struct, frozen=True):
     directory: Directory
     orchestrator: Orchestrator
     store: Store
+    desk: Desk
+    start_ahead: StartAhead
     sharing: Sharing
     poller: Poller
     streams: Streams

@@ -64,6 +64,7 @@ def public_app(hub: Hub, closed: Closed) -> ASGIApp:
 
 def pages_and_api(hub: Hub) -> Litestar:
     """Return what answers at every address of the hub but those of sessions."""
+
     def on_hub_error(request: AnyRequest, error: HubError) -> Response[Any]:
         if error.status >= HTTP_500_INTERNAL_SERVER_ERROR:
             notes: list[str] = getattr(error, "__notes__", [])

@@ -69,7 +69,7 @@ class Pair:
         """Let a controller hear of what the other one has written."""
         assert isinstance(world.store, Replica)
         await world.store.hear()
-        await world.app.hear()
+        await world.app.store_sync.hear()
 
     async def session(self) -> SessionId:
         """Return a session of Alice's that both know to be ready."""

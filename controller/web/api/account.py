@@ -10,7 +10,6 @@ from litestar import Router, delete, get, post, put
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from controller.core.errors import NotAllowed
 from controller.core.model import moment
 from controller.people.logins import login_id
 from controller.people.tokens import Audience
@@ -135,9 +134,7 @@ async def set_ahead(
 ) -> None:
     """Choose whether a profile is started for you when you log in, where it offers that."""
     profile = access.choose_profile(hub.settings, caller.person, profile_id)
-    if not profile.start_ahead:
-        raise NotAllowed("This profile is not started ahead. Ask the administrator.")
-    await hub.store.set_ahead(caller.person.uid, profile.id, on=data.on)
+    await hub.desk.choose(caller.person.uid, profile, on=data.on)
 
 
 @get("/me", summary="Who am I")

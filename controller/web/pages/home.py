@@ -197,8 +197,8 @@ async def home(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Re
 async def _home_view(hub: Hub, caller: Caller, *, name: str = "", error: str = "") -> HomeView:
     uid = caller.person.uid
     own = hub.sessions.owned_by(uid)
-    notices = await hub.store.notices(uid)
-    ahead = await hub.store.ahead(uid)
+    notices = await hub.desk.notices(uid)
+    ahead = await hub.desk.chosen(uid)
     return HomeView(
         viewer=viewer_of(hub, caller),
         now=datetime.now(UTC),
@@ -376,7 +376,7 @@ async def set_ahead(
     check_csrf(hub, caller, data.csrf)
     profile = access.choose_profile(hub.settings, caller.person, data.profile)
     if profile.start_ahead:
-        await hub.store.set_ahead(caller.person.uid, profile.id, on=bool(data.on))
+        await hub.desk.choose(caller.person.uid, profile, on=bool(data.on))
     return Redirect("/", status_code=303)
 
 
@@ -389,7 +389,7 @@ async def dismiss(
 ) -> Response[str]:
     """Put a notice away."""
     check_csrf(hub, caller, data.csrf)
-    await hub.store.remove_notice(caller.person.uid, number)
+    await hub.desk.put_away(caller.person.uid, number)
     return Redirect("/", status_code=303)
 
 

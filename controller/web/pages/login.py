@@ -13,20 +13,19 @@ from litestar.di import NamedDependency, Provide
 from litestar.response import Redirect
 
 from controller.core.errors import (
-    HubError,
     LoginRefused,
     NoSuchLogin,
     NotWrittenDown,
     TooManyAttempts,
     Unavailable,
 )
-from controller.core.model import Person, moment
+from controller.core.model import moment
 from controller.core.records import Actor
 from controller.gate.answers import ENTER, HTML, NO_STORE
 from controller.people.logins import login_id
 from controller.people.tokens import Audience
 from controller.people.user_agent import agent_words
-from controller.rules import access, origins
+from controller.rules import origins
 from controller.web import logins as web_logins
 from controller.web.answers import AnyRequest
 from controller.web.caller import Caller, Hub, client_address, provide_caller, refuse_forged
@@ -247,8 +246,7 @@ async def log_in(
         except NotWrittenDown as error:
             _log.warning("replaced_login_stays", user=before.person.uid, error=str(error))
     work = BackgroundTask(
-        _start_ahead,
-        hub,
+        hub.start_ahead.start,
         entry.login.person,
         Actor(entry.login.person.uid, client_address(request)),
     )
@@ -267,29 +265,6 @@ async def log_in(
 def _leads_to_session(hub: Hub, target: str) -> bool:
     """Tell whether a path ends at a session's own host, where no form may lead (form-action)."""
     return bool(hub.settings.sessions_at) and target.startswith((ENTER, "/s/"))
-
-
-async def _start_ahead(hub: Hub, person: Person, by: Actor) -> None:
-    """Start what this person wants to find running; their log-in never waits for it."""
-    try:
-        wanted = await hub.store.ahead(person.uid)
-    except HubError as error:
-        _log.info("not_started_ahead", user=person.uid, why=error.in_full)
-        return
-    there = [one.session for one in hub.sessions.owned_by(person.uid)]
-    for profile in hub.settings.profiles:
-        if profile.id not in wanted or any(one.profile == profile.id for one in there):
-            continue
-        if not (profile.start_ahead and access.may_launch(person, profile)):
-            continue
-        # One of them goes without a name, as it does at a press.
-        name = profile.title if any(not one.name for one in there) else ""
-        try:
-            seen = await hub.sessions.launching.launch(person, profile, name, by=by, ahead=True)
-        except HubError as error:
-            _log.info("not_started_ahead", user=person.uid, why=error.in_full)
-        else:
-            there.append(seen.session)
 
 
 @post("/logout", status_code=303)

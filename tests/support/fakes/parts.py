@@ -48,8 +48,8 @@ def configured(more: str = "", **environ: str) -> Settings:
 class Parts:
     """The sessions of one controller; the test lets time pass, and tells what the engine shows."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        """Begin before the first snapshot."""
+    def __init__(self, settings: Settings | None = None, store: SqliteStore | None = None) -> None:
+        """Begin before the first snapshot. ``store``: another one's, too."""
         self.settings = settings or configured()
         self.seconds = 1000.0  # monotonic
         self.now = datetime(2026, 3, 5, 14, 5, tzinfo=UTC)
@@ -57,7 +57,7 @@ class Parts:
         self.made = 0
         self.metrics = Metrics()
         self.audit = Audit(self.settings.audit, self.metrics, wall=self.epoch)
-        self.store = SqliteStore(":memory:")
+        self.store = store or SqliteStore(":memory:")
         self.engine = MemoryOrchestrator(self.settings)
         self.gateway = FakeGateway()
         self.grants = Grants(self.store, count=True, wall=self.epoch)

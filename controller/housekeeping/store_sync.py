@@ -1,0 +1,88 @@
+"""What stands in memory of the store's records, and the store's records themselves, agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+import anyio
+import structlog
+
+from controller.core.errors import StoreUnavailable
+from controller.core.model import SessionId
+from controller.people.logins import Logins
+from controller.sessions.grants import Grants
+from controller.sessions.queue import Queue
+from controller.sessions.rule_book import RuleBook
+from controller.store import Store
+
+_AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
+
+_log = structlog.get_logger("app")
+
+
+class StoreSync:
+    """Reads the store at the start, follows it, and tells it the rest before an end."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        logins: Logins,
+        grants: Grants,
+        queue: Queue,
+        rule_book: RuleBook,
+        withdrawn: Callable[[set[SessionId]], None],
+        again_seconds: float = _AGAIN_SECONDS,
+    ) -> None:
+        """``withdrawn`` hears in which sessions others have taken invitations back.
+
+        ``again_seconds``: between two tries to read a store that cannot be used.
+        """
+        self._store = store
+        self._logins = logins
+        self._grants = grants
+        self._queue = queue
+        self._rule_book = rule_book
+        self._withdrawn = withdrawn
+        self._again_seconds = again_seconds
+
+    async def load(self) -> None:
+        """Learn who is logged in and invited; until the store can be read nobody is."""
+        while True:
+            try:
+                await self._logins.load()
+                await self._grants.load()
+                await self._rule_book.load()
+            except StoreUnavailable as error:
+                _log.error(
+                    "store_unavailable", error=str(error), notes=getattr(error, "__notes__", [])
+                )
+                await anyio.sleep(self._again_seconds)
+            else:
+                return
+
+    async def run(self) -> None:
+        """Let what other controllers write down count here, too, until cancelled."""
+        async with aclosing(self._store.changes()) as changes:
+            async for _ in changes:
+                try:
+                    await self.hear()
+                except StoreUnavailable as error:
+                    # What is known holds on; the store tells when it can be read again.
+                    _log.warning("store_not_followed", notes=getattr(error, "__notes__", []))
+
+    async def hear(self) -> None:
+        """Let what other controllers have written count here. Raises StoreUnavailable."""
+        await self._logins.load()
+        self._withdrawn(await self._grants.load())
+        await self._queue.load()
+        await self._rule_book.load()
+
+    async def write_down(self) -> None:
+        """Tell the store what has ended and could not be written: the last chance before an end."""
+        for write_down in (self._logins.write_down, self._grants.write_down):
+            try:
+                await write_down()
+            except StoreUnavailable as error:
+                _log.error("ended_unwritten", error=error.in_full)
