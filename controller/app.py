@@ -45,12 +45,12 @@ from controller.settings.schema import Settings
 from controller.store import Store, data_folder
 from controller.web.answers import closed_pages
 from controller.web.bodies import timely
-from controller.web.caller import Hub
 from controller.web.companions import Companions
 from controller.web.health import Health
-from controller.web.private import private_app, watch_hub
+from controller.web.private import Gauges, private_app
 from controller.web.public import public_app, secured
 from controller.web.render import Renderer
+from controller.web.services import Services
 from controller.web.streams import Streams
 
 
@@ -81,9 +81,9 @@ class Application:
         self.election = election = election or Alone()
         self.metrics = metrics or Metrics()
         self.audit = Audit(settings.audit, self.metrics, wall=wall)
-        orchestrator = self.metrics.measured("engine", orchestrator)
+        self._orchestrator = orchestrator = self.metrics.measured("engine", orchestrator)
         directory = self.metrics.measured("directory", directory)
-        store = self.metrics.measured("store", store)
+        self._store = store = self.metrics.measured("store", store)
         self.grants = Grants(store, count=settings.sharing, wall=wall)
         self.sessions = Sessions(
             settings,
@@ -146,19 +146,17 @@ class Application:
         self.history = History(self.sessions, self.poller, wall=wall)
         desk = Desk(settings, store)
         renderer = Renderer()
-        self.hub = Hub(
+        self.services = Services(
             settings=settings,
             sessions=self.sessions,
-            logins=self.logins,
-            handoffs=self.handoffs,
-            directory=directory,
-            orchestrator=orchestrator,
-            store=store,
-            desk=desk,
-            start_ahead=StartAhead(self.sessions, desk),
             sharing=self.sharing,
             poller=self.poller,
             streams=Streams(self.sessions, self.logins, wall=wall),
+            logins=self.logins,
+            handoffs=self.handoffs,
+            desk=desk,
+            start_ahead=StartAhead(self.sessions, desk),
+            directory=directory,
             companions=self.companions,
             table=Table(self.sessions, self.poller),
             acts=acts,
@@ -167,7 +165,6 @@ class Application:
             ),
             history=self.history,
             renderer=renderer,
-            audit=self.audit,
         )
         self.housekeeping = Housekeeping(
             settings,
@@ -191,7 +188,9 @@ class Application:
             leads=lambda: election.leading,
         )
         closed = closed_pages(renderer, settings)
-        self.public: ASGIApp = secured(timely(public_app(self.hub, closed)), https=settings.secure)
+        self.public: ASGIApp = secured(
+            timely(public_app(self.services, closed)), https=settings.secure
+        )
         verify = Verify(
             settings,
             self.sessions,
@@ -201,9 +200,14 @@ class Application:
             closed=closed,
             metrics=self.metrics,
         )
-        self.health = Health(self.hub)
+        self.health = Health(
+            self.sessions,
+            {"store": store.ping, "engine": orchestrator.ping, "directory": directory.ping},
+        )
         self.private: ASGIApp = private_app(verify, self.health, self.metrics, self.companions)
-        watch_hub(self.metrics, self.hub)
+        Gauges(settings, self.sessions, self.sharing, self.poller, self.logins, orchestrator).watch(
+            self.metrics
+        )
 
     async def run(self) -> None:
         """Follow the engine and keep house until cancelled."""
@@ -222,7 +226,7 @@ class Application:
         finally:
             with anyio.CancelScope(shield=True):
                 await self.store_sync.write_down()
-                await self.hub.orchestrator.aclose()
+                await self._orchestrator.aclose()
             await self.audit.stop()
 
     def leave(self) -> None:
@@ -235,7 +239,7 @@ class Application:
 
     async def aclose(self) -> None:
         """Close the store; ``run`` has closed all else."""
-        await self.hub.store.aclose()
+        await self._store.aclose()
 
 
 async def build(settings: Settings) -> Application:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from controller.settings.schema import Settings
 
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _NEXT_MAX = 2048  # characters
 
@@ -40,7 +40,7 @@ def is_forged(method: str, *, host: str, origin: str, fetch_site: str, settings:
     says how it was made (Sec-Fetch-Site), that must be same-origin: a subdomain is same-site and
     no friend.
     """
-    if method in _SAFE_METHODS:
+    if method in SAFE_METHODS:
         return False
     expected = public_url_for(host, settings)
     return origin != expected or fetch_site not in {"", "same-origin"}
@@ -64,9 +64,9 @@ def is_foreign(
     """
     if websocket:
         return origin != own
-    if method not in _SAFE_METHODS and origin not in {"", own}:
+    if method not in SAFE_METHODS and origin not in {"", own}:
         return True
-    by_link = opens and method in _SAFE_METHODS
+    by_link = opens and method in SAFE_METHODS
     return fetch_site not in {"", "same-origin", "none"} and not by_link
 
 

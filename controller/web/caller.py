@@ -1,82 +1,28 @@
-"""Who is asking, and the parts that the handlers work with."""
+"""Who is asking, for which session, and whether they may at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, cast
+from urllib.parse import parse_qs
 
 import msgspec
-from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath
 
-from controller.administration.acts import Acts
-from controller.administration.history import History
-from controller.administration.table import Table
-from controller.administration.users import People
 from controller.core.errors import Forged, NotAllowed, NotLoggedIn, NotReadyYet
-from controller.core.model import Person
+from controller.core.model import Observed, Person
 from controller.core.records import Actor, Login
-from controller.engines import Orchestrator
 from controller.gate.answers import ADDRESS_MAX
-from controller.monitoring.audit import Audit
-from controller.people.desk import Desk
-from controller.people.directory import Directory
-from controller.people.handoff import Handoffs
 from controller.people.logins import Logins
 from controller.rules import origins
-from controller.sessions.ahead import StartAhead
-from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
-from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
-from controller.store import Store
 from controller.web.answers import JOIN_PATH, AnyRequest
-from controller.web.companions import Companions
-from controller.web.render import Renderer
-from controller.web.streams import Streams
+from controller.web.render import Viewer
 
-_Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], None]
-
-
-def admin_only(hub: Hub) -> _Guard:
-    """Return what stands before every route of administration, whatever its handler asks for.
-
-    It raises NotLoggedIn, Forged, or NotAllowed unless an administrator asks.
-    """
-
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-        del handler
-        request: AnyRequest = Request(connection.scope)
-        if not provide_caller(request, hub).person.admin:
-            raise NotAllowed("This is for administrators.")
-
-    return guard
-
-
-class Hub(msgspec.Struct, frozen=True):
-    """The parts that the handlers work with."""
-
-    settings: Settings
-    sessions: Sessions
-    logins: Logins
-    handoffs: Handoffs
-    directory: Directory
-    orchestrator: Orchestrator
-    store: Store
-    desk: Desk
-    start_ahead: StartAhead
-    sharing: Sharing
-    poller: Poller
-    streams: Streams
-    companions: Companions
-    table: Table
-    acts: Acts
-    people: People
-    history: History
-    renderer: Renderer
-    audit: Audit
+_Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -97,6 +43,119 @@ class Caller(msgspec.Struct, frozen=True):
         return Actor(self.person.uid, self.address)
 
 
+class Callers:
+    """Finds out who is asking and for which session: what handlers name, and the routers' guards.
+
+    Each method but ``provided`` is called by Litestar, at each request to which it applies.
+    """
+
+    def __init__(self, settings: Settings, logins: Logins, sessions: Sessions) -> None:
+        """Nobody has asked yet."""
+        self._settings = settings
+        self._logins = logins
+        self._sessions = sessions
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        """Return the same: Litestar copies routers, and log-ins are the same to every copy."""
+        return self
+
+    def provided(self) -> dict[str, Provide]:
+        """Return what handlers may name: ``caller``, ``viewer``, ``seen`` and ``own``."""
+        named = {"caller": self.caller, "viewer": self.viewer, "seen": self.seen, "own": self.own}
+        return {name: Provide(one, sync_to_thread=False) for name, one in named.items()}
+
+    # -- dependencies ----------------------------------------------------------------------
+
+    def caller(self, request: AnyRequest) -> Caller:
+        """Return who is asking, by bearer token or by cookie.
+
+        Raises NotLoggedIn, or Forged for a changing request that a cookie speaks for and that the
+        hub's own page did not send. Raises NotReadyYet while the sessions have not been read:
+        whoever has one would be told that it is gone.
+        """
+        headers = request.headers
+        public_url = origins.public_url_for(headers.get("host", ""), self._settings)
+        if authorization := headers.get("authorization", ""):
+            login = self._logins.by_bearer(authorization)
+        else:
+            login = self._logins.by_cookie(headers.get("cookie", ""))
+            if login is not None:
+                self._refuse_forged(request)
+        if login is None:
+            raise NotLoggedIn
+        if not self._sessions.ready:
+            raise NotReadyYet
+        return Caller(login, public_url, client_address(request))
+
+    def viewer(self, caller: NamedDependency[Caller]) -> Viewer:
+        """Return who is asking, as the pages show them."""
+        return viewer_of(self._logins, caller)
+
+    def seen(self, session_id: FromPath[str], caller: NamedDependency[Caller]) -> Observed:
+        """Return the session that the address names, in which the caller has a role.
+
+        Raises NoSuchSession for unknown, foreign and stopped ones alike.
+        """
+        return self._sessions.find(session_id, caller.person.uid)
+
+    def own(self, session_id: FromPath[str], caller: NamedDependency[Caller]) -> Observed:
+        """Return the caller's own session that the address names.
+
+        Raises NoSuchSession like ``seen``, NotAllowed for one that is only shown to them.
+        """
+        return self._sessions.find_own(session_id, caller.person.uid)
+
+    # -- guards ----------------------------------------------------------------------------
+
+    async def refuse_all_but_admins(
+        self, connection: _Connection, handler: BaseRouteHandler
+    ) -> None:
+        """Raise NotLoggedIn, Forged, or NotAllowed unless an administrator asks."""
+        del handler
+        if not self.caller(cast("AnyRequest", connection)).person.admin:
+            raise NotAllowed("This is for administrators.")
+
+    async def refuse_foreign_forms(
+        self, connection: _Connection, handler: BaseRouteHandler
+    ) -> None:
+        """Raise Forged unless a form may come from a page of the hub's own."""
+        del handler
+        self._refuse_forged(cast("AnyRequest", connection))
+
+    async def refuse_unsigned_forms(
+        self, connection: _Connection, handler: BaseRouteHandler
+    ) -> None:
+        """Raise NotLoggedIn or Forged unless a form was made for the log-in that sends it."""
+        del handler
+        request = cast("AnyRequest", connection)
+        if request.method in origins.SAFE_METHODS:
+            return
+        given = _csrf_in(await request.body())
+        if not self._logins.csrf_matches(self.caller(request).login, given):
+            raise Forged
+
+    def _refuse_forged(self, request: AnyRequest) -> None:
+        """Raise Forged unless the request may be the hub's own page speaking."""
+        if origins.is_forged(
+            request.method,
+            host=request.headers.get("host", ""),
+            origin=request.headers.get("origin", ""),
+            fetch_site=request.headers.get("sec-fetch-site", ""),
+            settings=self._settings,
+        ):
+            raise Forged
+
+
+def viewer_of(logins: Logins, caller: Caller) -> Viewer:
+    """Return somebody as the pages show them."""
+    return Viewer(
+        user=caller.person.uid,
+        display_name=caller.person.display_name,
+        csrf=logins.csrf(caller.login),
+        admin=caller.person.admin,
+    )
+
+
 def join_url(caller: Caller, code: str) -> str:
     """Return the address of a link, as the person who made it reaches the hub."""
     return f"{caller.public_url}{JOIN_PATH}{code}"
@@ -110,35 +169,7 @@ def client_address(request: AnyRequest) -> str:
     return request.client.host if request.client else "unknown"
 
 
-def provide_caller(request: AnyRequest, hub: NamedDependency[Hub]) -> Caller:
-    """Return who is asking, by bearer token or by cookie.
-
-    Raises NotLoggedIn, or Forged for a changing request that a cookie speaks for and that the
-    hub's own page did not send. Raises NotReadyYet while the sessions have not been read: whoever
-    has one would be told that it is gone.
-    """
-    headers = request.headers
-    public_url = origins.public_url_for(headers.get("host", ""), hub.settings)
-    if authorization := headers.get("authorization", ""):
-        login = hub.logins.by_bearer(authorization)
-    else:
-        login = hub.logins.by_cookie(headers.get("cookie", ""))
-        if login is not None:
-            refuse_forged(request, hub)
-    if login is None:
-        raise NotLoggedIn
-    if not hub.sessions.ready:
-        raise NotReadyYet
-    return Caller(login, public_url, client_address(request))
-
-
-def refuse_forged(request: AnyRequest, hub: Hub) -> None:
-    """Raise Forged unless the request may be the hub's own page speaking."""
-    if origins.is_forged(
-        request.method,
-        host=request.headers.get("host", ""),
-        origin=request.headers.get("origin", ""),
-        fetch_site=request.headers.get("sec-fetch-site", ""),
-        settings=hub.settings,
-    ):
-        raise Forged
+def _csrf_in(form: bytes) -> str:
+    """Return what a form says by which log-in it was made; "": nothing, or several things."""
+    given = parse_qs(form.decode("latin-1"), keep_blank_values=True).get("csrf", [])
+    return given[0] if len(given) == 1 else ""

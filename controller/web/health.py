@@ -8,13 +8,13 @@ answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import anyio
 import msgspec
 
 from controller.core.errors import HubError, NotReadyYet
-from controller.web.caller import Hub
+from controller.sessions.sessions import Sessions
 
 _PING_SECONDS = 6.0  # a part that takes longer counts as away
 
@@ -32,16 +32,13 @@ class Report(msgspec.Struct, frozen=True):
 class Health:
     """Asks every part, and remembers the answer for a few seconds."""
 
-    def __init__(self, hub: Hub) -> None:
-        """Nothing is asked before the first ``report``."""
-        self._parts: dict[str, Callable[[], Awaitable[None]]] = {
-            "sessions": _sessions_read(hub),
-            "store": hub.store.ping,
-            "engine": hub.orchestrator.ping,
-            "directory": hub.directory.ping,
-        }
+    def __init__(
+        self, sessions: Sessions, parts: Mapping[str, Callable[[], Awaitable[None]]]
+    ) -> None:
+        """``parts``: what asks each of the others, by its name. ``report`` begins."""
+        self._parts = {"sessions": self._ask_sessions, **parts}
         self.leaving = False  # it answers as before, but others are to be asked
-        self._hub = hub
+        self._sessions = sessions
         self._turn = anyio.Lock()
         self._report: Report | None = None
         self._at = 0.0
@@ -49,7 +46,7 @@ class Health:
     @property
     def knows(self) -> bool:
         """Whether people and sessions have been read: the latter are read last."""
-        return self._hub.sessions.ready
+        return self._sessions.ready
 
     async def report(self) -> Report:
         """Return how the parts are."""
@@ -58,7 +55,7 @@ class Health:
                 self._report = await self._ask()
                 # What is not ready yet may be so the next moment.
                 self._at = time.monotonic() if self._report.ready else 0.0
-            if (drain := self._hub.sessions.drain) is None:
+            if (drain := self._sessions.drain) is None:
                 return self._report
             note = f"draining, by {drain.by}: nothing new starts"
             return msgspec.structs.replace(self._report, notes=[note])
@@ -81,11 +78,7 @@ class Health:
                 group.start_soon(ask, name, ping)
         return Report(all(text == "ok" for text in found.values()), dict(sorted(found.items())))
 
-
-def _sessions_read(hub: Hub) -> Callable[[], Awaitable[None]]:
-    async def ping() -> None:
+    async def _ask_sessions(self) -> None:
         # One that ends gets no new requests, where there are others.
-        if not hub.sessions.ready or hub.sessions.registry.closing:
+        if not self._sessions.ready or self._sessions.registry.closing:
             raise NotReadyYet
-
-    return ping

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from controller.core.records import Login
-from controller.people.logins import FreshLogin
+from controller.people.logins import FreshLogin, Logins
 from controller.people.tokens import Audience
 from controller.web.answers import AnyRequest
-from controller.web.caller import Caller, Hub, client_address
+from controller.web.caller import Caller, client_address
 
 
 async def log_in(
-    hub: Hub, request: AnyRequest, username: str, password: str, audience: Audience
+    logins: Logins, request: AnyRequest, username: str, password: str, audience: Audience
 ) -> FreshLogin:
     """Log somebody in by password. Raises what ``Logins.enter`` does."""
-    return await hub.logins.enter(
+    return await logins.enter(
         username,
         password,
         address=client_address(request),
@@ -22,23 +22,23 @@ async def log_in(
     )
 
 
-async def end_login(hub: Hub, caller: Caller, id_: str) -> Login:
+async def end_login(logins: Logins, caller: Caller, id_: str) -> Login:
     """End one of the caller's log-ins, and close what it may have open; what may stay comes back.
 
     Raises NoSuchLogin, NotWrittenDown.
     """
-    login = hub.logins.find(caller.person.uid, id_)
+    login = logins.find(caller.person.uid, id_)
     reason = "asked" if login.sid == caller.login.sid else "elsewhere"
-    await hub.logins.leave(login, by=caller.actor, reason=reason)
+    await logins.leave(login, by=caller.actor, reason=reason)
     return login
 
 
-async def log_out_everywhere(hub: Hub, caller: Caller, *, but_here: bool) -> int:
+async def log_out_everywhere(logins: Logins, caller: Caller, *, but_here: bool) -> int:
     """End all log-ins of the caller, or all but this one, programs' too; return how many.
 
     Raises NotWrittenDown.
     """
-    return await hub.logins.revoke(
+    return await logins.revoke(
         caller.person.uid,
         by=caller.actor,
         reason="everywhere",
@@ -46,9 +46,9 @@ async def log_out_everywhere(hub: Hub, caller: Caller, *, but_here: bool) -> int
     )
 
 
-async def log_out(hub: Hub, caller: Caller) -> None:
+async def log_out(logins: Logins, caller: Caller) -> None:
     """End the caller's log-in, and close what it may have open; what may stay comes back.
 
     Raises NotWrittenDown.
     """
-    await hub.logins.leave(caller.login, by=caller.actor, reason="asked")
+    await logins.leave(caller.login, by=caller.actor, reason="asked")

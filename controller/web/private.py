@@ -4,70 +4,89 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from litestar import Litestar, Response, get
 from litestar.types import ASGIApp
 
+from controller.engines import Orchestrator
 from controller.gate.verify import Verify
 from controller.monitoring.metrics import CONTENT_TYPE, Metrics
-from controller.web.caller import Hub
+from controller.people.logins import Logins
+from controller.sessions.polling import Poller
+from controller.sessions.sessions import Sessions
+from controller.sessions.sharing import Sharing
+from controller.settings.schema import Settings
 from controller.web.companions import Companions
 from controller.web.health import Health, Report
 
 
-def watch_hub(metrics: Metrics, hub: Hub) -> None:
-    """Let each scrape ask how full the hub is. No names: only numbers."""
-    sessions, limits = hub.sessions, hub.settings.limits
-    queues = [one.id for one in hub.settings.profiles if one.queue]
+class Gauges(msgspec.Struct, frozen=True):
+    """How full the hub is, at each scrape. No names: only numbers."""
 
-    def guests() -> list[tuple[tuple[str], float]]:
-        invited = {one.share.uid for seen in sessions.all() for one in hub.sharing.guests(seen)}
+    settings: Settings
+    sessions: Sessions
+    sharing: Sharing
+    poller: Poller
+    logins: Logins
+    orchestrator: Orchestrator
+
+    def watch(self, metrics: Metrics) -> None:
+        """Let each scrape ask."""
+        limits, queue = self.settings.limits, self.sessions.queue
+        lined = [one.id for one in self.settings.profiles if one.queue]
+        metrics.watch(
+            "slicerhub_people_logged_in",
+            "People who are logged in",
+            (),
+            lambda: [((), len(self.logins.people()))],
+        )
+        metrics.watch(
+            "slicerhub_guests",
+            "People in sessions of others, at the last look",
+            ("state",),
+            self._guests,
+        )
+        metrics.watch(
+            "slicerhub_queue_length",
+            "Sessions that wait in line for a place, by profile",
+            ("profile",),
+            lambda: [((one,), queue.waiting_for(one)) for one in lined],
+        )
+        metrics.watch(
+            "slicerhub_sessions_limit",
+            "Sessions that there may be",
+            (),
+            lambda: [((), limits.sessions_total)],
+        )
+        metrics.watch(
+            "slicerhub_engine_objects_unread",
+            "Objects of the hub's own at the engine that it cannot read; the log names each",
+            (),
+            lambda: [((), self.orchestrator.unread)],
+        )
+        metrics.watch(
+            "slicerhub_gpus",
+            "Graphics cards that the hub leases",
+            (),
+            lambda: [((), len(limits.gpus))],
+        )
+        metrics.watch(
+            "slicerhub_gpus_leased",
+            "Graphics cards that sessions have",
+            (),
+            lambda: [((), len(limits.gpus) - (queue.free_gpus() or 0))],
+        )
+
+    def _guests(self) -> list[tuple[tuple[str], float]]:
+        seen = self.sessions.all()
+        invited = {guest.share.uid for one in seen for guest in self.sharing.guests(one)}
         connected = {
-            one.user
-            for seen in sessions.all()
-            for one in hub.poller.clients(seen.session.id)
-            if one.user != seen.session.owner
+            client.user
+            for one in seen
+            for client in self.poller.clients(one.session.id)
+            if client.user != one.session.owner
         }
         return [(("invited",), len(invited)), (("connected",), len(connected))]
-
-    metrics.watch(
-        "slicerhub_people_logged_in",
-        "People who are logged in",
-        (),
-        lambda: [((), len(hub.logins.people()))],
-    )
-    metrics.watch(
-        "slicerhub_guests", "People in sessions of others, at the last look", ("state",), guests
-    )
-    metrics.watch(
-        "slicerhub_queue_length",
-        "Sessions that wait in line for a place, by profile",
-        ("profile",),
-        lambda: [((one,), sessions.queue.waiting_for(one)) for one in queues],
-    )
-    metrics.watch(
-        "slicerhub_sessions_limit",
-        "Sessions that there may be",
-        (),
-        lambda: [((), limits.sessions_total)],
-    )
-    metrics.watch(
-        "slicerhub_engine_objects_unread",
-        "Objects of the hub's own at the engine that it cannot read; the log names each",
-        (),
-        lambda: [((), hub.orchestrator.unread)],
-    )
-    metrics.watch(
-        "slicerhub_gpus",
-        "Graphics cards that the hub leases",
-        (),
-        lambda: [((), len(limits.gpus))],
-    )
-    metrics.watch(
-        "slicerhub_gpus_leased",
-        "Graphics cards that sessions have",
-        (),
-        lambda: [((), len(limits.gpus) - (sessions.queue.free_gpus() or 0))],
-    )
 
 
 def private_app(

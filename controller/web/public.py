@@ -1,14 +1,12 @@
-"""What Traefik routes people to: the pages and the API, and one's own answer to every error."""
+"""What Traefik routes people to: the pages and the API."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-import structlog
 from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import CacheControlHeader
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -16,45 +14,49 @@ from litestar.serialization import encode_json
 from litestar.static_files import (
     create_static_files_router,  # pyright: ignore[reportUnknownVariableType] - one loose Any
 )
-from litestar.status_codes import (
-    HTTP_400_BAD_REQUEST,
-    HTTP_404_NOT_FOUND,
-    HTTP_500_INTERNAL_SERVER_ERROR,
-)
+from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import ASGIApp
 
 from controller import __version__
-from controller.core.errors import HubError, NotLoggedIn
-from controller.gate.answers import NO_STORE, PROBLEM, SECURITY_HEADERS, login_url, problem
+from controller.gate.answers import NO_STORE, PROBLEM, SECURITY_HEADERS, problem
 from controller.gate.refusals import Closed
 from controller.rules import routes
 from controller.web import apidoc
-from controller.web.answers import JOIN_PATH, STRICT_TRANSPORT, AnyRequest, HttpError, wants_page
-from controller.web.api.account import api_router
+from controller.web.answers import STRICT_TRANSPORT, HttpError
 from controller.web.api.admin import admin_router
-from controller.web.caller import Hub
-from controller.web.pages.admin.sessions import admin_pages_router
-from controller.web.pages.forms import error_page
-from controller.web.pages.home import pages_router
-from controller.web.pages.login import login_pages_router
+from controller.web.api.routes import api_router
+from controller.web.caller import Callers
+from controller.web.errors import Errors
+from controller.web.pages.admin.routes import admin_pages_router
+from controller.web.pages.forms import provide_screen
+from controller.web.pages.home import home_router
+from controller.web.pages.login import entrance_router, logins_router
+from controller.web.pages.session import session_router
 from controller.web.pages.sharing import share_router
 from controller.web.pages.waiting import Waiting, host_of
 from controller.web.render import STATIC_FOLDER, Renderer
-
-_log = structlog.get_logger("app")
+from controller.web.services import Services, provided
 
 _BODY_MAX = 64 * 1024  # bytes of a form or an API request
 
 
-def public_app(hub: Hub, closed: Closed) -> ASGIApp:
+def public_app(services: Services, closed: Closed) -> ASGIApp:
     """Return what Traefik routes people to."""
-    waiting = Waiting(hub, closed)
-    rest = pages_and_api(hub)
+    settings = services.settings
+    waiting = Waiting(
+        settings,
+        services.sessions,
+        services.logins,
+        services.handoffs,
+        renderer=services.renderer,
+        closed=closed,
+    )
+    rest = pages_and_api(services)
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         # A session's host first: whatever its path, nothing of the hub's own is served there.
         # Litestar would match a mount at /s with /starting and /static, too.
-        ours = routes.session_label(host_of(scope), hub.settings) is None and (
+        ours = routes.session_label(host_of(scope), settings) is None and (
             scope["path"] != "/s" and not scope["path"].startswith("/s/")
         )
         await (rest if ours else waiting)(scope, receive, send)
@@ -62,49 +64,25 @@ def public_app(hub: Hub, closed: Closed) -> ASGIApp:
     return dispatch
 
 
-def pages_and_api(hub: Hub) -> Litestar:
+def pages_and_api(services: Services) -> Litestar:
     """Return what answers at every address of the hub but those of sessions."""
-
-    def on_hub_error(request: AnyRequest, error: HubError) -> Response[Any]:
-        if error.status >= HTTP_500_INTERNAL_SERVER_ERROR:
-            notes: list[str] = getattr(error, "__notes__", [])
-            _log.warning("unavailable", path=_logged(request), why=str(error), notes=notes)
-        return _error_response(hub, request, error)
-
-    def on_http_error(request: AnyRequest, error: HTTPException) -> Response[Any]:
-        return _error_response(hub, request, HttpError(error.status_code, _detail(error)))
-
-    def on_nesting(request: AnyRequest, error: RecursionError) -> Response[Any]:
-        # JSON of thousands of brackets; the reader gives up in time, and nothing is wrong with us.
-        del error
-        return _error_response(hub, request, HttpError(HTTP_400_BAD_REQUEST))
-
-    def on_fault(request: AnyRequest, error: Exception) -> Response[Any]:
-        _log.error("fault", path=_logged(request), exc_info=error)
-        return _error_response(hub, request, HttpError(500))
-
+    callers = Callers(services.settings, services.logins, services.sessions)
+    renderer = services.renderer
     return Litestar(
         route_handlers=[
-            pages_router(),
-            share_router(),
-            admin_pages_router(hub),
-            login_pages_router(),
+            entrance_router(callers),
+            _signed_pages(services, callers),
             api_router(),
-            admin_router(hub),
+            admin_router(callers),
             create_static_files_router(
-                path=hub.renderer.static,
+                path=renderer.static,
                 directories=[STATIC_FOLDER],
                 # The address changes with the content, so browsers need never ask again.
                 cache_control=CacheControlHeader(max_age=31_536_000, immutable=True, public=True),
             ),
         ],
-        dependencies={"hub": Provide(lambda: hub, sync_to_thread=False)},
-        exception_handlers={
-            HubError: on_hub_error,
-            HTTPException: on_http_error,
-            RecursionError: on_nesting,
-            Exception: on_fault,
-        },
+        dependencies=provided(services) | callers.provided(),
+        exception_handlers=Errors(services.settings, services.logins, renderer).handlers,
         request_max_body_size=_BODY_MAX,
         openapi_config=OpenAPIConfig(
             title="3D Slicer Hub",
@@ -112,7 +90,7 @@ def pages_and_api(hub: Hub) -> Litestar:
             openapi_router=Router(
                 "/api", route_handlers=[], include_in_schema=False, after_request=_not_found
             ),
-            render_plugins=[_Document(path="/openapi.json"), _DocsPage(hub.renderer)],
+            render_plugins=[_Document(path="/openapi.json"), _DocsPage(renderer)],
             security=[{"bearer": []}],
             use_handler_docstrings=True,
             components=Components(
@@ -127,10 +105,21 @@ def pages_and_api(hub: Hub) -> Litestar:
     )
 
 
-def _logged(request: AnyRequest) -> str:
-    """Return the path of a request as it may stand in a log: a link's code is a secret."""
-    path = request.url.path
-    return f"{JOIN_PATH}***" if path.startswith(JOIN_PATH) else path
+def _signed_pages(services: Services, callers: Callers) -> Router:
+    """Return the pages of those who are logged in: each form carries a sign of its log-in."""
+    return Router(
+        "/",
+        route_handlers=[
+            home_router(services),
+            session_router(),
+            share_router(services),
+            logins_router(),
+            admin_pages_router(services, callers),
+        ],
+        guards=[callers.refuse_unsigned_forms],
+        dependencies={"screen": Provide(provide_screen, sync_to_thread=False)},
+        include_in_schema=False,
+    )
 
 
 def _not_found(response: Response[Any]) -> Response[Any]:
@@ -172,40 +161,6 @@ class _DocsPage(OpenAPIRenderPlugin):
         del request
         self._made = self._made or self._renderer.docs(openapi_schema).encode()
         return self._made
-
-
-def _detail(error: HTTPException) -> str:
-    """Say which field of a request is wrong, as far as Litestar knows."""
-    extra: Any = error.extra
-    if error.status_code != HTTP_400_BAD_REQUEST or not isinstance(extra, list):
-        return ""
-    faults = [cast("dict[str, str]", one) for one in cast("list[object]", extra)]
-    return " ".join(
-        f"{one.get('key', '')}: {one.get('message', '')}.".lstrip(": ") for one in faults
-    )
-
-
-def _error_response(hub: Hub, request: AnyRequest, error: HubError) -> Response[Any]:
-    path = request.url.path
-    if not path.startswith("/api/") and wants_page(request):
-        if isinstance(error, NotLoggedIn):
-            # A form that was sent too late cannot be sent again by itself: back to the start.
-            query = f"?{request.url.query}" if request.url.query else ""
-            target = path + query if request.method == "GET" else "/"
-            where = {"Location": login_url("", target)}
-            return Response(b"", status_code=302 if request.method == "GET" else 303, headers=where)
-        return error_page(hub, request, error)
-    headers: dict[str, str] = {}
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, NotLoggedIn):
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(
-        problem(error.status, error.title, str(error), **error.extra()),
-        status_code=error.status,
-        media_type=PROBLEM,
-        headers=headers,
-    )
 
 
 def secured(app: ASGIApp, *, https: bool) -> ASGIApp:

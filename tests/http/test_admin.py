@@ -19,9 +19,10 @@ from controller.engines.memory import MemoryOrchestrator
 from controller.sessions.gateway import Inside
 from controller.settings.loading import load
 from controller.settings.schema import Settings
-from controller.web.api.admin import admin_events, admin_router
-from controller.web.caller import Caller
-from controller.web.pages.admin.sessions import admin_pages_router
+from controller.web.api.admin import admin_router
+from controller.web.api.admin_sessions import admin_events
+from controller.web.caller import Caller, Callers
+from controller.web.pages.admin.routes import admin_pages_router
 from tests.support.hub import DEADLINE, World, eventually, location, problem, running, world
 from tests.support.samples import session, session_id, settings
 
@@ -64,7 +65,8 @@ async def test_only_administrators(fresh: World) -> None:
     made = await fresh.session("alice")
     browser, stranger = await fresh.browser("bob"), await fresh.browser()
     script = await fresh.script("alice")
-    addresses = addresses_of(admin_pages_router(fresh.app.hub), made)
+    callers = Callers(fresh.settings, fresh.app.logins, fresh.app.sessions)
+    addresses = addresses_of(admin_pages_router(fresh.app.services, callers), made)
     assert {("GET", "/admin"), ("POST", "/admin/act"), ("POST", "/admin/drain")} < {*addresses}
     for method, path in addresses:
         assert path == "/admin" or path.startswith("/admin/")
@@ -73,7 +75,7 @@ async def test_only_administrators(fresh: World) -> None:
         assert (await ask).status_code == 403, path
         ask = stranger.post(path, {}) if method == "POST" else stranger.get(path)
         assert location(await ask).startswith("/login"), path
-    addresses = addresses_of(admin_router(fresh.app.hub), made)
+    addresses = addresses_of(admin_router(callers), made)
     # Every one that the hub's own document tells of, and no other.
     assert len(addresses) == len(await documented(fresh))
     for method, path in addresses:
@@ -679,7 +681,8 @@ async def caller_of(hub: World, user: str) -> Caller:
 async def test_changes_are_told(fresh: World) -> None:
     """The page hears of changes to anybody's session."""
     heard: list[str] = []
-    events = admin_events(fresh.app.hub, await caller_of(fresh, "carol"))
+    carol = await caller_of(fresh, "carol")
+    events = admin_events(fresh.app.services.streams, fresh.app.logins, carol)
     with anyio.fail_after(DEADLINE):
         heard.append(str((await anext(events)).event))
         made = await fresh.session("bob")

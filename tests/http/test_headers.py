@@ -45,7 +45,7 @@ BESIDE = (
 
 def routes(hub: World) -> Iterator[tuple[str, str]]:
     """Return method and path of everything that the hub answers to, as it tells itself."""
-    for route in pages_and_api(hub.app.hub).routes:
+    for route in pages_and_api(hub.app.services).routes:
         assert isinstance(route, HTTPRoute), f"{route.path} is no plain route: test it, too"
         for method in sorted(route.methods):
             yield method, route.path
@@ -154,7 +154,7 @@ async def test_every_answer_carries_all_headers(*, https: bool) -> None:
                     status, found = await start_of(hub, method, whole, headers)
                     check(f"{method} {whole}", status, found, https=https)
                     statuses.add(status)
-        static = hub.app.hub.renderer.static
+        static = hub.app.services.renderer.static
         for file in ("hub.css", "hub.js", "nothing.css"):
             status, found = await start_of(hub, "GET", f"{static}/{file}", {})
             check(f"GET {static}/{file}", status, found, https=https)

@@ -176,7 +176,7 @@ async def test_the_apis_page_is_made_once(fresh: World) -> None:
     """However often strangers ask for the API's page, it is worked out once."""
     renderer = CountingRenderer()
     closed = closed_pages(renderer, fresh.app.settings)
-    app: Any = public_app(replace(fresh.app.hub, renderer=renderer), closed)
+    app: Any = public_app(replace(fresh.app.services, renderer=renderer), closed)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as stranger:
         for path in ("/api/docs", "/api/openapi.json"):
             first, *others = [await stranger.get(path) for _ in range(5)]

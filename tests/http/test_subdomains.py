@@ -452,7 +452,7 @@ async def test_nothing_of_the_hub_at_a_session(hub: World, path: str) -> None:
     """A session's host never shows the hub's pages, whoever asks, so that none is trusted there."""
     alices = await hub.session(ready=False)
     login = (await person(hub, "alice")).cookie(urlsplit(ORIGIN).netloc)
-    stylesheet = hub.app.hub.renderer.stylesheet
+    stylesheet = hub.app.services.renderer.stylesheet
     for wanted in (alices, UNKNOWN, "no-session-at-all"):
         for cookies in ({}, login):
             for target in (path, stylesheet):

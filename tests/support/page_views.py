@@ -12,9 +12,12 @@ from controller.core.model import Phase, QueuePosition, Role
 from controller.rules.sentences import KeepReason
 from controller.web import render, sparkline
 from controller.web.answers import HttpError
+from controller.web.pages.admin.acts import AdminActView
 from controller.web.pages.admin.common import Pager
 from controller.web.pages.admin.drain import AdminDrainView, DrainState
-from controller.web.pages.admin.sessions import AdminActView, AdminRow, AdminView, Bar, Column, Tile
+from controller.web.pages.admin.plots import Tile
+from controller.web.pages.admin.rows import AdminRow, Bar
+from controller.web.pages.admin.sessions import AdminView, Column
 from controller.web.pages.admin.users import (
     AdminFilesView,
     AdminThrottledView,

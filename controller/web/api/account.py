@@ -6,20 +6,21 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from litestar import Router, delete, get, post, put
-from litestar.di import NamedDependency, Provide
+from litestar import delete, get, post, put
+from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from controller.core.model import moment
-from controller.people.logins import login_id
+from controller.people.desk import Desk
+from controller.people.logins import Logins, login_id
 from controller.people.tokens import Audience
 from controller.people.user_agent import agent_words
 from controller.rules import access
+from controller.settings.schema import Settings
 from controller.web import logins as web_logins
 from controller.web.answers import AnyRequest
-from controller.web.api.sessions import SessionsController, events, join
-from controller.web.api.sharing import people
-from controller.web.caller import Caller, Hub, provide_caller
+from controller.web.caller import Caller
+from controller.web.companions import Companions
 
 
 class LoginIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,29 +113,30 @@ class AheadIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @post("/login", status_code=200, summary="Log in", security=[])
 async def log_in(
-    request: AnyRequest, hub: NamedDependency[Hub], data: JSONBody[LoginIn]
+    request: AnyRequest, logins: NamedDependency[Logins], data: JSONBody[LoginIn]
 ) -> LoginOut:
     """Exchange user name and password for a token."""
-    entry = await web_logins.log_in(hub, request, data.username, data.password, Audience.API)
+    entry = await web_logins.log_in(logins, request, data.username, data.password, Audience.API)
     return LoginOut(entry.token, moment(entry.login.expires))
 
 
 @post("/logout", status_code=204, summary="Log out")
-async def log_out(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> None:
+async def log_out(logins: NamedDependency[Logins], caller: NamedDependency[Caller]) -> None:
     """End this log-in; sessions go on."""
-    await web_logins.log_out(hub, caller)
+    await web_logins.log_out(logins, caller)
 
 
 @put("/profiles/{profile_id:str}/ahead", status_code=204, summary="Start it when I log in")
 async def set_ahead(
-    hub: NamedDependency[Hub],
+    settings: NamedDependency[Settings],
+    desk: NamedDependency[Desk],
     caller: NamedDependency[Caller],
     profile_id: FromPath[str],
     data: JSONBody[AheadIn],
 ) -> None:
     """Choose whether a profile is started for you when you log in, where it offers that."""
-    profile = access.choose_profile(hub.settings, caller.person, profile_id)
-    await hub.desk.choose(caller.person.uid, profile, on=data.on)
+    profile = access.choose_profile(settings, caller.person, profile_id)
+    await desk.choose(caller.person.uid, profile, on=data.on)
 
 
 @get("/me", summary="Who am I")
@@ -145,7 +147,7 @@ async def me(caller: NamedDependency[Caller]) -> Me:
 
 
 @get("/me/logins", summary="Where am I logged in", sync_to_thread=False)
-def my_logins(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> LoginsOut:
+def my_logins(logins: NamedDependency[Logins], caller: NamedDependency[Caller]) -> LoginsOut:
     """Return all your log-ins, of browsers and of scripts."""
     return LoginsOut(
         [
@@ -159,68 +161,49 @@ def my_logins(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Log
                 expires_at=moment(one.expires),
                 current=one.sid == caller.login.sid,
             )
-            for one in hub.logins.of_person(caller.person.uid)
+            for one in logins.of_person(caller.person.uid)
         ]
     )
 
 
 @delete("/me/logins/{login:str}", status_code=204, summary="End one of my log-ins")
 async def end_login(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], login: FromPath[str]
+    logins: NamedDependency[Logins], caller: NamedDependency[Caller], login: FromPath[str]
 ) -> None:
     """End one of your log-ins; what it has open is closed, sessions go on."""
-    await web_logins.end_login(hub, caller, login)
+    await web_logins.end_login(logins, caller, login)
 
 
 @delete("/me/logins", status_code=200, summary="Log me out everywhere")
 async def end_logins(
-    hub: NamedDependency[Hub],
+    logins: NamedDependency[Logins],
     caller: NamedDependency[Caller],
     but_here: FromQuery[bool] = False,
 ) -> LoggedOutOut:
     """End all your log-ins, those of scripts too; ``but_here``: all but the one that asks."""
-    return LoggedOutOut(await web_logins.log_out_everywhere(hub, caller, but_here=but_here))
+    return LoggedOutOut(await web_logins.log_out_everywhere(logins, caller, but_here=but_here))
 
 
 @get("/profiles", summary="What may I launch")
-async def profiles(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> ProfilesOut:
+async def profiles(
+    settings: NamedDependency[Settings], caller: NamedDependency[Caller]
+) -> ProfilesOut:
     """Return the profiles that are open to you."""
     return ProfilesOut(
         [
             ProfileOut(one.id, one.title, one.description, one.default, one.cpus, one.memory_mib)
-            for one in hub.settings.profiles
+            for one in settings.profiles
             if access.may_launch(caller.person, one)
         ]
     )
 
 
 @get("/apps", summary="What else may I use")
-async def apps(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> CompanionsOut:
+async def apps(
+    companions: NamedDependency[Companions], caller: NamedDependency[Caller]
+) -> CompanionsOut:
     """Return the other services of the site that are open to you."""
-    found = hub.companions.open_to(caller.person)
+    found = companions.open_to(caller.person)
     return CompanionsOut(
         [CompanionOut(one.app, one.title, caller.public_url + one.path) for one in found]
-    )
-
-
-def api_router() -> Router:
-    """Return the API's routes."""
-    return Router(
-        "/api/v1",
-        route_handlers=[
-            log_in,
-            log_out,
-            me,
-            my_logins,
-            end_login,
-            end_logins,
-            profiles,
-            apps,
-            set_ahead,
-            people,
-            join,
-            events,
-            SessionsController,
-        ],
-        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
     )

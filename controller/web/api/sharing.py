@@ -1,4 +1,4 @@
-"""The API: what is sent and answered about sharing."""
+"""The API: to whom sessions are shown, by name and by link."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
-from litestar import get
+from litestar import Controller, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
-from controller.core.model import Role, moment
+from controller.core.model import Observed, Role, moment
 from controller.core.records import Link
-from controller.sessions.sharing import Guest
-from controller.web.caller import Caller, Hub
+from controller.people.directory import uid_of
+from controller.sessions.polling import Poller
+from controller.sessions.sessions import Sessions
+from controller.sessions.sharing import Guest, Sharing
+from controller.settings.schema import Settings
+from controller.web.api.sessions import SessionOut, session_out
+from controller.web.caller import Caller, join_url
 
 _DAY = 86_400  # seconds
 
@@ -100,7 +105,7 @@ class PeopleOut(msgspec.Struct, frozen=True):
     items: list[PersonOut]
 
 
-def share_out(guest: Guest) -> ShareOut:
+def _share_out(guest: Guest) -> ShareOut:
     """Return somebody who is invited."""
     share = guest.share
     return ShareOut(
@@ -113,7 +118,7 @@ def share_out(guest: Guest) -> ShareOut:
     )
 
 
-def link_out(link: Link, url: str | None = None) -> LinkOut:
+def _link_out(link: Link, url: str | None = None) -> LinkOut:
     """Return a link, with its address if it was made just now."""
     expires = moment(link.expires)
     return LinkOut(link.id, link.role, expires, link.uses, link.max_uses, url)
@@ -121,10 +126,118 @@ def link_out(link: Link, url: str | None = None) -> LinkOut:
 
 @get("/people", summary="Whom could I invite")
 async def people(
-    hub: NamedDependency[Hub],
+    sharing: NamedDependency[Sharing],
     caller: NamedDependency[Caller],
     q: Annotated[str, QueryParameter(max_length=64)] = "",
 ) -> PeopleOut:
     """Return a few people whose names begin with ``q`` (three characters at least)."""
-    found = await hub.sharing.suggest(caller.person, q)
+    found = await sharing.suggest(caller.person, q)
     return PeopleOut([PersonOut(one.uid, one.display_name) for one in found])
+
+
+@post("/join", status_code=200, summary="Join by a link")
+async def join(
+    settings: NamedDependency[Settings],
+    sessions: NamedDependency[Sessions],
+    sharing: NamedDependency[Sharing],
+    caller: NamedDependency[Caller],
+    data: JSONBody[JoinIn],
+) -> SessionOut:
+    """Join the session that a link invites to."""
+    seen = await sharing.join(data.code, caller.person, caller.actor)
+    return session_out(settings, sessions, caller, seen)
+
+
+class SharingController(Controller):
+    """To whom a session is shown."""
+
+    path = "/sessions"
+
+    @get("/{session_id:str}/shares", summary="Who is invited")
+    async def shares(
+        self,
+        sharing: NamedDependency[Sharing],
+        poller: NamedDependency[Poller],
+        own: NamedDependency[Observed],
+    ) -> SharesOut:
+        """Return everybody who is invited to a session of yours, and who is connected."""
+        await poller.refresh(own)
+        return SharesOut([_share_out(guest) for guest in sharing.guests(own)])
+
+    @put("/{session_id:str}/shares/{user:str}", status_code=200, summary="Invite by name")
+    async def invite(
+        self,
+        sharing: NamedDependency[Sharing],
+        caller: NamedDependency[Caller],
+        own: NamedDependency[Observed],
+        user: FromPath[str],
+        data: JSONBody[ShareIn],
+    ) -> ShareOut:
+        """Invite somebody to a session of yours, or change what they may do."""
+        share = await sharing.invite(
+            own, user, Role(data.role), seconds=data.expires_in, by=caller.actor
+        )
+        return _share_out(Guest(share, connected=False))
+
+    @delete("/{session_id:str}/shares/{user:str}", status_code=200, summary="Take it back")
+    async def unshare(
+        self,
+        sessions: NamedDependency[Sessions],
+        sharing: NamedDependency[Sharing],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+        user: FromPath[str],
+    ) -> UnsharedOut:
+        """Take an invitation back, or give your own back; what is open is closed."""
+        uid = uid_of(user)
+        if uid == caller.person.uid:
+            seen = sessions.find(session_id, uid)
+            return UnsharedOut(cut=await sharing.leave(seen, uid, by=caller.actor))
+        own = sessions.find_own(session_id, caller.person.uid)
+        return UnsharedOut(cut=await sharing.withdraw(own, uid, by=caller.actor))
+
+    @post("/{session_id:str}/ask", status_code=204, summary="Ask for control")
+    async def ask(
+        self,
+        sharing: NamedDependency[Sharing],
+        caller: NamedDependency[Caller],
+        seen: NamedDependency[Observed],
+    ) -> None:
+        """Tell the owner that you would like to control."""
+        await sharing.ask(seen, caller.person)
+
+    @get("/{session_id:str}/links", summary="Links")
+    async def links(
+        self, sharing: NamedDependency[Sharing], own: NamedDependency[Observed]
+    ) -> LinksOut:
+        """Return the links to a session of yours that still let somebody in."""
+        return LinksOut([_link_out(link) for link in await sharing.links(own)])
+
+    @post("/{session_id:str}/links", status_code=201, summary="Invite by link")
+    async def make_link(
+        self,
+        sharing: NamedDependency[Sharing],
+        caller: NamedDependency[Caller],
+        own: NamedDependency[Observed],
+        data: JSONBody[LinkIn],
+    ) -> LinkOut:
+        """Make a link; its address is in this answer and nowhere else."""
+        fresh = await sharing.make_link(
+            own,
+            Role(data.role),
+            seconds=data.expires_in,
+            max_uses=data.max_uses,
+            by=caller.actor,
+        )
+        return _link_out(fresh.link, join_url(caller, fresh.code))
+
+    @delete("/{session_id:str}/links/{link:str}", status_code=204, summary="End a link")
+    async def end_link(
+        self,
+        sharing: NamedDependency[Sharing],
+        caller: NamedDependency[Caller],
+        own: NamedDependency[Observed],
+        link: FromPath[str],
+    ) -> None:
+        """End a link; who came by it stays invited."""
+        await sharing.end_link(own, link, by=caller.actor)

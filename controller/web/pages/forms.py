@@ -1,20 +1,25 @@
-"""What the pages share: their answers, their forms, and who looks at them."""
+"""What the pages share: their answers, and how their forms are read.
+
+Each form carries ``csrf``, which the routers ask for before a handler is called.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
 
-from controller.core.errors import Forged, HubError, NotReadyYet, NotWrittenDown
+from controller.core.errors import HubError
 from controller.gate.answers import HTML, NO_STORE
-from controller.web.answers import AnyRequest
-from controller.web.caller import Caller, Hub, client_address
-from controller.web.render import Viewer
+from controller.people.logins import Logins
+from controller.settings.schema import Settings
+from controller.web.render import Renderer, View, Viewer
 
 
 class ErrorView(msgspec.Struct, frozen=True):
@@ -40,12 +45,6 @@ def error_view(error: HubError, viewer: Viewer | None = None, *, again: bool = F
     )
 
 
-class ActForm(msgspec.Struct, frozen=True):
-    """What a button without further fields sends."""
-
-    csrf: str = ""
-
-
 Form = Body(media_type=RequestEncodingType.URL_ENCODED)
 
 
@@ -54,20 +53,29 @@ def page(html: str, status: int = 200, headers: dict[str, str] | None = None) ->
     return Response(html, status_code=status, media_type=HTML, headers=NO_STORE | (headers or {}))
 
 
-def check_csrf(hub: Hub, caller: Caller, given: str) -> None:
-    """Raise Forged unless the form was made for this log-in."""
-    if not hub.logins.csrf_matches(caller.login, given):
-        raise Forged
+class Screen(msgspec.Struct, frozen=True):
+    """What a page is shown with: who looks at it, when (UTC), and what draws it."""
+
+    renderer: Renderer
+    viewer: Viewer
+    now: datetime
+
+    def page(self, view: View, headers: dict[str, str] | None = None) -> Response[str]:
+        """Return the page of a view."""
+        return page(self.renderer.page(view), headers=headers)
+
+    def refusal(self, view: View, error: HubError) -> Response[str]:
+        """Return the page of a view that says why something was refused."""
+        return page(self.renderer.page(view), error.status, retry_after(error))
 
 
-def viewer_of(hub: Hub, caller: Caller) -> Viewer:
-    """Return the person as the pages show them."""
-    return Viewer(
-        user=caller.person.uid,
-        display_name=caller.person.display_name,
-        csrf=hub.logins.csrf(caller.login),
-        admin=caller.person.admin,
-    )
+def provide_screen(
+    renderer: NamedDependency[Renderer],
+    viewer: NamedDependency[Viewer],
+    now: NamedDependency[datetime],
+) -> Screen:
+    """Return what a page is shown with to whoever asks."""
+    return Screen(renderer, viewer, now)
 
 
 def refresh(url: str, *, seconds: int = 0) -> dict[str, str]:
@@ -75,15 +83,15 @@ def refresh(url: str, *, seconds: int = 0) -> dict[str, str]:
     return {"Refresh": f"{seconds}; url={url}"}
 
 
-def cookie_with(hub: Hub, token: str) -> Cookie:
+def cookie_with(settings: Settings, logins: Logins, token: str) -> Cookie:
     """Return the log-in cookie with this token; an empty one ends it."""
     return Cookie(
-        key=hub.logins.cookie,
+        key=logins.cookie,
         value=token,
         path="/",
-        max_age=hub.settings.login.hours * 3600 if token else 0,
+        max_age=settings.login.hours * 3600 if token else 0,
         httponly=True,
-        secure=hub.settings.secure,
+        secure=settings.secure,
         samesite="lax",
     )
 
@@ -91,21 +99,3 @@ def cookie_with(hub: Hub, token: str) -> Cookie:
 def retry_after(error: HubError) -> dict[str, str]:
     """Return the header that tells when to try again, if the error knows it."""
     return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-
-
-def error_page(hub: Hub, request: AnyRequest, error: HubError) -> Response[str]:
-    """Return an error as a page, with the way home."""
-    viewer = None
-    try:
-        login = hub.logins.by_cookie(request.headers.get("cookie", ""))
-    except NotReadyYet:
-        login = None  # that may be the very error that is shown
-    if login is not None:
-        viewer = viewer_of(hub, Caller(login, hub.settings.public_url, client_address(request)))
-    view = error_view(error, viewer, again=request.method == "GET")
-    answer = page(hub.renderer.page(view), error.status, retry_after(error))
-    if isinstance(error, NotWrittenDown) and login is None:
-        answer.set_cookie(
-            cookie_with(hub, "")
-        )  # they have logged out: this browser must not come back
-    return answer

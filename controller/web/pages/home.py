@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
-import structlog
 from litestar import Response, Router, get, post
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.params import PathParameter
 from litestar.response import Redirect
 
 from controller.core.errors import Refused, SessionExists, Unavailable
-from controller.core.model import Observed, Phase, Profile, QueuePosition, Role, moment
-from controller.core.records import Notice, Reason, Share
+from controller.core.model import (
+    Observed,
+    Person,
+    Phase,
+    Profile,
+    QueuePosition,
+    Role,
+    moment,
+)
+from controller.core.records import Drain, Notice, Reason, Share
+from controller.people.desk import Desk
 from controller.rules import access, routes
 from controller.rules.quotas import Resource, Shortfall
 from controller.rules.sentences import session_title
-from controller.web.caller import Caller, Hub, provide_caller
-from controller.web.pages.forms import ActForm, Form, check_csrf, page, retry_after, viewer_of
-from controller.web.pages.login import log_in, log_out, login_page
-from controller.web.pages.session import (
-    Failure,
-    confirm_restart,
-    confirm_stop,
-    enter,
-    failure_view,
-    keep,
-    restart,
-    starting,
-    stop,
-)
+from controller.sessions.polling import Poller
+from controller.sessions.sessions import Sessions
+from controller.sessions.sharing import Sharing
+from controller.settings.schema import Settings
+from controller.web.caller import Caller
+from controller.web.companions import Companions
+from controller.web.pages.forms import Form, Screen
+from controller.web.pages.session import Failure, failure_view
 from controller.web.render import Viewer
+from controller.web.services import Services, constant
 
 
 class StopWarning(msgspec.Struct, frozen=True):
@@ -170,7 +173,6 @@ _MIB_PER_GB = 1024
 class LaunchForm(msgspec.Struct, frozen=True):
     """What a launch button sends."""
 
-    csrf: str = ""
     profile: str = ""
     name: str = ""
 
@@ -178,51 +180,151 @@ class LaunchForm(msgspec.Struct, frozen=True):
 class AheadForm(msgspec.Struct, frozen=True):
     """Whether a profile is to be started at log-in."""
 
-    csrf: str = ""
     profile: str = ""
     on: str = ""
 
 
-_log = structlog.get_logger("pages")
-
 _NoticeNumber = Annotated[int, PathParameter(ge=0, le=2**63 - 1)]  # what a record can hold
 
 
-@get("/")
-async def home(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Response[str]:
-    """Show a person's sessions and what they may start."""
-    return page(hub.renderer.page(await _home_view(hub, caller)))
+class HomeViews(msgspec.Struct, frozen=True):
+    """What the first page is made of."""
+
+    settings: Settings
+    sessions: Sessions
+    sharing: Sharing
+    poller: Poller
+    desk: Desk
+    companions: Companions
+
+    async def view(
+        self, viewer: Viewer, person: Person, now: datetime, *, name: str = "", error: str = ""
+    ) -> HomeView:
+        """Return a person's page. ``name``: as typed for a launch that was refused by ``error``."""
+        uid = person.uid
+        own = self.sessions.owned_by(uid)
+        notices = await self.desk.notices(uid)
+        chosen = await self.desk.chosen(uid)
+        return HomeView(
+            viewer=viewer,
+            now=now,
+            profiles=tuple(
+                self._choice(person, one, ahead=one.id in chosen) for one in self._offered(person)
+            ),
+            sessions=tuple([await self._card(seen) for seen in own]),
+            shared=tuple(self._shared(seen, one) for seen, one in self.sessions.shared_with(uid)),
+            companions=tuple(
+                CompanionLink(one.app, one.title, one.path)
+                for one in self.companions.open_to(person)
+            ),
+            notices=(*_drain_notice(self.sessions.drain), *(_notice(one) for one in notices)),
+            blocked=self._blocked(person),
+            launch_name=name,
+            launch_error=error,
+        )
+
+    def _offered(self, person: Person) -> list[Profile]:
+        return [one for one in self.settings.profiles if access.may_launch(person, one)]
+
+    def _blocked(self, person: Person) -> str:
+        """Say why nothing at all can be started, if so."""
+        if self.sessions.drain is not None:
+            return "Nothing new can be started at present. Running sessions go on."
+        offered = self._offered(person)
+        lacks = [self._refusal(person, one) for one in offered]
+        reasons = {shortfall.sentence for shortfall in lacks if shortfall is not None}
+        return reasons.pop() if offered and None not in lacks and len(reasons) == 1 else ""
+
+    def _refusal(self, person: Person, profile: Profile) -> Shortfall | None:
+        """Return why a press on the button would be refused; None: it starts, or waits in line."""
+        shortfall = self.sessions.launching.shortfall(person, profile)
+        if shortfall is not None and profile.queue and shortfall.resource is not Resource.OWN:
+            return None
+        return shortfall
+
+    def _choice(self, person: Person, profile: Profile, *, ahead: bool) -> ProfileChoice:
+        whole = profile.memory_mib / _MIB_PER_GB
+        memory = f"{whole:.3g} GB" if whole >= 1 else f"{profile.memory_mib} MB"
+        cores = f"{profile.cpus:g} core{'' if profile.cpus == 1 else 's'}"
+        shortfall = self._refusal(person, profile)
+        queue = self.sessions.queue
+        gpus = queue.free_gpus() if profile.gpus else None
+        return ProfileChoice(
+            id=profile.id,
+            title=profile.title,
+            description=profile.description,
+            resources=f"{cores} · {memory}",
+            default=profile.default,
+            available=shortfall is None,
+            why_not=shortfall.sentence if shortfall else "",
+            ahead=ahead if profile.start_ahead else None,
+            queue=queue.waiting_for(profile.id) if profile.queue else None,
+            gpus="" if gpus is None else f"GPU: {gpus} free",
+        )
+
+    async def _card(self, seen: Observed) -> SessionCard:
+        sessions = self.sessions
+        profile = sessions.profile_of(seen)
+        phase = sessions.phase(seen)
+        return SessionCard(
+            id=seen.session.id,
+            profile=seen.session.profile,
+            profile_title=profile.title,
+            phase=phase,
+            url=routes.session_url(seen.session.id, self.settings),
+            started=seen.session.created_at,
+            name=seen.session.name,
+            message=sessions.message(seen),
+            last_used=sessions.usage.last_activity(seen) if phase is Phase.READY else None,
+            stops_after=timedelta(seconds=profile.idle_seconds) if profile.idle_seconds else None,
+            ends=sessions.usage.expires(seen),
+            failure=await failure_view(sessions, seen, log=True),
+            watching=self._watching(seen),
+            shared_with=len(self.sharing.guests(seen)),
+            warning=self._warning(seen),
+            ahead=sessions.usage.is_ahead(seen),
+            place=sessions.queue.place(seen),
+            can_share=self.settings.sharing and phase in {Phase.READY, Phase.STARTING},
+            saves_long=sessions.stopping.saves_long(seen),
+        )
+
+    def _watching(self, seen: Observed) -> tuple[str, ...]:
+        """Say who else is connected."""
+        names = {one.share.uid: one.share.display_name for one in self.sharing.guests(seen)}
+        others = {
+            one.user: one.role
+            for one in self.poller.clients(seen.session.id)
+            if one.user != seen.session.owner
+        }
+        return tuple(
+            f"{names.get(user, user)} {'has control' if role is Role.CONTROL else 'is watching'}"
+            for user, role in others.items()
+        )
+
+    def _warning(self, seen: Observed) -> StopWarning | None:
+        warned = self.sessions.usage.warned(seen)
+        if warned is None:
+            return None
+        reason, at = warned
+        return StopWarning(at=at, why="lifetime" if reason is Reason.LIFETIME else "unused")
+
+    def _shared(self, seen: Observed, share: Share) -> SharedCard:
+        return SharedCard(
+            id=seen.session.id,
+            owner=seen.session.owner,
+            profile_title=self.sessions.profile_of(seen).title,
+            phase=self.sessions.phase(seen),
+            url=routes.session_url(seen.session.id, self.settings),
+            role=share.role,
+            name=seen.session.name,
+            can_ask=share.role is Role.VIEW,
+            asked=share.asks,
+            until=None if share.expires is None else moment(share.expires),
+        )
 
 
-async def _home_view(hub: Hub, caller: Caller, *, name: str = "", error: str = "") -> HomeView:
-    uid = caller.person.uid
-    own = hub.sessions.owned_by(uid)
-    notices = await hub.desk.notices(uid)
-    ahead = await hub.desk.chosen(uid)
-    return HomeView(
-        viewer=viewer_of(hub, caller),
-        now=datetime.now(UTC),
-        profiles=tuple(
-            _choice(hub, caller, one, ahead=one.id in ahead)
-            for one in hub.settings.profiles
-            if access.may_launch(caller.person, one)
-        ),
-        sessions=tuple([await _card(hub, seen) for seen in own]),
-        shared=tuple(_shared(hub, seen, one) for seen, one in hub.sessions.shared_with(uid)),
-        companions=tuple(
-            CompanionLink(one.app, one.title, one.path)
-            for one in hub.companions.open_to(caller.person)
-        ),
-        notices=(*_drain_notice(hub), *(_notice(one) for one in notices)),
-        blocked=_blocked(hub, caller),
-        launch_name=name,
-        launch_error=error,
-    )
-
-
-def _drain_notice(hub: Hub) -> tuple[NoticeView, ...]:
+def _drain_notice(drain: Drain | None) -> tuple[NoticeView, ...]:
     """Return what everybody is told while nothing starts any more."""
-    drain = hub.sessions.drain
     if drain is None:
         return ()
     kind = NoticeKind.WARNING
@@ -235,184 +337,81 @@ def _drain_notice(hub: Hub) -> tuple[NoticeView, ...]:
     return (NoticeView("drain", words, at=at, more=more, kind=kind, dismissable=False),)
 
 
-def _blocked(hub: Hub, caller: Caller) -> str:
-    """Say why nothing at all can be started, if so."""
-    if hub.sessions.drain is not None:
-        return "Nothing new can be started at present. Running sessions go on."
-    offered = [one for one in hub.settings.profiles if access.may_launch(caller.person, one)]
-    lacks = [_refusal(hub, caller, one) for one in offered]
-    reasons = {shortfall.sentence for shortfall in lacks if shortfall is not None}
-    return reasons.pop() if offered and None not in lacks and len(reasons) == 1 else ""
-
-
-def _refusal(hub: Hub, caller: Caller, profile: Profile) -> Shortfall | None:
-    """Return why a press on the button would be refused; None: it starts, or waits in line."""
-    shortfall = hub.sessions.launching.shortfall(caller.person, profile)
-    if shortfall is not None and profile.queue and shortfall.resource is not Resource.OWN:
-        return None
-    return shortfall
-
-
-def _choice(hub: Hub, caller: Caller, profile: Profile, *, ahead: bool) -> ProfileChoice:
-    whole = profile.memory_mib / _MIB_PER_GB
-    memory = f"{whole:.3g} GB" if whole >= 1 else f"{profile.memory_mib} MB"
-    cores = f"{profile.cpus:g} core{'' if profile.cpus == 1 else 's'}"
-    shortfall = _refusal(hub, caller, profile)
-    gpus = hub.sessions.queue.free_gpus() if profile.gpus else None
-    return ProfileChoice(
-        id=profile.id,
-        title=profile.title,
-        description=profile.description,
-        resources=f"{cores} · {memory}",
-        default=profile.default,
-        available=shortfall is None,
-        why_not=shortfall.sentence if shortfall else "",
-        ahead=ahead if profile.start_ahead else None,
-        queue=hub.sessions.queue.waiting_for(profile.id) if profile.queue else None,
-        gpus="" if gpus is None else f"GPU: {gpus} free",
-    )
-
-
 def _notice(notice: Notice) -> NoticeView:
     at = moment(notice.at)
     return NoticeView(id=str(notice.number), text=notice.text, at=at, more=notice.more)
 
 
-async def _card(hub: Hub, seen: Observed) -> SessionCard:
-    profile = hub.sessions.profile_of(seen)
-    phase = hub.sessions.phase(seen)
-    return SessionCard(
-        id=seen.session.id,
-        profile=seen.session.profile,
-        profile_title=profile.title,
-        phase=phase,
-        url=routes.session_url(seen.session.id, hub.settings),
-        started=seen.session.created_at,
-        name=seen.session.name,
-        message=hub.sessions.message(seen),
-        last_used=hub.sessions.usage.last_activity(seen) if phase is Phase.READY else None,
-        stops_after=timedelta(seconds=profile.idle_seconds) if profile.idle_seconds else None,
-        ends=hub.sessions.usage.expires(seen),
-        failure=await failure_view(hub, seen, log=True),
-        watching=_watching(hub, seen),
-        shared_with=len(hub.sharing.guests(seen)),
-        warning=_warning(hub, seen),
-        ahead=hub.sessions.usage.is_ahead(seen),
-        place=hub.sessions.queue.place(seen),
-        can_share=hub.settings.sharing and phase in {Phase.READY, Phase.STARTING},
-        saves_long=hub.sessions.stopping.saves_long(seen),
-    )
-
-
-def _watching(hub: Hub, seen: Observed) -> tuple[str, ...]:
-    """Say who else is connected."""
-    names = {one.share.uid: one.share.display_name for one in hub.sharing.guests(seen)}
-    others = {
-        one.user: one.role
-        for one in hub.poller.clients(seen.session.id)
-        if one.user != seen.session.owner
-    }
-    return tuple(
-        f"{names.get(user, user)} {'has control' if role is Role.CONTROL else 'is watching'}"
-        for user, role in others.items()
-    )
-
-
-def _warning(hub: Hub, seen: Observed) -> StopWarning | None:
-    warned = hub.sessions.usage.warned(seen)
-    if warned is None:
-        return None
-    reason, at = warned
-    return StopWarning(at=at, why="lifetime" if reason is Reason.LIFETIME else "unused")
-
-
-def _shared(hub: Hub, seen: Observed, share: Share) -> SharedCard:
-    return SharedCard(
-        id=seen.session.id,
-        owner=seen.session.owner,
-        profile_title=hub.sessions.profile_of(seen).title,
-        phase=hub.sessions.phase(seen),
-        url=routes.session_url(seen.session.id, hub.settings),
-        role=share.role,
-        name=seen.session.name,
-        can_ask=share.role is Role.VIEW,
-        asked=share.asks,
-        until=_time(share.expires),
-    )
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return None if seconds is None else moment(seconds)
+@get("/")
+async def home(
+    views: NamedDependency[HomeViews],
+    screen: NamedDependency[Screen],
+    caller: NamedDependency[Caller],
+) -> Response[str]:
+    """Show a person's sessions and what they may start."""
+    return screen.page(await views.view(screen.viewer, caller.person, screen.now))
 
 
 @post("/launch", status_code=303)
 async def launch(
-    hub: NamedDependency[Hub],
+    *,
+    settings: NamedDependency[Settings],
+    sessions: NamedDependency[Sessions],
+    views: NamedDependency[HomeViews],
+    screen: NamedDependency[Screen],
     caller: NamedDependency[Caller],
     data: Annotated[LaunchForm, Form],
 ) -> Response[str]:
     """Start a session and show its progress."""
-    check_csrf(hub, caller, data.csrf)
+    person = caller.person
     try:
-        profile = access.choose_profile(hub.settings, caller.person, data.profile)
-        seen = await hub.sessions.launching.launch(
-            caller.person, profile, data.name, by=caller.actor
-        )
+        profile = access.choose_profile(settings, person, data.profile)
+        seen = await sessions.launching.launch(person, profile, data.name, by=caller.actor)
     except SessionExists as error:
         return Redirect(f"/starting/{error.session_id}", status_code=303)
     except (Refused, Unavailable) as error:
-        view = await _home_view(hub, caller, name=data.name[:200], error=str(error))
-        return page(hub.renderer.page(view), error.status, retry_after(error))
+        view = await views.view(
+            screen.viewer, person, screen.now, name=data.name[:200], error=str(error)
+        )
+        return screen.refusal(view, error)
     return Redirect(f"/starting/{seen.session.id}", status_code=303)
 
 
 @post("/ahead", status_code=303)
 async def set_ahead(
-    hub: NamedDependency[Hub],
+    settings: NamedDependency[Settings],
+    desk: NamedDependency[Desk],
     caller: NamedDependency[Caller],
     data: Annotated[AheadForm, Form],
 ) -> Response[str]:
     """Choose whether a profile is started at log-in."""
-    check_csrf(hub, caller, data.csrf)
-    profile = access.choose_profile(hub.settings, caller.person, data.profile)
+    profile = access.choose_profile(settings, caller.person, data.profile)
     if profile.start_ahead:
-        await hub.desk.choose(caller.person.uid, profile, on=bool(data.on))
+        await desk.choose(caller.person.uid, profile, on=bool(data.on))
     return Redirect("/", status_code=303)
 
 
 @post("/notices/{number:int}/dismiss", status_code=303)
 async def dismiss(
-    hub: NamedDependency[Hub],
-    caller: NamedDependency[Caller],
-    number: _NoticeNumber,
-    data: Annotated[ActForm, Form],
+    desk: NamedDependency[Desk], caller: NamedDependency[Caller], number: _NoticeNumber
 ) -> Response[str]:
     """Put a notice away."""
-    check_csrf(hub, caller, data.csrf)
-    await hub.desk.put_away(caller.person.uid, number)
+    await desk.put_away(caller.person.uid, number)
     return Redirect("/", status_code=303)
 
 
-def pages_router() -> Router:
-    """Return the pages' routes."""
+def home_router(services: Services) -> Router:
+    """Return the first page, and what its buttons do."""
+    views = HomeViews(
+        services.settings,
+        services.sessions,
+        services.sharing,
+        services.poller,
+        services.desk,
+        services.companions,
+    )
     return Router(
         "/",
-        route_handlers=[
-            login_page,
-            log_in,
-            log_out,
-            home,
-            launch,
-            starting,
-            enter,
-            confirm_stop,
-            stop,
-            confirm_restart,
-            restart,
-            keep,
-            set_ahead,
-            dismiss,
-        ],
-        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
-        include_in_schema=False,
+        route_handlers=[home, launch, set_ahead, dismiss],
+        dependencies={"views": constant(views)},
     )

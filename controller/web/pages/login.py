@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from litestar import Response, Router, get, post
 from litestar.background_tasks import BackgroundTask
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.response import Redirect
 
 from controller.core.errors import (
@@ -22,24 +22,17 @@ from controller.core.errors import (
 from controller.core.model import moment
 from controller.core.records import Actor
 from controller.gate.answers import ENTER, HTML, NO_STORE
-from controller.people.logins import login_id
+from controller.people.logins import Logins, login_id
 from controller.people.tokens import Audience
 from controller.people.user_agent import agent_words
 from controller.rules import origins
+from controller.sessions.ahead import StartAhead
+from controller.settings.schema import Settings
 from controller.web import logins as web_logins
 from controller.web.answers import AnyRequest
-from controller.web.caller import Caller, Hub, client_address, provide_caller, refuse_forged
-from controller.web.pages.forms import (
-    ActForm,
-    Form,
-    check_csrf,
-    cookie_with,
-    page,
-    refresh,
-    retry_after,
-    viewer_of,
-)
-from controller.web.render import Viewer
+from controller.web.caller import Caller, Callers, client_address
+from controller.web.pages.forms import Form, Screen, cookie_with, page, refresh, retry_after
+from controller.web.render import Renderer, Viewer
 
 _log = structlog.get_logger("pages")
 
@@ -104,28 +97,27 @@ _DONE = {
 class EndForm(msgspec.Struct, frozen=True):
     """Which log-in is to end."""
 
-    csrf: str = ""
     id: str = ""
 
 
 class EndAllForm(msgspec.Struct, frozen=True):
     """Whether this one stays."""
 
-    csrf: str = ""
     but_here: str = ""
 
 
 @get("/logins", sync_to_thread=False)
-def logins(
-    request: AnyRequest, hub: NamedDependency[Hub], caller: NamedDependency[Caller]
+def logins_page(
+    request: AnyRequest,
+    logins: NamedDependency[Logins],
+    screen: NamedDependency[Screen],
+    caller: NamedDependency[Caller],
 ) -> Response[str]:
     """Show where a person is logged in, this one first."""
-    found = sorted(
-        hub.logins.of_person(caller.person.uid), key=lambda one: one.sid != caller.login.sid
-    )
+    found = sorted(logins.of_person(caller.person.uid), key=lambda one: one.sid != caller.login.sid)
     view = LoginsView(
-        viewer=viewer_of(hub, caller),
-        now=hub.acts.now,
+        viewer=screen.viewer,
+        now=screen.now,
         rows=tuple(
             LoginRow(
                 id=login_id(one),
@@ -140,44 +132,60 @@ def logins(
         ),
         said=_DONE.get(request.query_params.get("done", ""), ""),
     )
-    return page(hub.renderer.page(view))
+    return screen.page(view)
 
 
 @post("/logins/end", status_code=303)
 async def end_one(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[EndForm, Form]
+    settings: NamedDependency[Settings],
+    logins: NamedDependency[Logins],
+    caller: NamedDependency[Caller],
+    data: Annotated[EndForm, Form],
 ) -> Response[str]:
     """End one log-in; sessions go on."""
-    check_csrf(hub, caller, data.csrf)
     try:
-        ended = await web_logins.end_login(hub, caller, data.id)
+        ended = await web_logins.end_login(logins, caller, data.id)
     except NoSuchLogin:
         return _done("gone")
-    return logged_out(hub) if ended.sid == caller.login.sid else _done("one")
+    return _logged_out(settings, logins) if ended.sid == caller.login.sid else _done("one")
 
 
 @post("/logins/all", status_code=303)
 async def end_all(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[EndAllForm, Form]
+    settings: NamedDependency[Settings],
+    logins: NamedDependency[Logins],
+    caller: NamedDependency[Caller],
+    data: Annotated[EndAllForm, Form],
 ) -> Response[str]:
     """End all log-ins, or all but this one; sessions go on."""
-    check_csrf(hub, caller, data.csrf)
-    await web_logins.log_out_everywhere(hub, caller, but_here=bool(data.but_here))
-    return _done("others") if data.but_here else logged_out(hub)
+    await web_logins.log_out_everywhere(logins, caller, but_here=bool(data.but_here))
+    return _done("others") if data.but_here else _logged_out(settings, logins)
 
 
 def _done(what: str) -> Response[str]:
     return Redirect(f"/logins?done={what}", status_code=303)
 
 
-def login_pages_router() -> Router:
-    """Return the routes of these pages."""
-    return Router(
-        "/",
-        route_handlers=[logins, end_one, end_all],
-        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
-        include_in_schema=False,
-    )
+@post("/logout", status_code=303)
+async def log_out(
+    settings: NamedDependency[Settings],
+    logins: NamedDependency[Logins],
+    caller: NamedDependency[Caller],
+) -> Response[str]:
+    """End this log-in; sessions go on."""
+    await web_logins.log_out(logins, caller)
+    return _logged_out(settings, logins)
+
+
+def _logged_out(settings: Settings, logins: Logins) -> Response[str]:
+    """Lead to the log-in page without the cookie of before."""
+    cookies = [cookie_with(settings, logins, "")]
+    return Redirect("/login", status_code=303, cookies=cookies, headers=NO_STORE)
+
+
+def logins_router() -> Router:
+    """Return the pages of the log-ins of somebody who is logged in."""
+    return Router("/", route_handlers=[logins_page, end_one, end_all, log_out])
 
 
 # The accounts of the demo directory, whose passwords are their names; shown in the demo only.
@@ -199,61 +207,70 @@ class LoginForm(msgspec.Struct, frozen=True):
 @get("/login", sync_to_thread=False)
 def login_page(
     request: AnyRequest,
-    hub: NamedDependency[Hub],
+    settings: NamedDependency[Settings],
+    logins: NamedDependency[Logins],
+    renderer: NamedDependency[Renderer],
 ) -> Response[str]:
     """Show the log-in page, or go on if somebody is logged in already."""
     target = origins.safe_next(request.query_params.get("next", "/"))
-    login = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    login = logins.by_cookie(request.headers.get("cookie", ""))
     if login is None:
-        return page(hub.renderer.page(_login_view(hub, target=target)))
+        return page(renderer.page(_login_view(settings, target=target)))
     if login.revision and "next" in request.query_params:
         # Another controller may have heard before this one that the log-in has ended, and sends
         # them here: redirects would lead round and round until this one has heard, too.
-        html = hub.renderer.onward(target, "You are logged in")
+        html = renderer.onward(target, "You are logged in")
         return page(html, headers=refresh(target, seconds=1))
     return Redirect(target)
 
 
-def _login_view(hub: Hub, *, target: str, username: str = "", error: str = "") -> LoginView:
+def _login_view(
+    settings: Settings, *, target: str, username: str = "", error: str = ""
+) -> LoginView:
     return LoginView(
-        organisation=hub.settings.organisation,
-        help_line=hub.settings.help_line,
+        organisation=settings.organisation,
+        help_line=settings.help_line,
         error=error,
         username=username,
         next=target,
-        demo=_DEMO_ACCOUNTS if hub.settings.demo else (),
+        demo=_DEMO_ACCOUNTS if settings.demo else (),
     )
 
 
 @post("/login", status_code=200)
 async def log_in(
-    request: AnyRequest, hub: NamedDependency[Hub], data: Annotated[LoginForm, Form]
+    *,
+    request: AnyRequest,
+    settings: NamedDependency[Settings],
+    logins: NamedDependency[Logins],
+    start_ahead: NamedDependency[StartAhead],
+    renderer: NamedDependency[Renderer],
+    data: Annotated[LoginForm, Form],
 ) -> Response[str]:
     """Log in and go on to where the person wanted to be."""
-    refuse_forged(request, hub)
     target = origins.safe_next(data.next)
     try:
-        entry = await web_logins.log_in(hub, request, data.username, data.password, Audience.LOGIN)
+        entry = await web_logins.log_in(
+            logins, request, data.username, data.password, Audience.LOGIN
+        )
     except (LoginRefused, TooManyAttempts, Unavailable) as error:
-        view = _login_view(hub, target=target, username=data.username[:64], error=str(error))
-        return page(hub.renderer.page(view), error.status, retry_after(error))
+        view = _login_view(settings, target=target, username=data.username[:64], error=str(error))
+        return page(renderer.page(view), error.status, retry_after(error))
     # A log-in that this browser had before is over: its id must not outlive a new one.
-    before = hub.logins.by_cookie(request.headers.get("cookie", ""))
+    before = logins.by_cookie(request.headers.get("cookie", ""))
     if before is not None:
         by = Actor(before.person.uid, client_address(request))
         try:
-            await hub.logins.leave(before, by=by, reason="replaced")
+            await logins.leave(before, by=by, reason="replaced")
         except NotWrittenDown as error:
             _log.warning("replaced_login_stays", user=before.person.uid, error=str(error))
-    work = BackgroundTask(
-        hub.start_ahead.start,
-        entry.login.person,
-        Actor(entry.login.person.uid, client_address(request)),
-    )
-    cookies = [cookie_with(hub, entry.token)]
-    if _leads_to_session(hub, target):
+    # Nobody's log-in waits for what is started with it.
+    person = entry.login.person
+    work = BackgroundTask(start_ahead.start, person, Actor(person.uid, client_address(request)))
+    cookies = [cookie_with(settings, logins, entry.token)]
+    if _leads_to_session(settings, target):
         return Response(
-            hub.renderer.onward(target),
+            renderer.onward(target),
             media_type=HTML,
             cookies=cookies,
             headers=NO_STORE | refresh(target),
@@ -262,25 +279,16 @@ async def log_in(
     return Redirect(target, status_code=303, cookies=cookies, headers=NO_STORE, background=work)
 
 
-def _leads_to_session(hub: Hub, target: str) -> bool:
+def _leads_to_session(settings: Settings, target: str) -> bool:
     """Tell whether a path ends at a session's own host, where no form may lead (form-action)."""
-    return bool(hub.settings.sessions_at) and target.startswith((ENTER, "/s/"))
+    return bool(settings.sessions_at) and target.startswith((ENTER, "/s/"))
 
 
-@post("/logout", status_code=303)
-async def log_out(
-    request: AnyRequest,
-    hub: NamedDependency[Hub],
-    caller: NamedDependency[Caller],
-    data: Annotated[ActForm, Form],
-) -> Response[str]:
-    """End this log-in; sessions go on."""
-    del request
-    check_csrf(hub, caller, data.csrf)
-    await web_logins.log_out(hub, caller)
-    return logged_out(hub)
-
-
-def logged_out(hub: Hub) -> Response[str]:
-    """Lead to the log-in page without the cookie of before."""
-    return Redirect("/login", status_code=303, cookies=[cookie_with(hub, "")], headers=NO_STORE)
+def entrance_router(callers: Callers) -> Router:
+    """Return the way in: its form is of nobody yet, and only its origin tells that it is ours."""
+    return Router(
+        "/",
+        route_handlers=[login_page, log_in],
+        guards=[callers.refuse_foreign_forms],
+        include_in_schema=False,
+    )

@@ -7,21 +7,24 @@ from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlencode
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
-from controller.core.errors import NoSuchSession, NotInvited, NotReadyYet
+from controller.core.errors import NoSuchSession, NotInvited
 from controller.core.model import Observed, Phase, QueuePosition, parse_session_id
 from controller.core.records import Reason
 from controller.gate.answers import ENTER_PATH, NO_STORE
+from controller.people.handoff import Handoffs
 from controller.rules import origins, routes
 from controller.rules.sentences import Step, session_title
+from controller.sessions.sessions import Sessions
+from controller.settings.schema import Settings
 from controller.web.answers import AnyRequest, HttpError
-from controller.web.caller import Caller, Hub
-from controller.web.pages.forms import ActForm, Form, check_csrf, page, refresh, viewer_of
+from controller.web.caller import Caller
+from controller.web.pages.forms import Form, Screen, refresh
 from controller.web.render import Viewer
 
 
@@ -95,158 +98,163 @@ _STATE = re.compile(r"[0-9a-f]{64}")  # the hash of one
 class StopForm(msgspec.Struct, frozen=True):
     """What a button sends that stops a session."""
 
-    csrf: str = ""
     save: Literal["yes", "no"] = "yes"  # first, what is in it
 
 
-async def failure_view(hub: Hub, seen: Observed, *, log: bool) -> Failure | None:
+async def failure_view(sessions: Sessions, seen: Observed, *, log: bool) -> Failure | None:
     """Say why a session has failed. ``log``: with its last lines, for its owner's eyes alone."""
-    if hub.sessions.phase(seen) is not Phase.FAILED:
+    if sessions.phase(seen) is not Phase.FAILED:
         return None
     return Failure(
-        reason=hub.sessions.message(seen),
-        log=tuple(await hub.sessions.last_lines(seen)) if log else (),
+        reason=sessions.message(seen),
+        log=tuple(await sessions.last_lines(seen)) if log else (),
         code=seen.session.id[:8],
+    )
+
+
+async def starting_view(
+    settings: Settings, sessions: Sessions, viewer: Viewer, seen: Observed
+) -> StartingView:
+    """Return what stands in a session's place until it is ready."""
+    is_owner = seen.session.owner == viewer.user
+    return StartingView(
+        viewer=viewer,
+        id=seen.session.id,
+        profile=seen.session.profile,
+        profile_title=sessions.profile_of(seen).title,
+        url=routes.session_url(seen.session.id, settings),
+        elapsed=sessions.usage.elapsed(seen),
+        steps=tuple(sessions.readiness.progress(seen)),
+        name=seen.session.name,
+        message=sessions.message(seen),
+        failure=await failure_view(sessions, seen, log=is_owner),
+        place=sessions.queue.place(seen),
+        can_cancel=is_owner,
     )
 
 
 @get("/starting/{session_id:str}")
 async def starting(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    settings: NamedDependency[Settings],
+    sessions: NamedDependency[Sessions],
+    screen: NamedDependency[Screen],
+    seen: NamedDependency[Observed],
 ) -> Response[str]:
     """Show how far a session's start has got; one that is ready opens."""
-    seen = hub.sessions.find(session_id, caller.person.uid)
-    match hub.sessions.phase(seen):
-        case Phase.READY if hub.settings.sessions_at:
-            # Not a redirect: a form may have led here, and what a form leads to has to stay on
-            # this origin (form-action). The page goes on by itself, without script, too.
-            url = routes.session_url(seen.session.id, hub.settings)
-            return page(await starting_page(hub, caller, seen), headers=refresh(url))
-        case Phase.READY:
-            return Redirect(routes.session_path(seen.session.id), status_code=303)
-        case Phase.STOPPING:
-            return Redirect("/", status_code=303)
-        case _:
-            return page(await starting_page(hub, caller, seen))
+    phase = sessions.phase(seen)
+    if phase is Phase.STOPPING:
+        return Redirect("/", status_code=303)
+    if phase is Phase.READY and not settings.sessions_at:
+        return Redirect(routes.session_path(seen.session.id), status_code=303)
+    # Not a redirect when it is ready: a form may have led here, and what a form leads to has to
+    # stay on this origin (form-action). The page goes on by itself, without script, too.
+    url = routes.session_url(seen.session.id, settings)
+    view = await starting_view(settings, sessions, screen.viewer, seen)
+    return screen.page(view, refresh(url) if phase is Phase.READY else None)
 
 
 @get("/enter/{session_id:str}", sync_to_thread=False)
 def enter(
+    *,
     request: AnyRequest,
-    hub: NamedDependency[Hub],
+    settings: NamedDependency[Settings],
+    sessions: NamedDependency[Sessions],
+    handoffs: NamedDependency[Handoffs],
     caller: NamedDependency[Caller],
     session_id: FromPath[str],
 ) -> Response[str]:
     """Send somebody who may enter to the session's own host, with a code (``people.handoff``)."""
-    if not hub.settings.sessions_at:
+    if not settings.sessions_at:
         raise HttpError(HTTP_404_NOT_FOUND)
-    if not hub.sessions.ready:
-        raise NotReadyYet
     found = parse_session_id(session_id)
-    access = hub.sessions.access(found, caller.person.uid) if found else None
+    access = sessions.access(found, caller.person.uid) if found else None
     if found is None or access is None or access.role is None or access.phase is Phase.STOPPING:
         raise NotInvited
     state = request.query_params.get("state", "")
-    url = routes.session_url(found, hub.settings).rstrip("/")
+    url = routes.session_url(found, settings).rstrip("/")
     target = origins.safe_next(request.query_params.get("next", "/"))
     if not _STATE.fullmatch(state):
         return Redirect(url + target)  # nobody has begun there: they begin now
-    asked = {"code": hub.handoffs.code(caller.login, found, state), "next": target}
+    asked = {"code": handoffs.code(caller.login, found, state), "next": target}
     if "again" in request.query_params:
         asked["again"] = "1"
     return Redirect(f"{url}{ENTER_PATH}?{urlencode(asked)}", headers=NO_STORE)
 
 
-async def starting_page(hub: Hub, caller: Caller, seen: Observed) -> str:
-    """Return the page that stands in a session's place until it is ready."""
-    view = StartingView(
-        viewer=viewer_of(hub, caller),
-        id=seen.session.id,
-        profile=seen.session.profile,
-        profile_title=hub.sessions.profile_of(seen).title,
-        url=routes.session_url(seen.session.id, hub.settings),
-        elapsed=hub.sessions.usage.elapsed(seen),
-        steps=tuple(hub.sessions.readiness.progress(seen)),
-        name=seen.session.name,
-        message=hub.sessions.message(seen),
-        failure=await failure_view(hub, seen, log=seen.session.owner == caller.person.uid),
-        place=hub.sessions.queue.place(seen),
-        can_cancel=seen.session.owner == caller.person.uid,
-    )
-    return hub.renderer.page(view)
-
-
 @get("/sessions/{session_id:str}/stop", sync_to_thread=False)
 def confirm_stop(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    sessions: NamedDependency[Sessions],
+    screen: NamedDependency[Screen],
+    own: NamedDependency[Observed],
 ) -> Response[str]:
     """Ask once more, for browsers without script."""
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
     view = ConfirmStopView(
-        viewer=viewer_of(hub, caller),
-        id=seen.session.id,
-        profile_title=hub.sessions.profile_of(seen).title,
-        name=seen.session.name,
+        viewer=screen.viewer,
+        id=own.session.id,
+        profile_title=sessions.profile_of(own).title,
+        name=own.session.name,
     )
-    return page(hub.renderer.page(view))
+    return screen.page(view)
 
 
 @post("/sessions/{session_id:str}/stop", status_code=303)
 async def stop(
-    hub: NamedDependency[Hub],
+    sessions: NamedDependency[Sessions],
     caller: NamedDependency[Caller],
     session_id: FromPath[str],
     data: Annotated[StopForm, Form],
 ) -> Response[str]:
     """Stop a session; the files stay."""
-    check_csrf(hub, caller, data.csrf)
     try:
-        seen = hub.sessions.find_own(session_id, caller.person.uid)
+        own = sessions.find_own(session_id, caller.person.uid)
     except NoSuchSession:
         return Redirect("/", status_code=303)  # it has stopped meanwhile: what was wanted
     save = data.save == "yes"
-    await hub.sessions.stop(seen.session.id, Reason.STOPPED, by=caller.actor, save=save)
+    await sessions.stop(own.session.id, Reason.STOPPED, by=caller.actor, save=save)
     return Redirect("/", status_code=303)
 
 
 @get("/sessions/{session_id:str}/restart", sync_to_thread=False)
 def confirm_restart(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    sessions: NamedDependency[Sessions],
+    screen: NamedDependency[Screen],
+    own: NamedDependency[Observed],
 ) -> Response[str]:
     """Ask before a session is stopped and started anew."""
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
     view = RestartView(
-        viewer=viewer_of(hub, caller),
-        id=seen.session.id,
-        profile_title=hub.sessions.profile_of(seen).title,
-        name=seen.session.name,
+        viewer=screen.viewer,
+        id=own.session.id,
+        profile_title=sessions.profile_of(own).title,
+        name=own.session.name,
     )
-    return page(hub.renderer.page(view))
+    return screen.page(view)
 
 
 @post("/sessions/{session_id:str}/restart", status_code=303)
 async def restart(
-    hub: NamedDependency[Hub],
+    sessions: NamedDependency[Sessions],
     caller: NamedDependency[Caller],
-    session_id: FromPath[str],
-    data: Annotated[ActForm, Form],
+    own: NamedDependency[Observed],
 ) -> Response[str]:
     """Stop a session and start it anew: whatever was open on it is closed."""
-    check_csrf(hub, caller, data.csrf)
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sessions.launching.restart(seen, caller.person, by=caller.actor)
+    await sessions.launching.restart(own, caller.person, by=caller.actor)
     return Redirect("/", status_code=303)
 
 
 @post("/sessions/{session_id:str}/keep", status_code=303)
 async def keep(
-    hub: NamedDependency[Hub],
+    sessions: NamedDependency[Sessions],
     caller: NamedDependency[Caller],
-    session_id: FromPath[str],
-    data: Annotated[ActForm, Form],
+    seen: NamedDependency[Observed],
 ) -> Response[str]:
     """Count a session as used just now."""
-    check_csrf(hub, caller, data.csrf)
-    seen = hub.sessions.find(session_id, caller.person.uid)
-    await hub.sessions.keep(seen, caller.person.uid)
+    await sessions.keep(seen, caller.person.uid)
     return Redirect("/", status_code=303)
+
+
+def session_router() -> Router:
+    """Return the pages of one session."""
+    return Router(
+        "/",
+        route_handlers=[starting, enter, confirm_stop, stop, confirm_restart, restart, keep],
+    )

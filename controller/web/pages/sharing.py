@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, ClassVar
 
 import msgspec
 import segno
 from litestar import Response, Router, get, post
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import Redirect
 
@@ -23,14 +23,17 @@ from controller.core.errors import (
 from controller.core.model import Observed, Role, moment
 from controller.core.records import Link
 from controller.gate.answers import STARTING
-from controller.people.directory import uid_of
-from controller.rules import sentences
+from controller.people.directory import Directory, uid_of
 from controller.rules.sentences import session_title
 from controller.sessions.grants import FreshLink
-from controller.sessions.sharing import Guest
-from controller.web.caller import Caller, Hub, join_url, provide_caller
-from controller.web.pages.forms import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.sessions.polling import Poller
+from controller.sessions.sessions import Sessions
+from controller.sessions.sharing import Guest, Sharing
+from controller.settings.schema import Settings
+from controller.web.caller import Caller, join_url
+from controller.web.pages.forms import Form, Screen
 from controller.web.render import Viewer
+from controller.web.services import Services, constant
 
 
 class GuestRow(msgspec.Struct, frozen=True):
@@ -108,7 +111,6 @@ class JoinView(msgspec.Struct, frozen=True):
 class ShareForm(msgspec.Struct, frozen=True):
     """What the fields of an invitation by name send; ``expires``: seconds, or empty."""
 
-    csrf: str = ""
     user: str = ""
     role: str = ""
     expires: str = ""
@@ -117,183 +119,206 @@ class ShareForm(msgspec.Struct, frozen=True):
 class LinkForm(msgspec.Struct, frozen=True):
     """What the fields of an invitation by link send; ``max_uses`` may be empty."""
 
-    csrf: str = ""
     role: str = ""
     expires: str = ""
     max_uses: str = ""
     link: str = ""
 
 
+class ShareViews(msgspec.Struct, frozen=True):
+    """What the owner's page is made of."""
+
+    sessions: Sessions
+    sharing: Sharing
+    poller: Poller
+    directory: Directory
+
+    async def view(
+        self, viewer: Viewer, own: Observed, now: datetime, *, error: str = ""
+    ) -> ShareView:
+        """Return the page of a session of the viewer's own."""
+        guests = self.sharing.guests(own)
+        names = {one.share.uid: one.share.display_name for one in guests}
+        names[own.session.owner] = viewer.display_name
+        connected = dict.fromkeys(one.user for one in self.poller.clients(own.session.id))
+        return ShareView(
+            viewer=viewer,
+            now=now,
+            id=own.session.id,
+            profile_title=self.sessions.profile_of(own).title,
+            name=own.session.name,
+            people=tuple(_guest(one) for one in guests),
+            links=tuple(_link(one) for one in await self.sharing.links(own)),
+            connected=tuple(names.get(user, user) for user in connected),
+            can_suggest=self.directory.can_find,
+            kickable=self.sharing.can_cut(own),
+            error=error,
+            ask=tuple(one.share.uid for one in guests if one.share.asks),
+        )
+
+
 @get("/sessions/{session_id:str}/share")
 async def share(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], session_id: FromPath[str]
+    settings: NamedDependency[Settings],
+    poller: NamedDependency[Poller],
+    views: NamedDependency[ShareViews],
+    screen: NamedDependency[Screen],
+    own: NamedDependency[Observed],
 ) -> Response[str]:
     """Show to whom a session is shown."""
-    if not hub.settings.sharing:
+    if not settings.sharing:
         raise SharingOff
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.poller.refresh(seen)
-    return page(hub.renderer.page(await _view(hub, caller, seen)))
+    await poller.refresh(own)
+    return screen.page(await views.view(screen.viewer, own, screen.now))
 
 
 @post("/sessions/{session_id:str}/share", status_code=303)
 async def invite(
-    hub: NamedDependency[Hub],
+    *,
+    sharing: NamedDependency[Sharing],
+    views: NamedDependency[ShareViews],
+    screen: NamedDependency[Screen],
     caller: NamedDependency[Caller],
-    session_id: FromPath[str],
+    own: NamedDependency[Observed],
     data: Annotated[ShareForm, Form],
 ) -> Response[str]:
     """Invite somebody by name."""
-    check_csrf(hub, caller, data.csrf)
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
     try:
         seconds = _number(data.expires, "until when") if data.expires else None
-        await hub.sharing.invite(
-            seen, data.user, _role(data.role), seconds=seconds, by=caller.actor
-        )
+        await sharing.invite(own, data.user, _role(data.role), seconds=seconds, by=caller.actor)
     except NotWrittenDown:
         raise  # this page cannot be had either without the records
     except (Refused, Unavailable) as error:
-        view = await _view(hub, caller, seen)
-        refused = msgspec.structs.replace(view, error=str(error), typed_user=data.user[:64])
-        return page(hub.renderer.page(refused), error.status, retry_after(error))
-    return _back(seen)
+        view = await views.view(screen.viewer, own, screen.now, error=str(error))
+        refused = msgspec.structs.replace(view, typed_user=data.user[:64])
+        return screen.refusal(refused, error)
+    return _back(own)
 
 
 @post("/sessions/{session_id:str}/share/change", status_code=303)
 async def change(
-    hub: NamedDependency[Hub],
+    sharing: NamedDependency[Sharing],
     caller: NamedDependency[Caller],
-    session_id: FromPath[str],
+    own: NamedDependency[Observed],
     data: Annotated[ShareForm, Form],
 ) -> Response[str]:
     """Give control to somebody who is invited, or take it back."""
-    check_csrf(hub, caller, data.csrf)
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sharing.change(seen, uid_of(data.user), _role(data.role), by=caller.actor)
-    return _back(seen)
+    await sharing.change(own, uid_of(data.user), _role(data.role), by=caller.actor)
+    return _back(own)
 
 
 @post("/sessions/{session_id:str}/share/remove", status_code=303)
 async def remove(
-    hub: NamedDependency[Hub],
+    sharing: NamedDependency[Sharing],
     caller: NamedDependency[Caller],
-    session_id: FromPath[str],
+    own: NamedDependency[Observed],
     data: Annotated[ShareForm, Form],
 ) -> Response[str]:
     """Take an invitation back."""
-    check_csrf(hub, caller, data.csrf)
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sharing.withdraw(seen, uid_of(data.user), by=caller.actor)
-    return _back(seen)
+    await sharing.withdraw(own, uid_of(data.user), by=caller.actor)
+    return _back(own)
 
 
 @post("/sessions/{session_id:str}/links", status_code=200)
 async def make_link(
-    hub: NamedDependency[Hub],
+    *,
+    sharing: NamedDependency[Sharing],
+    views: NamedDependency[ShareViews],
+    screen: NamedDependency[Screen],
     caller: NamedDependency[Caller],
-    session_id: FromPath[str],
+    own: NamedDependency[Observed],
     data: Annotated[LinkForm, Form],
 ) -> Response[str]:
     """Make a link, and show it: this once."""
-    check_csrf(hub, caller, data.csrf)
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
     try:
-        fresh = await hub.sharing.make_link(
-            seen,
+        fresh = await sharing.make_link(
+            own,
             _role(data.role),
             seconds=_number(data.expires, "until when"),
             max_uses=_number(data.max_uses, "how often") if data.max_uses else None,
             by=caller.actor,
         )
     except (Refused, Unavailable) as error:
-        view = msgspec.structs.replace(await _view(hub, caller, seen), error=str(error))
-        return page(hub.renderer.page(view), error.status, retry_after(error))
-    view = await _view(hub, caller, seen)
-    return page(hub.renderer.page(msgspec.structs.replace(view, fresh=_fresh(caller, fresh))))
+        view = await views.view(screen.viewer, own, screen.now, error=str(error))
+        return screen.refusal(view, error)
+    view = await views.view(screen.viewer, own, screen.now)
+    return screen.page(msgspec.structs.replace(view, fresh=_fresh(caller, fresh)))
 
 
 @post("/sessions/{session_id:str}/links/end", status_code=303)
 async def end_link(
-    hub: NamedDependency[Hub],
+    sharing: NamedDependency[Sharing],
     caller: NamedDependency[Caller],
-    session_id: FromPath[str],
+    own: NamedDependency[Observed],
     data: Annotated[LinkForm, Form],
 ) -> Response[str]:
     """End a link."""
-    check_csrf(hub, caller, data.csrf)
-    seen = hub.sessions.find_own(session_id, caller.person.uid)
-    await hub.sharing.end_link(seen, data.link, by=caller.actor)
-    return _back(seen)
+    await sharing.end_link(own, data.link, by=caller.actor)
+    return _back(own)
 
 
 @post("/sessions/{session_id:str}/leave", status_code=303)
 async def leave(
-    hub: NamedDependency[Hub],
+    sessions: NamedDependency[Sessions],
+    sharing: NamedDependency[Sharing],
     caller: NamedDependency[Caller],
     session_id: FromPath[str],
-    data: Annotated[ActForm, Form],
 ) -> Response[str]:
     """Give an invitation back."""
-    check_csrf(hub, caller, data.csrf)
     try:
-        seen = hub.sessions.find(session_id, caller.person.uid)
+        seen = sessions.find(session_id, caller.person.uid)
     except NoSuchSession:
         return Redirect("/", status_code=303)  # it has ended meanwhile: what was wanted
-    await hub.sharing.leave(seen, caller.person.uid, by=caller.actor)
+    await sharing.leave(seen, caller.person.uid, by=caller.actor)
     return Redirect("/", status_code=303)
 
 
 @post("/sessions/{session_id:str}/ask", status_code=303)
 async def ask(
-    hub: NamedDependency[Hub],
+    sharing: NamedDependency[Sharing],
     caller: NamedDependency[Caller],
-    session_id: FromPath[str],
-    data: Annotated[ActForm, Form],
+    seen: NamedDependency[Observed],
 ) -> Response[str]:
     """Tell the owner that a guest would like to control."""
-    check_csrf(hub, caller, data.csrf)
-    seen = hub.sessions.find(session_id, caller.person.uid)
-    await hub.sharing.ask(seen, caller.person)
+    await sharing.ask(seen, caller.person)
     return Redirect("/", status_code=303)
 
 
 @get("/join/{code:str}")
 async def offer(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], code: FromPath[str]
+    sessions: NamedDependency[Sessions],
+    sharing: NamedDependency[Sharing],
+    screen: NamedDependency[Screen],
+    code: FromPath[str],
 ) -> Response[str]:
     """Show who shows what, before anything is joined."""
-    found = await hub.sharing.peek(code)
+    found = await sharing.peek(code)
     owner = found.seen.session.owner
-    if owner == caller.person.uid:
+    if owner == screen.viewer.user:
         # The page of its start goes on to it, whatever led here.
         return Redirect(f"{STARTING}{found.seen.session.id}", status_code=303)
-    place = hub.sessions.queue.place(found.seen)
+    place = sessions.queue.place(found.seen)
     view = JoinView(
-        viewer=viewer_of(hub, caller),
+        viewer=screen.viewer,
         code=code,
         owner=owner,
-        title=sentences.session_title(
-            hub.sessions.profile_of(found.seen).title, found.seen.session.name
-        ),
+        title=session_title(sessions.profile_of(found.seen).title, found.seen.session.name),
         role=found.link.role,
         until=moment(found.link.expires),
-        now=datetime.now(UTC),
+        now=screen.now,
         waits_for=place.waits_for if place else "",
     )
-    return page(hub.renderer.page(view))
+    return screen.page(view)
 
 
 @post("/join/{code:str}", status_code=303)
 async def join(
-    hub: NamedDependency[Hub],
+    sharing: NamedDependency[Sharing],
     caller: NamedDependency[Caller],
     code: FromPath[str],
-    data: Annotated[ActForm, Form],
 ) -> Response[str]:
     """Join the session, and open it."""
-    check_csrf(hub, caller, data.csrf)
-    seen = await hub.sharing.join(code, caller.person, caller.actor)
+    seen = await sharing.join(code, caller.person, caller.actor)
     return Redirect(f"/starting/{seen.session.id}", status_code=303)
 
 
@@ -312,26 +337,6 @@ def _number(text: str, what: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > len(str(2**31)):
         raise InvalidRequest(f"Say {what} as a number.")
     return int(text)
-
-
-async def _view(hub: Hub, caller: Caller, seen: Observed) -> ShareView:
-    guests = hub.sharing.guests(seen)
-    names = {one.share.uid: one.share.display_name for one in guests}
-    names[caller.person.uid] = caller.person.display_name
-    connected = dict.fromkeys(one.user for one in hub.poller.clients(seen.session.id))
-    return ShareView(
-        viewer=viewer_of(hub, caller),
-        now=datetime.now(UTC),
-        id=seen.session.id,
-        profile_title=hub.sessions.profile_of(seen).title,
-        name=seen.session.name,
-        people=tuple(_guest(one) for one in guests),
-        links=tuple(_link(one) for one in await hub.sharing.links(seen)),
-        connected=tuple(names.get(user, user) for user in connected),
-        can_suggest=hub.directory.can_find,
-        kickable=hub.sharing.can_cut(seen),
-        ask=tuple(one.share.uid for one in guests if one.share.asks),
-    )
 
 
 def _guest(guest: Guest) -> GuestRow:
@@ -363,8 +368,9 @@ def _fresh(caller: Caller, fresh: FreshLink) -> ShownLink:
     )
 
 
-def share_router() -> Router:
-    """Return the routes of these pages."""
+def share_router(services: Services) -> Router:
+    """Return the pages of showing a session to others."""
+    views = ShareViews(services.sessions, services.sharing, services.poller, services.directory)
     return Router(
         "/",
         route_handlers=[
@@ -379,6 +385,5 @@ def share_router() -> Router:
             offer,
             join,
         ],
-        dependencies={"caller": Provide(provide_caller, sync_to_thread=False)},
-        include_in_schema=False,
+        dependencies={"views": constant(views)},
     )

@@ -25,26 +25,42 @@ from controller.gate.answers import (
 from controller.gate.judge import Judge, Judgement, Verdict
 from controller.gate.question import Question, check_host, parse_direct
 from controller.gate.refusals import Closed, HandoffRefusals, Refusals, starting_url
+from controller.people.handoff import Handoffs
+from controller.people.logins import Logins
 from controller.rules import origins, routes
+from controller.sessions.sessions import Sessions
+from controller.settings.schema import Settings
 from controller.web.answers import HttpError, aside_page
-from controller.web.caller import Caller, Hub
-from controller.web.pages.session import starting_page
-from controller.web.render import AsideView
+from controller.web.caller import Caller, viewer_of
+from controller.web.pages.session import starting_view
+from controller.web.render import AsideView, Renderer
 
 
 class Waiting:
     """The ASGI application for the places of sessions."""
 
-    def __init__(self, hub: Hub, closed: Closed) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        logins: Logins,
+        handoffs: Handoffs,
+        *,
+        renderer: Renderer,
+        closed: Closed,
+    ) -> None:
         """``closed``: the pages of those who may not enter."""
-        self._hub = hub
-        self._judge = Judge(hub.settings, hub.sessions, hub.logins, None)
-        self._refusals = Refusals(hub.settings, closed.session)
-        self._inner_judge = Judge(hub.settings, hub.sessions, hub.logins, hub.handoffs)
-        self._threshold = HandoffRefusals(hub.settings, closed, hub.handoffs)
-        home = f"{origins.origin_of(hub.settings.public_url)}/"
+        self._settings = settings
+        self._sessions = sessions
+        self._logins = logins
+        self._renderer = renderer
+        self._judge = Judge(settings, sessions, logins, None)
+        self._refusals = Refusals(settings, closed.session)
+        self._inner_judge = Judge(settings, sessions, logins, handoffs)
+        self._threshold = HandoffRefusals(settings, closed, handoffs)
+        home = f"{origins.origin_of(settings.public_url)}/"
         self._moment = aside_page(
-            hub.renderer,
+            renderer,
             AsideView(home=home, title="One moment", sentence="The session is just opening."),
             NotReadyYet.status,
             refresh=1,  # Traefik is just about to take over: look again
@@ -64,18 +80,18 @@ class Waiting:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Any) -> Answer:  # noqa: ANN401
-        label = routes.session_label(host_of(scope), self._hub.settings)
+        label = routes.session_label(host_of(scope), self._settings)
         if label is not None:
             return self._answer_at_host(parse_direct(label, scope["path"], scope))
         path = scope["path"].removeprefix("/s").removeprefix("/")
         session_id, slash, rest = path.partition("/")
         question = parse_direct(session_id, f"/s/{path}", scope)
-        if self._hub.settings.sessions_at:
+        if self._settings.sessions_at:
             return self._lead_on(question, rest)
         return await self._answer_at_path(question, whole=bool(slash))
 
     def _answer_at_host(self, question: Question) -> Answer:
-        check_host(question, self._hub.settings)
+        check_host(question, self._settings)
         if handed := self._threshold.enter(question):
             return handed
         found = self._inner_judge.judge(question)
@@ -84,7 +100,7 @@ class Waiting:
         if not _is_showing(question) or found.session_id is None:
             return self._threshold.answer(question, Verdict.WAIT)
         if found.verdict is Verdict.WAIT:
-            return redirect(starting_url(question, found.session_id, self._hub.settings))
+            return redirect(starting_url(question, found.session_id, self._settings))
         return self._moment
 
     def _lead_on(self, question: Question, rest: str) -> Answer:
@@ -94,7 +110,7 @@ class Waiting:
             return refusal
         if found.session_id is None:
             return self._refusals.answer(question, Verdict.FORBID)
-        url = routes.session_url(found.session_id, self._hub.settings)
+        url = routes.session_url(found.session_id, self._settings)
         if not _is_showing(question):
             return problem_answer(HttpError(404, f"This session is at {url} and not here."))
         _, mark, query = question.uri.partition("?")
@@ -106,31 +122,32 @@ class Waiting:
         if refusal := _refusal(self._refusals, question, found):
             return refusal
         if not whole and found.session_id:
-            public_url = origins.public_url_for(question.host, self._hub.settings)
+            public_url = origins.public_url_for(question.host, self._settings)
             return redirect(public_url + routes.session_path(found.session_id), 307)
         if _is_showing(question):
             return await self._page(question, found)
         return self._refusals.answer(question, Verdict.WAIT)
 
     async def _page(self, question: Question, found: Judgement) -> Answer:
-        login = self._hub.logins.by_cookie(question.cookie) or self._hub.logins.by_bearer(
+        login = self._logins.by_cookie(question.cookie) or self._logins.by_bearer(
             question.authorization
         )
         session_id = parse_session_id(question.session_id)
         if login is None or session_id is None or found.uid is None:
             return self._refusals.answer(question, Verdict.LOG_IN)
         try:
-            seen = self._hub.sessions.find(session_id, found.uid)
+            seen = self._sessions.find(session_id, found.uid)
         except NoSuchSession:
             return self._refusals.answer(question, Verdict.FORBID)
         headers = SECURITY_HEADERS | NO_STORE | {"Content-Type": HTML}
-        if self._hub.sessions.phase(seen) is Phase.READY:
+        if self._sessions.phase(seen) is Phase.READY:
             # Traefik is just about to take over: look again.
             headers["Refresh"] = "1"
-        public_url = origins.public_url_for(question.host, self._hub.settings)
+        public_url = origins.public_url_for(question.host, self._settings)
         caller = Caller(login, public_url, question.address)
-        html = await starting_page(self._hub, caller, seen)
-        return answer(200, headers, html.encode())
+        viewer = viewer_of(self._logins, caller)
+        view = await starting_view(self._settings, self._sessions, viewer, seen)
+        return answer(200, headers, self._renderer.page(view).encode())
 
 
 def host_of(scope: Any) -> str:  # noqa: ANN401 - ASGI's own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from urllib.parse import urlencode
 
 import msgspec
@@ -12,7 +11,6 @@ from litestar.response import Redirect
 
 from controller.core.errors import InvalidRequest
 from controller.web.answers import AnyRequest
-from controller.web.caller import Hub
 
 
 class Pager(msgspec.Struct, frozen=True):
@@ -38,11 +36,6 @@ _DONE: Mapping[str, tuple[str, str]] = {
     "release": ("They can try again.", ""),
     "released": ("They could try again already.", ""),
 }
-
-
-def now_of(hub: Hub) -> datetime:
-    """Return the time that the page is about."""
-    return hub.acts.now
 
 
 def page_of(text: str) -> int:

@@ -9,12 +9,14 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from controller.administration.acts import MESSAGE_MAX
+from controller.administration.acts import MESSAGE_MAX, Acts
 from controller.core.errors import InvalidRequest, Refused, Unavailable
 from controller.core.model import moment
-from controller.web.caller import Caller, Hub
-from controller.web.pages.admin.common import done, now_of, number_of
-from controller.web.pages.forms import ActForm, Form, check_csrf, page, retry_after, viewer_of
+from controller.core.records import Drain
+from controller.sessions.sessions import Sessions
+from controller.web.caller import Caller
+from controller.web.pages.admin.common import done, number_of
+from controller.web.pages.forms import Form, Screen
 from controller.web.render import Viewer
 
 
@@ -47,15 +49,13 @@ _MINUTES_MAX = 7 * 24 * 60
 class DrainForm(msgspec.Struct, frozen=True):
     """``minutes`` until all sessions are stopped, or the moment ``at`` (UTC); empty: never."""
 
-    csrf: str = ""
     message: str = ""
     minutes: str = ""
     at: str = ""
 
 
-def drain_state(hub: Hub) -> DrainState | None:
+def drain_state(drain: Drain | None) -> DrainState | None:
     """Return how the hub is being emptied; None: it is not."""
-    drain = hub.sessions.drain
     if drain is None:
         return None
     return DrainState(
@@ -66,20 +66,20 @@ def drain_state(hub: Hub) -> DrainState | None:
     )
 
 
-# -- the end of all ------------------------------------------------------------------------
-
-
 @get("/admin/drain", sync_to_thread=False)
-def ask_drain(hub: NamedDependency[Hub], caller: NamedDependency[Caller]) -> Response[str]:
+def ask_drain(
+    sessions: NamedDependency[Sessions],
+    screen: NamedDependency[Screen],
+) -> Response[str]:
     """Ask before nothing starts any more."""
-    return page(hub.renderer.page(_drain_view(hub, caller)))
+    return screen.page(_drain_view(sessions, screen.viewer, screen.now))
 
 
-def _drain_view(hub: Hub, caller: Caller) -> AdminDrainView:
-    everything = hub.sessions.everything()
+def _drain_view(sessions: Sessions, viewer: Viewer, now: datetime) -> AdminDrainView:
+    everything = sessions.everything()
     return AdminDrainView(
-        viewer=viewer_of(hub, caller),
-        now=now_of(hub),
+        viewer=viewer,
+        now=now,
         sessions=len(everything),
         owners=len({one.session.owner for one in everything}),
         most_characters=MESSAGE_MAX,
@@ -88,23 +88,26 @@ def _drain_view(hub: Hub, caller: Caller) -> AdminDrainView:
 
 @post("/admin/drain", status_code=303)
 async def drain(
-    hub: NamedDependency[Hub],
+    sessions: NamedDependency[Sessions],
+    acts: NamedDependency[Acts],
+    screen: NamedDependency[Screen],
     caller: NamedDependency[Caller],
     data: Annotated[DrainForm, Form],
 ) -> Response[str]:
     """Let nothing start any more."""
-    check_csrf(hub, caller, data.csrf)
     try:
-        await hub.acts.drain(data.message, _stop_at(hub, data), caller.actor)
+        await acts.drain(data.message, _stop_at(data, screen.now), caller.actor)
     except (Refused, Unavailable) as error:
         view = msgspec.structs.replace(
-            _drain_view(hub, caller), error=str(error), message=data.message[: 4 * MESSAGE_MAX]
+            _drain_view(sessions, screen.viewer, screen.now),
+            error=str(error),
+            message=data.message[: 4 * MESSAGE_MAX],
         )
-        return page(hub.renderer.page(view), error.status, retry_after(error))
+        return screen.refusal(view, error)
     return done("/admin", "drain")
 
 
-def _stop_at(hub: Hub, data: DrainForm) -> float | None:
+def _stop_at(data: DrainForm, now: datetime) -> float | None:
     if data.at:
         try:
             return datetime.fromisoformat(data.at[:32]).replace(tzinfo=UTC).timestamp()
@@ -115,14 +118,11 @@ def _stop_at(hub: Hub, data: DrainForm) -> float | None:
     minutes = number_of(data.minutes, "in how many minutes")
     if minutes > _MINUTES_MAX:
         raise InvalidRequest("That is more than a week ahead.")
-    return (now_of(hub) + timedelta(minutes=minutes)).timestamp()
+    return (now + timedelta(minutes=minutes)).timestamp()
 
 
 @post("/admin/drain/end", status_code=303)
-async def undrain(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[ActForm, Form]
-) -> Response[str]:
+async def undrain(acts: NamedDependency[Acts], caller: NamedDependency[Caller]) -> Response[str]:
     """Let things start again."""
-    check_csrf(hub, caller, data.csrf)
-    await hub.acts.undrain(caller.actor)
+    await acts.undrain(caller.actor)
     return done("/admin", "undrain")

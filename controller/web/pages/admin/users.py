@@ -11,23 +11,16 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from controller.administration.users import User
+from controller.administration.users import People, User
 from controller.core.errors import InvalidRequest, NotThrottled, Refused, Unavailable
 from controller.core.model import UserId, canonical_uid, moment
 from controller.people.directory import uid_of
 from controller.rules import sentences
+from controller.settings.schema import Settings
 from controller.web.answers import AnyRequest
-from controller.web.caller import Caller, Hub
-from controller.web.pages.admin.common import (
-    Pager,
-    done,
-    now_of,
-    number_of,
-    page_of,
-    pager_of,
-    said,
-)
-from controller.web.pages.forms import Form, check_csrf, page, retry_after, viewer_of
+from controller.web.caller import Caller
+from controller.web.pages.admin.common import Pager, done, number_of, page_of, pager_of, said
+from controller.web.pages.forms import Form, Screen
 from controller.web.render import Viewer
 
 
@@ -110,14 +103,12 @@ class AdminThrottledView(msgspec.Struct, frozen=True):
 class ReleaseForm(msgspec.Struct, frozen=True):
     """Who may try again."""
 
-    csrf: str = ""
     id: str = ""
 
 
 class UserForm(msgspec.Struct, frozen=True):
     """Something about a person. ``typed``: their name once more."""
 
-    csrf: str = ""
     user: str = ""
     sessions: str = ""
     typed: str = ""
@@ -128,12 +119,14 @@ class UserForm(msgspec.Struct, frozen=True):
 
 @get("/admin/users")
 async def users(
-    request: AnyRequest, hub: NamedDependency[Hub], caller: NamedDependency[Caller]
+    request: AnyRequest,
+    people: NamedDependency[People],
+    screen: NamedDependency[Screen],
 ) -> Response[str]:
     """Show the people."""
     asked = request.query_params
     query = asked.get("q", "")[:200]
-    found = await hub.people.users(
+    found = await people.users(
         query=query, page=page_of(asked.get("page", "")), fresh=asked.get("measure", "") == "1"
     )
 
@@ -144,8 +137,8 @@ async def users(
 
     measured = found.measured_at
     view = AdminUsersView(
-        viewer=viewer_of(hub, caller),
-        now=now_of(hub),
+        viewer=screen.viewer,
+        now=screen.now,
         users=tuple(_user(one) for one in found.users),
         pager=pager_of(found.page, found.pages, found.found, address),
         query=query,
@@ -154,7 +147,7 @@ async def users(
         fault=found.fault,
         said=said(request),
     )
-    return page(hub.renderer.page(view))
+    return screen.page(view)
 
 
 def _user(user: User) -> AdminUser:
@@ -181,81 +174,95 @@ def _user_address(uid: str) -> str:
 @get("/admin/user")
 async def user(
     request: AnyRequest,
-    hub: NamedDependency[Hub],
-    caller: NamedDependency[Caller],
+    settings: NamedDependency[Settings],
+    people: NamedDependency[People],
+    screen: NamedDependency[Screen],
     user: Annotated[str, QueryParameter(max_length=256)],
 ) -> Response[str]:
     """Show one person."""
-    view = await _user_view(hub, caller, canonical_uid(user))
-    return page(hub.renderer.page(msgspec.structs.replace(view, said=said(request))))
+    view = await _user_view(settings, people, screen.viewer, canonical_uid(user))
+    return screen.page(msgspec.structs.replace(view, said=said(request)))
 
 
-async def _user_view(hub: Hub, caller: Caller, uid: UserId) -> AdminUserView:
-    found = await hub.people.user(uid)
+async def _user_view(
+    settings: Settings, people: People, viewer: Viewer, uid: UserId
+) -> AdminUserView:
+    found = await people.user(uid)
+    limits = settings.limits
     return AdminUserView(
-        viewer=viewer_of(hub, caller),
+        viewer=viewer,
         user=_user(found),
-        configured=hub.settings.limits.people.get(uid, hub.settings.limits.sessions_per_user),
+        configured=limits.people.get(uid, limits.sessions_per_user),
         volume=found.volume.name if found.volume else "",
     )
 
 
 @post("/admin/user/quota", status_code=303)
 async def quota(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[UserForm, Form]
+    settings: NamedDependency[Settings],
+    people: NamedDependency[People],
+    screen: NamedDependency[Screen],
+    caller: NamedDependency[Caller],
+    data: Annotated[UserForm, Form],
 ) -> Response[str]:
     """Give somebody a number of sessions of their own."""
-    check_csrf(hub, caller, data.csrf)
     uid = uid_of(data.user)
     try:
         most = number_of(data.sessions, "how many sessions") if data.sessions else None
-        await hub.people.set_quota(uid, most, caller.actor)
+        await people.set_quota(uid, most, caller.actor)
     except (Refused, Unavailable) as error:
-        view = msgspec.structs.replace(await _user_view(hub, caller, uid), error=str(error))
-        return page(hub.renderer.page(view), error.status, retry_after(error))
+        view = await _user_view(settings, people, screen.viewer, uid)
+        refused = msgspec.structs.replace(view, error=str(error))
+        return screen.refusal(refused, error)
     return done(_user_address(uid), "quota")
 
 
 @post("/admin/user/logout", status_code=303)
 async def log_out(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[UserForm, Form]
+    people: NamedDependency[People],
+    caller: NamedDependency[Caller],
+    data: Annotated[UserForm, Form],
 ) -> Response[str]:
     """End somebody's log-ins."""
-    check_csrf(hub, caller, data.csrf)
     uid = uid_of(data.user)
-    await hub.people.log_out(uid, caller.actor)
+    await people.log_out(uid, caller.actor)
     return done(_user_address(uid), "logout")
 
 
 @get("/admin/user/files")
 async def ask_files(
-    hub: NamedDependency[Hub],
-    caller: NamedDependency[Caller],
+    people: NamedDependency[People],
+    screen: NamedDependency[Screen],
     user: Annotated[str, QueryParameter(max_length=256)],
 ) -> Response[str]:
     """Ask before somebody's files are removed."""
-    return page(hub.renderer.page(await _files_view(hub, caller, canonical_uid(user))))
+    return screen.page(await _files_view(people, screen.viewer, canonical_uid(user)))
 
 
-async def _files_view(hub: Hub, caller: Caller, uid: UserId) -> AdminFilesView:
-    view = await _user_view(hub, caller, uid)
-    return AdminFilesView(viewer=view.viewer, user=view.user, volume=view.volume)
+async def _files_view(people: People, viewer: Viewer, uid: UserId) -> AdminFilesView:
+    found = await people.user(uid)
+    volume = found.volume.name if found.volume else ""
+    return AdminFilesView(viewer=viewer, user=_user(found), volume=volume)
 
 
 @post("/admin/user/files", status_code=303)
 async def remove_files(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[UserForm, Form]
+    people: NamedDependency[People],
+    screen: NamedDependency[Screen],
+    caller: NamedDependency[Caller],
+    data: Annotated[UserForm, Form],
 ) -> Response[str]:
     """Remove somebody's files, if their name was typed once more."""
-    check_csrf(hub, caller, data.csrf)
     uid = uid_of(data.user)
     try:
         if canonical_uid(data.typed[:256].strip()) != uid:
             raise InvalidRequest("That is not their user name. Nothing was removed.")
-        await hub.people.remove_files(uid, caller.actor)
+        await people.remove_files(uid, caller.actor)
     except (Refused, Unavailable) as error:
-        view = msgspec.structs.replace(await _files_view(hub, caller, uid), error=str(error))
-        return page(hub.renderer.page(view), error.status, retry_after(error))
+        view = msgspec.structs.replace(
+            await _files_view(people, screen.viewer, uid), error=str(error)
+        )
+        return screen.refusal(view, error)
     return done("/admin/users", "files")
 
 
@@ -264,13 +271,16 @@ async def remove_files(
 
 @get("/admin/throttled")
 async def throttled(
-    request: AnyRequest, hub: NamedDependency[Hub], caller: NamedDependency[Caller]
+    request: AnyRequest,
+    settings: NamedDependency[Settings],
+    people: NamedDependency[People],
+    screen: NamedDependency[Screen],
 ) -> Response[str]:
     """Show whose log-ins are refused for a while."""
-    limits = hub.settings.login
+    limits = settings.login
     view = AdminThrottledView(
-        viewer=viewer_of(hub, caller),
-        now=now_of(hub),
+        viewer=screen.viewer,
+        now=screen.now,
         rows=tuple(
             ThrottledRow(
                 id=one.id,
@@ -279,24 +289,25 @@ async def throttled(
                 failures=one.failures,
                 until=moment(one.until),
             )
-            for one in await hub.people.throttled()
+            for one in await people.throttled()
         ),
         per_user=limits.attempts_per_user,
         per_address=limits.attempts_per_address,
         window=timedelta(seconds=limits.attempts_seconds),
         said=said(request),
     )
-    return page(hub.renderer.page(view))
+    return screen.page(view)
 
 
 @post("/admin/throttled/release", status_code=303)
 async def release(
-    hub: NamedDependency[Hub], caller: NamedDependency[Caller], data: Annotated[ReleaseForm, Form]
+    people: NamedDependency[People],
+    caller: NamedDependency[Caller],
+    data: Annotated[ReleaseForm, Form],
 ) -> Response[str]:
     """Let somebody try again."""
-    check_csrf(hub, caller, data.csrf)
     try:
-        await hub.people.release(data.id, caller.actor)
+        await people.release(data.id, caller.actor)
     except NotThrottled:
         return done("/admin/throttled", "released")
     return done("/admin/throttled", "release")

@@ -1,0 +1,272 @@
+"""The API of administrators: everybody's sessions, and who has which graphics card."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Annotated
+
+import anyio
+import msgspec
+from litestar import Controller, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+
+from controller.administration.acts import MESSAGE_MAX, Acts
+from controller.administration.table import Entry, Sort, Table
+from controller.core.model import Phase, moment
+from controller.gate.answers import NO_STORE
+from controller.people.logins import Logins
+from controller.rules import routes, sentences
+from controller.sessions.sessions import Sessions
+from controller.settings.schema import Settings
+from controller.web.caller import Caller
+from controller.web.streams import Streams
+
+_AGAIN_SECONDS = 30.0  # numbers change without an event
+
+_QUIET_SECONDS = 2.0  # between two events
+
+Text = Annotated[str, msgspec.Meta(max_length=4 * MESSAGE_MAX)]
+"""What an administrator says to people."""
+
+Query = Annotated[str, QueryParameter(max_length=200)]
+"""Words that a table is searched for."""
+
+Page = Annotated[int, QueryParameter(ge=1, le=100_000)]
+"""Which page of a table, from 1."""
+
+
+class LeaseOut(msgspec.Struct, frozen=True):
+    """A graphics card, and the session that has it since then; null: it is free."""
+
+    gpu: str
+    session: str | None
+    user: str | None
+    since: datetime | None
+
+
+class WaitingOut(msgspec.Struct, frozen=True):
+    """Somebody in line for a graphics card."""
+
+    session: str
+    user: str
+    since: datetime
+
+
+class LeaseBookOut(msgspec.Struct, frozen=True):
+    """All configured graphics cards, and who waits for one, the next first."""
+
+    items: list[LeaseOut]
+    line: list[WaitingOut]
+
+
+class AdminSessionOut(msgspec.Struct, frozen=True):
+    """Anybody's session. ``why``: why it has not been removed.
+
+    ``cpu_percent`` is of one core (null: not known), ``extended_hours`` what an administrator has
+    added to its lifetime.
+    """
+
+    id: str
+    name: str
+    owner: str
+    profile: str
+    phase: Phase
+    message: str
+    why: str
+    created_at: datetime
+    last_activity_at: datetime
+    expires_at: datetime | None
+    extended_hours: float
+    cpu_percent: float | None
+    cpus: float
+    memory_bytes: int | None
+    memory_limit_bytes: int
+
+
+class AdminSessionsOut(msgspec.Struct, frozen=True):
+    """One page of all sessions. ``found``: all that match; ``total``: all there are."""
+
+    items: list[AdminSessionOut]
+    found: int
+    total: int
+    page: int
+    pages: int
+
+
+class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be said."""
+
+    text: Text
+
+
+class ShownOut(msgspec.Struct, frozen=True):
+    """A message was left on the owner's page; ``shown``: in the session, too."""
+
+    shown: bool
+
+
+class ExtendIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """By how many hours."""
+
+    hours: float
+
+
+class ExtendedOut(msgspec.Struct, frozen=True):
+    """By how many hours the lifetime is extended now, all in all."""
+
+    extended_hours: float
+
+
+class LookOut(msgspec.Struct, frozen=True):
+    """Where and until when you may look on."""
+
+    url: str
+    until: datetime
+
+
+def session_out(entry: Entry, message: str, now: datetime) -> AdminSessionOut:
+    """Return a session with all that is known of it. ``message``: where it stands, in words."""
+    one = entry.seen.session
+    return AdminSessionOut(
+        id=one.id,
+        name=one.name,
+        owner=one.owner,
+        profile=one.profile,
+        phase=entry.phase,
+        message=message,
+        why=sentences.why_text(entry.why, entry.why_at, now),
+        created_at=one.created_at,
+        last_activity_at=entry.active_at,
+        expires_at=entry.ends_at,
+        extended_hours=entry.extra / 3600,
+        cpu_percent=entry.usage.cpu_percent if entry.usage else None,
+        cpus=entry.cpus,
+        memory_bytes=entry.usage.memory_bytes if entry.usage else None,
+        memory_limit_bytes=entry.memory_bytes,
+    )
+
+
+class AdminSessionsController(Controller):
+    """What administrators may do to sessions."""
+
+    path = "/"
+
+    @get("/sessions", summary="All sessions", sync_to_thread=False)
+    def list_sessions(
+        self,
+        *,
+        sessions: NamedDependency[Sessions],
+        table: NamedDependency[Table],
+        now: NamedDependency[datetime],
+        q: Query = "",
+        sort: FromQuery[Sort] = Sort.STARTED,
+        desc: FromQuery[bool] = False,
+        page: Page = 1,
+    ) -> AdminSessionsOut:
+        """Return fifty sessions of all people that match ``q``, sorted; ``page`` counts from 1."""
+        found = table.listing(query=q, sort=sort, desc=desc, page=page)
+        return AdminSessionsOut(
+            [session_out(one, sessions.message(one.seen), now) for one in found.entries],
+            found=found.found,
+            total=found.total,
+            page=found.page,
+            pages=found.pages,
+        )
+
+    @delete("/sessions/{session_id:str}", status_code=202, summary="Stop anybody's session")
+    async def stop(
+        self,
+        *,
+        sessions: NamedDependency[Sessions],
+        table: NamedDependency[Table],
+        acts: NamedDependency[Acts],
+        caller: NamedDependency[Caller],
+        now: NamedDependency[datetime],
+        session_id: FromPath[str],
+    ) -> AdminSessionOut:
+        """Stop a session; the files stay, and its owner is told who did it."""
+        # As it was: who waits in line is gone at once.
+        entry = table.entry(session_id)
+        out = session_out(entry, sessions.message(entry.seen), now)
+        await acts.stop(session_id, caller.actor)
+        return msgspec.structs.replace(
+            out, phase=Phase.STOPPING, message="It is stopping; the files stay."
+        )
+
+    @post("/sessions/{session_id:str}/message", status_code=200, summary="Say something in one")
+    async def message(
+        self,
+        acts: NamedDependency[Acts],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+        data: JSONBody[MessageIn],
+    ) -> ShownOut:
+        """Show a banner in a session, and leave it on its owner's page."""
+        return ShownOut(await acts.message(session_id, data.text, caller.actor))
+
+    @post("/sessions/{session_id:str}/extend", status_code=200, summary="Let one run longer")
+    async def extend(
+        self,
+        acts: NamedDependency[Acts],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+        data: JSONBody[ExtendIn],
+    ) -> ExtendedOut:
+        """Add hours to a session's lifetime; unused, it is stopped all the same."""
+        return ExtendedOut(await acts.extend(session_id, data.hours, caller.actor))
+
+    @post("/sessions/{session_id:str}/look", status_code=200, summary="Look into one")
+    async def look(
+        self,
+        settings: NamedDependency[Settings],
+        sessions: NamedDependency[Sessions],
+        acts: NamedDependency[Acts],
+        caller: NamedDependency[Caller],
+        session_id: FromPath[str],
+    ) -> LookOut:
+        """Look on for a while, if the configuration allows it. Its owner is told, always."""
+        until = await acts.look(session_id, caller.person, caller.actor)
+        found = sessions.any(session_id).session.id
+        return LookOut(routes.session_url(found, settings, caller.public_url), until)
+
+    @get("/events", summary="Changes of all sessions")
+    async def events(
+        self,
+        streams: NamedDependency[Streams],
+        logins: NamedDependency[Logins],
+        caller: NamedDependency[Caller],
+    ) -> ServerSentEvent:
+        """Send an event ``sessions`` when anybody's session changes, and every half minute."""
+        return ServerSentEvent(admin_events(streams, logins, caller), headers=NO_STORE)
+
+    @get("/gpus", summary="Who has which graphics card", sync_to_thread=False)
+    def gpus(self, sessions: NamedDependency[Sessions]) -> LeaseBookOut:
+        """Return which session has which of the configured graphics cards, and who is next."""
+        book = sessions.queue.lease_book()
+        return LeaseBookOut(
+            [
+                LeaseOut(gpu, one.id, one.owner, one.created_at)
+                if one
+                else LeaseOut(gpu, None, None, None)
+                for gpu, one in book.held.items()
+            ],
+            [WaitingOut(one.session.id, one.session.owner, moment(one.since)) for one in book.line],
+        )
+
+
+async def admin_events(
+    streams: Streams, logins: Logins, caller: Caller
+) -> AsyncGenerator[ServerSentEventMessage, None]:
+    """Yield an event whenever anybody's session may have changed, but not one after the other.
+
+    It ends with the log-in, or when whoever it belongs to is no administrator any more.
+    """
+    async for _ in streams.changes(caller.login, at_least_every=_AGAIN_SECONDS):
+        if not logins.person_of(caller.login).admin:
+            return
+        yield ServerSentEventMessage(event="sessions", data="{}")
+        # Hundreds of sessions change all the time; a table that jumps helps nobody.
+        await anyio.sleep(_QUIET_SECONDS)
