@@ -133,7 +133,7 @@ class Application:
             if key_storage is not None
             else None
         )
-        self.handoffs = Handoffs(settings, self.logins, wall=wall)
+        self.handoffs = Handoffs(settings, self.logins.proofs, wall=wall)
         self.companions = Companions(settings, orchestrator, changed=self.sessions.announce)
         acts = Acts(
             settings,
@@ -194,7 +194,7 @@ class Application:
         verify = Verify(
             settings,
             self.sessions,
-            self.logins,
+            self.logins.proofs,
             self.companions,
             entries=self.handoffs,
             closed=closed,

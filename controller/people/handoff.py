@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from controller.core.model import SessionId
 from controller.core.records import Login
-from controller.people.logins import Logins
+from controller.people.proofs import Proofs
 from controller.people.tokens import LEEWAY, Audience, Claims
 from controller.rules import cookies
 from controller.rules.cookies import cookie_of, cookies_of
@@ -40,14 +40,14 @@ class Handoffs:
     def __init__(
         self,
         settings: Settings,
-        logins: Logins,
+        proofs: Proofs,
         *,
         wall: Callable[[], float],
         new_secret: Callable[[], str] = lambda: secrets.token_urlsafe(_STATE_BYTES),
     ) -> None:
         """``wall``: seconds since the epoch; ``new_secret`` makes states and numbers of codes."""
         self._secure = settings.secure
-        self._logins = logins
+        self._proofs = proofs
         self._wall = wall
         self._new_secret = new_secret
         self._entry = cookies.entry_cookie(settings.instance, secure=settings.secure)
@@ -57,10 +57,10 @@ class Handoffs:
     def login_of(self, cookies: str, session_id: SessionId) -> Login | None:
         """Return the log-in by which a browser has entered this session, or None."""
         token = cookie_of(cookies, self._entry)
-        claims = self._logins.read(token, Audience.ENTRY) if token else None
+        claims = self._proofs.read(token, Audience.ENTRY) if token else None
         if claims is None or claims.session != session_id:
             return None
-        return self._logins.standing(claims)
+        return self._proofs.login_of(claims)
 
     def begin(self, cookies: str) -> tuple[str, str]:
         """Begin a hand-off. Returns the state's hash, for the hub, and the state's Set-Cookie.
@@ -75,7 +75,7 @@ class Handoffs:
     def code(self, login: Login, session_id: SessionId, state: str) -> str:
         """Return the code with which this log-in enters; ``state``: the hash that came along."""
         now = self._wall()
-        return self._logins.issue(
+        return self._proofs.issue(
             Claims(
                 sub=login.person.uid,
                 sid=login.sid,
@@ -85,19 +85,19 @@ class Handoffs:
                 session=session_id,
                 state=state,
                 jti=self._new_secret(),
-                news=self._logins.news_of(login),
+                news=self._proofs.news_of(login),
             )
         )
 
     def redeem(self, code: str, cookies: str, session_id: SessionId) -> tuple[str, ...]:
         """Return the Set-Cookies of somebody who enters by a code; none: it is not good here."""
-        claims = self._logins.read(code, Audience.CODE) if code else None
+        claims = self._proofs.read(code, Audience.CODE) if code else None
         if claims is None or claims.session != session_id or not claims.jti:
             return ()
         state = cookie_of(cookies, self._state)
         if not state or _hash(state) != claims.state:
             return ()
-        login = self._logins.standing(claims)
+        login = self._proofs.login_of(claims)
         if login is None or not self._use(claims):
             return ()
         now = self._wall()
@@ -108,10 +108,10 @@ class Handoffs:
             iat=now,
             exp=login.expires,
             session=session_id,
-            news=self._logins.news_of(login),
+            news=self._proofs.news_of(login),
         )
         return (
-            self._cookie(self._entry, self._logins.issue(entry), int(login.expires - now)),
+            self._cookie(self._entry, self._proofs.issue(entry), int(login.expires - now)),
             self._cookie(self._state, "", 0),
         )
 

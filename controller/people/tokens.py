@@ -153,6 +153,19 @@ class KeyRing(msgspec.Struct, frozen=True):
         check_times(claims, now)
         return claims
 
+    def proves(self, kid: str, made: float) -> bool:
+        """Tell whether a log-in that was made then can still be proven.
+
+        ``kid``: the key that has signed what proves it; "": by a hub that did not write it down.
+        """
+        if not kid:
+            return made >= self.keys[-1].made
+        return any(one.kid == kid for one in self.keys)
+
+    def may_prove(self, kid: str, made: float) -> bool:
+        """Tell the same where another controller may know of a newer key."""
+        return self.proves(kid, made) or made >= self.keys[0].made
+
     def csrf(self, sid: str, now: float) -> str:
         """Return the form token of a log-in: a keyed hash of its id, worthless to another."""
         return _csrf(self.signing(now), sid)

@@ -76,9 +76,9 @@ class Callers:
         headers = request.headers
         public_url = origins.public_url_for(headers.get("host", ""), self._settings)
         if authorization := headers.get("authorization", ""):
-            login = self._logins.by_bearer(authorization)
+            login = self._logins.proofs.by_bearer(authorization)
         else:
-            login = self._logins.by_cookie(headers.get("cookie", ""))
+            login = self._logins.proofs.by_cookie(headers.get("cookie", ""))
             if login is not None:
                 self._refuse_forged(request)
         if login is None:
@@ -131,7 +131,7 @@ class Callers:
         if request.method in origins.SAFE_METHODS:
             return
         given = _csrf_in(await request.body())
-        if not self._logins.csrf_matches(self.caller(request).login, given):
+        if not self._logins.proofs.csrf_matches(self.caller(request).login, given):
             raise Forged
 
     def _refuse_forged(self, request: AnyRequest) -> None:
@@ -151,7 +151,7 @@ def viewer_of(logins: Logins, caller: Caller) -> Viewer:
     return Viewer(
         user=caller.person.uid,
         display_name=caller.person.display_name,
-        csrf=logins.csrf(caller.login),
+        csrf=logins.proofs.csrf(caller.login),
         admin=caller.person.admin,
     )
 

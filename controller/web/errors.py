@@ -85,7 +85,7 @@ class Errors:
 
     def _viewer(self, request: AnyRequest) -> Viewer | None:
         try:
-            login = self._logins.by_cookie(request.headers.get("cookie", ""))
+            login = self._logins.proofs.by_cookie(request.headers.get("cookie", ""))
         except NotReadyYet:
             return None  # that may be the very error that is shown
         if login is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from controller.core.records import Login
-from controller.people.logins import FreshLogin, Logins
+from controller.people.entering import FreshLogin
+from controller.people.logins import Logins
 from controller.people.tokens import Audience
 from controller.web.answers import AnyRequest
 from controller.web.caller import Caller, client_address

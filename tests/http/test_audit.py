@@ -325,7 +325,7 @@ async def lines(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
         await idling(day, alice)
         await logging_out(day, alice)
         await rotating(day, place)
-        sids = {f"log-in {one.sid}": one.sid for one in hub.app.logins._live.all()}  # pyright: ignore[reportPrivateUsage] - what is secret is looked for
+        sids = {f"log-in {one.sid}": one.sid for one in hub.app.logins.standing.all()}
     structlog.reset_defaults()
     said = [json.loads(line) for line in output.getvalue().splitlines()]
     written = file.read_text(encoding="utf-8")

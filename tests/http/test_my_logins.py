@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from controller.core.model import UserId
-from controller.people.logins import LOGINS_MOST
+from controller.people.entering import LOGINS_MOST
 from tests.support.hub import HTML, Browser, World, location, problem
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ import pytest
 from controller.core.model import Offer, Phase, Role, Route, SessionId, UserId
 from controller.core.records import Reason
 from controller.engines.memory import MemoryOrchestrator
-from controller.people.logins import LOGINS_MOST
+from controller.people.entering import LOGINS_MOST
 from controller.sessions.gateway import Client, Inside
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING
 from tests.support.fakes.replica import Cluster, Replica

@@ -12,7 +12,8 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from controller.core.model import moment
 from controller.people.desk import Desk
-from controller.people.logins import Logins, login_id
+from controller.people.logins import Logins
+from controller.people.standing import login_id
 from controller.people.tokens import Audience
 from controller.people.user_agent import agent_words
 from controller.rules import access

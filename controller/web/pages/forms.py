@@ -86,7 +86,7 @@ def refresh(url: str, *, seconds: int = 0) -> dict[str, str]:
 def cookie_with(settings: Settings, logins: Logins, token: str) -> Cookie:
     """Return the log-in cookie with this token; an empty one ends it."""
     return Cookie(
-        key=logins.cookie,
+        key=logins.proofs.cookie,
         value=token,
         path="/",
         max_age=settings.login.hours * 3600 if token else 0,

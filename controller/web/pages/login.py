@@ -22,7 +22,8 @@ from controller.core.errors import (
 from controller.core.model import moment
 from controller.core.records import Actor
 from controller.gate.answers import ENTER, HTML, NO_STORE
-from controller.people.logins import Logins, login_id
+from controller.people.logins import Logins
+from controller.people.standing import login_id
 from controller.people.tokens import Audience
 from controller.people.user_agent import agent_words
 from controller.rules import origins
@@ -213,7 +214,7 @@ def login_page(
 ) -> Response[str]:
     """Show the log-in page, or go on if somebody is logged in already."""
     target = origins.safe_next(request.query_params.get("next", "/"))
-    login = logins.by_cookie(request.headers.get("cookie", ""))
+    login = logins.proofs.by_cookie(request.headers.get("cookie", ""))
     if login is None:
         return page(renderer.page(_login_view(settings, target=target)))
     if login.revision and "next" in request.query_params:
@@ -257,7 +258,7 @@ async def log_in(
         view = _login_view(settings, target=target, username=data.username[:64], error=str(error))
         return page(renderer.page(view), error.status, retry_after(error))
     # A log-in that this browser had before is over: its id must not outlive a new one.
-    before = logins.by_cookie(request.headers.get("cookie", ""))
+    before = logins.proofs.by_cookie(request.headers.get("cookie", ""))
     if before is not None:
         by = Actor(before.person.uid, client_address(request))
         try:

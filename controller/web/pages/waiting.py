@@ -54,9 +54,9 @@ class Waiting:
         self._sessions = sessions
         self._logins = logins
         self._renderer = renderer
-        self._judge = Judge(settings, sessions, logins, None)
+        self._judge = Judge(settings, sessions, logins.proofs, None)
         self._refusals = Refusals(settings, closed.session)
-        self._inner_judge = Judge(settings, sessions, logins, handoffs)
+        self._inner_judge = Judge(settings, sessions, logins.proofs, handoffs)
         self._threshold = HandoffRefusals(settings, closed, handoffs)
         home = f"{origins.origin_of(settings.public_url)}/"
         self._moment = aside_page(
@@ -129,7 +129,7 @@ class Waiting:
         return self._refusals.answer(question, Verdict.WAIT)
 
     async def _page(self, question: Question, found: Judgement) -> Answer:
-        login = self._logins.by_cookie(question.cookie) or self._logins.by_bearer(
+        login = self._logins.proofs.by_cookie(question.cookie) or self._logins.proofs.by_bearer(
             question.authorization
         )
         session_id = parse_session_id(question.session_id)

@@ -50,7 +50,7 @@ class Controller:
             metrics=metrics,
             wall=clock.wall,
         )
-        self.handoffs = Handoffs(configured, self.logins, wall=clock.wall)
+        self.handoffs = Handoffs(configured, self.logins.proofs, wall=clock.wall)
 
     async def enter(self, name: str, audience: Audience = Audience.LOGIN) -> str:
         """Log somebody in; return the token."""
@@ -59,7 +59,7 @@ class Controller:
 
     def finds(self, token: str) -> Login | None:
         """Return the log-in that a browser's cookie proves here."""
-        return self.logins.by_cookie(f"{self.logins.cookie}={token}")
+        return self.logins.proofs.by_cookie(f"{self.logins.proofs.cookie}={token}")
 
     async def leave(self, token: str) -> None:
         """End a log-in that is known here."""
@@ -119,13 +119,13 @@ async def test_known_at_once(pair: Pair) -> None:
     )
     assert other.logins.people() == {CAROL}
     bearer = f"Bearer {await one.enter('bob', Audience.API)}"
-    script = other.logins.by_bearer(bearer)
+    script = other.logins.proofs.by_bearer(bearer)
     assert script is not None
     assert script.script
     for _ in range(2):
         await other.hear()
         assert other.finds(token) == own
-        assert other.logins.by_bearer(bearer) is not None
+        assert other.logins.proofs.by_bearer(bearer) is not None
 
 
 async def test_stays_known_until_it_is_heard_of(pair: Pair) -> None:
@@ -144,9 +144,9 @@ async def test_a_kind_stays_a_kind(pair: Pair) -> None:
     """That a log-in is news lets no token pass for one of another kind, or another's."""
     one, other = pair.made
     token = await one.enter("carol")
-    assert other.logins.by_bearer(f"Bearer {token}") is None
+    assert other.logins.proofs.by_bearer(f"Bearer {token}") is None
     for audience in (Audience.API, Audience.CODE, Audience.ENTRY, Audience.SERVICE):
-        assert other.logins.read(token, audience) is None
+        assert other.logins.proofs.read(token, audience) is None
     head, body, signature = token.split(".")
     assert other.finds(f"{head}.{body}.{signature[::-1]}") is None
 
@@ -271,7 +271,7 @@ async def test_one_controller_alone(tmp_path: Path) -> None:
     alone = Controller(store, Clock())
     await alone.logins.load()
     token = await alone.enter("carol")
-    claims = alone.logins.read(token, Audience.LOGIN)
+    claims = alone.logins.proofs.read(token, Audience.LOGIN)
     assert claims is not None
     assert claims.news is None
     for login in await store.logins(0):
@@ -344,7 +344,7 @@ async def test_what_is_no_news_is_not_told(pair: Pair) -> None:
     assert login is not None
     digest, begun = other.handoffs.begin("")
     code = one.handoffs.code(login, SESSION, digest)
-    claims = other.logins.read(code, Audience.CODE)
+    claims = other.logins.proofs.read(code, Audience.CODE)
     assert claims is not None
     assert claims.news is None
     entered, _ = other.handoffs.redeem(code, begun.partition(";")[0], SESSION)
@@ -356,7 +356,7 @@ async def test_forged_news(pair: Pair) -> None:
     """What a token tells is believed of our own keys only, and not past the token's end."""
     one, other = pair.made
     token = await one.enter("carol")
-    claims = one.logins.read(token, Audience.LOGIN)
+    claims = one.logins.proofs.read(token, Audience.LOGIN)
     assert claims is not None
     assert claims.news is not None
     over = replace(claims, exp=claims.iat - LEEWAY - 1)

@@ -14,15 +14,9 @@ from msgspec.structs import replace
 from controller.core.errors import NotReadyYet
 from controller.core.model import Person, UserId
 from controller.core.records import CONTROLLER
-from controller.monitoring.audit import Audit
-from controller.monitoring.metrics import Metrics
-from controller.people.logins import Logins
-from controller.people.tokens import Audience, Keys
 from controller.rules.cookies import bearer_of, cookie_of, without_cookies
-from controller.store.sqlite.store import SqliteStore
-from tests.support.fakes.directory import PEOPLE, FakeDirectory
-from tests.support.hub import RING, Clock
-from tests.support.samples import settings
+from tests.support.fakes.directory import PEOPLE
+from tests.support.people import Desk
 
 NAME = "hub-login"
 headers = st.text() | st.lists(
@@ -113,41 +107,6 @@ def test_bearer(header: str, token: str) -> None:
 ALICE, BOB = UserId("alice"), UserId("bob")
 
 
-class Desk:
-    """Log-ins over a real store, and the clock that they go by."""
-
-    def __init__(self) -> None:
-        """Begin with nobody."""
-        self.clock = Clock()
-        self.store = SqliteStore(":memory:")
-        self.logins = self.another()
-
-    def another(self) -> Logins:
-        """Return the log-ins of another controller over the same store."""
-        configured, metrics, wall = settings(), Metrics(), self.clock.wall
-        audit = Audit(configured.audit, metrics, wall=wall)
-        return Logins(
-            configured,
-            FakeDirectory(),
-            self.store,
-            Keys(RING),
-            audit=audit,
-            metrics=metrics,
-            wall=wall,
-        )
-
-    async def restart(self) -> Logins:
-        """Return what a controller knows that has just started."""
-        again = self.another()
-        await again.load()
-        return again
-
-    async def enter(self, name: str) -> str:
-        """Log somebody in as a script does; return the Authorization header."""
-        entry = await self.logins.enter(name, name, address="10.0.0.1", audience=Audience.API)
-        return f"Bearer {entry.token}"
-
-
 @pytest.fixture
 async def desk() -> AsyncGenerator[Desk, None]:
     """Give log-ins without any."""
@@ -164,9 +123,9 @@ async def test_revoked(desk: Desk) -> None:
     assert await desk.logins.revoke(ALICE) == 0
     assert await desk.logins.revoke(UserId("nobody")) == 0
     for logins in (desk.logins, await desk.restart()):
-        assert logins.by_bearer(first) is None
-        assert logins.by_bearer(second) is None
-        assert logins.by_bearer(bobs) is not None
+        assert logins.proofs.by_bearer(first) is None
+        assert logins.proofs.by_bearer(second) is None
+        assert logins.proofs.by_bearer(bobs) is not None
         assert logins.people() == {BOB}
 
 
@@ -177,23 +136,23 @@ async def test_read_again_meanwhile(desk: Desk) -> None:
 
     async def come_and_go(number: int) -> None:
         stays, goes = await desk.enter("alice"), await desk.enter("bob")
-        leaving = desk.logins.by_bearer(goes)
+        leaving = desk.logins.proofs.by_bearer(goes)
         assert leaving is not None
         await desk.logins.leave(leaving, by=CONTROLLER, reason=f"test {number}")
-        assert desk.logins.by_bearer(goes) is None
+        assert desk.logins.proofs.by_bearer(goes) is None
         kept.append(stays)
 
     async def read() -> None:
         for _ in range(50):
             await desk.logins.load()
-            assert all(desk.logins.by_bearer(one) is not None for one in kept)
+            assert all(desk.logins.proofs.by_bearer(one) is not None for one in kept)
 
     async with anyio.create_task_group() as group:
         for number in range(5):
             group.start_soon(come_and_go, number)
             group.start_soon(read)
     for logins in (desk.logins, await desk.restart()):
-        assert len([one for one in kept if logins.by_bearer(one) is not None]) == 5
+        assert len([one for one in kept if logins.proofs.by_bearer(one) is not None]) == 5
         assert logins.people() == {ALICE}
 
 
@@ -206,7 +165,7 @@ async def test_refreshed(desk: Desk) -> None:
     await desk.logins.refresh(Person(UserId("nobody"), "Nobody"))
     for logins in (desk.logins, await desk.restart()):
         for header, person in ((first, promoted), (second, promoted), (bobs, PEOPLE["bob"])):
-            login = logins.by_bearer(header)
+            login = logins.proofs.by_bearer(header)
             assert login is not None
             assert login.person == person
     assert {one.person for one in await desk.store.logins(0)} == {promoted, PEOPLE["bob"]}
@@ -216,14 +175,14 @@ async def test_refreshed(desk: Desk) -> None:
 async def test_refreshed_while_leaving(desk: Desk) -> None:
     """Who logs out while they are being looked up again is out."""
     header = await desk.enter("alice")
-    login = desk.logins.by_bearer(header)
+    login = desk.logins.proofs.by_bearer(header)
     assert login is not None
     changed = replace(PEOPLE["alice"], display_name="Alice Ames")
     async with anyio.create_task_group() as group:
         group.start_soon(desk.logins.refresh, changed)
         group.start_soon(partial(desk.logins.leave, login, by=CONTROLLER, reason="asked"))
-    assert (await desk.restart()).by_bearer(header) is None
-    assert desk.logins.by_bearer(header) is None
+    assert (await desk.restart()).proofs.by_bearer(header) is None
+    assert desk.logins.proofs.by_bearer(header) is None
     assert desk.logins.people() == frozenset()
 
 
@@ -251,7 +210,7 @@ async def test_is_in(desk: Desk) -> None:
     first, second = await desk.enter("alice"), await desk.enter("alice")
     for header in (first, second):
         assert desk.logins.is_in(ALICE)
-        login = desk.logins.by_bearer(header)
+        login = desk.logins.proofs.by_bearer(header)
         assert login is not None
         await desk.logins.leave(login, by=CONTROLLER, reason="asked")
     assert not desk.logins.is_in(ALICE)
@@ -265,36 +224,12 @@ async def test_is_in(desk: Desk) -> None:
 
 
 @pytest.mark.anyio
-async def test_told_of_each_end(desk: Desk) -> None:
-    """Whoever cuts is told of each end of a log-in, also of one by way of another controller."""
-    told: list[UserId] = []
-    other = await desk.restart()
-    other.when_ended(lambda logins, _: told.extend(one.person.uid for one in logins))
-    header = await desk.enter("alice")
-    await desk.enter("bob")
-    await other.load()
-    login = desk.logins.by_bearer(header)
-    assert login is not None
-    await desk.logins.leave(login, by=CONTROLLER, reason="asked")
-    await other.load()
-    assert told == [ALICE]
-    await other.load()
-    await other.revoke(BOB)
-    assert told == [ALICE, BOB]
-    await desk.enter("alice")
-    await other.load()
-    desk.clock.advance(12 * 3600)
-    await other.sweep()
-    assert told == [ALICE, BOB, ALICE]
-
-
-@pytest.mark.anyio
 async def test_nobody_before_the_store_is_read(desk: Desk) -> None:
     """A controller that has not read its records yet lets nobody in, and asks them to wait."""
     header = await desk.enter("alice")
     again = desk.another()
     assert again.people() == frozenset()
     with pytest.raises(NotReadyYet):
-        again.by_bearer(header)
+        again.proofs.by_bearer(header)
     await again.load()
-    assert again.by_bearer(header) is not None
+    assert again.proofs.by_bearer(header) is not None

@@ -292,3 +292,20 @@ def test_secrets_are_not_shown() -> None:
     """No print of a key shows its secret."""
     assert OURS.secret not in repr(RING) + str(RING) + f"{RING.keys}"
     assert hashlib.sha256(OURS.secret.encode()).hexdigest() not in repr(RING)
+
+
+@pytest.mark.parametrize(
+    ("kid", "made", "proves", "may"),
+    [
+        ("ours", NOW, True, True),
+        ("old", NOW, True, True),
+        ("gone", NOW, False, False),
+        ("newer", NOW + 60, False, True),  # by a controller that has another ring already
+        ("", NOW - 60, False, False),
+        ("", NOW, True, True),  # by a hub that did not write it down
+    ],
+)
+def test_what_a_ring_proves(kid: str, made: float, *, proves: bool, may: bool) -> None:
+    """A log-in ends with the key that proves it, unless that key may be one not heard of yet."""
+    ring = KeyRing((replace(OURS, made=NOW + 60), replace(OLD, made=NOW)))
+    assert (ring.proves(kid, made), ring.may_prove(kid, made)) == (proves, may)

@@ -1,0 +1,167 @@
+"""From a token to the log-in that it proves, and back.
+
+Of several controllers each hears a moment later of what another has written. A log-in must be good
+at all of them in the answer that brings its cookie, and one that has ended at none. A record that
+is not known here may be either, and which of the two is told by the store's revisions: the token
+says in which one its record stood, and the reading says up to which one everything is known here.
+
+- The record's revision is in the reading: it would be known here if it stood. It has ended, or was
+  lost: refused. After a restart that is so of all tokens.
+- It is not: whoever signed the token had written the record, and nothing that was heard of has
+  ended it. The token tells what the record says, and counts like it until that is heard of, which
+  takes no longer than to hear that another log-in has ended.
+- The log-in is older than news can be: this controller hears nothing any more, or the records are
+  those of before, from a copy. It lets in nobody by what it has not heard. Refused.
+
+What was ended here is refused at once, whether it was heard of or not, and whether the store could
+be told or not: that is tried until it is done. With one controller there are no revisions, and no
+token tells anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from controller.core.errors import LoginNotHeardOf, NotReadyYet
+from controller.core.model import Person, UserId
+from controller.core.records import Login
+from controller.people.standing import Standing
+from controller.people.tokens import Audience, Claims, Keys, News, TokenRefused, VerifiedTokens
+from controller.rules.cookies import bearer_of, cookie_of, login_cookie
+from controller.settings.schema import Settings
+
+_TOLD_MAX = 2048  # bytes of a person in a token: a cookie has 4096 characters for all
+
+
+class Proofs:
+    """What proves log-ins: the tokens of browsers and programs, and what is made for their forms.
+
+    Verify asks here at every request: nothing of this waits.
+    """
+
+    def __init__(
+        self, settings: Settings, standing: Standing, keys: Keys, *, wall: Callable[[], float]
+    ) -> None:
+        """``wall``: seconds since the epoch."""
+        self._standing = standing
+        self._keys = keys
+        self._tokens = VerifiedTokens(keys, wall)
+        self._wall = wall
+        self.cookie = login_cookie(settings.instance, secure=settings.secure)
+
+    # -- what requests carry ---------------------------------------------------------------
+
+    def by_cookie(self, header: str) -> Login | None:
+        """Return the log-in that a Cookie header proves, or None. Raises NotReadyYet."""
+        return self._by_token(cookie_of(header, self.cookie), Audience.LOGIN)
+
+    def by_bearer(self, header: str) -> Login | None:
+        """Return the log-in that an Authorization header proves, or None. Raises NotReadyYet."""
+        return self._by_token(bearer_of(header), Audience.API)
+
+    def _by_token(self, token: str, audience: Audience) -> Login | None:
+        if not token:
+            return None
+        claims = self.read(token, audience)
+        return self.login_of(claims) if claims else None
+
+    def is_service(self, header: str, session_id: str) -> bool:
+        """Tell whether an Authorization header is the controller's own, for this session."""
+        token = bearer_of(header)
+        claims = self.read(token, Audience.SERVICE) if token else None
+        return claims is not None and claims.sid == session_id
+
+    # -- tokens ----------------------------------------------------------------------------
+
+    def read(self, token: str, audience: Audience) -> Claims | None:
+        """Return what a token of this kind says; None: it proves nothing."""
+        try:
+            return self._tokens.verify(token, audience)
+        except TokenRefused:
+            return None
+
+    def login_of(self, claims: Claims) -> Login | None:
+        """Return the log-in that a token belongs to; None: it is over.
+
+        Raises NotReadyYet while it may be one that has not been read from the store yet, and
+        LoginNotHeardOf where the token does not tell enough of one that is news.
+        """
+        login = self._standing.get(claims.sid)
+        if login is None and not self._standing.is_over(claims.sid):
+            if not self._standing.known:
+                raise NotReadyYet
+            login = self._unheard(claims)
+        if login is None or login.person.uid != claims.sub:
+            return None
+        return self._standing.use(login)
+
+    def _unheard(self, claims: Claims) -> Login | None:
+        """Return a log-in that is not known here and has not ended here, if it is news.
+
+        Why that is safe stands at the top.
+        """
+        news = claims.news
+        if news is None or news.revision <= self._standing.revision:
+            return None
+        if not self._standing.is_news(news.made):
+            return None
+        person = news.person
+        if person is None and claims.session:
+            # At a session's own host nothing counts but who it is: no group opens anything.
+            return _login_of(claims, news, Person(UserId(claims.sub), claims.sub))
+        if person is None:
+            raise LoginNotHeardOf
+        # Known from now on, to be found and ended like any other.
+        login = _login_of(claims, news, person)
+        self._standing.put(login)
+        return login
+
+    def token_of(self, login: Login, audience: Audience) -> str:
+        """Return the token that proves a fresh log-in."""
+        claims = Claims(
+            sub=login.person.uid,
+            sid=login.sid,
+            aud=audience,
+            iat=login.created,
+            exp=login.expires,
+            news=self.news_of(login, whole=True),
+        )
+        return self._keys.issue(claims)
+
+    def news_of(self, login: Login, *, whole: bool = False) -> News | None:
+        """Return what a token of this log-in tells to who has not heard of it; None: all have.
+
+        ``whole``: all that the directory says of the person, and not only who it is.
+        """
+        if not login.revision or not self._standing.is_news(login.created):
+            return None
+        fits = whole and len(msgspec.json.encode(login.person)) <= _TOLD_MAX
+        person = login.person if fits else None
+        return News(login.revision, login.created, login.expires, person)
+
+    def issue(self, claims: Claims) -> str:
+        """Sign a token."""
+        return self._keys.issue(claims)
+
+    # -- forms -----------------------------------------------------------------------------
+
+    def csrf(self, login: Login) -> str:
+        """Return what a form of this log-in must carry."""
+        return self._keys.ring.csrf(login.sid, self._wall())
+
+    def csrf_matches(self, login: Login, given: str) -> bool:
+        """Tell whether a form was made for this log-in."""
+        return self._keys.ring.csrf_matches(login.sid, given)
+
+
+def _login_of(claims: Claims, news: News, person: Person) -> Login:
+    return Login(
+        sid=claims.sid,
+        person=person,
+        created=news.made,
+        expires=news.expires,
+        script=claims.aud is Audience.API,
+        revision=news.revision,
+    )
