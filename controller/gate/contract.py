@@ -7,6 +7,7 @@ from typing import Protocol
 from controller.core.model import Person, Role, SessionId, UserId
 from controller.core.records import Actor, Login
 from controller.rules.access import Access
+from controller.rules.credentials import Credentials
 
 
 class Sessions(Protocol):
@@ -37,35 +38,31 @@ class Sessions(Protocol):
 class Logins(Protocol):
     """The log-ins that stand. But for ``is_service``: NotReadyYet until they have been read."""
 
-    def is_service(self, header: str, session_id: str) -> bool:
-        """Tell whether an Authorization header is the controller's own, for this session."""
+    def is_service(self, given: Credentials, session_id: str) -> bool:
+        """Tell whether the controller itself asks this session something."""
         ...
 
-    def by_cookie(self, header: str) -> Login | None:
-        """Return the log-in that a Cookie header proves, or None."""
+    def by_cookie(self, given: Credentials) -> Login | None:
+        """Return the log-in that a browser's cookie proves, or None."""
         ...
 
-    def by_bearer(self, header: str) -> Login | None:
-        """Return the log-in that an Authorization header proves, or None."""
+    def by_bearer(self, given: Credentials) -> Login | None:
+        """Return the log-in that a program's token proves, or None."""
         ...
 
 
 class Handoff(Protocol):
     """How a log-in at the hub becomes one at a session's own host."""
 
-    def login_of(self, cookies: str, session_id: SessionId) -> Login | None:
+    def login_of(self, given: Credentials, session_id: SessionId) -> Login | None:
         """Return the log-in by which a browser has entered this session, or None."""
         ...
 
-    def is_torn(self, cookies: str) -> bool:
-        """Tell whether another page has planted an entry: then none is ever believed."""
-        ...
-
-    def begin(self, cookies: str) -> tuple[str, str]:
+    def begin(self, given: Credentials) -> tuple[str, str]:
         """Begin a hand-off. Return the state's hash, for the hub, and the state's Set-Cookie."""
         ...
 
-    def redeem(self, code: str, cookies: str, session_id: SessionId) -> tuple[str, ...]:
+    def redeem(self, code: str, given: Credentials, session_id: SessionId) -> tuple[str, ...]:
         """Return the Set-Cookies of somebody who enters by a code; none: it is not good here."""
         ...
 

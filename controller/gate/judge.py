@@ -7,6 +7,7 @@ from enum import Enum, auto
 import msgspec
 
 from controller.core.model import Person, Phase, Role, SessionId, UserId, parse_session_id
+from controller.core.records import Login
 from controller.gate.contract import Companions, Handoff, Logins, Sessions
 from controller.gate.question import Question
 from controller.rules import origins, routes
@@ -31,7 +32,7 @@ class Judgement(msgspec.Struct, frozen=True):
     session_id: SessionId | None = None
     uid: UserId | None = None
     role: Role | None = None
-    sid: str = ""  # of the log-in
+    login: Login | None = None  # by which; None: the controller itself asks
 
 
 class Judge:
@@ -48,18 +49,19 @@ class Judge:
 
     def judge(self, question: Question) -> Judgement:
         """Return what becomes of the request. Whatever is not known denies."""
+        given = question.credentials
         session_id = parse_session_id(question.session_id)
-        if session_id and self._logins.is_service(question.authorization, session_id):
+        if session_id and self._logins.is_service(given, session_id):
             return Judgement(Verdict.PASS, session_id, UserId("controller"), Role.SERVICE)
         if self._entries is None:
-            login = self._logins.by_cookie(question.cookie)
+            login = self._logins.by_cookie(given)
         else:
-            login = self._entries.login_of(question.cookie, session_id) if session_id else None
+            login = self._entries.login_of(given, session_id) if session_id else None
         if login is not None:
             if self._is_foreign(question, session_id):
                 return Judgement(Verdict.FORGED)
         else:
-            login = self._logins.by_bearer(question.authorization)
+            login = self._logins.by_bearer(given)
         if login is None:
             return Judgement(Verdict.LOG_IN)
         if not self._sessions.ready:
@@ -69,7 +71,7 @@ class Judge:
         if access is None or access.role is None or access.phase is Phase.STOPPING:
             return Judgement(Verdict.FORBID)
         verdict = Verdict.PASS if access.phase is Phase.READY else Verdict.WAIT
-        return Judgement(verdict, session_id, uid, access.role, login.sid)
+        return Judgement(verdict, session_id, uid, access.role, login)
 
     def _is_foreign(self, question: Question, session_id: SessionId | None) -> bool:
         """Tell whether a foreign page speaks with a person's cookie."""
@@ -97,12 +99,12 @@ class CompanionJudge:
 
     def judge(self, app: str, question: Question) -> tuple[Verdict, Person | None]:
         """Return what becomes of the request, and whose it is. Whatever is not known denies."""
-        login = self._logins.by_cookie(question.cookie)
+        login = self._logins.by_cookie(question.credentials)
         if login is not None:
             if self._is_forged(question):
                 return Verdict.FORGED, None
         else:
-            login = self._logins.by_bearer(question.authorization)
+            login = self._logins.by_bearer(question.credentials)
         if login is None:
             return Verdict.LOG_IN, None
         if not self._companions.ready:

@@ -10,6 +10,7 @@ import msgspec
 
 from controller.core.errors import InvalidRequest
 from controller.gate.answers import ADDRESS_MAX
+from controller.rules.credentials import CredentialReader, Credentials
 from controller.settings.schema import Settings
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -36,8 +37,7 @@ class Question(msgspec.Struct, frozen=True):
     method: str
     uri: str  # path and query
     host: str  # with the port if it was named
-    cookie: str = ""
-    authorization: str = ""
+    credentials: Credentials = Credentials()
     origin: str = ""
     websocket: bool = False
     navigation: bool = False  # a person's browser wants a page
@@ -61,7 +61,9 @@ def check_host(question: Question, settings: Settings) -> None:
         raise InvalidRequest("There is no session at this host name.")
 
 
-def parse_forwarded(session_id: str, raw: Iterable[tuple[bytes, bytes]]) -> Question:
+def parse_forwarded(
+    session_id: str, raw: Iterable[tuple[bytes, bytes]], reader: CredentialReader
+) -> Question:
     """Read Traefik's question. Raises InvalidRequest if it is not whole and of one meaning."""
     headers = _decode(raw)
     missing = [name for name in _FORWARDED if not headers.get(name)]
@@ -72,19 +74,32 @@ def parse_forwarded(session_id: str, raw: Iterable[tuple[bytes, bytes]]) -> Ques
         raise InvalidRequest("The forwarded method or address is not one that can be served.")
     if headers["x-forwarded-proto"] not in {"http", "https", "ws", "wss"}:
         raise InvalidRequest("The forwarded protocol is not one that can be served.")
-    return _question(session_id, method, uri, headers["x-forwarded-host"], headers)
+    host = headers["x-forwarded-host"]
+    return _question(session_id, method, uri, host=host, headers=headers, reader=reader)
 
 
-def parse_direct(session_id: str, path: str, scope: Any) -> Question:  # noqa: ANN401 - ASGI's own
+def parse_direct(
+    session_id: str,
+    path: str,
+    scope: Any,  # noqa: ANN401 - ASGI's own
+    reader: CredentialReader,
+) -> Question:
     """Read a request that came to the controller itself, to a session's empty place."""
     headers = _decode(scope["headers"])
     query = scope["query_string"].decode("ascii", errors="replace")
     uri = quote(path, safe="/") + (f"?{query}" if query else "")
-    return _question(session_id, scope["method"], uri, headers.get("host", ""), headers)
+    host = headers.get("host", "")
+    return _question(session_id, scope["method"], uri, host=host, headers=headers, reader=reader)
 
 
 def _question(
-    session_id: str, method: str, uri: str, host: str, headers: dict[str, str]
+    session_id: str,
+    method: str,
+    uri: str,
+    *,
+    host: str,
+    headers: dict[str, str],
+    reader: CredentialReader,
 ) -> Question:
     mode = headers.get("sec-fetch-mode", "")
     # Traefik removes Connection and Upgrade from its question: these two remain of a handshake.
@@ -94,8 +109,7 @@ def _question(
         method=method,
         uri=uri,
         host=host,
-        cookie=headers.get("cookie", ""),
-        authorization=headers.get("authorization", ""),
+        credentials=reader.read(headers.get("cookie", ""), headers.get("authorization", "")),
         origin=headers.get("origin", ""),
         websocket=websocket,
         navigation=not websocket

@@ -107,17 +107,18 @@ class HandoffRefusals(Refusals):
         given = {key: values[0] for key, values in fields.items()}
         target = origins.safe_next(given.get("next", "/"))
         location = routes.session_origin(session_id, self._settings) + target
-        if self._entries.is_torn(question.cookie):
+        if question.credentials.torn:
             return self._not_kept
-        if cookies := self._entries.redeem(given.get("code", ""), question.cookie, session_id):
+        code = given.get("code", "")
+        if cookies := self._entries.redeem(code, question.credentials, session_id):
             return redirect(location, cookies=cookies)
-        if self._entries.login_of(question.cookie, session_id) is not None:
+        if self._entries.login_of(question.credentials, session_id) is not None:
             return redirect(location)  # in already: gone back to, or a second tab's
         # Once more, for a state that ran out while its person logged in, but not for ever.
         return self._not_kept if "again" in given else self._begin(question, target, again=True)
 
     def _begin(self, question: Question, target: str, *, again: bool = False) -> Answer:
-        state, cookie = self._entries.begin(question.cookie)
+        state, cookie = self._entries.begin(question.credentials)
         asked = {"next": origins.safe_next(target), "state": state}
         if again:
             asked["again"] = "1"

@@ -29,8 +29,8 @@ from controller.gate.contract import Companions, Counts, Handoff, Logins, Sessio
 from controller.gate.judge import CompanionJudge, Judge, Judgement, Verdict
 from controller.gate.question import Question, check_host, parse_forwarded
 from controller.gate.refusals import APP_CLOSED, Closed, HandoffRefusals, Refusals, starting_url
-from controller.rules import companions, cookies, routes
-from controller.rules.cookies import without_cookies
+from controller.rules import companions, routes
+from controller.rules.credentials import CredentialReader
 from controller.settings.schema import Settings
 
 _APP = "/verify/app/"
@@ -62,7 +62,7 @@ class Verify:
         self._door = CompanionJudge(settings, companions, logins)
         self._app_refusals = Refusals(settings, closed.app, APP_CLOSED)
         self._sessions = sessions
-        self._cookies = cookies.own_cookies(settings)
+        self._reader = CredentialReader(settings)
         self._threshold = (
             HandoffRefusals(settings, closed, entries) if settings.sessions_at else None
         )
@@ -91,7 +91,7 @@ class Verify:
     def _answer(self, path: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
         if path.startswith(_APP):
             return self._answer_app(path.removeprefix(_APP), raw)
-        question = parse_forwarded(path.removeprefix("/verify/"), raw)
+        question = parse_forwarded(path.removeprefix("/verify/"), raw, self._reader)
         if self._threshold is not None:
             check_host(question, self._settings)
             if handed := self._threshold.enter(question):
@@ -109,13 +109,13 @@ class Verify:
         return self._refusals.answer(question, found.verdict)
 
     def _note_entry(self, question: Question, found: Judgement) -> None:
-        session_id, uid, role = found.session_id, found.uid, found.role
-        if session_id and uid and role and not self._sessions.is_inside(session_id, found.sid):
-            by = Actor(uid, question.address)
-            self._sessions.enter(session_id, found.sid, role, by)
+        session_id, login, role = found.session_id, found.login, found.role
+        if session_id and login and role and not self._sessions.is_inside(session_id, login.sid):
+            by = Actor(login.person.uid, question.address)
+            self._sessions.enter(session_id, login.sid, role, by)
 
     def _answer_app(self, app: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
-        question = parse_forwarded("", raw)
+        question = parse_forwarded("", raw, self._reader)
         if question.host.lower().partition(":")[0] not in self._settings.hosts:
             # The companion's own rule need not name the hub's hosts, as that of a session does.
             raise InvalidRequest("The hub does not answer to this host name.")
@@ -137,7 +137,7 @@ class Verify:
 
     def _let_through(self, question: Question, known: dict[str, str]) -> Answer:
         """Let it through; Traefik replaces the request's own headers of these names."""
-        cookies = without_cookies(question.cookie, self._cookies)
+        cookies = question.credentials.others
         told = known | {"Cookie": cookies} if cookies else known
         more = [(name.lower().encode(), value.encode()) for name, value in told.items()]
         return Answer(_PASSES.status, (*_PASSES.headers, *more))

@@ -19,7 +19,7 @@ from controller.core.records import Login
 from controller.people.proofs import Proofs
 from controller.people.tokens import LEEWAY, Audience, Claims
 from controller.rules import cookies
-from controller.rules.cookies import cookie_of, cookies_of
+from controller.rules.credentials import Credentials
 from controller.settings.schema import Settings
 
 CODE_SECONDS = 30.0
@@ -54,20 +54,19 @@ class Handoffs:
         self._state = cookies.state_cookie(settings.instance, secure=settings.secure)
         self._used: OrderedDict[str, float] = OrderedDict()  # number of a code -> when it ends
 
-    def login_of(self, cookies: str, session_id: SessionId) -> Login | None:
+    def login_of(self, given: Credentials, session_id: SessionId) -> Login | None:
         """Return the log-in by which a browser has entered this session, or None."""
-        token = cookie_of(cookies, self._entry)
-        claims = self._proofs.read(token, Audience.ENTRY) if token else None
+        claims = self._proofs.read(given.entry, Audience.ENTRY) if given.entry else None
         if claims is None or claims.session != session_id:
             return None
         return self._proofs.login_of(claims)
 
-    def begin(self, cookies: str) -> tuple[str, str]:
+    def begin(self, given: Credentials) -> tuple[str, str]:
         """Begin a hand-off. Returns the state's hash, for the hub, and the state's Set-Cookie.
 
         A browser that has begun already, in another tab, goes on with the state that it has.
         """
-        state = cookie_of(cookies, self._state)
+        state = given.state
         if len(state) != _STATE_LENGTH:
             state = self._new_secret()
         return _hash(state), self._cookie(self._state, state, STATE_SECONDS)
@@ -89,13 +88,12 @@ class Handoffs:
             )
         )
 
-    def redeem(self, code: str, cookies: str, session_id: SessionId) -> tuple[str, ...]:
+    def redeem(self, code: str, given: Credentials, session_id: SessionId) -> tuple[str, ...]:
         """Return the Set-Cookies of somebody who enters by a code; none: it is not good here."""
         claims = self._proofs.read(code, Audience.CODE) if code else None
         if claims is None or claims.session != session_id or not claims.jti:
             return ()
-        state = cookie_of(cookies, self._state)
-        if not state or _hash(state) != claims.state:
+        if not given.state or _hash(given.state) != claims.state:
             return ()
         login = self._proofs.login_of(claims)
         if login is None or not self._use(claims):
@@ -114,10 +112,6 @@ class Handoffs:
             self._cookie(self._entry, self._proofs.issue(entry), int(login.expires - now)),
             self._cookie(self._state, "", 0),
         )
-
-    def is_torn(self, cookies: str) -> bool:
-        """Tell whether another page has planted an entry: then none is ever believed."""
-        return len(cookies_of(cookies, self._entry)) > 1
 
     def _use(self, claims: Claims) -> bool:
         """Use a code up; False: it was used before.

@@ -29,7 +29,8 @@ from controller.core.model import Person, UserId
 from controller.core.records import Login
 from controller.people.standing import Standing
 from controller.people.tokens import Audience, Claims, Keys, News, TokenRefused, VerifiedTokens
-from controller.rules.cookies import bearer_of, cookie_of, login_cookie
+from controller.rules.cookies import login_cookie
+from controller.rules.credentials import CredentialReader, Credentials
 from controller.settings.schema import Settings
 
 _TOLD_MAX = 2048  # bytes of a person in a token: a cookie has 4096 characters for all
@@ -49,28 +50,28 @@ class Proofs:
         self._keys = keys
         self._tokens = VerifiedTokens(keys, wall)
         self._wall = wall
+        self.reader = CredentialReader(settings)
         self.cookie = login_cookie(settings.instance, secure=settings.secure)
 
     # -- what requests carry ---------------------------------------------------------------
 
-    def by_cookie(self, header: str) -> Login | None:
-        """Return the log-in that a Cookie header proves, or None. Raises NotReadyYet."""
-        return self._by_token(cookie_of(header, self.cookie), Audience.LOGIN)
+    def by_cookie(self, given: Credentials) -> Login | None:
+        """Return the log-in that a browser's cookie proves, or None. Raises NotReadyYet."""
+        return self._by_token(given.login, Audience.LOGIN)
 
-    def by_bearer(self, header: str) -> Login | None:
-        """Return the log-in that an Authorization header proves, or None. Raises NotReadyYet."""
-        return self._by_token(bearer_of(header), Audience.API)
+    def by_bearer(self, given: Credentials) -> Login | None:
+        """Return the log-in that a program's token proves, or None. Raises NotReadyYet."""
+        return self._by_token(given.bearer, Audience.API)
 
-    def _by_token(self, token: str, audience: Audience) -> Login | None:
+    def _by_token(self, token: str | None, audience: Audience) -> Login | None:
         if not token:
             return None
         claims = self.read(token, audience)
         return self.login_of(claims) if claims else None
 
-    def is_service(self, header: str, session_id: str) -> bool:
-        """Tell whether an Authorization header is the controller's own, for this session."""
-        token = bearer_of(header)
-        claims = self.read(token, Audience.SERVICE) if token else None
+    def is_service(self, given: Credentials, session_id: str) -> bool:
+        """Tell whether the controller itself asks this session something."""
+        claims = self.read(given.bearer, Audience.SERVICE) if given.bearer else None
         return claims is not None and claims.sid == session_id
 
     # -- tokens ----------------------------------------------------------------------------

@@ -1,48 +1,8 @@
-"""Credentials in headers: cookies and bearer tokens, by their names. Pure."""
+"""The names of the cookies that are ours. What stands in them is read in ``credentials``. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from controller.settings.schema import Settings
-
-_COOKIE_MAX = 16_384  # bytes of a Cookie header that are looked at
-
-
-def bearer_of(header: str) -> str:
-    """Return the token of an Authorization header, or ""."""
-    scheme, _, token = header.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def cookie_of(header: str, name: str) -> str:
-    """Return the value of one cookie, or "".
-
-    Two different values under one name mean that a page below the hub has planted one: then none
-    is believed. (The standard library's parser gives up at the first cookie that it does not
-    like, which would let any session log its user out of the hub.)
-    """
-    values = cookies_of(header, name)
-    return values.pop() if len(values) == 1 else ""
-
-
-def cookies_of(header: str, name: str) -> set[str]:
-    """Return the different values that stand under one name."""
-    if len(header) > _COOKIE_MAX:
-        return set()
-    pieces = (piece.strip().partition("=") for piece in header.split(";"))
-    return {value for key, _, value in pieces if key == name}
-
-
-def without_cookies(header: str, names: Collection[str]) -> str:
-    """Return a Cookie header without the cookies of these names (and their twins in other case)."""
-    dropped = {name.lower() for name in names}
-    kept = [
-        part
-        for part in (piece.strip() for piece in header.split(";"))
-        if part and part.partition("=")[0].strip().lower() not in dropped
-    ]
-    return "; ".join(kept)
 
 
 def login_cookie(instance: str, *, secure: bool) -> str:

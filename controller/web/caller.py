@@ -17,12 +17,14 @@ from controller.core.records import Actor, Login
 from controller.gate.answers import ADDRESS_MAX
 from controller.people.logins import Logins
 from controller.rules import origins
+from controller.rules.credentials import Credentials
 from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.web.answers import JOIN_PATH, AnyRequest
 from controller.web.render import Viewer
 
 _Connection = ASGIConnection[Any, Any, Any, Any]
+_CREDENTIALS = "slicerhub_credentials"  # where a request keeps what was read of it
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -73,12 +75,12 @@ class Callers:
         hub's own page did not send. Raises NotReadyYet while the sessions have not been read:
         whoever has one would be told that it is gone.
         """
-        headers = request.headers
-        public_url = origins.public_url_for(headers.get("host", ""), self._settings)
-        if authorization := headers.get("authorization", ""):
-            login = self._logins.proofs.by_bearer(authorization)
+        public_url = origins.public_url_for(request.headers.get("host", ""), self._settings)
+        given = credentials_of(request, self._logins)
+        if given.bearer is not None:
+            login = self._logins.proofs.by_bearer(given)
         else:
-            login = self._logins.proofs.by_cookie(headers.get("cookie", ""))
+            login = self._logins.proofs.by_cookie(given)
             if login is not None:
                 self._refuse_forged(request)
         if login is None:
@@ -159,6 +161,18 @@ def viewer_of(logins: Logins, caller: Caller) -> Viewer:
 def join_url(caller: Caller, code: str) -> str:
     """Return the address of a link, as the person who made it reaches the hub."""
     return f"{caller.public_url}{JOIN_PATH}{code}"
+
+
+def credentials_of(request: AnyRequest, logins: Logins) -> Credentials:
+    """Return what a request carries. It is read once, however many ask."""
+    state = request.scope["state"]
+    found = state.get(_CREDENTIALS)
+    if found is None:
+        headers = request.headers
+        found = state[_CREDENTIALS] = logins.proofs.reader.read(
+            headers.get("cookie", ""), headers.get("authorization", "")
+        )
+    return found
 
 
 def client_address(request: AnyRequest) -> str:

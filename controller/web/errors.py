@@ -15,7 +15,7 @@ from controller.gate.answers import PROBLEM, login_url, problem
 from controller.people.logins import Logins
 from controller.settings.schema import Settings
 from controller.web.answers import JOIN_PATH, AnyRequest, HttpError, wants_page
-from controller.web.caller import Caller, client_address, viewer_of
+from controller.web.caller import Caller, client_address, credentials_of, viewer_of
 from controller.web.pages.forms import cookie_with, error_view, page, retry_after
 from controller.web.render import Renderer, Viewer
 
@@ -85,7 +85,7 @@ class Errors:
 
     def _viewer(self, request: AnyRequest) -> Viewer | None:
         try:
-            login = self._logins.proofs.by_cookie(request.headers.get("cookie", ""))
+            login = self._logins.proofs.by_cookie(credentials_of(request, self._logins))
         except NotReadyYet:
             return None  # that may be the very error that is shown
         if login is None:

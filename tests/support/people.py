@@ -7,6 +7,7 @@ from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
 from controller.people.logins import Logins
 from controller.people.tokens import Audience, Keys
+from controller.rules.credentials import Credentials
 from controller.store.sqlite.store import SqliteStore
 from tests.support.fakes.directory import FakeDirectory
 from tests.support.hub import RING, Clock
@@ -48,7 +49,7 @@ class Desk:
         fresh = await self.logins.enter(name, name, address="10.0.0.1", audience=audience)
         return fresh.login
 
-    async def enter(self, name: str) -> str:
-        """Log somebody in as a script does; return the Authorization header."""
+    async def enter(self, name: str) -> Credentials:
+        """Log somebody in as a script does; return what it carries from then on."""
         fresh = await self.logins.enter(name, name, address="10.0.0.1", audience=Audience.API)
-        return f"Bearer {fresh.token}"
+        return Credentials(bearer=fresh.token)

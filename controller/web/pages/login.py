@@ -31,7 +31,7 @@ from controller.sessions.ahead import StartAhead
 from controller.settings.schema import Settings
 from controller.web import logins as web_logins
 from controller.web.answers import AnyRequest
-from controller.web.caller import Caller, Callers, client_address
+from controller.web.caller import Caller, Callers, client_address, credentials_of
 from controller.web.pages.forms import Form, Screen, cookie_with, page, refresh, retry_after
 from controller.web.render import Renderer, Viewer
 
@@ -214,7 +214,7 @@ def login_page(
 ) -> Response[str]:
     """Show the log-in page, or go on if somebody is logged in already."""
     target = origins.safe_next(request.query_params.get("next", "/"))
-    login = logins.proofs.by_cookie(request.headers.get("cookie", ""))
+    login = logins.proofs.by_cookie(credentials_of(request, logins))
     if login is None:
         return page(renderer.page(_login_view(settings, target=target)))
     if login.revision and "next" in request.query_params:
@@ -258,7 +258,7 @@ async def log_in(
         view = _login_view(settings, target=target, username=data.username[:64], error=str(error))
         return page(renderer.page(view), error.status, retry_after(error))
     # A log-in that this browser had before is over: its id must not outlive a new one.
-    before = logins.proofs.by_cookie(request.headers.get("cookie", ""))
+    before = logins.proofs.by_cookie(credentials_of(request, logins))
     if before is not None:
         by = Actor(before.person.uid, client_address(request))
         try:

@@ -54,6 +54,7 @@ class Waiting:
         self._sessions = sessions
         self._logins = logins
         self._renderer = renderer
+        self._reader = logins.proofs.reader
         self._judge = Judge(settings, sessions, logins.proofs, None)
         self._refusals = Refusals(settings, closed.session)
         self._inner_judge = Judge(settings, sessions, logins.proofs, handoffs)
@@ -82,10 +83,10 @@ class Waiting:
     async def _answer(self, scope: Any) -> Answer:  # noqa: ANN401
         label = routes.session_label(host_of(scope), self._settings)
         if label is not None:
-            return self._answer_at_host(parse_direct(label, scope["path"], scope))
+            return self._answer_at_host(parse_direct(label, scope["path"], scope, self._reader))
         path = scope["path"].removeprefix("/s").removeprefix("/")
         session_id, slash, rest = path.partition("/")
-        question = parse_direct(session_id, f"/s/{path}", scope)
+        question = parse_direct(session_id, f"/s/{path}", scope, self._reader)
         if self._settings.sessions_at:
             return self._lead_on(question, rest)
         return await self._answer_at_path(question, whole=bool(slash))
@@ -129,14 +130,11 @@ class Waiting:
         return self._refusals.answer(question, Verdict.WAIT)
 
     async def _page(self, question: Question, found: Judgement) -> Answer:
-        login = self._logins.proofs.by_cookie(question.cookie) or self._logins.proofs.by_bearer(
-            question.authorization
-        )
         session_id = parse_session_id(question.session_id)
-        if login is None or session_id is None or found.uid is None:
+        if found.login is None or session_id is None:
             return self._refusals.answer(question, Verdict.LOG_IN)
         try:
-            seen = self._sessions.find(session_id, found.uid)
+            seen = self._sessions.find(session_id, found.login.person.uid)
         except NoSuchSession:
             return self._refusals.answer(question, Verdict.FORBID)
         headers = SECURITY_HEADERS | NO_STORE | {"Content-Type": HTML}
@@ -144,7 +142,7 @@ class Waiting:
             # Traefik is just about to take over: look again.
             headers["Refresh"] = "1"
         public_url = origins.public_url_for(question.host, self._settings)
-        caller = Caller(login, public_url, question.address)
+        caller = Caller(found.login, public_url, question.address)
         viewer = viewer_of(self._logins, caller)
         view = await starting_view(self._settings, self._sessions, viewer, seen)
         return answer(200, headers, self._renderer.page(view).encode())

@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.core.errors import InvalidRequest
-from controller.gate.question import Question, parse_forwarded
+from controller.gate.question import Question, parse_direct, parse_forwarded
+from controller.rules.credentials import CredentialReader, Credentials
+from tests.support.samples import settings
 
 ID = "a" * 26
+READER = CredentialReader(settings())
 WHOLE = {
     "x-forwarded-method": "GET",
     "x-forwarded-uri": f"/s/{ID}/?a=b",
@@ -21,19 +24,22 @@ WHOLE = {
 def ask(headers: dict[str, str], *more: tuple[str, str]) -> Question:
     """Parse headers as they come from the wire."""
     raw = [*headers.items(), *more]
-    return parse_forwarded(ID, [(name.encode(), value.encode()) for name, value in raw])
+    return parse_forwarded(ID, [(name.encode(), value.encode()) for name, value in raw], READER)
 
 
 def test_whole_question() -> None:
     """Everything that the verdict depends on is read."""
-    more = {"cookie": "a=1", "authorization": "Bearer x", "origin": "http://localhost:8080"}
+    more = {
+        "cookie": "a=1; slicerhub-login=y",
+        "authorization": "Bearer x",
+        "origin": "http://localhost:8080",
+    }
     assert ask(WHOLE | more) == Question(
         session_id=ID,
         method="GET",
         uri=f"/s/{ID}/?a=b",
         host="localhost:8080",
-        cookie="a=1",
-        authorization="Bearer x",
+        credentials=Credentials(login="y", bearer="x", others="a=1"),
         origin="http://localhost:8080",
     )
 
@@ -92,7 +98,24 @@ def test_malformed(name: str, value: str) -> None:
 
 def test_split_cookies_are_joined() -> None:
     """Cookies that came in several headers are all read."""
-    assert ask(WHOLE, ("cookie", "a=1"), ("cookie", "b=2")).cookie == "a=1; b=2"
+    found = ask(WHOLE, ("cookie", "a=1"), ("cookie", "slicerhub-login=x"), ("cookie", "b=2"))
+    assert found.credentials == Credentials(login="x", others="a=1; b=2")
+
+
+def test_asked_directly() -> None:
+    """What comes to the controller itself is read like what Traefik asks about."""
+    scope = {
+        "method": "GET",
+        "query_string": b"a=b",
+        "headers": [(b"host", b"localhost:8080"), (b"cookie", b"slicerhub-login=y; a=1")],
+    }
+    assert parse_direct(ID, f"/s/{ID}/", scope, READER) == Question(
+        session_id=ID,
+        method="GET",
+        uri=f"/s/{ID}/?a=b",
+        host="localhost:8080",
+        credentials=Credentials(login="y", others="a=1"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +143,7 @@ def test_kinds(headers: dict[str, str], *, navigation: bool, websocket: bool) ->
 def test_any_headers(raw: list[tuple[str, bytes]]) -> None:
     """Whatever arrives is a whole question or refused: never a fault."""
     try:
-        found = parse_forwarded(ID, [(name.encode(), value) for name, value in raw])
+        found = parse_forwarded(ID, [(name.encode(), value) for name, value in raw], READER)
     except InvalidRequest:
         return
     assert {name for name, _ in raw} >= WHOLE.keys()

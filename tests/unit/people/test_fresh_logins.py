@@ -19,6 +19,7 @@ from controller.monitoring.metrics import Metrics
 from controller.people.handoff import CODE_SECONDS, Handoffs
 from controller.people.logins import Logins
 from controller.people.tokens import LEEWAY, Audience, Keys, TokenRefused
+from controller.rules.credentials import Credentials
 from controller.store.sqlite.store import SqliteStore
 from tests.support.fakes.directory import PEOPLE, FakeDirectory
 from tests.support.fakes.replica import Cluster, Replica
@@ -59,7 +60,11 @@ class Controller:
 
     def finds(self, token: str) -> Login | None:
         """Return the log-in that a browser's cookie proves here."""
-        return self.logins.proofs.by_cookie(f"{self.logins.proofs.cookie}={token}")
+        return self.logins.proofs.by_cookie(Credentials(login=token))
+
+    def carries(self, cookie: str) -> Credentials:
+        """Return what a browser carries to which this Set-Cookie was sent."""
+        return self.logins.proofs.reader.read(cookie.partition(";")[0], "")
 
     async def leave(self, token: str) -> None:
         """End a log-in that is known here."""
@@ -118,7 +123,7 @@ async def test_known_at_once(pair: Pair) -> None:
         (own.person, own.sid, own.created, own.expires, own.script)
     )
     assert other.logins.people() == {CAROL}
-    bearer = f"Bearer {await one.enter('bob', Audience.API)}"
+    bearer = Credentials(bearer=await one.enter("bob", Audience.API))
     script = other.logins.proofs.by_bearer(bearer)
     assert script is not None
     assert script.script
@@ -144,7 +149,7 @@ async def test_a_kind_stays_a_kind(pair: Pair) -> None:
     """That a log-in is news lets no token pass for one of another kind, or another's."""
     one, other = pair.made
     token = await one.enter("carol")
-    assert other.logins.proofs.by_bearer(f"Bearer {token}") is None
+    assert other.logins.proofs.by_bearer(Credentials(bearer=token)) is None
     for audience in (Audience.API, Audience.CODE, Audience.ENTRY, Audience.SERVICE):
         assert other.logins.proofs.read(token, audience) is None
     head, body, signature = token.split(".")
@@ -309,13 +314,13 @@ async def test_entries(pair: Pair) -> None:
     token = await one.enter("carol")
     login = one.finds(token)
     assert login is not None
-    digest, begun = third.handoffs.begin("")
-    state = begun.partition(";")[0]
+    digest, begun = third.handoffs.begin(Credentials())
+    state = third.carries(begun)
     code = one.handoffs.code(login, SESSION, digest)
     assert other.handoffs.redeem(code, state, session_id(2)) == ()
     entered, _ = other.handoffs.redeem(code, state, SESSION)
     assert other.handoffs.redeem(code, state, SESSION) == ()
-    entry = entered.partition(";")[0]
+    entry = other.carries(entered)
     for controller in pair.made:
         found = controller.handoffs.login_of(entry, SESSION)
         assert found is not None
@@ -342,13 +347,13 @@ async def test_what_is_no_news_is_not_told(pair: Pair) -> None:
     pair.advance(NEWS_SECONDS + LEEWAY + 1)
     login = one.finds(token)
     assert login is not None
-    digest, begun = other.handoffs.begin("")
+    digest, begun = other.handoffs.begin(Credentials())
     code = one.handoffs.code(login, SESSION, digest)
     claims = other.logins.proofs.read(code, Audience.CODE)
     assert claims is not None
     assert claims.news is None
-    entered, _ = other.handoffs.redeem(code, begun.partition(";")[0], SESSION)
-    assert one.handoffs.login_of(entered.partition(";")[0], SESSION) is not None
+    entered, _ = other.handoffs.redeem(code, other.carries(begun), SESSION)
+    assert one.handoffs.login_of(one.carries(entered), SESSION) is not None
     assert CODE_SECONDS < NEWS_SECONDS + LEEWAY  # a code is over before its news is
 
 
