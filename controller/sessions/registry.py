@@ -121,6 +121,9 @@ class Registry:
         self._audit = audit
         self._clock = clock
         self._wall = wall
+        # Verify asks for them at every request, and they change with the settings only.
+        self._limits = {one.id: lifecycle.limits_of(one, settings) for one in settings.profiles}
+        self._usual_limits = lifecycle.limits_of(None, settings)
         self._known: dict[SessionId, Known] = {}
         self._work: dict[SessionId, Work] = {}
         self._gone: dict[SessionId, float] = {}  # when: may still be in a late snapshot
@@ -227,7 +230,7 @@ class Registry:
 
     def limits(self, session: Session) -> Limits:
         """Return how long things may take in a session, what administrators have added included."""
-        limits = lifecycle.limits_of(self._settings.profile(session.profile), self._settings)
+        limits = self._limits.get(session.profile, self._usual_limits)
         known = self._known.get(session.id)
         if known is None or not known.activity.extra or not limits.lifetime:
             return limits

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed, Phase
 from controller.core.records import Reason
+from controller.rules.lifecycle import limits_of
 from controller.sessions.registry import SETTLE_SECONDS
 from tests.support.fakes.parts import Parts
 from tests.support.samples import session
@@ -127,3 +128,21 @@ async def test_whoever_follows_hears_of_changes(parts: Parts) -> None:
     assert not await anext(changes)
     parts.registry.announce()
     assert await anext(changes)
+
+
+def test_limits(parts: Parts) -> None:
+    """A session has the limits of its profile, and more of its lifetime if that was given to it."""
+    seen = running(parts)
+    other = replace(seen, session=session(2, profile="no longer configured"))
+    parts.show(seen, other)
+    profile = parts.settings.profile("slicer")
+    assert profile is not None
+    usual = limits_of(profile, parts.settings)
+    assert parts.registry.limits(seen.session) == usual
+    assert parts.registry.limits(other.session) == limits_of(None, parts.settings)
+    known = parts.registry.get(seen.session.id)
+    assert known is not None
+    known.activity = replace(known.activity, extra=60.0)
+    assert usual.lifetime
+    longer = replace(usual, lifetime=usual.lifetime + 60)
+    assert parts.registry.limits(seen.session) == longer
