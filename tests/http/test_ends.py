@@ -159,7 +159,7 @@ async def listening(hub: World, login: Login) -> AsyncGenerator[None, None]:
     """Let a log-in follow the events; at the end that has to be over."""
 
     async def follow() -> None:
-        async for _ in hub.app.hub.streams.changes(login, at_least_every=DEADLINE):
+        async for _ in hub.app.services.streams.changes(login, at_least_every=DEADLINE):
             pass
         over.set()
 

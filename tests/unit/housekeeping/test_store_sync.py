@@ -13,6 +13,7 @@ from controller.core.records import CONTROLLER, Drain, Share
 from controller.housekeeping.store_sync import StoreSync
 from controller.people.logins import Logins
 from controller.people.tokens import Audience, Keys
+from controller.rules.credentials import Credentials
 from tests.support.fakes.directory import FakeDirectory
 from tests.support.fakes.parts import BOB, Parts
 from tests.support.fakes.records import Records
@@ -89,7 +90,7 @@ async def test_what_was_written_down_counts() -> None:
     await store.set_drain(Drain(BOB.uid, 1.0, "New disks.", None))
     after = Controller(store)
     await after.sync.load()
-    assert after.logins.by_bearer(f"Bearer {fresh.token}") is not None
+    assert after.logins.proofs.by_bearer(Credentials(bearer=fresh.token)) is not None
     assert after.grants.role_of(SHARED, BOB.uid) is Role.VIEW
     assert after.sessions.drain is not None
 

@@ -111,7 +111,7 @@ class Site:
     async def login(self, user: str) -> tuple[Login, dict[str, str]]:
         """Return a log-in, and what its browser sends from the hub's own page."""
         fresh = await self.logins.enter(user, user, address="10.0.0.1", audience=Audience.LOGIN)
-        cookie = f"{self.logins.cookie}={fresh.token}"
+        cookie = f"{self.logins.proofs.cookie}={fresh.token}"
         return fresh.login, {"Cookie": cookie, "Origin": self.parts.settings.public_url}
 
     async def ask(
@@ -170,7 +170,7 @@ async def test_a_form_carries_the_sign_of_its_log_in(site: Site) -> None:
     """A form without it, with two, or with that of another log-in does nothing."""
     login, alice = await site.login("alice")
     other, _ = await site.login("alice")
-    good, bad = site.logins.csrf(login), site.logins.csrf(other)
+    good, bad = site.logins.proofs.csrf(login), site.logins.proofs.csrf(other)
     assert await site.ask("/act", alice, method="POST", form=f"csrf={good}&x=1") == (200, "done")
     for form in ("", "x=1", "csrf=", f"csrf={bad}", f"csrf={good}&csrf={good}", f"CSRF={good}"):
         assert await site.ask("/act", alice, method="POST", form=form) == (403, "Forged"), form
@@ -181,7 +181,7 @@ async def test_a_foreign_page_can_do_nothing(site: Site) -> None:
     """Another site's form is refused, though it knew the sign; so is one that would log in."""
     login, alice = await site.login("alice")
     foreign = alice | {"Origin": "http://evil.example"}
-    form = f"csrf={site.logins.csrf(login)}"
+    form = f"csrf={site.logins.proofs.csrf(login)}"
     assert await site.ask("/act", foreign, method="POST", form=form) == (403, "Forged")
     assert await site.ask("/in", foreign, method="POST") == (403, "Forged")
     assert await site.ask("/in", alice, method="POST") == (200, "done")

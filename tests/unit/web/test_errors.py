@@ -134,8 +134,8 @@ async def test_a_fault_tells_nothing(site: Site) -> None:
 async def test_a_browser_that_has_logged_out_forgets_its_cookie(site: Site) -> None:
     """Though the end of a log-in could not be written down, its browser does not come back."""
     answer = await site.ask("/fails/unwritten")
-    assert f"{site.logins.cookie}=" in answer.headers["set-cookie"]
+    assert f"{site.logins.proofs.cookie}=" in answer.headers["set-cookie"]
     fresh = await site.logins.enter("bob", "bob", address="10.0.0.1", audience=Audience.LOGIN)
-    answer = await site.ask("/fails/unwritten", cookie=f"{site.logins.cookie}={fresh.token}")
+    answer = await site.ask("/fails/unwritten", cookie=f"{site.logins.proofs.cookie}={fresh.token}")
     assert "set-cookie" not in answer.headers
     assert "Bob Baker" in answer.text
