@@ -31,6 +31,7 @@ from controller.core.model import (
 )
 from controller.engines.docker import manifests as docker
 from controller.engines.kubernetes import manifests as kubernetes
+from controller.engines.kubernetes.children import children
 from controller.monitoring import log
 from controller.parts import make_orchestrator
 from controller.rules.sentences import bytes_text
@@ -182,7 +183,7 @@ def _on_kubernetes(session: Session, profile: Profile, settings: Settings) -> di
     items = [
         kubernetes.claim(session.owner, settings),
         kubernetes.pod(session, profile, settings),
-        *kubernetes.children(session, profile, settings, uid=str(uuid.UUID(int=0))),
+        *children(session, profile, settings, uid=str(uuid.UUID(int=0))),
     ]
     return {"apiVersion": "v1", "kind": "List", "items": items}
 

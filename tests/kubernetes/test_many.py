@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed, Phase, Session
 from controller.engines.kubernetes import manifests
+from controller.engines.kubernetes.children import children
 from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.settings.schema import Settings
 from tests.kubernetes.conftest import Cluster, until
@@ -93,7 +94,7 @@ class Crowd:
         }
         await self._lab.ask("PUT", f"{self._lab.pod_path(one)}/status", pod)
         uid = pod["metadata"]["uid"]
-        for child in manifests.children(one, profile, self._settings, uid=uid):
+        for child in children(one, profile, self._settings, uid=uid):
             plural = {"NetworkPolicy": "networkpolicies"}.get(
                 child["kind"], f"{child['kind'].lower()}s"
             )

@@ -65,6 +65,7 @@ from controller.engines.kubernetes.answers import (
     Pod,
     Thing,
 )
+from controller.engines.kubernetes.children import children
 from controller.engines.kubernetes.events import Followed, note, owned
 from controller.engines.kubernetes.offers import IngressRoute, read_offer
 from controller.settings.schema import Settings
@@ -118,7 +119,7 @@ class KubernetesOrchestrator:
         existing = await self._find(session)
         try:
             pod = existing or await self._make_pod(session, profile)
-            for body in manifests.children(session, profile, self._settings, uid=pod.uid):
+            for body in children(session, profile, self._settings, uid=pod.uid):
                 await self._make_child(body, session)
         except BaseException:
             if existing is None:
@@ -245,27 +246,27 @@ class KubernetesOrchestrator:
 
     async def _observe(self, session_id: SessionId | None) -> list[Observed]:
         found, unread = await self._list("Pod", Pod, session_id)
-        children: set[tuple[str, str, str]] = set()
+        parts: set[tuple[str, str, str]] = set()
         events: dict[str, Event] = {}
         if found:
             for kind in CHILDREN:
                 things, more = await self._list(kind, Thing, session_id, accept=METADATA_LIST)
-                children.update(child for one in things for child in owned(kind, one))
+                parts.update(child for one in things for child in owned(kind, one))
                 unread += more
             happened, more = await self._list("Event", Event, None)
             unread += more
             for event in happened:
                 note(events, event)
-        return self._read(found, children, events, unread)
+        return self._read(found, parts, events, unread)
 
     def _read(
         self,
         found: Sequence[Pod],
-        children: set[tuple[str, str, str]],
+        parts: set[tuple[str, str, str]],
         events: Mapping[str, Event],
         unread: Collection[str],
     ) -> list[Observed]:
-        seen, faults = observed.observe(found, children, events, self._settings)
+        seen, faults = observed.observe(found, parts, events, self._settings)
         now = {*faults, *unread}
         for fault in now - self._faults:
             _log.warning("object_unreadable", fault=fault)

@@ -14,6 +14,7 @@ from controller.core import labels
 from controller.core.model import Observed, Session
 from controller.engines.kubernetes import manifests
 from controller.engines.kubernetes.answers import Event, Pod
+from controller.engines.kubernetes.children import child_names
 from controller.engines.kubernetes.progress import (
     ENDED_FROM_OUTSIDE,
     KILLED,
@@ -55,7 +56,7 @@ def observe(
             continue
         profile = settings.profile(session.profile)
         # Without a profile nobody could make them again.
-        wanted = manifests.child_names(session.id, profile, settings) if profile else ()
+        wanted = child_names(session.id, profile, settings) if profile else ()
         whole = all((kind, name, pod.metadata.uid) in children for kind, name in wanted)
         seen.append(_observe_one(pod, session, events.get(pod.metadata.uid), complete=whole))
     return seen, faults

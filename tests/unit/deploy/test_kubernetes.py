@@ -20,7 +20,7 @@ from kubernetes_validate.utils import (  # pyright: ignore[reportMissingTypeStub
     all_versions,
 )
 
-from controller.engines.kubernetes.manifests import EDGE, STS_SECONDS
+from controller.engines.kubernetes.children import EDGE, STS_SECONDS
 from controller.engines.kubernetes.offers import IngressRoute, read_offer
 from controller.rules import routes
 from controller.rules.companions import judge

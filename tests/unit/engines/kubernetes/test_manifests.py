@@ -19,6 +19,7 @@ from controller.core import labels
 from controller.core.model import Egress, Mount, Profile, Session, UserId
 from controller.core.model import slug as hub_slug
 from controller.engines.kubernetes import manifests
+from controller.engines.kubernetes.children import child_names, children, verify_address
 from controller.rules import routes
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE, Kubernetes, Settings
@@ -89,7 +90,7 @@ def test_pod_of_a_lab(golden: Golden) -> None:
 
 def test_children(golden: Golden) -> None:
     """A session's Pod owns exactly these, and its route is made last."""
-    found = manifests.children(session(), SLICER, HUB, uid=UID)
+    found = children(session(), SLICER, HUB, uid=UID)
     assert [one["kind"] for one in found] == [
         "NetworkPolicy",
         "Service",
@@ -103,14 +104,12 @@ def test_children(golden: Golden) -> None:
 
 def test_children_at_a_host_of_its_own(golden: Golden) -> None:
     """In subdomain mode a session is routed by its host alone, and no path is taken off."""
-    golden(
-        "kubernetes_children_own_host", manifests.children(session(), SLICER, OWN_HOSTS, uid=UID)
-    )
+    golden("kubernetes_children_own_host", children(session(), SLICER, OWN_HOSTS, uid=UID))
 
 
 def test_children_of_a_lab(golden: Golden) -> None:
     """A site's own Traefik is spoken to in its own terms; what people typed reaches it nowhere."""
-    golden("kubernetes_children_lab", manifests.children(HOSTILE, LAB, SITE, uid=UID))
+    golden("kubernetes_children_lab", children(HOSTILE, LAB, SITE, uid=UID))
 
 
 def test_claims(golden: Golden) -> None:
@@ -131,8 +130,8 @@ def test_every_version_takes_them(version: str) -> None:
     bodies = [
         manifests.pod(session(), SLICER, HUB),
         manifests.pod(HOSTILE, LAB, SITE),
-        *manifests.children(session(), SLICER, HUB, uid=UID),
-        *manifests.children(HOSTILE, LAB, SITE, uid=UID),
+        *children(session(), SLICER, HUB, uid=UID),
+        *children(HOSTILE, LAB, SITE, uid=UID),
         manifests.claim(UserId("alice"), HUB),
         manifests.group_claim("atlas", SITE),
     ]
@@ -186,8 +185,8 @@ def test_nothing_typed_leaves_its_annotation(owner: str, name: str) -> None:
 def _without_slugs(made: Session) -> object:
     """Return all that is sent, without annotations and with the slugs of names taken out."""
     pod = manifests.pod(made, SLICER, HUB)
-    children = manifests.children(made, SLICER, HUB, uid=UID)
-    text = repr([_bare(pod), [_bare(one) for one in children]])
+    owned = children(made, SLICER, HUB, uid=UID)
+    text = repr([_bare(pod), [_bare(one) for one in owned]])
     claim = manifests.claim(made.owner, HUB)["metadata"]["name"]
     slug = pod["metadata"]["labels"][manifests.OWNER_SLUG]
     told = {
@@ -232,8 +231,8 @@ def test_record() -> None:
 @pytest.mark.parametrize("profile", [SLICER, LAB])
 def test_names_of_children(profile: Profile, hub: Settings) -> None:
     """What is looked for to be whole is what is made."""
-    made = manifests.children(session(), profile, hub, uid=UID)
-    wanted = manifests.child_names(session().id, profile, hub)
+    made = children(session(), profile, hub, uid=UID)
+    wanted = child_names(session().id, profile, hub)
     assert sorted((one["kind"], one["metadata"]["name"]) for one in made) == sorted(wanted)
 
 
@@ -253,8 +252,8 @@ INSIDE = (
 def test_the_internet_is_not_the_machine_room() -> None:
     """A session that may use the internet reaches no private network, metadata or IPv6 address."""
     outward = replace(SLICER, egress=Egress.INTERNET)
-    children = manifests.children(session(), outward, HUB, uid="x")
-    (policy,) = (one for one in children if one["kind"] == "NetworkPolicy")
+    owned = children(session(), outward, HUB, uid="x")
+    (policy,) = (one for one in owned if one["kind"] == "NetworkPolicy")
     blocks = [
         peer["ipBlock"]
         for rule in policy["spec"]["egress"]
@@ -273,11 +272,11 @@ def test_verify_addresses() -> None:
     """Sessions are verified at sixteen ports of one Service, or at the one address of a site."""
     ids = [session_id(number) for number in range(500)]
     url = HUB.kubernetes.verify_url
-    found = {manifests.verify_address(one, url).rpartition("/verify/")[0] for one in ids}
+    found = {verify_address(one, url).rpartition("/verify/")[0] for one in ids}
     first = routes.VERIFY_PORT
     assert found == {
         f"http://slicerhub-verify.slicerhub.svc:{port}"
         for port in range(first, first + routes.VERIFY_ALIASES)
     }
-    one = manifests.verify_address(ids[0], "http://hub.slicerhub:8001")
+    one = verify_address(ids[0], "http://hub.slicerhub:8001")
     assert one == f"http://hub.slicerhub:8001/verify/{ids[0]}"

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from controller.core.model import Observed, Usage
 from controller.engines.kubernetes import answers, manifests, observed, progress
 from controller.engines.kubernetes.answers import ContainerMetrics, Event, Pod
+from controller.engines.kubernetes.children import child_names
 from controller.settings.loading import SLICER
 from tests.support.samples import session, settings
 
@@ -221,7 +222,7 @@ def test_an_end(status: Facts, code: int, told: str, message: str) -> None:
 
 def test_whole() -> None:
     """A running Pod with all that belongs to it is a whole session, and nothing is said of it."""
-    wanted = manifests.child_names(session().id, SLICER, HUB)
+    wanted = child_names(session().id, SLICER, HUB)
     children = {(kind, name, UID) for kind, name in wanted}
     seen, _ = observed.observe([pod(RUNNING)], children, {}, HUB)
     assert seen == [Observed(session=session(), running=True)]
