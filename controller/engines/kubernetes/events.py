@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 from controller.cluster.client import JSON, decoded, items_of, name_of
 from controller.core.errors import EngineUnavailable
@@ -90,6 +90,9 @@ class EventFollower(Follower[Event]):
             note(self.items, thing)
 
 
+AnyFollower = Follower[Pod] | Follower[Thing] | EventFollower
+
+
 class Followed:
     """All that a watch follows."""
 
@@ -100,7 +103,7 @@ class Followed:
         self._events = EventFollower(ring)
 
     @property
-    def followers(self) -> list[Follower[Any]]:
+    def followers(self) -> list[AnyFollower]:
         """Return one follower for each kind."""
         return [self._pods, *self._children, self._events]
 
