@@ -20,7 +20,7 @@ from controller.core import labels
 from controller.core.errors import EngineUnavailable, ImageRefused, NoGpu, SessionStopping
 from controller.core.model import Mount, Observed, Session, group_volume_name, volume_name
 from controller.engines.docker import manifests
-from controller.engines.docker.client import offers_gpu
+from controller.engines.docker.answers import Info, read
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.engines.docker.images import registry_auth
 from tests.contract.conftest import with_remote
@@ -448,7 +448,7 @@ async def test_failed_launch(
 
 async def test_no_graphics_card(docker_lab: Lab, orchestrator: DockerOrchestrator) -> None:
     """A profile that wants a card is refused in words where the engine has none to give."""
-    if offers_gpu(docker_lab.api.info()):
+    if read(docker_lab.api.info(), Info).offers_gpu:
         await orchestrator.check("card")
         return
     with pytest.raises(NoGpu) as caught:
@@ -457,20 +457,6 @@ async def test_no_graphics_card(docker_lab: Lab, orchestrator: DockerOrchestrato
     assert "gpus = 0" in caught.value.cause
     assert docker_lab.containers() == []
     assert docker_lab.networks() == []
-
-
-@pytest.mark.parametrize(
-    ("info", "offered"),
-    [
-        ({}, False),
-        ({"Runtimes": {"runc": {}}, "DiscoveredDevices": None}, False),
-        ({"Runtimes": {"runc": {}, "nvidia": {}}}, True),
-        ({"Runtimes": {"runc": {}}, "DiscoveredDevices": [{"ID": "nvidia.com/gpu=0"}]}, True),
-    ],
-)
-def test_offers_gpu(info: dict[str, object], *, offered: bool) -> None:
-    """Whether the engine has cards to give is read from what it says of itself."""
-    assert offered is offers_gpu(info)
 
 
 async def test_cancelled_launch(docker_lab: Lab, orchestrator: DockerOrchestrator) -> None:

@@ -135,6 +135,13 @@ class Api:
         ]
         return {"Volumes": found}
 
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume that no container has."""
+        self.inspect_volume(name)
+        if any(name in one.get("Volumes", ()) for one in self._engine.containers.values()):
+            raise refusal(409, f"remove {name}: volume is in use")
+        del self._engine.volumes[name]
+
     # -- networks --------------------------------------------------------------------------
 
     def create_network(self, name: str, **body: Any) -> Facts:  # noqa: ANN401

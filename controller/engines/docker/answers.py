@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Collection, Mapping
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Labelled(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class _Joined(msgspec.Struct, frozen=True, rename="pascal"):
-    networks: dict[str, Any] | None = None
+    networks: dict[str, object] | None = None
 
 
 class Container(Labelled, frozen=True, rename="pascal", kw_only=True):
@@ -91,6 +91,18 @@ class Inspected(msgspec.Struct, frozen=True, rename="pascal"):
     state: End = End()
 
 
+class Made(msgspec.Struct, frozen=True, rename="pascal"):
+    """A container that has just been made."""
+
+    id: str
+
+
+class Image(msgspec.Struct, frozen=True, rename="pascal"):
+    """An image, as far as it would have a say in a session."""
+
+    config: Labelled
+
+
 class _Pool(msgspec.Struct, frozen=True, rename="pascal"):
     subnet: str = ""
 
@@ -112,6 +124,12 @@ class Network(Labelled, frozen=True, rename="pascal", kw_only=True):
         return [pool.subnet for pool in pools if pool.subnet]
 
 
+class Members(msgspec.Struct, frozen=True, rename="pascal"):
+    """Who is in a network, by the ids of the containers."""
+
+    containers: dict[str, object] | None = None
+
+
 class _Size(msgspec.Struct, frozen=True, rename="pascal"):
     size: int = -1  # of a driver that cannot say
 
@@ -127,6 +145,47 @@ class Stored(Labelled, frozen=True, rename="pascal", kw_only=True):
         """Return its bytes; None if they were not measured."""
         size = self.usage_data.size if self.usage_data else -1
         return None if size < 0 else size
+
+
+class StoredList(msgspec.Struct, frozen=True, rename="pascal"):
+    """The volumes, as the engine lists them. It says null for none."""
+
+    volumes: list[object] | None = None
+
+
+class _Device(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="ID", default="")
+
+
+class Info(msgspec.Struct, frozen=True, rename="pascal"):
+    """What the engine says of itself."""
+
+    runtimes: dict[str, object] | None = None
+    discovered_devices: tuple[_Device, ...] | None = None
+
+    @property
+    def offers_gpu(self) -> bool:
+        """Tell whether the engine can give graphics cards.
+
+        The NVIDIA container toolkit adds a runtime of its name; engines since 28 list devices.
+        """
+        if "nvidia" in (self.runtimes or {}):
+            return True
+        return any("gpu" in device.id for device in self.discovered_devices or ())
+
+
+class _Transferred(msgspec.Struct, frozen=True):
+    current: int = 0  # bytes
+    total: int = 0  # bytes; -1: the registry does not say
+
+
+class PullMessage(msgspec.Struct, frozen=True):
+    """A word on a transfer: one of the messages of ``POST /images/create``."""
+
+    status: str = ""
+    id: str = ""  # of the layer
+    detail: _Transferred | None = msgspec.field(name="progressDetail", default=None)
+    error: str = ""  # the last word, if the transfer failed
 
 
 class _Processor(msgspec.Struct, frozen=True):
@@ -164,11 +223,22 @@ def read(facts: object, what: type[_T]) -> _T:
         raise UnreadableError(f"The engine's answer cannot be read: {error}.") from error
 
 
-def read_each(facts: Sequence[object], what: type[_T]) -> tuple[list[_T], list[Fault]]:
-    """Return what could be read of one of the engine's lists, and what could not."""
+def read_json(line: bytes, what: type[_T]) -> _T:
+    """Return one of the engine's answers, from its JSON. Raises UnreadableError."""
+    try:
+        return msgspec.json.decode(line, type=what)
+    except msgspec.DecodeError as error:
+        raise UnreadableError(f"The engine's answer cannot be read: {error}.") from error
+
+
+def read_each(facts: object, what: type[_T]) -> tuple[list[_T], list[Fault]]:
+    """Return what could be read of one of the engine's lists, and what could not.
+
+    Raises UnreadableError if it is no list.
+    """
     found: list[_T] = []
     faults: list[Fault] = []
-    for one in facts:
+    for one in read(facts, list[object]):
         try:
             found.append(read(one, what))
         except UnreadableError as error:

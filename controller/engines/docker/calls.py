@@ -12,7 +12,8 @@ import anyio.to_thread
 from controller.core import labels
 from controller.engines.docker import client
 from controller.engines.docker.answers import Container, Inspected, read, read_each
-from controller.engines.docker.client import Api, ConflictError, MissingError, mapped
+from controller.engines.docker.api import Api
+from controller.engines.docker.client import ConflictError, MissingError, mapped
 from controller.settings.schema import Settings
 
 _T = TypeVar("_T")
@@ -26,7 +27,7 @@ class Calls:
     def __init__(self, settings: Settings) -> None:
         """Nothing is asked of the engine before the first call."""
         self._settings = settings
-        self._client: Api = None
+        self._client: Api | None = None
         self._connecting = threading.Lock()
         self._limiter = anyio.CapacityLimiter(_THREADS)
 
@@ -49,7 +50,7 @@ class Calls:
             # Missing, or being removed by the engine right now.
             return None
 
-    async def listed(self, *wanted: str) -> list[object]:
+    async def listed(self, *wanted: str) -> object:
         """Return what the engine says of containers of this instance that have these labels."""
         return await self.call(
             lambda api: api.containers(all=True, filters={"label": [self.instance_label, *wanted]})

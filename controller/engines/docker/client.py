@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
-from typing import Any
+from collections.abc import Generator
+from typing import cast
 
 import anyio
 import anyio.from_thread
@@ -13,16 +13,15 @@ import docker
 import docker.errors
 import requests
 import structlog
+from anyio.streams.memory import MemoryObjectSendStream
 
 from controller.core import labels
 from controller.core.errors import EngineUnavailable
+from controller.engines.docker import manifests
+from controller.engines.docker.api import Api, EventStream, Filters
 from controller.settings.schema import Settings
 
 _log = structlog.get_logger("docker")
-
-Facts = Mapping[str, Any]  # an object of the engine's API, as decoded JSON
-
-Api = Any  # docker.APIClient, whose stubs know its answers only in part
 
 RETRY_SECONDS = 1.0
 
@@ -36,11 +35,11 @@ VOLUME_LABELS = (labels.INSTANCE, labels.VOLUME)
 class Events:
     """Rings when the engine says that one of our containers changed."""
 
-    def __init__(self, settings: Settings, bell: Any) -> None:  # noqa: ANN401
+    def __init__(self, settings: Settings, bell: MemoryObjectSendStream[None]) -> None:
         """``bell``: rung at every event that concerns the hub."""
         self._settings = settings
         self._bell = bell
-        self._stream: Any = None
+        self._stream: EventStream | None = None
 
     async def run(self) -> None:
         """Follow the events until cancelled; an interruption is waited out."""
@@ -60,8 +59,9 @@ class Events:
 
     def _read(self) -> None:
         with mapped(), contextlib.closing(connect_engine(self._settings)) as client:
-            client.timeout = None  # events may be hours apart
-            filters = {
+            # Events may be hours apart. The client takes None for that, and its stubs do not know.
+            client.timeout = cast("int", None)
+            filters: Filters = {
                 "type": "container",
                 "event": _EVENTS,  # and not the health checks of the hub's own parts
                 "label": f"{labels.INSTANCE}={self._settings.instance}",
@@ -76,16 +76,6 @@ class Events:
             anyio.WouldBlock, anyio.BrokenResourceError, anyio.ClosedResourceError
         ):
             self._bell.send_nowait(None)
-
-
-def offers_gpu(info: Facts) -> bool:
-    """Tell whether the engine can give graphics cards, by what it says of itself.
-
-    The NVIDIA container toolkit adds a runtime of its name; engines since 28 list devices.
-    """
-    runtimes: Facts = info.get("Runtimes") or {}
-    devices: Sequence[Facts] = info.get("DiscoveredDevices") or []
-    return "nvidia" in runtimes or any("gpu" in str(device.get("ID", "")) for device in devices)
 
 
 class MissingError(EngineUnavailable):
@@ -138,7 +128,7 @@ def connect_engine(settings: Settings) -> Api:
     )
 
 
-def measure_volumes(settings: Settings) -> list[object]:
+def measure_volumes(settings: Settings) -> object:
     """Ask the engine how large its volumes are: a long walk through the disk.
 
     Before version 1.42 of its API it measures images and containers, too, and ignores ``type``.
@@ -148,10 +138,10 @@ def measure_volumes(settings: Settings) -> list[object]:
         answer = api.get(api.base_url + f"/v{api.api_version}/system/df", params={"type": "volume"})
         if not answer.ok:
             raise EngineUnavailable(f"The engine does not measure volumes: {answer.text[:200]}")
-        return answer.json().get("Volumes") or []
+        return answer.json()
 
 
-def create_network(api: Api, *, body: dict[str, Any]) -> None:
+def create_network(api: Api, *, body: manifests.Body) -> None:
     """Create a network of that description."""
     api.create_network(
         body["Name"],
@@ -181,6 +171,6 @@ def read_logs(api: Api, *, container: str, tail: int) -> bytes:
     return api.logs(container, tail=tail, stream=False)
 
 
-def read_stats(api: Api, *, container: str) -> Facts:
+def read_stats(api: Api, *, container: str) -> object:
     """Return what a container uses now, without waiting for a second look."""
     return api.stats(container, stream=False, one_shot=True)

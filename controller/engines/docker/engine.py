@@ -9,7 +9,7 @@ controller. Calls of the engine's client block and go to a bounded number of thr
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 import anyio
@@ -38,7 +38,6 @@ from controller.engines.docker.answers import (
     End,
     Fault,
     Network,
-    Stats,
     UnreadableError,
     read,
     read_each,
@@ -48,12 +47,12 @@ from controller.engines.docker.client import (
     ConflictError,
     Events,
     read_logs,
-    read_stats,
 )
 from controller.engines.docker.images import Images
 from controller.engines.docker.networks import Networks
 from controller.engines.docker.observed import STOPPING, observe
 from controller.engines.docker.offers import read_offer
+from controller.engines.docker.usage import Measurements
 from controller.engines.docker.volumes import Volumes
 from controller.settings.schema import Settings
 
@@ -76,7 +75,7 @@ class DockerOrchestrator:
         self._volumes = Volumes(settings, self._calls)
         self._networks = Networks(settings, self._calls)
         self._images = Images(settings, self._calls)
-        self._samples: dict[SessionId, tuple[datetime, int]] = {}
+        self._measurements = Measurements(self._calls)
         self._ended: dict[str, End] = {}  # of containers that ended: final
         self._faults: set[str] = set()  # what could not be read when everything was looked at last
 
@@ -133,12 +132,12 @@ class DockerOrchestrator:
         """See Orchestrator."""
         # What cannot be read may well run: then nothing is taken from it, and this is no success.
         listed = await self._calls.listed(f"{labels.SESSION}={session_id}")
-        for one in [read(facts, Container) for facts in listed]:
+        for one in read(listed, list[Container]):
             await self._end(one, int(grace.total_seconds()))
             await self._networks.remove(session_id)
             await self._calls.remove_container(one.id)
         await self._networks.remove(session_id)
-        self._samples.pop(session_id, None)
+        self._measurements.forget(session_id)
 
     async def _end(self, one: Container, seconds: int) -> None:
         if one.name and not one.name.endswith(STOPPING):
@@ -234,24 +233,7 @@ class DockerOrchestrator:
 
     async def usage(self, session_id: SessionId) -> Usage | None:
         """See Orchestrator."""
-        for one in await self._calls.ours(f"{labels.SESSION}={session_id}"):
-            stats = await self._calls.gone_is_fine(partial(read_stats, container=one.id))
-            if stats is not None:
-                return self._usage_of(session_id, stats)
-        return None
-
-    def _usage_of(self, session_id: SessionId, stats: object) -> Usage | None:
-        try:
-            found = read(stats, Stats)
-            at = datetime.fromisoformat(found.read[:19]).replace(tzinfo=UTC)
-        except (UnreadableError, ValueError):
-            return None  # the container is not running
-        total, memory = found.cpu_stats.cpu_usage.total_usage, found.memory_stats.usage
-        before = self._samples.get(session_id)
-        self._samples[session_id] = (at, total)
-        if before is None or (seconds := (at - before[0]).total_seconds()) <= 0:
-            return None
-        return Usage(cpu_percent=(total - before[1]) / seconds / 1e7, memory_bytes=memory)
+        return await self._measurements.of(session_id)
 
     async def apps(self) -> Sequence[Offer]:
         """See Orchestrator."""

@@ -23,8 +23,10 @@ from controller.core import labels
 from controller.core.errors import EngineUnavailable, ImageRefused, NoGpu
 from controller.core.model import Profile
 from controller.engines.docker import client
+from controller.engines.docker.answers import Image, Info, PullMessage, read, read_json
+from controller.engines.docker.api import Api
 from controller.engines.docker.calls import Calls
-from controller.engines.docker.client import Api, Facts, mapped, offers_gpu
+from controller.engines.docker.client import mapped
 from controller.engines.docker.progress import BEGINNING, Progress
 from controller.settings.schema import Settings
 
@@ -62,13 +64,13 @@ def registry_auth(text: str, image: str) -> str | None:
     nothing of the file.
     """
     registry, _ = docker.auth.resolve_repository_name(image)
-    auth: Any = docker.auth
+    auth: Any = docker.auth  # its stubs leave open what most of this takes and returns
     try:
         auths = msgspec.json.decode(text, type=_AuthFile).auths
         config = auth.AuthConfig({"auths": auth.parse_auth(auths)})
     except ValueError as error:
         raise ValueError("it is not like Docker's config.json") from error
-    found: Facts | None = config.resolve_authconfig(registry)
+    found: object = config.resolve_authconfig(registry)
     return auth.encode_header(found).decode() if found else None
 
 
@@ -110,7 +112,7 @@ def auth_headers(path: str, image: str) -> dict[str, str]:
 
 def _messages(
     api: Api, *, image: str, headers: Mapping[str, str], silence: int
-) -> Generator[Facts, None, None]:
+) -> Generator[PullMessage, None, None]:
     """Yield what the engine tells while it fetches; raises ImageRefused with its last word.
 
     Not by the client's own method, which would wait for ever for a registry that falls silent.
@@ -128,9 +130,9 @@ def _messages(
         except requests.HTTPError as error:
             docker.errors.create_api_error_from_http_exception(error)  # raises its own
         for line in filter(None, response.iter_lines()):
-            message: Facts = msgspec.json.decode(line)
-            if "error" in message:
-                raise ImageRefused(f"The image {image} cannot be fetched: {message['error']}")
+            message = read_json(line, PullMessage)
+            if message.error:
+                raise ImageRefused(f"The image {image} cannot be fetched: {message.error}")
             yield message
 
 
@@ -174,7 +176,7 @@ class Images:
                 f"The image {profile.image} of the profile {profile.id} is not on this server. "
                 "It must be built there, or be reachable in its registry."
             )
-        own: Facts = image["Config"].get("Labels") or {}
+        own = read(image, Image).config.marks
         # The engine gives an image's labels to its containers: what Traefik or this hub reads.
         claims = sorted(
             name for name in own if name.lower().startswith("traefik.") or name in labels.ALL
@@ -185,12 +187,15 @@ class Images:
                 f"for Traefik or the hub ({', '.join(claims)}), which could open it to others. It "
                 "is not started."
             )
-        if profile.gpus and not offers_gpu(await self._calls.call(lambda api: api.info())):
+        if profile.gpus and not await self._offers_gpu():
             raise NoGpu(
                 f"The profile {profile.id} wants a GPU, and the engine offers none. Install the "
                 "NVIDIA container toolkit, or set gpus = 0."
             )
         return profile
+
+    async def _offers_gpu(self) -> bool:
+        return read(await self._calls.call(lambda api: api.info()), Info).offers_gpu
 
     async def _fetch(self, image: str, transfer: Transfer) -> None:
         transfer.tell(BEGINNING)
@@ -214,5 +219,5 @@ class Images:
             raise ImageRefused(f"There is no profile {profile_id} any more.")
         return profile
 
-    async def _image(self, image: str) -> Facts | None:
+    async def _image(self, image: str) -> object | None:
         return await self._calls.gone_is_fine(lambda api: api.inspect_image(image))

@@ -15,6 +15,8 @@ from controller.engines.environment import GROUPS_FOLDER, environment
 from controller.rules import routes
 from controller.settings.schema import Settings
 
+Body = dict[str, Any]  # JSON of any depth; its shape is the engine's, and golden files hold it
+
 _MIB = 1024 * 1024
 
 _CPU_PERIOD = 100_000  # microseconds; the kernel's default
@@ -42,9 +44,7 @@ def container_labels(session: Session, profile: Profile, settings: Settings) -> 
     )
 
 
-def container(
-    session: Session, profile: Profile, settings: Settings, *, volume: str
-) -> dict[str, Any]:
+def container(session: Session, profile: Profile, settings: Settings, *, volume: str) -> Body:
     """Return the body of ``POST /containers/create`` for a session.
 
     Hardened by default (threats.md row 34). CPU is limited by quota and not by NanoCpus, which
@@ -53,7 +53,7 @@ def container(
     network = network_name(settings.instance, session.id)
     memory = profile.memory_mib * _MIB
     told = environment(session, profile, settings)
-    mounts: list[dict[str, Any]] = [{"Type": "volume", "Source": volume, "Target": profile.home}]
+    mounts: list[Body] = [{"Type": "volume", "Source": volume, "Target": profile.home}]
     mounts += [
         {
             "Type": "volume",
@@ -96,9 +96,9 @@ def container(
     }
 
 
-def _cards(session: Session, profile: Profile) -> list[dict[str, Any]]:
+def _cards(session: Session, profile: Profile) -> list[Body]:
     if session.gpus:
-        wish: dict[str, Any] = {"DeviceIDs": list(session.gpus)}
+        wish: Body = {"DeviceIDs": list(session.gpus)}
     elif profile.gpus:
         wish = {"Count": profile.gpus}
     else:
@@ -107,9 +107,7 @@ def _cards(session: Session, profile: Profile) -> list[dict[str, Any]]:
     return [{"Driver": ""} | wish | {"Capabilities": [["gpu"]]}]
 
 
-def network(
-    session: Session, profile: Profile, settings: Settings, *, subnet: str
-) -> dict[str, Any]:
+def network(session: Session, profile: Profile, settings: Settings, *, subnet: str) -> Body:
     """Return the body of ``POST /networks/create`` for a session's own network.
 
     Without egress the network is internal, and its bridge has no address: the host cannot be
@@ -129,7 +127,7 @@ def network(
     }
 
 
-def volume(name: str, owner: UserId, settings: Settings) -> dict[str, Any]:
+def volume(name: str, owner: UserId, settings: Settings) -> Body:
     """Return the body of ``POST /volumes/create`` for a person's files."""
     return {
         "Name": name,
@@ -142,7 +140,7 @@ def volume(name: str, owner: UserId, settings: Settings) -> dict[str, Any]:
     }
 
 
-def group_volume(name: str, settings: Settings) -> dict[str, Any]:
+def group_volume(name: str, settings: Settings) -> Body:
     """Return the body of ``POST /volumes/create`` for a group's files."""
     return {
         "Name": group_volume_name(settings.instance, name),
@@ -155,7 +153,7 @@ def group_volume(name: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def volume_opener(name: str, image: str, settings: Settings) -> dict[str, Any]:
+def volume_opener(name: str, image: str, settings: Settings) -> Body:
     """Return the body of a container whose making lets everybody write to a group's volume.
 
     A new volume is root's alone. Where a container is made with an empty volume over a folder of

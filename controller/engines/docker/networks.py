@@ -10,11 +10,10 @@ from controller.core import labels
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Profile, Session, SessionId
 from controller.engines.docker import manifests
-from controller.engines.docker.answers import Network, read_each
+from controller.engines.docker.answers import Members, Network, read, read_each
 from controller.engines.docker.calls import Calls
 from controller.engines.docker.client import (
     ConflictError,
-    Facts,
     OverlapError,
     connect,
     create_network,
@@ -74,7 +73,6 @@ class Networks:
         found = await self._calls.gone_is_fine(lambda api: api.inspect_network(name))
         if found is None:
             return
-        attached: Facts = found.get("Containers") or {}
-        for container in attached:
+        for container in read(found, Members).containers or ():
             await self._calls.gone_is_fine(partial(disconnect, container=container, network=name))
         await self._calls.gone_is_fine(lambda api: api.remove_network(name))

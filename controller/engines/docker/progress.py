@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import msgspec
+
+from controller.engines.docker.answers import PullMessage
 
 _MB = 1_000_000
 
@@ -32,14 +31,14 @@ class Progress:
         """Begin with nothing heard."""
         self._layers: dict[str, _Layer] = {}
 
-    def hear(self, message: Mapping[str, Any]) -> None:
+    def hear(self, message: PullMessage) -> None:
         """Take one message in. What is of no layer that has to be fetched changes nothing."""
-        status = message.get("status")
+        status = message.status
         if status not in _TALKS_OF_A_LAYER | _TRANSFERRED:
             return
-        layer = self._layers.setdefault(str(message.get("id")), _Layer())
-        detail: Mapping[str, int] = message.get("progressDetail") or {}
-        current, total = detail.get("current", 0), detail.get("total", 0)
+        layer = self._layers.setdefault(message.id, _Layer())
+        current = message.detail.current if message.detail else 0
+        total = message.detail.total if message.detail else 0
         if status == "Downloading":
             layer.fetched, layer.size = current, max(total, 0)
         elif status in _TRANSFERRED:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import cast
 
 import anyio
 import anyio.to_thread
@@ -14,12 +13,11 @@ from controller.core import labels
 from controller.core.errors import EngineUnavailable, FilesInUse
 from controller.core.model import Mount, Profile, UserId, Volume, group_volume_name, volume_name
 from controller.engines.docker import manifests
-from controller.engines.docker.answers import Stored, read_each
+from controller.engines.docker.answers import Labelled, Made, Stored, StoredList, read, read_each
 from controller.engines.docker.calls import Calls
 from controller.engines.docker.client import (
     VOLUME_LABELS,
     ConflictError,
-    Facts,
     MissingError,
     measure_volumes,
 )
@@ -65,7 +63,7 @@ class Volumes:
         with anyio.CancelScope(shield=True):
             try:
                 made = await self._calls.call(lambda api: api.create_container_from_config(opener))
-                await self._calls.remove_container(str(made["Id"]))
+                await self._calls.remove_container(read(made, Made).id)
             except EngineUnavailable:
                 self.tidy = False  # it may be there, though no answer told of it
                 raise
@@ -83,11 +81,10 @@ class Volumes:
             )
         except EngineUnavailable as error:
             _log.warning("volumes_not_measured", error=error.in_full)
-            listed = await self._calls.call(
+            found = await self._calls.call(
                 lambda api: api.volumes(filters={"label": [self._calls.instance_label]})
             )
-            found = cast("list[object]", listed.get("Volumes") or [])
-        stored, faults = read_each(found, Stored)
+        stored, faults = read_each(read(found, StoredList).volumes or [], Stored)
         for fault in faults:
             _log.warning("volume_unreadable", fault=fault.words)
         return [
@@ -105,8 +102,7 @@ class Volumes:
         name = volume_name(self._settings.instance, owner)
         try:
             found = await self._calls.call(lambda api: api.inspect_volume(name))
-            theirs: Facts = found.get("Labels") or {}
-            if theirs.get(labels.OWNER) != owner:
+            if read(found, Labelled).marks.get(labels.OWNER) != owner:
                 raise EngineUnavailable(
                     f"The volume {name} is not labelled as this person's. It is left as it is."
                 )
@@ -116,7 +112,7 @@ class Volumes:
         except ConflictError as error:
             raise FilesInUse from error
 
-    async def _make_volume(self, body: Facts) -> Facts:
+    async def _make_volume(self, body: manifests.Body) -> Mapping[str, str]:
         """Return the labels of a volume that is there from now on; one that was there keeps its."""
         await self._calls.call(
             lambda api: api.create_volume(body["Name"], body["Driver"], labels=body["Labels"])
@@ -124,4 +120,4 @@ class Volumes:
         # Asked for once more: an engine that was restarted (20.10) has been seen to answer the call
         # above without the labels of a volume that was there.
         found = await self._calls.call(lambda api: api.inspect_volume(body["Name"]))
-        return found.get("Labels") or {}
+        return read(found, Labelled).marks

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.engines.docker.answers import PullMessage, read
 from controller.engines.docker.progress import Progress
 
 Message = dict[str, Any]
@@ -68,7 +69,7 @@ def test_words(messages: list[Message], text: str) -> None:
     """Megabytes are told as far as they are known, first of the transfer, then of unpacking."""
     progress = Progress()
     for message in messages:
-        progress.hear(message)
+        progress.hear(read(message, PullMessage))
     assert progress.text == text
 
 
@@ -95,7 +96,7 @@ def test_any_messages(found: list[Message]) -> None:
     """Whatever the engine tells, in whatever order, people read one plain line."""
     progress = Progress()
     for message in found:
-        progress.hear(message)
+        progress.hear(read(message, PullMessage))
         assert re.fullmatch(
             r"Fetching the program(: [0-9,]+ MB so far)?"
             r"|(Fetching|Unpacking) the program: [0-9,]+ of [0-9,]+ MB",
