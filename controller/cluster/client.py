@@ -10,7 +10,7 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator, Generator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import aiohttp
 import anyio
@@ -24,8 +24,6 @@ from controller.core.errors import EngineUnavailable
 from controller.settings.schema import Kubernetes
 
 _T = TypeVar("_T")
-
-_Client = Any  # ApiClient, which is typed in part only
 
 JSON = "application/json"
 
@@ -58,13 +56,61 @@ class NotAdmittedError(EngineUnavailable):
     """The cluster, or a rule of the site's, does not take an object as it is."""
 
 
+class Answer(Protocol):
+    """What the client has from the cluster, of which at first only the head has come."""
+
+    status: int
+    response: aiohttp.ClientResponse
+
+    async def read(self) -> bytes:
+        """Return the whole answer."""
+        ...
+
+
+class Transport(Protocol):
+    """The calls of the client that the hub makes. A test holds them to the client's signatures."""
+
+    user_agent: str
+
+    async def param_serialize(
+        self,
+        method: str,
+        resource_path: str,
+        /,
+        *,
+        query_params: list[tuple[str, str]],
+        header_params: dict[str, str],
+        body: object,
+        auth_settings: list[str],
+    ) -> tuple[str, str, dict[str, str], object, object]:
+        """Return method, address, headers and body as they are sent, and parts of a form."""
+        ...
+
+    async def call_api(
+        self,
+        method: str,
+        url: str,
+        /,
+        *,
+        header_params: dict[str, str],
+        body: object,
+        _request_timeout: aiohttp.ClientTimeout,
+    ) -> Answer:
+        """Send it."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
 class Api:
     """One connection to the cluster, made at the first request."""
 
     def __init__(self, settings: Kubernetes) -> None:
         """Nothing is asked of the cluster yet."""
         self._settings = settings
-        self._client: _Client = None
+        self._client: Transport | None = None
         self._connecting = anyio.Lock()
 
     def own_namespace(self) -> str:
@@ -93,8 +139,8 @@ class Api:
             response = await self._call(
                 method, path, query=query or {}, body=body, accept=accept, patience=total
             )
-            data = bytes(await response.read())
-        _raise_for(int(response.status), data)
+            data = await response.read()
+        _raise_for(response.status, data)
         return data
 
     async def lines(
@@ -107,7 +153,7 @@ class Api:
             response = await self._call(
                 "GET", path, query=query, body=None, accept=accept, patience=endless
             )
-            raw = cast("aiohttp.ClientResponse", response.response)
+            raw = response.response
             try:
                 if raw.status >= 400:  # noqa: PLR2004 - the first status that is an error
                     _raise_for(raw.status, await raw.read())
@@ -125,9 +171,9 @@ class Api:
         body: object,
         accept: str,
         patience: aiohttp.ClientTimeout,
-    ) -> Any:  # noqa: ANN401 - RESTResponse is not typed
+    ) -> Answer:
         client = await self._connected()
-        made = await client.param_serialize(
+        method, url, headers, sent, _ = await client.param_serialize(
             method,
             path,
             query_params=list(query.items()),
@@ -135,25 +181,26 @@ class Api:
             body=body,
             auth_settings=["BearerToken"],
         )
-        method, url, headers, sent, _ = made
         return await client.call_api(
             method, url, header_params=headers, body=sent, _request_timeout=patience
         )
 
-    async def _connected(self) -> _Client:
+    async def _connected(self) -> Transport:
         async with self._connecting:
             if self._client is None:
-                configuration: Any = Configuration()
+                configuration = Configuration()
+                config: Any = kube_config  # its functions say nothing of what they take
                 if self._settings.kubeconfig:
-                    await cast("Any", kube_config).load_kube_config(
+                    await config.load_kube_config(
                         config_file=self._settings.kubeconfig,
                         context=self._settings.context or None,
                         client_configuration=configuration,
                         persist_config=False,
                     )
                 else:
-                    cast("Any", kube_config).load_incluster_config(configuration)
-                self._client = cast("Any", ApiClient)(configuration)
+                    config.load_incluster_config(configuration)
+                # The client is typed in part only, and its answers not at all.
+                self._client = cast("Transport", cast("Any", ApiClient)(configuration))
                 self._client.user_agent = "slicerhub"
             return self._client
 

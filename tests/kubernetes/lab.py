@@ -108,7 +108,8 @@ class Lab:
 
     async def address(self) -> tuple[str, str]:
         """Return where the API server is, and the file of the authority that vouches for it."""
-        configuration = (await self._api._connected()).configuration  # pyright: ignore[reportPrivateUsage]
+        client: Any = await self._api._connected()  # pyright: ignore[reportPrivateUsage]
+        configuration = client.configuration
         return str(configuration.host), str(configuration.ssl_ca_cert)
 
     def path(self, plural: str, name: str = "") -> str:
