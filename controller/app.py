@@ -37,6 +37,7 @@ from controller.people.logins import Logins
 from controller.people.tokens import Keys
 from controller.sessions.ahead import StartAhead
 from controller.sessions.gateway import Gateway, OpenGateway, TraefikGateway
+from controller.sessions.grant_records import GrantRecords
 from controller.sessions.grants import Grants
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
@@ -84,7 +85,8 @@ class Application:
         self._orchestrator = orchestrator = self.metrics.measured("engine", orchestrator)
         directory = self.metrics.measured("directory", directory)
         self._store = store = self.metrics.measured("store", store)
-        self.grants = Grants(store, count=settings.sharing, wall=wall)
+        self.grants = Grants(count=settings.sharing, wall=wall)
+        self.grant_records = GrantRecords(self.grants, store, wall=wall)
         self.sessions = Sessions(
             settings,
             orchestrator,
@@ -105,6 +107,7 @@ class Application:
             settings,
             self.sessions,
             self.grants,
+            self.grant_records,
             self.poller,
             logins=self.logins,
             gateway=gateway,
@@ -116,7 +119,7 @@ class Application:
         self.store_sync = StoreSync(
             store,
             logins=self.logins,
-            grants=self.grants,
+            grant_records=self.grant_records,
             queue=self.sessions.queue,
             rule_book=self.sessions.rule_book,
             withdrawn=self.sharing.look_after,
@@ -138,7 +141,7 @@ class Application:
         acts = Acts(
             settings,
             self.sessions,
-            grants=self.grants,
+            grant_records=self.grant_records,
             store=store,
             audit=self.audit,
             wall=wall,

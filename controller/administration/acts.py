@@ -18,7 +18,7 @@ from controller.core.model import Observed, Person, Phase, Role, UserId
 from controller.core.records import Actor, Drain, Message, Reason
 from controller.monitoring.audit import Act, Audit, Detail
 from controller.rules import sentences
-from controller.sessions.grants import Grants
+from controller.sessions.grant_records import GrantRecords
 from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.store import DeskStore
@@ -44,7 +44,7 @@ class Acts:
         settings: Settings,
         sessions: Sessions,
         *,
-        grants: Grants,
+        grant_records: GrantRecords,
         store: DeskStore,
         audit: Audit,
         wall: Callable[[], float],
@@ -52,7 +52,7 @@ class Acts:
         """``wall``: seconds since the epoch."""
         self._settings = settings
         self._sessions = sessions
-        self._grants = grants
+        self._grant_records = grant_records
         self._store = store
         self._audit = audit
         self._wall = wall
@@ -139,7 +139,7 @@ class Acts:
         )
         if not await self._sessions.banners.tell_of_looker(seen, name):
             raise Unavailable("The session does not answer, so nobody in it could be told.")
-        await self._grants.invite(
+        await self._grant_records.invite(
             seen.session.id,
             msgspec.structs.replace(person, display_name=name),
             Role.VIEW,

@@ -11,7 +11,7 @@ import structlog
 from controller.core.errors import StoreUnavailable
 from controller.core.model import SessionId
 from controller.people.logins import Logins
-from controller.sessions.grants import Grants
+from controller.sessions.grant_records import GrantRecords
 from controller.sessions.queue import Queue
 from controller.sessions.rule_book import RuleBook
 from controller.store import Store
@@ -29,7 +29,7 @@ class StoreSync:
         store: Store,
         *,
         logins: Logins,
-        grants: Grants,
+        grant_records: GrantRecords,
         queue: Queue,
         rule_book: RuleBook,
         withdrawn: Callable[[set[SessionId]], None],
@@ -41,7 +41,7 @@ class StoreSync:
         """
         self._store = store
         self._logins = logins
-        self._grants = grants
+        self._grant_records = grant_records
         self._queue = queue
         self._rule_book = rule_book
         self._withdrawn = withdrawn
@@ -52,7 +52,7 @@ class StoreSync:
         while True:
             try:
                 await self._logins.load()
-                await self._grants.load()
+                await self._grant_records.load()
                 await self._rule_book.load()
             except StoreUnavailable as error:
                 _log.error(
@@ -75,13 +75,13 @@ class StoreSync:
     async def hear(self) -> None:
         """Let what other controllers have written count here. Raises StoreUnavailable."""
         await self._logins.load()
-        self._withdrawn(await self._grants.load())
+        self._withdrawn(await self._grant_records.load())
         await self._queue.load()
         await self._rule_book.load()
 
     async def write_down(self) -> None:
         """Tell the store what has ended and could not be written: the last chance before an end."""
-        for write_down in (self._logins.write_down, self._grants.write_down):
+        for write_down in (self._logins.write_down, self._grant_records.withdrawals.write_down):
             try:
                 await write_down()
             except StoreUnavailable as error:

@@ -36,7 +36,9 @@ from controller.monitoring.metrics import Metrics
 from controller.people.directory import Directory, uid_of
 from controller.people.logins import Logins
 from controller.sessions.gateway import Client, Gateway
-from controller.sessions.grants import FreshLink, Grants
+from controller.sessions.grant_records import GrantRecords
+from controller.sessions.grants import Grants
+from controller.sessions.link_records import FreshLink
 from controller.sessions.pace import Pace
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
@@ -90,6 +92,7 @@ class Sharing:
         settings: Settings,
         sessions: Sessions,
         grants: Grants,
+        records: GrantRecords,
         poller: Poller,
         *,
         logins: Logins,
@@ -103,6 +106,7 @@ class Sharing:
         self._settings = settings
         self._sessions = sessions
         self._grants = grants
+        self._records = records
         self._poller = poller
         self._gateway = gateway
         self._directory = directory
@@ -188,7 +192,7 @@ class Sharing:
             raise InvalidRequest("The session is yours already. Name somebody else.")
         before = self._grants.role_of(seen.session.id, person.uid)
         lowered = await self._lower(seen, person.uid, role, by)
-        share = await self._grants.invite(seen.session.id, person, role, seconds=seconds)
+        share = await self._records.invite(seen.session.id, person, role, seconds=seconds)
         if not lowered:
             act = Act.SHARE if before in {None, role} else Act.ROLE_CHANGED
             self._record(act, seen, by, guest=person.uid, role=role)
@@ -201,7 +205,7 @@ class Sharing:
         _check_role(role)
         before = self._grants.role_of(seen.session.id, uid)
         lowered = await self._lower(seen, uid, role, by)
-        changed = await self._grants.change(seen.session.id, uid, role)
+        changed = await self._records.change(seen.session.id, uid, role)
         if changed is None:
             raise InvalidRequest("This person is not invited any more.")
         if before is not role and not lowered:
@@ -274,7 +278,7 @@ class Sharing:
             for seen, uid in cuts:
                 group.start_soon(close, seen, uid)
             try:
-                await self._grants.write_down()
+                await self._records.withdrawals.write_down()
             except StoreUnavailable as error:
                 fault = error
         if fault is not None:
@@ -295,7 +299,7 @@ class Sharing:
             raise InvalidRequest("A link stands for a minute at least and thirty days at most.")
         if max_uses is not None and max_uses not in LINK_USES:
             raise InvalidRequest("A link can be used once at least and a thousand times at most.")
-        fresh = await self._grants.make_link(
+        fresh = await self._records.links.make(
             seen.session.id, role, seconds=seconds, max_uses=max_uses
         )
         self._record(
@@ -312,12 +316,12 @@ class Sharing:
 
     async def links(self, seen: Observed) -> list[Link]:
         """Return the links that still let somebody in."""
-        return await self._grants.links(seen.session.id)
+        return await self._records.links.of_session(seen.session.id)
 
     async def end_link(self, seen: Observed, link_id: str, *, by: Actor) -> None:
         """End a link; who came by it stays invited."""
-        open_ones = {link.id for link in await self._grants.links(seen.session.id)}
-        await self._grants.end_link(seen.session.id, link_id)
+        open_ones = {link.id for link in await self._records.links.of_session(seen.session.id)}
+        await self._records.links.end(seen.session.id, link_id)
         if link_id in open_ones:  # what else was typed is no act, and may be anything
             self._record(Act.LINK_ENDED, seen, by, link=link_id)
         self._sessions.announce()
@@ -327,7 +331,7 @@ class Sharing:
     async def peek(self, code: str) -> Invitation:
         """Return what a link offers. Raises LinkOver."""
         self._check_open()
-        link = await self._grants.peek(code)
+        link = await self._records.links.peek(code)
         return Invitation(link, self._sessions.find(link.session, self._owner_of(link.session)))
 
     async def join(self, code: str, person: Person, by: Actor) -> Observed:
@@ -336,11 +340,11 @@ class Sharing:
         The owner's own link leads them to their session and is not used up.
         """
         self._check_open()
-        link = await self._grants.peek(code)
+        link = await self._records.links.peek(code)
         owner = self._owner_of(link.session)
         if person.uid != owner:
             before = self._grants.role_of(link.session, person.uid)
-            share = await self._grants.redeem(code, person)
+            share = await self._records.links.redeem(code, person)
             seen = self._sessions.find(link.session, person.uid)
             if before is not share.role:
                 self._record(Act.JOIN, seen, by, link=link.id, role=share.role)
@@ -363,7 +367,7 @@ class Sharing:
         """Tell the owner that a guest would like to control. Raises StoreUnavailable."""
         if self._sessions.role(seen, person.uid) is not Role.VIEW:
             raise InvalidRequest("You have control already.")
-        if await self._grants.ask(seen.session.id, person.uid):
+        if await self._records.ask(seen.session.id, person.uid):
             self._sessions.announce()
 
     def _record(self, act: Act, seen: Observed, by: Actor, **details: Detail) -> None:
@@ -528,7 +532,7 @@ class Sharing:
         living = {one.session.id: one for one in self._sessions.everything()}
         self._forget_gone(living.keys())
         if not leads:
-            await self._grants.write_down()
+            await self._records.withdrawals.write_down()
             return
         over = [share for share in self._grants.expire() if share.session in living]
         self._note_revoked(over, "expired")
@@ -536,7 +540,7 @@ class Sharing:
             self._sessions.announce()
         await self._carry_out(*((living[share.session], share.uid) for share in over))
         newer = {one.session.id for one in self._sessions.registry.newer}
-        await self._grants.sweep(living.keys() | newer)
+        await self._records.sweep(living.keys() | newer)
 
     def _forget_gone(self, living: Collection[SessionId]) -> None:
         self._due = {one: who for one, who in self._due.items() if one in living}

@@ -119,7 +119,7 @@ async def test_only_the_invited_are_shut_out(fresh: World) -> None:
     for name in ("bob", *(f"nobody{number}" for number in range(20))):
         assert (await alice.delete(f"{shares_of(made)}/{name}")).status_code == 200
     bob = Person(UserId("bob"), "Bob Baker")
-    assert (await fresh.app.grants.redeem(url.rpartition("/")[2], bob)).uid == "bob"
+    assert (await fresh.app.grant_records.links.redeem(url.rpartition("/")[2], bob)).uid == "bob"
     assert (await alice.delete(f"{shares_of(made)}/bob")).status_code == 200
     answer = await (await fresh.script("bob")).post(
         "/api/v1/join", json={"code": url.rpartition("/")[2]}

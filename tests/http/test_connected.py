@@ -190,7 +190,7 @@ async def test_killed_in_the_middle_of_a_cut() -> None:
         await one.script("bob")
         await invite(one, made)
         one.app.grants.withdraw(made, BOB)
-        await one.app.grants.write_down()
+        await one.app.grant_records.withdrawals.write_down()
         await one.app.sessions.write_down()
     two = World(one.settings, clock=one.clock, orchestrator=one.orchestrator, store=one.store)
     two.gateway.served.add(made)

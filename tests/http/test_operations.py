@@ -456,7 +456,7 @@ async def test_a_newer_hubs_session_is_left_alone() -> None:
         share = Share(newer.id, UserId("bob"), Role.VIEW, "Bob Baker", created=1.0)
         await hub.store.add_share(share)
         await hub.store.put_memos({newer.id: Memo(5.0, 1.0, served=True)})
-        await hub.app.grants.load()
+        await hub.app.grant_records.load()
         alice = await hub.script("alice")
         assert (await alice.get(f"/api/v1/sessions/{newer.id}")).status_code == 404
         assert (await alice.delete(f"/api/v1/sessions/{newer.id}")).status_code == 404

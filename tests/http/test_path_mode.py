@@ -61,7 +61,7 @@ async def test_invitations_of_before_do_not_count(hub: World) -> None:
     """Who was invited while it was allowed does not get in any more."""
     alices = await hub.session()
     bob = Person(UserId("bob"), "Bob")
-    await hub.app.grants.invite(alices, bob, Role.CONTROL, seconds=None)
+    await hub.app.grant_records.invite(alices, bob, Role.CONTROL, seconds=None)
     browser = await hub.browser("bob")
     answer = await hub.verify(alices, {"Accept": HTML, "Cookie": browser.cookie})
     assert answer.status_code == 403

@@ -104,7 +104,7 @@ async def test_taken_back(records: Records) -> None:
         assert says_so(await alice.delete(f"/api/v1/sessions/{made}/shares/bob"))
         assert hub.gateway.kicked == [(made, BOB)]
         records.away = False
-        await hub.app.grants.load()
+        await hub.app.grant_records.load()
         assert (await hub.verify(made, {"Cookie": bob.cookie})).status_code == 403
         code = link.json()["url"].rpartition("/")[2]
         joined = await (await hub.script("bob")).post("/api/v1/join", json={"code": code})

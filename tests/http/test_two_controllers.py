@@ -364,13 +364,13 @@ async def test_connected_by_way_of_the_other(pair: Pair) -> None:
     pair.clock.advance(1)
     await other.app.housekeeping.look()
     await pair.hear(other)
-    await other.app.grants.load()
+    await other.app.grant_records.load()
     pair.clock.advance(5)
     await other.app.housekeeping.look()
     assert other.gateway.kicked == []
     # As if the one that takes it back was killed before it could cut.
     one.app.grants.withdraw(made, UserId("bob"))
-    await one.app.grants.write_down()
+    await one.app.grant_records.withdrawals.write_down()
     await pair.hear(other)
 
     def cut() -> bool:
@@ -381,6 +381,6 @@ async def test_connected_by_way_of_the_other(pair: Pair) -> None:
     other.gateway.kicked.clear()
     assert (await bob.post("/api/v1/logout")).status_code == 204
     assert (await alice.put(where, json={"role": "view"})).status_code == 200
-    await other.app.grants.load()
+    await other.app.grant_records.load()
     await pair.hear(other)
     await eventually(lambda: (made, "bob") in other.gateway.kicked)

@@ -25,7 +25,7 @@ from controller.core.records import Link
 from controller.gate.answers import STARTING
 from controller.people.directory import Directory, uid_of
 from controller.rules.sentences import session_title
-from controller.sessions.grants import FreshLink
+from controller.sessions.link_records import FreshLink
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Guest, Sharing

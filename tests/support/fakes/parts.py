@@ -60,7 +60,7 @@ class Parts:
         self.store = store or SqliteStore(":memory:")
         self.engine = MemoryOrchestrator(self.settings)
         self.gateway = FakeGateway()
-        self.grants = Grants(self.store, count=True, wall=self.epoch)
+        self.grants = Grants(wall=self.epoch)
         self.sessions = Sessions(
             self.settings,
             self.engine,
