@@ -122,7 +122,7 @@ class Application:
             grant_records=self.grant_records,
             queue=self.sessions.queue,
             rule_book=self.sessions.rule_book,
-            withdrawn=self.sharing.look_after,
+            withdrawn=self.sharing.cutting.look_after,
         )
         self.rotation = (
             Rotation(
@@ -180,7 +180,7 @@ class Application:
                 directory,
                 self.logins,
                 sessions=self.sessions,
-                sharing=self.sharing,
+                revoking=self.sharing.revoking,
                 clock=clock,
             ),
             acts=acts,

@@ -17,8 +17,8 @@ from controller.core.model import Person, UserId
 from controller.core.records import Reason
 from controller.people.directory import Directory
 from controller.people.logins import Logins
+from controller.sessions.revoking import Revoking
 from controller.sessions.sessions import Sessions
-from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
 
 _CROWD = 3
@@ -41,7 +41,7 @@ class DirectoryCheck:
         logins: Logins,
         *,
         sessions: Sessions,
-        sharing: Sharing,
+        revoking: Revoking,
         clock: Callable[[], float],
     ) -> None:
         """``clock``: monotonic seconds, so that a step of the wall clock shortens no grace."""
@@ -49,7 +49,7 @@ class DirectoryCheck:
         self._directory = directory
         self._logins = logins
         self._sessions = sessions
-        self._sharing = sharing
+        self._revoking = revoking
         self._clock = clock
         self._departed: dict[UserId, float] = {}
         # Of the round before:
@@ -122,7 +122,7 @@ class DirectoryCheck:
         else:
             acts = [
                 partial(self._end_logins, uid),
-                partial(self._sharing.let_go, uid),
+                partial(self._revoking.let_go, uid),
                 partial(self._stop_late, uid),
             ]
         for act in acts:

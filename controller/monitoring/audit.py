@@ -28,6 +28,7 @@ import anyio.to_thread
 import structlog
 
 from controller.core.errors import ConfigError
+from controller.core.model import Session
 from controller.core.records import Actor
 from controller.monitoring.metrics import Metrics
 from controller.settings.schema import AuditLog
@@ -117,6 +118,10 @@ class Audit:
                 self._waiting.put_nowait(logging.makeLogRecord({"msg": text}))
             except Full:
                 self._metrics.audit_line_lost()
+
+    def record_on(self, session: Session, act: Act, by: Actor, **details: Detail) -> None:
+        """Write down an act on somebody's session."""
+        self.record(act, by, whose=session.owner, session=session.id, **details)
 
     def start(self) -> None:
         """Begin to write the file, if there is one."""

@@ -12,7 +12,7 @@ from controller.monitoring.metrics import Metrics
 
 
 class Tasks:
-    """What goes on as long as the controller follows the engine."""
+    """What goes on beside its caller, as long as the controller runs."""
 
     def __init__(self, metrics: Metrics) -> None:
         """Nothing can begin before ``group`` is given."""

@@ -79,7 +79,9 @@ class Gauges(msgspec.Struct, frozen=True):
 
     def _guests(self) -> list[tuple[tuple[str], float]]:
         seen = self.sessions.all()
-        invited = {guest.share.uid for one in seen for guest in self.sharing.guests(one)}
+        invited = {
+            guest.share.uid for one in seen for guest in self.sharing.invitations.guests(one)
+        }
         connected = {
             client.user
             for one in seen

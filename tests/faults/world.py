@@ -296,7 +296,9 @@ class World:
         self.ledger.asked_in[key] += 1
         self.ledger.grants[key] = self.ledger.may(*key) | {role}
         if await self._asked(
-            self.app.sharing.invite(seen, guest, role, seconds=None, by=Actor(seen.session.owner))
+            self.app.sharing.invitations.invite(
+                seen, guest, role, seconds=None, by=Actor(seen.session.owner)
+            )
         ):
             # Who comes by a link meanwhile may be let in before or after this.
             late = {may for at, who, may in self.ledger.coming if (at, who) == key}
@@ -310,7 +312,7 @@ class World:
         self.ledger.grants[key] = before | {None}
         self.ledger.asked_to_bar |= {(code, guest) for code in codes}
         done = await self._asked(
-            self.app.sharing.withdraw(seen, guest, by=Actor(seen.session.owner))
+            self.app.sharing.revoking.withdraw(seen, guest, by=Actor(seen.session.owner))
         )
         # Who was asked in again meanwhile may come before or after this.
         if done is not None and self.ledger.asked_in[key] == asked_in:
@@ -324,7 +326,7 @@ class World:
     async def make_link(self, seen: Observed, role: Role) -> None:
         """Make a link that one person may use."""
         fresh = await self._asked(
-            self.app.sharing.make_link(
+            self.app.sharing.links.make(
                 seen, role, seconds=_LINK_SECONDS, max_uses=1, by=Actor(seen.session.owner)
             )
         )
@@ -343,7 +345,7 @@ class World:
         coming = (*key, role)
         self.ledger.coming.append(coming)
         try:
-            await self._asked(self.app.sharing.join(code, person, Actor(person.uid)))
+            await self._asked(self.app.sharing.links.join(code, person, Actor(person.uid)))
         finally:
             self.ledger.coming.remove(coming)
 

@@ -96,7 +96,7 @@ async def test_a_session_that_hangs_delays_no_other_guests_end(fresh: World) -> 
     for made in (hung, good):
         seen = fresh.find(made)
         assert seen is not None
-        guest = await fresh.app.sharing.invite(
+        guest = await fresh.app.sharing.invitations.invite(
             seen, "bob", Role.VIEW, seconds=60, by=Actor("alice")
         )
         assert guest.uid == UserId("bob")

@@ -162,7 +162,7 @@ async def test_cut_while_it_does_not_answer(fresh: World) -> None:
     assert seen is not None
     fresh.gateway.insides[made] = None
     async with anyio.create_task_group() as group:
-        group.start_soon(fresh.app.sharing.cut, seen, BOB)
+        group.start_soon(fresh.app.sharing.cutting.cut, seen, BOB)
         await anyio.wait_all_tasks_blocked()
         group.cancel_scope.cancel()
     # One of two log-ins has ended, say: by who is connected nothing would be amiss.

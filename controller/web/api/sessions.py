@@ -289,7 +289,7 @@ class _Shown(msgspec.Struct, frozen=True):
                 sessions.queue.place(seen),
                 sessions.usage.warned(seen) is not None,
                 self.poller.clients(seen.session.id),
-                self.sharing.guests(seen),
+                self.sharing.invitations.guests(seen),
             )
             for seen in sessions.owned_by(person.uid)
         ]

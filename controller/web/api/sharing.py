@@ -13,9 +13,10 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from controller.core.model import Observed, Role, moment
 from controller.core.records import Link
 from controller.people.directory import uid_of
+from controller.sessions.invitations import Guest
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
-from controller.sessions.sharing import Guest, Sharing
+from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
 from controller.web.api.sessions import SessionOut, session_out
 from controller.web.caller import Caller, join_url
@@ -131,7 +132,7 @@ async def people(
     q: Annotated[str, QueryParameter(max_length=64)] = "",
 ) -> PeopleOut:
     """Return a few people whose names begin with ``q`` (three characters at least)."""
-    found = await sharing.suggest(caller.person, q)
+    found = await sharing.suggestions.suggest(caller.person, q)
     return PeopleOut([PersonOut(one.uid, one.display_name) for one in found])
 
 
@@ -144,7 +145,7 @@ async def join(
     data: JSONBody[JoinIn],
 ) -> SessionOut:
     """Join the session that a link invites to."""
-    seen = await sharing.join(data.code, caller.person, caller.actor)
+    seen = await sharing.links.join(data.code, caller.person, caller.actor)
     return session_out(settings, sessions, caller, seen)
 
 
@@ -162,7 +163,7 @@ class SharingController(Controller):
     ) -> SharesOut:
         """Return everybody who is invited to a session of yours, and who is connected."""
         await poller.refresh(own)
-        return SharesOut([_share_out(guest) for guest in sharing.guests(own)])
+        return SharesOut([_share_out(guest) for guest in sharing.invitations.guests(own)])
 
     @put("/{session_id:str}/shares/{user:str}", status_code=200, summary="Invite by name")
     async def invite(
@@ -174,7 +175,7 @@ class SharingController(Controller):
         data: JSONBody[ShareIn],
     ) -> ShareOut:
         """Invite somebody to a session of yours, or change what they may do."""
-        share = await sharing.invite(
+        share = await sharing.invitations.invite(
             own, user, Role(data.role), seconds=data.expires_in, by=caller.actor
         )
         return _share_out(Guest(share, connected=False))
@@ -192,9 +193,9 @@ class SharingController(Controller):
         uid = uid_of(user)
         if uid == caller.person.uid:
             seen = sessions.find(session_id, uid)
-            return UnsharedOut(cut=await sharing.leave(seen, uid, by=caller.actor))
+            return UnsharedOut(cut=await sharing.revoking.leave(seen, uid, by=caller.actor))
         own = sessions.find_own(session_id, caller.person.uid)
-        return UnsharedOut(cut=await sharing.withdraw(own, uid, by=caller.actor))
+        return UnsharedOut(cut=await sharing.revoking.withdraw(own, uid, by=caller.actor))
 
     @post("/{session_id:str}/ask", status_code=204, summary="Ask for control")
     async def ask(
@@ -204,14 +205,14 @@ class SharingController(Controller):
         seen: NamedDependency[Observed],
     ) -> None:
         """Tell the owner that you would like to control."""
-        await sharing.ask(seen, caller.person)
+        await sharing.control.ask(seen, caller.person)
 
     @get("/{session_id:str}/links", summary="Links")
     async def links(
         self, sharing: NamedDependency[Sharing], own: NamedDependency[Observed]
     ) -> LinksOut:
         """Return the links to a session of yours that still let somebody in."""
-        return LinksOut([_link_out(link) for link in await sharing.links(own)])
+        return LinksOut([_link_out(link) for link in await sharing.links.of_session(own)])
 
     @post("/{session_id:str}/links", status_code=201, summary="Invite by link")
     async def make_link(
@@ -222,7 +223,7 @@ class SharingController(Controller):
         data: JSONBody[LinkIn],
     ) -> LinkOut:
         """Make a link; its address is in this answer and nowhere else."""
-        fresh = await sharing.make_link(
+        fresh = await sharing.links.make(
             own,
             Role(data.role),
             seconds=data.expires_in,
@@ -240,4 +241,4 @@ class SharingController(Controller):
         link: FromPath[str],
     ) -> None:
         """End a link; who came by it stays invited."""
-        await sharing.end_link(own, link, by=caller.actor)
+        await sharing.links.end(own, link, by=caller.actor)

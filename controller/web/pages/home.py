@@ -280,7 +280,7 @@ class HomeViews(msgspec.Struct, frozen=True):
             ends=sessions.usage.expires(seen),
             failure=await failure_view(sessions, seen, log=True),
             watching=self._watching(seen),
-            shared_with=len(self.sharing.guests(seen)),
+            shared_with=len(self.sharing.invitations.guests(seen)),
             warning=self._warning(seen),
             ahead=sessions.usage.is_ahead(seen),
             place=sessions.queue.place(seen),
@@ -290,7 +290,9 @@ class HomeViews(msgspec.Struct, frozen=True):
 
     def _watching(self, seen: Observed) -> tuple[str, ...]:
         """Say who else is connected."""
-        names = {one.share.uid: one.share.display_name for one in self.sharing.guests(seen)}
+        names = {
+            one.share.uid: one.share.display_name for one in self.sharing.invitations.guests(seen)
+        }
         others = {
             one.user: one.role
             for one in self.poller.clients(seen.session.id)

@@ -25,10 +25,11 @@ from controller.core.records import Link
 from controller.gate.answers import STARTING
 from controller.people.directory import Directory, uid_of
 from controller.rules.sentences import session_title
+from controller.sessions.invitations import Guest
 from controller.sessions.link_records import FreshLink
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
-from controller.sessions.sharing import Guest, Sharing
+from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
 from controller.web.caller import Caller, join_url
 from controller.web.pages.forms import Form, Screen
@@ -137,7 +138,7 @@ class ShareViews(msgspec.Struct, frozen=True):
         self, viewer: Viewer, own: Observed, now: datetime, *, error: str = ""
     ) -> ShareView:
         """Return the page of a session of the viewer's own."""
-        guests = self.sharing.guests(own)
+        guests = self.sharing.invitations.guests(own)
         names = {one.share.uid: one.share.display_name for one in guests}
         names[own.session.owner] = viewer.display_name
         connected = dict.fromkeys(one.user for one in self.poller.clients(own.session.id))
@@ -148,10 +149,10 @@ class ShareViews(msgspec.Struct, frozen=True):
             profile_title=self.sessions.profile_of(own).title,
             name=own.session.name,
             people=tuple(_guest(one) for one in guests),
-            links=tuple(_link(one) for one in await self.sharing.links(own)),
+            links=tuple(_link(one) for one in await self.sharing.links.of_session(own)),
             connected=tuple(names.get(user, user) for user in connected),
             can_suggest=self.directory.can_find,
-            kickable=self.sharing.can_cut(own),
+            kickable=self.sharing.cutting.can_cut(own),
             error=error,
             ask=tuple(one.share.uid for one in guests if one.share.asks),
         )
@@ -185,7 +186,9 @@ async def invite(
     """Invite somebody by name."""
     try:
         seconds = _number(data.expires, "until when") if data.expires else None
-        await sharing.invite(own, data.user, _role(data.role), seconds=seconds, by=caller.actor)
+        await sharing.invitations.invite(
+            own, data.user, _role(data.role), seconds=seconds, by=caller.actor
+        )
     except NotWrittenDown:
         raise  # this page cannot be had either without the records
     except (Refused, Unavailable) as error:
@@ -203,7 +206,7 @@ async def change(
     data: Annotated[ShareForm, Form],
 ) -> Response[str]:
     """Give control to somebody who is invited, or take it back."""
-    await sharing.change(own, uid_of(data.user), _role(data.role), by=caller.actor)
+    await sharing.control.change(own, uid_of(data.user), _role(data.role), by=caller.actor)
     return _back(own)
 
 
@@ -215,7 +218,7 @@ async def remove(
     data: Annotated[ShareForm, Form],
 ) -> Response[str]:
     """Take an invitation back."""
-    await sharing.withdraw(own, uid_of(data.user), by=caller.actor)
+    await sharing.revoking.withdraw(own, uid_of(data.user), by=caller.actor)
     return _back(own)
 
 
@@ -231,7 +234,7 @@ async def make_link(
 ) -> Response[str]:
     """Make a link, and show it: this once."""
     try:
-        fresh = await sharing.make_link(
+        fresh = await sharing.links.make(
             own,
             _role(data.role),
             seconds=_number(data.expires, "until when"),
@@ -253,7 +256,7 @@ async def end_link(
     data: Annotated[LinkForm, Form],
 ) -> Response[str]:
     """End a link."""
-    await sharing.end_link(own, data.link, by=caller.actor)
+    await sharing.links.end(own, data.link, by=caller.actor)
     return _back(own)
 
 
@@ -269,7 +272,7 @@ async def leave(
         seen = sessions.find(session_id, caller.person.uid)
     except NoSuchSession:
         return Redirect("/", status_code=303)  # it has ended meanwhile: what was wanted
-    await sharing.leave(seen, caller.person.uid, by=caller.actor)
+    await sharing.revoking.leave(seen, caller.person.uid, by=caller.actor)
     return Redirect("/", status_code=303)
 
 
@@ -280,7 +283,7 @@ async def ask(
     seen: NamedDependency[Observed],
 ) -> Response[str]:
     """Tell the owner that a guest would like to control."""
-    await sharing.ask(seen, caller.person)
+    await sharing.control.ask(seen, caller.person)
     return Redirect("/", status_code=303)
 
 
@@ -292,7 +295,7 @@ async def offer(
     code: FromPath[str],
 ) -> Response[str]:
     """Show who shows what, before anything is joined."""
-    found = await sharing.peek(code)
+    found = await sharing.links.peek(code)
     owner = found.seen.session.owner
     if owner == screen.viewer.user:
         # The page of its start goes on to it, whatever led here.
@@ -318,7 +321,7 @@ async def join(
     code: FromPath[str],
 ) -> Response[str]:
     """Join the session, and open it."""
-    seen = await sharing.join(code, caller.person, caller.actor)
+    seen = await sharing.links.join(code, caller.person, caller.actor)
     return Redirect(f"/starting/{seen.session.id}", status_code=303)
 
 

@@ -8,12 +8,13 @@ from controller.core.model import Observed, Person, SessionId, UserId
 from controller.engines.memory import MemoryOrchestrator
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
+from controller.sessions.grant_records import GrantRecords
 from controller.sessions.grants import Grants
 from controller.sessions.sessions import Sessions
 from controller.settings.loading import load
 from controller.settings.schema import Settings
-from controller.store.sqlite.store import SqliteStore
 from tests.support.fakes.gateway import FakeGateway
+from tests.support.fakes.records import Records
 from tests.support.samples import session_id
 
 ALICE = Person(UserId("alice"), "Alice Example", frozenset({"students"}))
@@ -48,7 +49,7 @@ def configured(more: str = "", **environ: str) -> Settings:
 class Parts:
     """The sessions of one controller; the test lets time pass, and tells what the engine shows."""
 
-    def __init__(self, settings: Settings | None = None, store: SqliteStore | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, store: Records | None = None) -> None:
         """Begin before the first snapshot. ``store``: another one's, too."""
         self.settings = settings or configured()
         self.seconds = 1000.0  # monotonic
@@ -57,10 +58,11 @@ class Parts:
         self.made = 0
         self.metrics = Metrics()
         self.audit = Audit(self.settings.audit, self.metrics, wall=self.epoch)
-        self.store = store or SqliteStore(":memory:")
+        self.store = store or Records()
         self.engine = MemoryOrchestrator(self.settings)
         self.gateway = FakeGateway()
         self.grants = Grants(wall=self.epoch)
+        self.grant_records = GrantRecords(self.grants, self.store, wall=self.epoch)
         self.sessions = Sessions(
             self.settings,
             self.engine,

@@ -64,7 +64,7 @@ class Controller:
         self.sync = StoreSync(
             store,
             logins=self.logins,
-            grants=self.grants,
+            grant_records=parts.grant_records,
             queue=self.sessions.queue,
             rule_book=self.sessions.rule_book,
             withdrawn=self.withdrawn.update,

@@ -161,7 +161,7 @@ async def test_a_session_is_found_for_those_who_may(site: Site) -> None:
         assert await site.ask(path, bob) == (404, "NoSuchSession")
         assert await site.ask(path, {}) == (401, "NotLoggedIn")
     assert await site.ask("/seen/x", alice) == (404, "NoSuchSession")
-    await site.parts.grants.invite(made, BOB, Role.VIEW, seconds=None)
+    await site.parts.grant_records.invite(made, BOB, Role.VIEW, seconds=None)
     assert await site.ask(f"/seen/{made}", bob) == (200, "thesis")
     assert await site.ask(f"/own/{made}", bob) == (403, "NotAllowed")
 

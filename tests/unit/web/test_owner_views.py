@@ -65,6 +65,7 @@ class Pages:
             parts.settings,
             parts.sessions,
             parts.grants,
+            parts.grant_records,
             self.poller,
             logins=logins,
             gateway=parts.gateway,
@@ -144,7 +145,7 @@ async def test_who_looks_on_is_named() -> None:
     """Owners read on both pages who is there, by the names under which people were invited."""
     pages = Pages()
     seen = pages.run(1, "alice")
-    await pages.parts.grants.invite(seen.session.id, BOB, Role.VIEW, seconds=None)
+    await pages.parts.grant_records.invite(seen.session.id, BOB, Role.VIEW, seconds=None)
     pages.poller.connected = (
         Client(ALICE.uid, Role.OWNER, CREATED),
         Client(BOB.uid, Role.VIEW, CREATED),
