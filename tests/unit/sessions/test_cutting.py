@@ -66,7 +66,7 @@ async def test_a_program_that_cannot_cut() -> None:
 async def test_a_gateway_that_stumbles(parts: SharingParts) -> None:
     """A fault while one session is asked goes no further, and that session counts as not cut."""
     parts.gateway.broken[parts.seen.session.id] = "kick"
-    assert not await parts.sharing.cutting.cut(parts.seen, BOB.uid)
+    assert not await parts.sharing.cutting.kick(parts.seen.session.id, BOB.uid)
 
 
 async def test_who_comes_in_meanwhile(parts: SharingParts) -> None:
