@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 import msgspec
+from typing_extensions import override
 
 from controller.core.errors import FilesInUse, ImageRefused, SessionExists, SessionStopping
 from controller.core.model import (
@@ -24,6 +25,7 @@ from controller.core.model import (
     object_name,
     volume_name,
 )
+from controller.engines import Orchestrator
 from controller.settings.schema import Settings
 
 
@@ -35,8 +37,8 @@ class Fetch(msgspec.Struct, frozen=True):
     refusal: str = ""  # the registry's words; empty: it is had
 
 
-class MemoryOrchestrator:
-    """See Orchestrator."""
+class MemoryOrchestrator(Orchestrator):
+    """Sessions that are entries of a dictionary: for trying the hub out, and for its tests."""
 
     def __init__(self, settings: Settings) -> None:
         """Begin with no session."""
@@ -51,8 +53,6 @@ class MemoryOrchestrator:
         """Bytes of people's files; they are there from someone's first session on."""
         self.usages: dict[SessionId, Usage] = {}
         """What sessions take; nothing if they are not named here."""
-        self.unread = 0
-        """See Orchestrator."""
 
     def _put(self, observed: Observed) -> None:
         self._sessions[observed.session.id] = observed
@@ -62,8 +62,13 @@ class MemoryOrchestrator:
         self._changed.set()
         self._changed = anyio.Event()
 
+    @property
+    @override
+    def unread(self) -> int:
+        return 0
+
+    @override
     async def ensure(self, session: Session) -> None:
-        """See Orchestrator."""
         await self.check(session.profile)
         await anyio.lowlevel.checkpoint()
         name = object_name(self._settings.instance, session.owner, session.name)
@@ -78,8 +83,8 @@ class MemoryOrchestrator:
         if seen is None or not (seen.running or seen.exit_code is not None):
             self._put(Observed(session=session, running=True))
 
+    @override
     async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
-        """See Orchestrator."""
         self._known(profile_id)
         script = self.missing.get(profile_id)
         await anyio.lowlevel.checkpoint()
@@ -93,69 +98,69 @@ class MemoryOrchestrator:
             raise ImageRefused(script.refusal)
         self.missing.pop(profile_id, None)
 
+    @override
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
-        """See Orchestrator."""
         del grace  # nothing runs, so nothing needs time
         await anyio.lowlevel.checkpoint()
         if self._sessions.pop(session_id, None) is not None:
             self._announce()
 
+    @override
     async def get(self, session_id: SessionId) -> Observed | None:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
         return self._sessions.get(session_id)
 
+    @override
     async def list(self) -> Sequence[Observed]:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
         return list(self._sessions.values())
 
+    @override
     async def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
-        """See Orchestrator."""
         while True:
             changed = self._changed
             yield list(self._sessions.values())
             await changed.wait()
 
+    @override
     async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
         seen = self._sessions.get(session_id)
         if seen is not None and tail > 0 and seen.message:
             yield seen.message
 
+    @override
     async def usage(self, session_id: SessionId) -> Usage | None:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
         if session_id not in self._sessions:
             return None
         return self.usages.get(session_id, Usage(0.0, 0))
 
+    @override
     async def volumes(self) -> Sequence[Volume]:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
         instance = self._settings.instance
         return [Volume(uid, volume_name(instance, uid), size) for uid, size in self.files.items()]
 
+    @override
     async def make_volume(self, owner: UserId) -> None:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
         self.files.setdefault(owner, 0)
 
+    @override
     async def remove_volume(self, owner: UserId) -> None:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
         if any(one.session.owner == owner for one in self._sessions.values()):
             raise FilesInUse
         self.files.pop(owner, None)
 
+    @override
     async def apps(self) -> Sequence[Offer]:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
         return list(self.offers)
 
+    @override
     async def check(self, profile_id: str) -> None:
-        """See Orchestrator."""
         self._known(profile_id)
         if profile_id in self.missing:
             raise ImageRefused(f"The program of the profile {profile_id} is not there.")
@@ -164,12 +169,13 @@ class MemoryOrchestrator:
         if self._settings.profile(profile_id) is None:
             raise ImageRefused(f"There is no profile {profile_id}.")
 
+    @override
     async def ping(self) -> None:
-        """See Orchestrator."""
         await anyio.lowlevel.checkpoint()
 
+    @override
     async def aclose(self) -> None:
-        """See Orchestrator."""
+        pass
 
     def adopt(self, observed: Observed) -> None:
         """Let a session be there that somebody else made."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from typing_extensions import override
+
 
 class Election(Protocol):
     """Decides who keeps house."""
@@ -18,10 +20,14 @@ class Election(Protocol):
         ...
 
 
-class Alone:
+class Alone(Election):
     """There is one controller only."""
 
-    leading = True
+    @property
+    @override
+    def leading(self) -> bool:
+        return True
 
+    @override
     async def run(self) -> None:
-        """See Election."""
+        pass

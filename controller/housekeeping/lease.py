@@ -14,9 +14,11 @@ from typing import Any, cast
 
 import anyio
 import structlog
+from typing_extensions import override
 
 from controller.cluster.client import Api, ConflictError, MissingError, decoded
 from controller.core.errors import EngineUnavailable
+from controller.housekeeping.election import Election
 from controller.settings.schema import Settings
 
 LEASE_SECONDS = 15.0
@@ -32,8 +34,8 @@ _RELEASE_SECONDS = 2.0  # for the last word of a controller that ends
 _log = structlog.get_logger("election")
 
 
-class LeaseElection:
-    """See Election."""
+class LeaseElection(Election):
+    """Whoever holds a Lease of the cluster keeps house."""
 
     def __init__(
         self,
@@ -57,12 +59,14 @@ class LeaseElection:
         self._seen_at = 0.0
 
     @property
+    @override
     def leading(self) -> bool:
-        """See Election. By the clock: a process that was held up does not go on by mistake."""
+        """By the clock: a process that was held up does not go on by mistake."""
         return self._clock() < self._sure_until
 
+    @override
     async def run(self) -> None:
-        """See Election. Raises nothing: while the cluster does not answer nobody keeps house."""
+        """Raises nothing: while the cluster does not answer nobody keeps house."""
         try:
             while True:
                 before = self.leading

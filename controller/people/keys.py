@@ -16,6 +16,7 @@ from typing import Protocol
 
 import anyio.to_thread
 import msgspec
+from typing_extensions import override
 
 from controller.core.errors import ConfigError
 from controller.people.tokens import LEEWAY, KeyRing, new_key, new_key_ring, parse_key_ring
@@ -46,7 +47,7 @@ class KeyStorage(Protocol):
         ...
 
 
-class KeyFile:
+class KeyFile(KeyStorage):
     """The key ring in a file that its owner alone can read."""
 
     def __init__(self, path: Path, wall: Callable[[], float]) -> None:
@@ -54,13 +55,12 @@ class KeyFile:
         self._path = path
         self._wall = wall
 
+    @override
     async def key_ring(self, *, make: bool = True) -> KeyRing:
-        """See KeyStorage."""
         return await anyio.to_thread.run_sync(self._read, make)
 
+    @override
     async def change_key_ring(self, change: Change) -> KeyRing:
-        """See KeyStorage."""
-
         def work() -> KeyRing:
             with self._mapped(), self._alone():
                 ring = change(self._read(make=False))

@@ -188,7 +188,7 @@ class Keys:
         self.ring = ring
 
     def issue(self, claims: Claims) -> str:
-        """See KeyRing."""
+        """Sign ``claims`` with the key that signs when they are issued."""
         return self.ring.issue(claims)
 
 

@@ -17,6 +17,7 @@ import anyio
 import httpx
 import msgspec
 import structlog
+from typing_extensions import override
 
 from controller.core.errors import ConfigError, GatewayUnavailable, NotLoggedIn
 from controller.core.model import Profile, Role, SessionId, UserId, new_session_id
@@ -126,7 +127,7 @@ class _Answer(msgspec.Struct, frozen=True):
         return self.is_success or httpx.codes.is_redirect(self.status)
 
 
-class TraefikGateway:
+class TraefikGateway(Gateway):
     """Gateway over HTTP to Traefik's entry point.
 
     What answers is a stranger's program, and whatever it answers fails its own question at most.
@@ -161,28 +162,29 @@ class TraefikGateway:
         """Close the connections."""
         await self._transport.aclose()
 
+    @override
     async def is_served(self, session_id: SessionId, profile: Profile) -> bool:
-        """See Gateway. The hub's own page for a session that is not served answers 401 here."""
+        """The hub's own page for a session that is not served answers 401 here."""
         question = _Question("ready", "GET", profile.ready_path, most=0)
         return bool(await self._ask(session_id, question, lambda one: one.is_a_page))
 
+    @override
     async def inside(self, session_id: SessionId) -> Inside | None:
-        """See Gateway."""
         return await self._ask(session_id, _Question("activity", "GET", "/-/activity"), _inside)
 
+    @override
     async def kick(self, session_id: SessionId, uid: UserId) -> bool:
-        """See Gateway."""
         question = _Question("kick", "POST", "/-/kick", {"user": uid})
         return bool(await self._ask(session_id, question, lambda one: one.is_success))
 
+    @override
     async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
-        """See Gateway."""
         body = {"text": text, "until": until.isoformat() if until else None}
         question = _Question("notice", "POST", "/-/notice", body)
         return bool(await self._ask(session_id, question, lambda one: one.is_success))
 
+    @override
     async def save(self, session_id: SessionId) -> bool:
-        """See Gateway."""
         question = _Question("save", "POST", "/-/save")
         return bool(await self._ask(session_id, question, _saved, seconds=self._patience.save))
 
@@ -246,8 +248,8 @@ class TraefikGateway:
     def _host(self, session_id: SessionId) -> str:
         return urlsplit(routes.session_origin(session_id, self._settings)).netloc
 
+    @override
     async def ping(self) -> None:
-        """See Gateway."""
         domain = self._settings.sessions_at
         status = await self._look("/login", self._hub_host())
         # A session that is not there: it is the hub that has to say so.
@@ -352,33 +354,34 @@ def _tls_fault(error: BaseException | None) -> str:
     return ""
 
 
-class OpenGateway:
+class OpenGateway(Gateway):
     """Gateway for the memory engine, which runs nothing: every session is as good as served."""
 
+    @override
     async def is_served(self, session_id: SessionId, profile: Profile) -> bool:
-        """See Gateway."""
         del session_id, profile
         return True
 
+    @override
     async def inside(self, session_id: SessionId) -> Inside | None:
-        """See Gateway."""
         del session_id
         return Inside()
 
+    @override
     async def kick(self, session_id: SessionId, uid: UserId) -> bool:
-        """See Gateway."""
         del session_id, uid
         return True
 
+    @override
     async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
-        """See Gateway."""
         del session_id, text, until
         return True
 
+    @override
     async def save(self, session_id: SessionId) -> bool:
-        """See Gateway."""
         del session_id
         return False
 
+    @override
     async def ping(self) -> None:
-        """See Gateway."""
+        pass

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 import structlog
 from msgspec.structs import replace
+from typing_extensions import override
 
 from controller.core.errors import DirectoryUnavailable, StoreUnavailable
 from controller.core.model import Phase, Role, SessionId, UserId
@@ -39,8 +40,8 @@ class Records(SqliteStore):
 
     fault: Exception | None = None
 
+    @override
     async def find_link(self, digest: str) -> Link | None:
-        """See Store."""
         if self.fault is not None:
             raise self.fault
         return await super().find_link(digest)

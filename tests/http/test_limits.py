@@ -10,6 +10,7 @@ import anyio
 import httpx
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
 from controller.core.errors import StoreUnavailable
 from controller.core.model import Person, Phase, Role, SessionId, UserId
@@ -169,8 +170,8 @@ class Records(SqliteStore):
 
     away = False
 
+    @override
     async def remove_ticket(self, session: SessionId) -> None:
-        """See Store."""
         if self.away:
             raise StoreUnavailable("The disk is full.")
         await super().remove_ticket(session)

@@ -20,6 +20,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from msgspec.structs import replace
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from typing_extensions import override
 
 from controller.core.errors import DirectoryUnavailable, EngineUnavailable, StoreUnavailable
 from controller.core.model import Role, SessionId, Usage, UserId
@@ -43,8 +44,8 @@ class Engine(MemoryOrchestrator):
 
     away = False
 
+    @override
     async def usage(self, session_id: SessionId) -> Usage | None:
-        """See Orchestrator."""
         if self.away:
             raise EngineUnavailable("The engine does not answer.")
         return await super().usage(session_id)
@@ -55,8 +56,8 @@ class Records(SqliteStore):
 
     away = False
 
+    @override
     async def remove_notice(self, uid: UserId, number: int) -> None:
-        """See Store."""
         if self.away:
             raise StoreUnavailable("The disk is full.")
         await super().remove_notice(uid, number)

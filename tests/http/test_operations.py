@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 from msgspec.structs import replace
+from typing_extensions import override
 
 from controller.core.errors import DirectoryUnavailable, EngineUnavailable, GatewayUnavailable
 from controller.core.model import Observed, Phase, Profile, Role, Session, SessionId, Usage, UserId
@@ -106,8 +107,8 @@ class Lingering(MemoryOrchestrator):
         super().__init__(settings())
         self.go = anyio.Event()
 
+    @override
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
-        """See Orchestrator."""
         await super().remove(session_id, grace=grace)
         await self.go.wait()
 
@@ -209,8 +210,8 @@ class Damaged(MemoryOrchestrator):
         self.fault: EngineUnavailable | None = None
         self.busy: set[SessionId] = set()
 
+    @override
     async def ensure(self, session: Session) -> None:
-        """See Orchestrator."""
         self.ensured.append(session.id)
         if self.fault is not None:
             raise self.fault
@@ -218,14 +219,14 @@ class Damaged(MemoryOrchestrator):
         seen = self._sessions[session.id]
         self._put(replace(seen, complete=True))
 
+    @override
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
-        """See Orchestrator."""
         if self.fault is not None:
             raise self.fault
         await super().remove(session_id, grace=grace)
 
+    @override
     async def usage(self, session_id: SessionId) -> Usage | None:
-        """See Orchestrator."""
         await super().usage(session_id)
         return Usage(100.0 if session_id in self.busy else 1.0, 0)
 
@@ -491,8 +492,8 @@ class Patient(Damaged):
         super().__init__(*left)
         self.go = anyio.Event()
 
+    @override
     async def ensure(self, session: Session) -> None:
-        """See Orchestrator."""
         self.ensured.append(session.id)
         await self.go.wait()
         await MemoryOrchestrator.ensure(self, session)

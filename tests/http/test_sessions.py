@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from typing_extensions import override
 
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Phase, Session, SessionId
@@ -147,8 +148,8 @@ class Slow(MemoryOrchestrator):
         super().__init__(settings())
         self.go = anyio.Event()
 
+    @override
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
-        """See Orchestrator."""
         await self.go.wait()
         await super().remove(session_id, grace=grace)
 
@@ -178,8 +179,8 @@ async def test_while_stopping() -> None:
 class Refusing(MemoryOrchestrator):
     """An engine that accepts nothing."""
 
+    @override
     async def ensure(self, session: Session) -> None:
-        """See Orchestrator."""
         del session
         await anyio.lowlevel.checkpoint()
         raise EngineUnavailable("The engine does not answer. Starting must wait.")
@@ -205,13 +206,13 @@ class Hanging(MemoryOrchestrator):
         super().__init__(settings())
         self.go = anyio.Event()
 
+    @override
     async def ensure(self, session: Session) -> None:
-        """See Orchestrator."""
         await self.go.wait()
         await super().ensure(session)
 
+    @override
     async def ping(self) -> None:
-        """See Orchestrator."""
         await self.go.wait()
 
 

@@ -14,6 +14,7 @@ from functools import partial
 
 import anyio
 import structlog
+from typing_extensions import override
 
 from controller.core import labels
 from controller.core.errors import (
@@ -32,6 +33,7 @@ from controller.core.model import (
     Volume,
     object_name,
 )
+from controller.engines import Orchestrator
 from controller.engines.docker import client, manifests
 from controller.engines.docker.answers import (
     Container,
@@ -65,8 +67,8 @@ _SETTLE_SECONDS = 0.3  # after which the engine's list agrees with its last even
 _log = structlog.get_logger("docker")
 
 
-class DockerOrchestrator:
-    """See Orchestrator."""
+class DockerOrchestrator(Orchestrator):
+    """Sessions as containers of one Docker engine."""
 
     def __init__(self, settings: Settings) -> None:
         """Nothing is asked of the engine before the first call."""
@@ -79,8 +81,8 @@ class DockerOrchestrator:
         self._ended: dict[str, End] = {}  # of containers that ended: final
         self._faults: set[str] = set()  # what could not be read when everything was looked at last
 
+    @override
     async def ensure(self, session: Session) -> None:
-        """See Orchestrator."""
         profile = await self._images.checked_profile(session.profile)
         volume = await self._volumes.ensure(session.owner)
         for mount in session.volumes:
@@ -128,8 +130,8 @@ class DockerOrchestrator:
         except ConflictError:
             await self._exists(session)  # raises unless it is this very session
 
+    @override
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
-        """See Orchestrator."""
         # What cannot be read may well run: then nothing is taken from it, and this is no success.
         listed = await self._calls.listed(f"{labels.SESSION}={session_id}")
         for one in read(listed, list[Container]):
@@ -146,12 +148,12 @@ class DockerOrchestrator:
             await self._calls.gone_is_fine(lambda api: api.unpause(one.id))
         await self._calls.gone_is_fine(lambda api: api.stop(one.id, timeout=seconds))
 
+    @override
     async def get(self, session_id: SessionId) -> Observed | None:
-        """See Orchestrator."""
         return next((one for one in await self.list() if one.session.id == session_id), None)
 
+    @override
     async def list(self) -> Sequence[Observed]:
-        """See Orchestrator."""
         listed = await self._calls.listed()
         containers, faults = read_each(listed, Container)
         listed = await self._calls.call(
@@ -184,16 +186,16 @@ class DockerOrchestrator:
         self._faults = words
 
     @property
+    @override
     def unread(self) -> int:
-        """See Orchestrator."""
         return len(self._faults)
 
     async def _end_of(self, container: str) -> End | None:
         found = await self._calls.inspect(container)
         return None if found is None else found.state
 
+    @override
     async def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
-        """See Orchestrator."""
         send, receive = anyio.create_memory_object_stream[None](1)
         events = Events(self._settings, send)
         async with anyio.create_task_group() as group, send, receive:
@@ -224,51 +226,53 @@ class DockerOrchestrator:
                 events.close()
                 group.cancel_scope.cancel()
 
+    @override
     async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
-        """See Orchestrator."""
         for one in await self._calls.ours(f"{labels.SESSION}={session_id}"):
             text = await self._calls.gone_is_fine(partial(read_logs, container=one.id, tail=tail))
             for line in (text or b"").decode(errors="replace").splitlines():
                 yield line
 
+    @override
     async def usage(self, session_id: SessionId) -> Usage | None:
-        """See Orchestrator."""
         return await self._measurements.of(session_id)
 
+    @override
     async def apps(self) -> Sequence[Offer]:
-        """See Orchestrator."""
         found = await self._calls.ours(labels.APP)
         return [read_offer(one.marks, one.service) for one in found if one.runs]
 
     def _container_name(self, session: Session) -> str:
         return object_name(self._settings.instance, session.owner, session.name)
 
+    @override
     async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
-        """See Orchestrator."""
         await self._images.fetch(profile_id, tell)
 
+    @override
     async def check(self, profile_id: str) -> None:
-        """See Orchestrator."""
         await self._images.checked_profile(profile_id)
 
+    @override
     async def volumes(self) -> Sequence[Volume]:
-        """See Orchestrator. Where the engine does not measure, the sizes are missing."""
+        """Where the engine does not measure, the sizes are missing."""
         return await self._volumes.all()
 
+    @override
     async def make_volume(self, owner: UserId) -> None:
-        """See Orchestrator."""
         await self._volumes.ensure(owner)
 
+    @override
     async def remove_volume(self, owner: UserId) -> None:
-        """See Orchestrator. The engine itself refuses while a container has it."""
+        """The engine itself refuses while a container has it."""
         await self._volumes.remove(owner)
 
+    @override
     async def ping(self) -> None:
-        """See Orchestrator."""
         await self._calls.ping()
 
+    @override
     async def aclose(self) -> None:
-        """See Orchestrator."""
         self.close()
 
     def close(self) -> None:

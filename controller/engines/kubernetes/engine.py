@@ -18,6 +18,7 @@ from datetime import timedelta
 
 import anyio
 import structlog
+from typing_extensions import override
 
 from controller.cluster.client import Api, ConflictError, MissingError, NotAdmittedError
 from controller.core.errors import EngineUnavailable, FilesInUse, SessionExists, SessionStopping
@@ -31,6 +32,7 @@ from controller.core.model import (
     UserId,
     Volume,
 )
+from controller.engines import Orchestrator
 from controller.engines.kubernetes import manifests, observed, progress
 from controller.engines.kubernetes.answers import (
     CHILDREN,
@@ -60,8 +62,8 @@ _FORCED_SECONDS = 10.0  # after which even a forced deletion must have been done
 _log = structlog.get_logger("kubernetes")
 
 
-class KubernetesOrchestrator:
-    """See Orchestrator."""
+class KubernetesOrchestrator(Orchestrator):
+    """Sessions as Pods of one namespace, with all that they own."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Nothing is asked of the engine before the first call. ``clock``: monotonic seconds."""
@@ -72,8 +74,9 @@ class KubernetesOrchestrator:
         self._measurements = Measurements(self._calls, clock)
         self._faults: set[str] = set()
 
+    @override
     async def ensure(self, session: Session) -> None:
-        """See Orchestrator. Raises QuotaReached, too, if the namespace's own quota is used up."""
+        """Raises QuotaReached, too, if the namespace's own quota is used up."""
         profile = self._images.profile(session.profile)
         await self._claims.ensure_of(session)
         existing = await self._find(session)
@@ -134,13 +137,15 @@ class KubernetesOrchestrator:
             # Housekeeping finds the rest by its labels.
             _log.warning("half_made_session_left", session=session.id, error=error.in_full)
 
+    @override
     async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
-        """See Orchestrator. The node's kubelet fetches; the Pod's events tell of it."""
+        """The node's kubelet fetches; the Pod's events tell of it."""
         del tell
         self._images.profile(profile_id)
 
+    @override
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
-        """See Orchestrator. Deletion is forced where the Pod's node does not answer."""
+        """Deletion is forced where the Pod's node does not answer."""
         # The children go after the Pod (propagation in the background): so its NetworkPolicy
         # holds as long as its program runs, and verify lets nobody through meanwhile.
         for one in await self._calls.pods(session_id):
@@ -171,12 +176,12 @@ class KubernetesOrchestrator:
                 await anyio.sleep(_GONE_SECONDS)
         return False
 
+    @override
     async def get(self, session_id: SessionId) -> Observed | None:
-        """See Orchestrator."""
         return next(iter(await self._observe(session_id)), None)
 
+    @override
     async def list(self) -> Sequence[Observed]:
-        """See Orchestrator."""
         return await self._observe(None)
 
     async def _observe(self, session_id: SessionId | None) -> list[Observed]:
@@ -211,12 +216,12 @@ class KubernetesOrchestrator:
         return seen
 
     @property
+    @override
     def unread(self) -> int:
-        """See Orchestrator."""
         return len(self._faults)
 
+    @override
     async def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
-        """See Orchestrator."""
         send, receive = anyio.create_memory_object_stream[None](1)
 
         def ring() -> None:
@@ -248,8 +253,8 @@ class KubernetesOrchestrator:
             finally:
                 group.cancel_scope.cancel()
 
+    @override
     async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:
-        """See Orchestrator."""
         for one in await self._calls.pods(session_id):
             try:
                 text = await self._calls.log_of(one.metadata, tail=tail)
@@ -258,26 +263,30 @@ class KubernetesOrchestrator:
             for line in text.decode(errors="replace").splitlines():
                 yield line
 
+    @override
     async def usage(self, session_id: SessionId) -> Usage | None:
-        """See Orchestrator. None, too, in a cluster without metrics.k8s.io."""
+        """None, too, in a cluster without metrics.k8s.io."""
         return await self._measurements.of(session_id)
 
+    @override
     async def volumes(self) -> Sequence[Volume]:
-        """See Orchestrator. A cluster tells how much was set aside, not what is in it."""
+        """A cluster tells how much was set aside, not what is in it."""
         return await self._claims.all()
 
+    @override
     async def make_volume(self, owner: UserId) -> None:
-        """See Orchestrator."""
         await self._claims.ensure(owner)
 
+    @override
     async def remove_volume(self, owner: UserId) -> None:
-        """See Orchestrator. A Pod's claim would go with the Pod: so none may be there."""
+        """A Pod's claim would go with the Pod: so none may be there."""
         if any(one.session.owner == owner for one in await self.list()):
             raise FilesInUse
         await self._claims.remove(owner)
 
+    @override
     async def apps(self) -> Sequence[Offer]:
-        """See Orchestrator: IngressRoutes of kubernetes.apps_namespace with the hub's label."""
+        """Return what IngressRoutes of kubernetes.apps_namespace with the hub's label offer."""
         namespace = self._settings.kubernetes.apps_namespace
         if not namespace:
             return []
@@ -287,14 +296,16 @@ class KubernetesOrchestrator:
         offers = [read_offer(one, namespace) for one in found]
         return [one for one in offers if one is not None]
 
+    @override
     async def check(self, profile_id: str) -> None:
-        """See Orchestrator: the cluster is asked whether it would admit such a Pod."""
+        """Ask the cluster whether it would admit such a Pod."""
         await self._images.check(profile_id)
 
+    @override
     async def ping(self) -> None:
-        """See Orchestrator. Needs the rights to list, and Traefik's kinds in the cluster."""
+        """Needs the rights to list, and Traefik's kinds in the cluster."""
         await self._calls.ping()
 
+    @override
     async def aclose(self) -> None:
-        """See Orchestrator."""
         await self._calls.aclose()

@@ -37,7 +37,7 @@ class Follower(Generic[_T]):
         self._ring = ring
 
     def replace(self, listed: bytes) -> None:
-        """See Follower."""
+        """Begin anew with all there are."""
         found = items_of(listed)
         self.items, self.faults = {}, {}
         for one in found:
@@ -46,7 +46,7 @@ class Follower(Generic[_T]):
         self._ring()
 
     def change(self, changed: bytes, *, gone: bool) -> None:
-        """See Follower."""
+        """Take one that is new, changed or gone."""
         self._take(changed, gone=gone)
         self._ring()
 
@@ -64,7 +64,7 @@ class Follower(Generic[_T]):
             self.faults.pop(cast("Thing", thing).metadata.name, None)
 
     def lose(self, *, listed: bool) -> None:
-        """See Follower. A list that was had is as good as its age, and the next one comes soon."""
+        """Know nothing from now on, unless all there are was told: that is as good as its age."""
         if not listed:
             self.known = False
 
@@ -81,7 +81,7 @@ class EventFollower(Follower[Event]):
     """The newest event of each Pod, by the Pod's uid; what is over goes with the next list."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
-        """See Follower."""
+        """``ring`` is called at each change."""
         super().__init__("Event", Event, ring)
 
     def take(self, thing: Event, *, gone: bool) -> None:

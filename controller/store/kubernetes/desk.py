@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from controller.core.model import UserId
 from controller.core.records import Notice
-from controller.store import NOTICES_KEPT
+from controller.store import NOTICES_KEPT, DeskStore
 from controller.store.kubernetes.objects import Records, hashed
 from controller.store.kubernetes.records import DESK, Desk
 
 
-class DeskRecords(Records):
+class DeskRecords(Records, DeskStore):
     """What people are told, and what they have chosen."""
 
+    @override
     async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
-        """See Store."""
-
         def work(found: Desk | None) -> Desk:
             desk = found or Desk()
             last = desk.notices[0].number if desk.notices else 0
@@ -26,22 +26,20 @@ class DeskRecords(Records):
 
         await self._change(DESK, hashed(uid), work)
 
+    @override
     async def notices(self, uid: UserId) -> list[Notice]:
-        """See Store."""
         return (await self._get(DESK, hashed(uid)) or Desk()).notices
 
+    @override
     async def remove_notice(self, uid: UserId, number: int) -> None:
-        """See Store."""
-
         def work(found: Desk | None) -> Desk | None:
             desk = found or Desk()
             return _kept(replace(desk, notices=[n for n in desk.notices if n.number != number]))
 
         await self._change(DESK, hashed(uid), work)
 
+    @override
     async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
-        """See Store."""
-
         def work(found: Desk | None) -> Desk | None:
             desk = found or Desk()
             return _kept(
@@ -50,8 +48,8 @@ class DeskRecords(Records):
 
         await self._change(DESK, hashed(uid), work)
 
+    @override
     async def ahead(self, uid: UserId) -> frozenset[str]:
-        """See Store."""
         return (await self._get(DESK, hashed(uid)) or Desk()).ahead
 
 

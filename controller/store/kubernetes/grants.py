@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from controller.core.model import Person, Role, SessionId, UserId
 from controller.core.records import Link, Share
-from controller.store import CLOSED_MOST, LINKS_MOST, kept_links
+from controller.store import CLOSED_MOST, LINKS_MOST, GrantStore, kept_links
 from controller.store.kubernetes.objects import Records, taken
 from controller.store.kubernetes.records import GRANTS, Grants, HeldLink
 
 
-class GrantRecords(Records):
+class GrantRecords(Records, GrantStore):
     """What owners of sessions have granted."""
 
+    @override
     async def add_share(self, share: Share) -> bool:
-        """See Store."""
         kept = False
 
         def work(found: Grants | None) -> Grants | None:
@@ -31,9 +32,8 @@ class GrantRecords(Records):
         await self._change(GRANTS, share.session, work)
         return kept
 
+    @override
     async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
-        """See Store."""
-
         def work(found: Grants | None) -> Grants | None:
             before = found or Grants()
             grants = _without(before, uid)
@@ -48,16 +48,16 @@ class GrantRecords(Records):
 
         await self._change(GRANTS, session, work)
 
+    @override
     async def lower_share(self, session: SessionId, uid: UserId) -> None:
-        """See Store."""
         await self._change_share(session, uid, lambda share: replace(share, role=Role.VIEW))
 
+    @override
     async def set_asks(self, session: SessionId, uid: UserId) -> None:
-        """See Store."""
         await self._change_share(session, uid, lambda share: replace(share, asks=True))
 
+    @override
     async def remove_person(self, uid: UserId) -> None:
-        """See Store."""
         # Not from the mirror: an invitation of this moment must go, too.
         for grants in await self._list(GRANTS):
             share = grants.shares.get(uid)
@@ -66,12 +66,12 @@ class GrantRecords(Records):
                     GRANTS, share.session, lambda now: now and _any(_without(now, uid))
                 )
 
+    @override
     async def shares(self) -> list[Share]:
-        """See Store."""
         return [share for one in await self._all(GRANTS) for share in one.shares.values()]
 
+    @override
     async def add_link(self, link: Link, digest: str) -> bool:
-        """See Store."""
         if await self.find_link(digest) is not None:
             raise taken()
         added = False
@@ -90,9 +90,8 @@ class GrantRecords(Records):
         await self._change(GRANTS, link.session, work)
         return added
 
+    @override
     async def remove_link(self, session: SessionId, link: str) -> None:
-        """See Store."""
-
         def work(found: Grants | None) -> Grants | None:
             grants = found or Grants()
             links = {one: held for one, held in grants.links.items() if one != link}
@@ -100,21 +99,21 @@ class GrantRecords(Records):
 
         await self._change(GRANTS, session, work)
 
+    @override
     async def links(self, session: SessionId) -> list[Link]:
-        """See Store."""
         found = await self._get(GRANTS, session) or Grants()
         return sorted((held.link for held in found.links.values()), key=lambda one: one.created)
 
+    @override
     async def find_link(self, digest: str) -> Link | None:
-        """See Store."""
         for grants in await self._all(GRANTS):
             for held in grants.links.values():
                 if held.digest == digest:
                     return held.link
         return None
 
+    @override
     async def use_link(self, digest: str, person: Person, now: float) -> Share | None:
-        """See Store."""
         known = await self.find_link(digest)
         if known is None:
             return None
@@ -141,9 +140,8 @@ class GrantRecords(Records):
         await self._change(GRANTS, known.session, work)
         return share
 
+    @override
     async def remove_grants(self, keep: Collection[SessionId], before: float) -> None:
-        """See Store."""
-
         def work(found: Grants | None) -> Grants | None:
             grants = found or Grants()
             if any(share.created < before for share in grants.shares.values()):

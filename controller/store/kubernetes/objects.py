@@ -81,11 +81,14 @@ class Records:
         self._forgotten = 0.0  # failures until then are over
 
     async def aclose(self) -> None:
-        """See Store."""
+        """Let go of the connection; a later call opens it again."""
         await self.api.aclose()
 
     async def changes(self) -> AsyncGenerator[None, None]:
-        """See Store. As long as it is followed, questions are answered from memory."""
+        """Yield whenever another controller may have changed what is kept.
+
+        As long as it is followed, questions are answered from memory.
+        """
         source = Source("records", self._path, self._selector())
         async with anyio.create_task_group() as group:
             group.start_soon(follow, self.api, source, self._mirror)

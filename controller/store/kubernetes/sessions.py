@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from controller.core.model import SessionId
 from controller.core.records import Memo, Ticket
 from controller.settings.schema import SHARED_ROUND_MOST
-from controller.store import STARTS_KEPT
+from controller.store import STARTS_KEPT, SessionStore
 from controller.store.kubernetes.objects import Records, hashed
 from controller.store.kubernetes.records import MEMOS, STARTS, TICKET, Memos, Starts
 
@@ -18,12 +19,11 @@ _MEMOS_FRESH_SECONDS = 2.0 * SHARED_ROUND_MOST  # whoever wrote none for so long
 _MEMOS_KEPT_SECONDS = 3600.0  # of a controller that is gone, for the one that comes after it
 
 
-class SessionRecords(Records):
+class SessionRecords(Records, SessionStore):
     """What is remembered of sessions."""
 
+    @override
     async def add_start(self, profile: str, seconds: float, now: float) -> None:
-        """See Store."""
-
         def work(found: Starts | None) -> Starts:
             starts = found.starts if found else {}
             newest = sorted([*starts.get(profile, ()), (now, seconds)])[-STARTS_KEPT:]
@@ -31,13 +31,13 @@ class SessionRecords(Records):
 
         await self._change(STARTS, "all", work)
 
+    @override
     async def starts(self, profile: str) -> list[float]:
-        """See Store."""
         found = await self._get(STARTS, "all") or Starts()
         return [seconds for _, seconds in found.starts.get(profile, ())]
 
+    @override
     async def put_memos(self, memos: Mapping[SessionId, Memo]) -> None:
-        """See Store."""
         now = self._wall()
         own = Memos(self._identity, now, dict(memos)) if memos else None
         await self._change(MEMOS, hashed(self._identity), lambda _: own)
@@ -45,12 +45,13 @@ class SessionRecords(Records):
             if one.by != self._identity and one.at < now - _MEMOS_KEPT_SECONDS:
                 await self._change(MEMOS, hashed(one.by), lambda _: None)
 
+    @override
     async def memos(self) -> dict[SessionId, Memo]:
-        """See Store."""
         return _merged(await self._all(MEMOS))
 
+    @override
     async def others_memos(self) -> dict[SessionId, Memo]:
-        """See Store. Their clocks may differ by seconds, as clocks of one cluster do."""
+        """Their clocks may differ by seconds, as clocks of one cluster do."""
         now = self._wall()
         fresh: list[Memos] = []
         for one in await self._all(MEMOS):
@@ -61,16 +62,16 @@ class SessionRecords(Records):
             fresh.append(replace(one, memos=aged))
         return _merged(fresh)
 
+    @override
     async def add_ticket(self, ticket: Ticket) -> None:
-        """See Store."""
         await self._add(TICKET, ticket.session.id, ticket)
 
+    @override
     async def remove_ticket(self, session: SessionId) -> None:
-        """See Store."""
         await self._change(TICKET, session, lambda _: None)
 
+    @override
     async def tickets(self) -> list[Ticket]:
-        """See Store."""
         return sorted(await self._all(TICKET), key=lambda one: (one.since, one.session.id))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
+from controller.store import Store
 from controller.store.kubernetes.desk import DeskRecords
 from controller.store.kubernetes.grants import GrantRecords
 from controller.store.kubernetes.logins import LoginRecords
@@ -10,10 +13,10 @@ from controller.store.kubernetes.rules import RuleRecords
 from controller.store.kubernetes.sessions import SessionRecords
 
 
-class KubernetesStore(LoginRecords, GrantRecords, DeskRecords, SessionRecords, RuleRecords):
-    """See Store."""
+class KubernetesStore(LoginRecords, GrantRecords, DeskRecords, SessionRecords, RuleRecords, Store):
+    """Everything as records on the cluster."""
 
+    @override
     async def ping(self) -> None:
-        """See Store."""
         with mapped():
             await self.api.request("GET", self._path(), query={**self._selector(), "limit": "1"})

@@ -96,7 +96,7 @@ class Database:
                 self._db = None
 
     async def aclose(self) -> None:
-        """See Store."""
+        """Let go of the file; a later call opens it again."""
         await anyio.to_thread.run_sync(self.close)
 
     def _opened(self) -> sqlite3.Connection:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 
+from typing_extensions import override
+
 from controller.core.model import UserId
 from controller.core.records import Notice
-from controller.store import NOTICES_KEPT
+from controller.store import NOTICES_KEPT, DeskStore
 from controller.store.sqlite.database import Database
 
 
-class DeskTables(Database):
+class DeskTables(Database, DeskStore):
     """What people are told, and what they have chosen."""
 
+    @override
     async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> None:
             db.execute(
                 "INSERT INTO notice (uid, at, text, more) VALUES (?, ?, ?, ?)",
@@ -29,9 +30,8 @@ class DeskTables(Database):
 
         await self._run(work)
 
+    @override
     async def notices(self, uid: UserId) -> list[Notice]:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> list[Notice]:
             rows = db.execute(
                 "SELECT number, at, text, more FROM notice WHERE uid = ? ORDER BY number DESC",
@@ -41,20 +41,19 @@ class DeskTables(Database):
 
         return await self._run(work)
 
+    @override
     async def remove_notice(self, uid: UserId, number: int) -> None:
-        """See Store."""
         await self._write("DELETE FROM notice WHERE uid = ? AND number = ?", uid, number)
 
+    @override
     async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
-        """See Store."""
         if on:
             await self._write("INSERT OR IGNORE INTO ahead VALUES (?, ?)", uid, profile)
         else:
             await self._write("DELETE FROM ahead WHERE uid = ? AND profile = ?", uid, profile)
 
+    @override
     async def ahead(self, uid: UserId) -> frozenset[str]:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> frozenset[str]:
             rows = db.execute("SELECT profile FROM ahead WHERE uid = ?", (uid,))
             return frozenset(profile for (profile,) in rows)

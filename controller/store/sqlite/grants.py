@@ -5,27 +5,27 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
+from typing_extensions import override
+
 from controller.core.model import Person, Role, SessionId, UserId
 from controller.core.records import Link, Share
-from controller.store import CLOSED_MOST, LINKS_MOST, SHARES_MOST, kept_links
+from controller.store import CLOSED_MOST, LINKS_MOST, SHARES_MOST, GrantStore, kept_links
 from controller.store.sqlite.database import Database, transaction
 
 
-class GrantTables(Database):
+class GrantTables(Database, GrantStore):
     """What owners of sessions have granted."""
 
+    @override
     async def add_share(self, share: Share) -> bool:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> bool:
             with transaction(db):
                 return _add_share(db, share)
 
         return await self._run(work)
 
+    @override
     async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> None:
             with transaction(db):
                 forget = "DELETE FROM share WHERE session = ? AND uid = ?"
@@ -35,22 +35,21 @@ class GrantTables(Database):
 
         await self._run(work)
 
+    @override
     async def lower_share(self, session: SessionId, uid: UserId) -> None:
-        """See Store."""
         lower = "UPDATE share SET role = ? WHERE session = ? AND uid = ?"
         await self._write(lower, Role.VIEW, session, uid)
 
+    @override
     async def set_asks(self, session: SessionId, uid: UserId) -> None:
-        """See Store."""
         await self._write("UPDATE share SET asks = 1 WHERE session = ? AND uid = ?", session, uid)
 
+    @override
     async def remove_person(self, uid: UserId) -> None:
-        """See Store."""
         await self._write("DELETE FROM share WHERE uid = ?", uid)
 
+    @override
     async def shares(self) -> list[Share]:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> list[Share]:
             rows = db.execute(
                 "SELECT session, uid, role, display_name, created, expires, look, asks FROM share"
@@ -62,8 +61,8 @@ class GrantTables(Database):
 
         return await self._run(work)
 
+    @override
     async def add_link(self, link: Link, digest: str) -> bool:
-        """See Store."""
         row = (
             link.id,
             link.session,
@@ -91,21 +90,20 @@ class GrantTables(Database):
 
         return await self._run(work)
 
+    @override
     async def remove_link(self, session: SessionId, link: str) -> None:
-        """See Store."""
         await self._write("DELETE FROM link WHERE session = ? AND id = ?", session, link)
 
+    @override
     async def links(self, session: SessionId) -> list[Link]:
-        """See Store."""
         return await self._run(lambda db: _links(db, "session = ? ORDER BY created", session))
 
+    @override
     async def find_link(self, digest: str) -> Link | None:
-        """See Store."""
         return await self._run(lambda db: next(iter(_links(db, "digest = ?", digest)), None))
 
+    @override
     async def use_link(self, digest: str, person: Person, now: float) -> Share | None:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> Share | None:
             with transaction(db):
                 link = next(iter(_links(db, "digest = ?", digest)), None)
@@ -123,9 +121,8 @@ class GrantTables(Database):
 
         return await self._run(work)
 
+    @override
     async def remove_grants(self, keep: Collection[SessionId], before: float) -> None:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> None:
             with transaction(db):
                 for table in ("share", "link"):

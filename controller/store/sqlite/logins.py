@@ -5,17 +5,19 @@ from __future__ import annotations
 import sqlite3
 
 import msgspec
+from typing_extensions import override
 
 from controller.core.model import Person
 from controller.core.records import Login, Reading
+from controller.store import LoginStore
 from controller.store.sqlite.database import Database
 
 
-class LoginTables(Database):
+class LoginTables(Database, LoginStore):
     """Log-ins that stand, and failed ones."""
 
+    @override
     async def add_login(self, login: Login) -> int:
-        """See Store."""
         await self._write(
             "INSERT INTO login"
             " (sid, uid, person, created, expires, address, agent, script, seen, key)"
@@ -33,39 +35,38 @@ class LoginTables(Database):
         )
         return 0
 
+    @override
     async def remove_login(self, sid: str) -> None:
-        """See Store."""
         await self._write("DELETE FROM login WHERE sid = ?", sid)
 
+    @override
     async def logins(self, now: float) -> list[Login]:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> list[Login]:
             db.execute("DELETE FROM login WHERE expires <= ?", (now,))
             return _logins(db)
 
         return await self._run(work)
 
+    @override
     async def read_logins(self) -> Reading:
-        """See Store. Nobody else writes the file: there is nothing to hear of."""
+        """Nobody else writes the file: there is nothing to hear of."""
         return Reading(tuple(await self._run(_logins)))
 
+    @override
     async def set_person(self, person: Person) -> None:
-        """See Store."""
         body = msgspec.json.encode(person)
         await self._write("UPDATE login SET person = ? WHERE uid = ?", body, person.uid)
 
+    @override
     async def set_seen(self, sid: str, at: float) -> None:
-        """See Store."""
         await self._write("UPDATE login SET seen = max(seen, ?) WHERE sid = ?", at, sid)
 
+    @override
     async def add_failure(self, who: str, now: float) -> None:
-        """See Store."""
         await self._write("INSERT INTO failure VALUES (?, ?)", who, now)
 
+    @override
     async def failures(self, who: str, since: float) -> list[float]:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> list[float]:
             db.execute("DELETE FROM failure WHERE at <= ?", (since,))
             rows = db.execute("SELECT at FROM failure WHERE who = ? ORDER BY at", (who,))
@@ -73,13 +74,12 @@ class LoginTables(Database):
 
         return await self._run(work)
 
+    @override
     async def clear_failures(self, who: str) -> None:
-        """See Store."""
         await self._write("DELETE FROM failure WHERE who = ?", who)
 
+    @override
     async def all_failures(self, since: float) -> dict[str, list[float]]:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> dict[str, list[float]]:
             found: dict[str, list[float]] = {}
             for who, at in db.execute(

@@ -5,18 +5,19 @@ from __future__ import annotations
 import sqlite3
 
 import msgspec
+from typing_extensions import override
 
 from controller.core.model import SessionId, UserId
 from controller.core.records import Drain, Message, Rules
+from controller.store import RuleStore
 from controller.store.sqlite.database import Database
 
 
-class RuleTables(Database):
+class RuleTables(Database, RuleStore):
     """What administrators have decided."""
 
+    @override
     async def rules(self) -> Rules:
-        """See Store."""
-
         def work(db: sqlite3.Connection) -> Rules:
             found = db.execute("SELECT body FROM drain").fetchone()
             drain = msgspec.json.decode(found[0], type=Drain) if found else None
@@ -28,23 +29,23 @@ class RuleTables(Database):
 
         return await self._run(work)
 
+    @override
     async def set_drain(self, drain: Drain | None) -> None:
-        """See Store."""
         if drain is None:
             await self._write("DELETE FROM drain")
         else:
             body = msgspec.json.encode(drain)
             await self._write("INSERT OR REPLACE INTO drain VALUES (1, ?)", body)
 
+    @override
     async def set_quota(self, uid: UserId, sessions: int | None) -> None:
-        """See Store."""
         if sessions is None:
             await self._write("DELETE FROM quota WHERE uid = ?", uid)
         else:
             await self._write("INSERT OR REPLACE INTO quota VALUES (?, ?)", uid, sessions)
 
+    @override
     async def set_message(self, session: SessionId, message: Message | None) -> None:
-        """See Store."""
         if message is None:
             await self._write("DELETE FROM message WHERE session = ?", session)
         else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import anyio
+from typing_extensions import override
 
+from controller.store import Store
 from controller.store.sqlite.desk import DeskTables
 from controller.store.sqlite.grants import GrantTables
 from controller.store.sqlite.logins import LoginTables
@@ -13,14 +15,15 @@ from controller.store.sqlite.rules import RuleTables
 from controller.store.sqlite.sessions import SessionTables
 
 
-class SqliteStore(LoginTables, GrantTables, DeskTables, SessionTables, RuleTables):
+class SqliteStore(LoginTables, GrantTables, DeskTables, SessionTables, RuleTables, Store):
     """Everything in one file."""
 
+    @override
     async def ping(self) -> None:
-        """See Store."""
         await self._run(lambda db: db.execute("SELECT count(*) FROM login").fetchone())
 
+    @override
     async def changes(self) -> AsyncGenerator[None, None]:
-        """See Store. The file is one controller's: nobody else changes it."""
+        """The file is one controller's: nobody else changes it."""
         await anyio.sleep_forever()
         yield

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import anyio
+from typing_extensions import override
 
 from controller.core.errors import StoreUnavailable
 from controller.core.records import Share
@@ -29,8 +30,8 @@ class Records(SqliteStore):
             raise StoreUnavailable("The disk is full.")
         return await super()._run(work)
 
+    @override
     async def add_share(self, share: Share) -> bool:
-        """See Store."""
         if self.held is not None:
             await self.held.wait()
         return await super().add_share(share)

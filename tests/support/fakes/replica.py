@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 from msgspec.structs import replace
+from typing_extensions import override
 
 from controller.core.model import SessionId
 from controller.core.records import Login, Memo, Reading
@@ -52,8 +53,8 @@ class Replica(SqliteStore):
         }
         self._news.set()
 
+    @override
     async def add_login(self, login: Login) -> int:
-        """See Store."""
         await super().add_login(login)
         self._cluster.revision += 1
         self._cluster.revisions[login.sid] = self._cluster.revision
@@ -61,36 +62,37 @@ class Replica(SqliteStore):
             self._seen[login.sid] = replace(login, revision=self._cluster.revision)
         return self._cluster.revision
 
+    @override
     async def remove_login(self, sid: str) -> None:
-        """See Store."""
         await super().remove_login(sid)
         self._cluster.revision += 1
         if self._seen is not None:
             self._seen.pop(sid, None)
 
+    @override
     async def read_logins(self) -> Reading:
-        """See Store."""
         if self._seen is None:
             await self.hear()
         return Reading(tuple((self._seen or {}).values()), self._heard)
 
+    @override
     async def put_memos(self, memos: Mapping[SessionId, Memo]) -> None:
-        """See Store."""
         self._cluster.memos[self] = (self._cluster.clock(), dict(memos))
 
+    @override
     async def memos(self) -> dict[SessionId, Memo]:
-        """See Store."""
         found = self._cluster.memos.values()
         return {one: memo for _, memos in found for one, memo in memos.items()}
 
+    @override
     async def others_memos(self) -> dict[SessionId, Memo]:
-        """See Store. There is one other."""
+        """There is one other."""
         now = self._cluster.clock()
         others = (memos for by, memos in self._cluster.memos.items() if by is not self)
         return {one: memo.aged(now - at) for at, memos in others for one, memo in memos.items()}
 
+    @override
     async def changes(self) -> AsyncGenerator[None, None]:
-        """See Store."""
         while True:
             await self._news.wait()
             self._news = anyio.Event()

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
+from typing_extensions import override
 
 from controller.core.errors import NotWrittenDown
 from controller.core.model import Role, SessionId
@@ -35,8 +36,8 @@ class Told(Records):
         """Say that another controller has written."""
         self._news.set()
 
+    @override
     async def changes(self) -> AsyncGenerator[None, None]:
-        """See Store."""
         while True:
             await self._news.wait()
             self._news = anyio.Event()
