@@ -84,7 +84,7 @@ run_quietly() {
     while kill -0 "$JOB" 2>/dev/null; do
         if ((SECONDS - shown >= 15)); then
             shown=$SECONDS
-            say "  ... still at it ($((SECONDS - since)) s): $(last_words "$log")"
+            say "  ... still running ($((SECONDS - since)) s): $(last_words "$log")"
         fi
         sleep 0.2
     done
@@ -154,7 +154,7 @@ need_packages() {
     run_quietly "installing ${missing[*]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -y \
         --no-install-recommends install "${missing[@]}" ||
-        fail "installing ${missing[*]} failed." "The reason stands above."
+        fail "installing ${missing[*]} failed." "The reason is above."
 }
 
 need_disk() {
@@ -163,7 +163,7 @@ need_disk() {
     free=$(df --output=avail -k "$path" | tail -n 1)
     ((free >= gib * 1024 * 1024)) || fail \
         "only $((free / 1024 / 1024)) GiB are free under $path; the images need $gib GiB." \
-        "Free some space (docker image prune shows what the engine can give back) and run it again."
+        "Free some space (docker image prune removes unused images) and run it again."
 }
 
 # --- the engine ---------------------------------------------------------------------------------

@@ -108,12 +108,12 @@ ROWS = (
             View("Logged in", "none", (Query("sum(slicerhub_people_logged_in{@})"),)),
             View("Sessions", "none", (Query("sum(slicerhub_sessions{@}) or vector(0)"),)),
             View(
-                "Room taken",
+                "Used capacity",
                 "percentunit",
                 (Query("sum(slicerhub_sessions{@}) / sum(slicerhub_sessions_limit{@})"),),
-                "Sessions of those that there may be",
+                "Sessions, of the most that there may be",
             ),
-            View("In line", "none", (Query("sum(slicerhub_queue_length{@}) or vector(0)"),)),
+            View("In the queue", "none", (Query("sum(slicerhub_queue_length{@}) or vector(0)"),)),
             View(
                 "Graphics cards leased",
                 "none",
@@ -146,13 +146,13 @@ ROWS = (
                 ),
             ),
             View(
-                "Waiting in line",
+                "Waiting in the queue",
                 "none",
                 (Query("sum by (profile) (slicerhub_queue_length{@})", "{{profile}}"),),
             ),
             View("Attempts to log in", "ops", (_rate("slicerhub_logins_total", "result"),)),
             View(
-                "Acts on record",
+                "Acts in the audit log",
                 "ops",
                 (
                     _rate("slicerhub_audit_acts_total", "act"),
@@ -238,9 +238,9 @@ ROWS = (
             View(
                 "Decisions", "ops", (_rate("slicerhub_housekeeping_decisions_total", "decision"),)
             ),
-            View("Not done", "ops", (_rate("slicerhub_housekeeping_failures_total", "round"),)),
+            View("Failed acts", "ops", (_rate("slicerhub_housekeeping_failures_total", "round"),)),
             View(
-                "Since a round was at its end",
+                "Since the last round ended",
                 "s",
                 (
                     Query(
@@ -249,28 +249,28 @@ ROWS = (
                         "{{round}}",
                     ),
                 ),
-                "More than a few rounds: what is in it is not done",
+                "More than a few rounds: housekeeping is not done",
             ),
             View(
                 "Questions to sessions",
                 "ops",
                 (_rate("slicerhub_session_questions_total", "outcome"),),
-                "no_answer, unreadable: of programs that hang or misbehave",
+                "no_answer, unreadable: programs that hang or misbehave",
             ),
             View(
-                "Connected without right",
+                "Guests without right",
                 "ops",
                 (_rate("slicerhub_connected_without_right_total", "reason"),),
-                "They were cut",
+                "They were disconnected",
             ),
             View(
                 "Faults",
                 "ops",
                 (_rate("slicerhub_faults_total", "work"),),
-                "Of the hub's own; the log tells each",
+                "Errors in the hub itself; the log has each",
             ),
             View(
-                "Not to be read",
+                "Unreadable objects",
                 "none",
                 (Query("max(slicerhub_engine_objects_unread{@})", "objects at the engine"),),
                 "Their sessions are left alone; the log names each",

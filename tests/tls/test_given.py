@@ -297,7 +297,7 @@ def test_a_certificate_that_has_ended_is_named(given: Given, tmp_path: Path) -> 
     spoilt.write_ended(DOMAIN, f"*.{DOMAIN}")
     code, said = verdict(tmp_path)
     assert code == 1
-    assert "the certificate has ended" in said
+    assert "the certificate has expired" in said
 
 
 @pytest.mark.parametrize("what", ["certificate", "key"])
@@ -333,4 +333,4 @@ def test_the_check_names_a_certificate_of_somebody_else(hub: Stack) -> None:
         env=hub.env,
     )
     assert ran.returncode == 1
-    assert "Traefik shows no good certificate for hub.example.test" in ran.stdout, ran.stdout
+    assert "Traefik shows no valid certificate for hub.example.test" in ran.stdout, ran.stdout

@@ -140,7 +140,7 @@ class Endpoints:
     def _find(self, request: web.Request, find: Callable[[Path, PurePosixPath], _T]) -> _T:
         root = self._roots.get(request.match_info["root"])
         if root is None:
-            raise web.HTTPNotFound(text="There is no such place.\n")
+            raise web.HTTPNotFound(text="There is no such folder.\n")
         try:
             return find(root, parse_relative(request.match_info["path"]))
         except FileError as error:

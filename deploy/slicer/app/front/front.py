@@ -230,7 +230,9 @@ class Front:
                 most = visitor.role.most_sockets
                 log.event("client.refused", level=logging.WARNING, user=visitor.user, open=most)
                 return http_answer("429 Too Many Requests", too_many_sentence(most), method)
-            return http_answer("405 Method Not Allowed", f"{method} is not for {path}.\n", method)
+            return http_answer(
+                "405 Method Not Allowed", f"{path} does not accept {method}.\n", method
+            )
         if (
             path not in _OWN
             and method == "GET"
