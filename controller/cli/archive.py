@@ -1,7 +1,7 @@
-"""Backups: the keys, the records, and the list of whose files there are, in one tar file.
+"""Backups: the keys, the records, and a list of people's volumes, in one tar file.
 
-People's files are not in it: they are large, and every site has its own way for those. The list
-tells which of them are missing once the records are back.
+People's files are not in it: they are large, and every site backs them up in its own way. The list
+shows which of them are missing after a restore.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _PARTS = (_MANIFEST, KEYS, STORE)
 
 _JOURNAL = "-wal"  # behind the name of SQLite's file
 
-_PART_MAX = 2**30  # bytes of one part: what is larger is no backup of ours
+_PART_MAX = 2**30  # bytes of one part: anything larger is not a backup of the hub
 
 
 class Files(msgspec.Struct, frozen=True):
-    """Whose files there were, and what the engine called them."""
+    """A person's volume, as the engine names it."""
 
     owner: UserId
     volume: str
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a backup says of itself."""
+    """What a backup contains, and for which hub."""
 
     format: int
     instance: str
@@ -61,7 +61,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Backup(msgspec.Struct, frozen=True):
-    """What was read from a backup. Whole, and not looked at any further."""
+    """A backup that was read and is complete. Its records have not been opened yet."""
 
     manifest: Manifest
     parts: dict[str, bytes]
@@ -70,9 +70,9 @@ class Backup(msgspec.Struct, frozen=True):
 def make_backup(
     data: Path, instance: str, volumes: Iterable[Volume], made_at: str, out: BinaryIO
 ) -> Manifest:
-    """Write a backup of a data folder that may be in use. Returns what it says of itself.
+    """Write a backup of a data folder, which may be in use. Returns its manifest.
 
-    ``made_at``: now, RFC 3339. Raises ConfigError if there is nothing to keep, StoreUnavailable.
+    ``made_at``: now, RFC 3339. Raises ConfigError if there is nothing to back up, StoreUnavailable.
     """
     data_folder.check_owner(data, instance)
     try:
@@ -83,7 +83,7 @@ def make_backup(
             version = copy_store(data / STORE, copy)
             store = copy.read_bytes()
     except OSError as error:
-        raise ConfigError([f"{data}: cannot be read or written ({error}). See to it."]) from error
+        raise _unusable(data, "read or written", error) from error
     parts = {KEYS: keys, STORE: store}
     manifest = Manifest(
         format=FORMAT,
@@ -105,13 +105,13 @@ def make_backup(
 
 
 def read_backup(source: BinaryIO, instance: str) -> Backup:
-    """Read a backup of this instance. Raises ConfigError if it is damaged or not to be used."""
+    """Read a backup of this instance. Raises ConfigError if it is damaged or cannot be used."""
     parts: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=source, mode="r|") as tar:
             for member in tar:
                 if member.name not in _PARTS or member.name in parts or not member.isfile():
-                    raise _damaged(f"{member.name[:80]!r} does not belong there")
+                    raise _damaged(f"{member.name[:80]!r} does not belong in a backup")
                 if member.size > _PART_MAX:
                     raise _damaged(f"{member.name} is too large")
                 content = tar.extractfile(member)
@@ -119,11 +119,11 @@ def read_backup(source: BinaryIO, instance: str) -> Backup:
     except (tarfile.TarError, OSError, EOFError) as error:
         raise _damaged(str(error)) from error
     if set(parts) != set(_PARTS):
-        raise _damaged("it is not whole")
+        raise _damaged("parts are missing")
     manifest = _manifest(parts.pop(_MANIFEST), instance)
     for name, content in parts.items():
         if hashlib.sha256(content).hexdigest() != manifest.digests.get(name):
-            raise _damaged(f"{name} is not what was written")
+            raise _damaged(f"{name} does not match its checksum")
     parse_key_ring(parts[KEYS], KEYS)
     return Backup(manifest, parts)
 
@@ -137,13 +137,13 @@ def _manifest(content: bytes, instance: str) -> Manifest:
         raise _damaged(str(error)) from error
     if manifest is None or manifest.schema > int(labels.SCHEMA_VERSION):
         raise ConfigError(
-            ["The backup is of a newer hub. Restore it with that version or a later one."]
+            ["The backup is from a newer hub. Restore it with that version or a later one."]
         )
     if manifest.instance != instance:
         fault = (
-            f"The backup is of the hub {manifest.instance!r}, and this one is called "
-            f"{instance!r}. Call it {manifest.instance!r} (SLICERHUB_INSTANCE): sessions and "
-            "files carry that name."
+            f"The backup is from the hub {manifest.instance!r}, but this one is called "
+            f"{instance!r}. Set SLICERHUB_INSTANCE to {manifest.instance!r}: sessions and files "
+            "carry that name."
         )
         raise ConfigError([fault])
     return manifest
@@ -153,21 +153,25 @@ class _Numbered(msgspec.Struct):
     format: int
 
 
+def _unusable(data: Path, what: str, error: OSError) -> ConfigError:
+    return ConfigError([f"{data}: cannot be {what} ({error}). Check the folder."])
+
+
 def _damaged(why: str) -> ConfigError:
     return ConfigError([f"The backup is damaged: {why}. Nothing was changed."])
 
 
 def restore(backup: Backup, data: Path, *, force: bool) -> None:
-    """Put keys and records back. What was there is kept beside it, as ``….replaced``.
+    """Put keys and records back. The files that they replace are kept as ``….replaced``.
 
-    Raises ConfigError if a hub is running, or something is there and ``force`` is not said.
+    Raises ConfigError if a hub is running, or if there are files and ``force`` is not set.
     """
     with data_folder.held(data, backup.manifest.instance):
         there = [name for name in (KEYS, STORE) if (data / name).exists()]
         if there and not force:
             fault = (
-                f"{data}: there is {' and '.join(there)} already. Say --force to put the backup in "
-                "its place; what is there is kept as ….replaced."
+                f"{data} already has {' and '.join(there)}. Use --force to replace that with the "
+                "backup; the old files are kept as ….replaced."
             )
             raise ConfigError([fault])
         try:
@@ -178,13 +182,13 @@ def restore(backup: Backup, data: Path, *, force: bool) -> None:
             for name in (STORE, KEYS):
                 restored = data / f"{name}.restored"
                 if _is_there(data / name, backup.parts[name]):
-                    restored.unlink()  # by a restore that was cut short, or never changed
+                    restored.unlink()  # an interrupted restore did it, or it never changed
                 else:
                     _put_aside(data, name)
                     restored.replace(data / name)
                 data_folder.sync(data)
         except OSError as error:
-            raise ConfigError([f"{data}: cannot be written ({error}). See to it."]) from error
+            raise _unusable(data, "written", error) from error
 
 
 def _check_store(backup: Backup, data: Path) -> None:
@@ -203,10 +207,10 @@ def _is_there(path: Path, content: bytes) -> bool:
 
 
 def _put_aside(data: Path, name: str) -> None:
-    """Rename what is there, whole: what SQLite has not put into its file yet stands beside it.
+    """Rename a file together with SQLite's journal, which holds what is not in the file yet.
 
-    The file itself comes last, and what an earlier restore kept goes first: so whenever this is cut
-    short, beginning anew loses nothing of what was there.
+    What an earlier restore kept is removed first, and the file itself is renamed last. So a restore
+    that is interrupted can be run again and loses nothing.
     """
     there, kept = data / name, data / f"{name}.replaced"
     if not there.exists():
@@ -216,7 +220,7 @@ def _put_aside(data: Path, name: str) -> None:
         data_folder.sync(data)
         kept.unlink()
         data_folder.sync(data)
-    Path(f"{there}-shm").unlink(missing_ok=True)  # made anew from the journal
+    Path(f"{there}-shm").unlink(missing_ok=True)  # SQLite makes it again from the journal
     journal = Path(f"{there}{_JOURNAL}")
     if journal.exists():
         journal.replace(f"{kept}{_JOURNAL}")
@@ -237,6 +241,6 @@ def _write(data: Path, name: str, content: bytes) -> None:
 
 
 def missing(manifest: Manifest, volumes: Iterable[Volume]) -> Sequence[Files]:
-    """Return whose files are not there any more."""
+    """Return the volumes that no longer exist."""
     there = {one.name for one in volumes}
     return [one for one in manifest.files if one.volume not in there]

@@ -1,4 +1,4 @@
-"""The commands that keep and bring back what the hub cannot lose."""
+"""The commands ``backup`` and ``restore``."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from controller.store import data_folder
 @click.command("backup")
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 def backup_command(file: Path) -> None:
-    """Write keys, records and the list of whose files there are to FILE, "-" for standard output.
+    """Write keys, records and a list of people's volumes to FILE, "-" for standard output.
 
-    The hub may run meanwhile. Whoever has the file can log in as anybody: keep it safe. People's
+    The hub may be running. Keep the file safe: anybody who has it can log in as anybody. People's
     files are not in it.
     """
 
@@ -37,19 +37,19 @@ def backup_command(file: Path) -> None:
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         with _target(file) as out:
             made = make_backup(data, settings.instance, volumes or (), made_at, out)
-        click.echo(f"kept the keys, the records and a list of {len(made.files)} volumes", err=True)
+        click.echo(f"saved the keys, the records and a list of {len(made.files)} volumes", err=True)
         if volumes is None:
-            raise ConfigError(["The engine does not answer: the list of volumes is empty."])
+            raise ConfigError(["The engine does not answer, so the list of volumes is empty."])
 
     run(work)
 
 
 @contextmanager
 def _target(file: Path) -> Generator[BinaryIO, None, None]:
-    """Open a file for its owner's eyes only; it is there whole, or not at all."""
+    """Open a file that only its owner can read; it appears complete, or not at all."""
     if str(file) == "-":
         if sys.stdout.isatty():
-            raise ConfigError(["Standard output is a terminal. Name a file, or lead it into one."])
+            raise ConfigError(["Standard output is a terminal. Name a file, or redirect it."])
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
@@ -72,12 +72,12 @@ def _target(file: Path) -> Generator[BinaryIO, None, None]:
 
 @click.command("restore")
 @click.argument("file", type=click.File("rb"))
-@click.option("--force", is_flag=True, help="Put it in the place of what is there.")
+@click.option("--force", is_flag=True, help="Replace the keys and records that are there.")
 def restore_command(file: BinaryIO, *, force: bool) -> None:
-    """Put keys and records of a backup back, from FILE, "-" for standard input. The hub must rest.
+    """Restore keys and records from FILE, "-" for standard input. Stop the hub first.
 
-    Where a person's files are missing, their place is made anew with its labels, empty: put their
-    files into it.
+    For each person whose volume is missing, an empty one is made with its labels: put their files
+    into it.
     """
 
     async def work(settings: Settings) -> None:
@@ -87,11 +87,11 @@ def restore_command(file: BinaryIO, *, force: bool) -> None:
         click.echo(f"restored keys and records of {backup.manifest.made_at}")
         volumes = await _volumes(settings)
         if volumes is None:
-            raise ConfigError(["The engine does not answer: volumes were not looked at."])
+            raise ConfigError(["The engine does not answer, so volumes were not checked."])
         async with aclosing(make_orchestrator(settings)) as engine:
             for lost in missing(backup.manifest, volumes):
                 await engine.make_volume(lost.owner)
-                click.echo(f"missing: the files of {lost.owner}; {lost.volume} was made, empty")
+                click.echo(f"missing: the files of {lost.owner}; {lost.volume} was made empty")
 
     run(work)
 
@@ -106,7 +106,7 @@ def _need_folder(settings: Settings) -> None:
 
 
 async def _volumes(settings: Settings) -> Sequence[Volume] | None:
-    """Return whose files there are; None: the engine does not answer."""
+    """Return people's volumes; None: the engine does not answer."""
     async with aclosing(make_orchestrator(settings)) as engine:
         try:
             return await engine.volumes()

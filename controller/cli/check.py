@@ -90,19 +90,19 @@ def _check_owner(settings: Settings) -> None:
 
 
 def _check_names(settings: Settings) -> Callable[[], Awaitable[None]]:
-    """Return what asks the name service for a session that is not there; any address will do."""
+    """Return what asks the DNS for the host of a made-up session; any address will do."""
     domain = settings.sessions_at
     host = f"{new_session_id()}.{domain}"
 
     async def ping() -> None:
         if domain == "localhost" or domain.endswith(".localhost"):
-            return  # known to browsers themselves (RFC 6761), and to few name services
+            return  # browsers know them by themselves (RFC 6761), few name servers do
         try:
             await anyio.getaddrinfo(host, None)
         except OSError as error:
             fault = (
                 f"{host} has no address ({error.strerror or error}). Add a record for *.{domain} "
-                f"to the name service, which leads where {settings.hosts[0]} does. Or set "
+                f"to the DNS that points where {settings.hosts[0]} does. Or set "
                 f'session_domain (SLICERHUB_SESSION_DOMAIN) to "{PATH_MODE}": sessions then share '
                 "one host name, and sharing is off."
             )

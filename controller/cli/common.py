@@ -1,4 +1,4 @@
-"""What the commands share: the settings, and errors of ours as sentences."""
+"""What the commands share: the settings, and the hub's errors as sentences."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Work = Callable[[Settings], Coroutine[Any, Any, None]]
 
 
 class Faults(click.ClickException):
-    """Ends the command with sentences and without a traceback."""
+    """Ends a command with sentences instead of a traceback."""
 
     def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's own signature
-        """Print each fault on its line."""
+        """Print each fault on a line of its own."""
         del file
         for fault in self.message.splitlines():
             click.echo(f"✗ {fault}", err=True)
@@ -35,7 +35,7 @@ def read_settings() -> Settings:
 
 
 def run(work: Work) -> None:
-    """Run a command's work; an error of ours becomes its sentences and exit code 1."""
+    """Run a command's work; an error of the hub becomes its sentence and exit code 1."""
     try:
         uvloop.run(work(read_settings()))
     except* HubError as errors:

@@ -1,4 +1,4 @@
-"""The commands about the keys that sign log-ins."""
+"""The commands for the keys that sign log-ins."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from controller.settings.schema import Settings
 
 @click.group()
 def keys() -> None:
-    """Look after the keys that sign log-ins. No secret is ever shown."""
+    """List and rotate the keys that sign log-ins. Secrets are never shown."""
 
 
 @keys.command("list")
@@ -28,9 +28,9 @@ def keys_command(*, as_json: bool) -> None:
     """List the keys: how old each is, and whether it signs or only verifies."""
 
     async def work(settings: Settings) -> None:
-        store, place = open_store(settings, "keys")
+        store, storage = open_store(settings, "keys")
         async with aclosing(store):
-            ring = await place.key_ring(make=False)
+            ring = await storage.key_ring(make=False)
         _show_keys(ring, time.time(), as_json=as_json)
 
     run(work)
@@ -42,22 +42,22 @@ def keys_command(*, as_json: bool) -> None:
 def rotate_command(*, at_once: bool, yes: bool) -> None:
     """Let a new key sign. Nobody is logged out, and nothing is restarted.
 
-    The keys of before verify until the last log-in that they signed is over; then they are dropped.
+    Earlier keys verify until the last log-in that they signed has ended; then they are dropped.
     With --now they are dropped at once.
     """
     if at_once and not yes:
-        click.confirm("Everybody will be logged out. Go on?", abort=True)
+        click.confirm("Everybody will be logged out. Continue?", abort=True)
 
     async def work(settings: Settings) -> None:
-        store, place = open_store(settings, "keys")
+        store, storage = open_store(settings, "keys")
         now = time.time()
         async with aclosing(store):
             if at_once:
-                ring = await replace_all(place, now=now)
+                ring = await replace_all(storage, now=now)
             else:
                 expiries = [one.expires for one in await store.logins(now)]
                 seconds = settings.login.hours * 3600
-                ring = await rotate(place, now=now, seconds=seconds, expiries=expiries)
+                ring = await rotate(storage, now=now, seconds=seconds, expiries=expiries)
         _show_keys(ring, now, as_json=False)
 
     run(work)

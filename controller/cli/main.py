@@ -42,19 +42,19 @@ from controller.settings.schema import Settings
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """Run the 3D Slicer Hub, and look into it."""
+    """Run and inspect the 3D Slicer Hub."""
 
 
 @main.command("serve")
 def serve_command() -> None:
-    """Serve people and Traefik until stopped; sessions go on without it."""
+    """Run the controller until it is stopped; sessions go on without it."""
     log.configure()
     run(serve)
 
 
 @main.group()
 def sessions() -> None:
-    """Look at the sessions, straight from the engine."""
+    """List and stop sessions. The commands ask the engine itself."""
 
 
 @sessions.command("list")
@@ -76,7 +76,7 @@ def list_command(*, as_json: bool) -> None:
             state = "newer" if seen.newer else state
             click.echo(f"{one.id:28}{one.owner:20}{one.profile:12}{state:10}{one.name}")
         if any(seen.newer for seen in found):
-            click.echo("newer: made by a newer version of the hub, and left alone by this one.")
+            click.echo("newer: made by a newer version of the hub; this version leaves it alone.")
 
     run(work)
 
@@ -95,7 +95,7 @@ def stop_command(session_ids: tuple[str, ...]) -> None:
                     raise ConfigError([f"{text}: there is no such session."])
                 if seen.newer:
                     raise ConfigError(
-                        [f"{text}: made by a newer version of the hub. Stop it with that one."]
+                        [f"{text}: made by a newer version of the hub. Stop it with that version."]
                     )
                 await engine.remove(session_id, grace=STOP_GRACE)
                 click.echo(f"stopped {session_id}")
@@ -105,13 +105,13 @@ def stop_command(session_ids: tuple[str, ...]) -> None:
 
 @main.group()
 def volumes() -> None:
-    """Look after people's files."""
+    """List and remove people's files."""
 
 
 @volumes.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def volumes_command(*, as_json: bool) -> None:
-    """List whose files there are, and how large; the engine may take a while to measure."""
+    """List people's files and their sizes. The engine may take a while to measure them."""
 
     async def work(settings: Settings) -> None:
         async with aclosing(make_orchestrator(settings)) as engine:
@@ -137,9 +137,9 @@ def remove_command(user: str, *, yes: bool) -> None:
     async def work(settings: Settings) -> None:
         async with aclosing(make_orchestrator(settings)) as engine:
             if all(one.owner != uid for one in await engine.volumes()):
-                raise ConfigError([f"{user}: there are no files of this name."])
+                raise ConfigError([f"{user}: this user has no files."])
             if not yes and click.prompt(f"Type {uid} to remove all their files") != uid:
-                raise ConfigError(["That is another name. Nothing was removed."])
+                raise ConfigError(["The name does not match. Nothing was removed."])
             await engine.remove_volume(uid)
             click.echo(f"removed the files of {uid}")
 
@@ -149,7 +149,7 @@ def remove_command(user: str, *, yes: bool) -> None:
 @main.command()
 @click.argument("profile", default="")
 def render(profile: str) -> None:
-    """Print what the engine would be sent for a session of PROFILE (default: the default one)."""
+    """Print what the hub would send to the engine for a session of PROFILE."""
 
     async def work(settings: Settings) -> None:
         chosen = settings.profile(profile) if profile else _default(settings)
@@ -179,7 +179,7 @@ def _on_docker(session: Session, profile: Profile, settings: Settings) -> dict[s
 
 
 def _on_kubernetes(session: Session, profile: Profile, settings: Settings) -> dict[str, Any]:
-    """Return all of a session as kubectl takes it; the Pod's uid is not known before it is made."""
+    """Return a session's objects for kubectl; the Pod's uid is a placeholder until it exists."""
     items = [
         kubernetes.claim(session.owner, settings),
         kubernetes.pod(session, profile, settings),

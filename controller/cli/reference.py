@@ -1,4 +1,4 @@
-"""The reference of all settings, written from their schema. Pure, but that it reads the source."""
+"""The reference of all settings, written from their schema. The only I/O is reading the source."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WORDS: dict[Any, tuple[str, str]] = {  # one of it, and several
     bool: ("`true` or `false`", ""),
 }
 
-_GIVEN = {  # what the program fills in where a profile does not say
+_GIVEN = {  # what the program fills in where a profile says nothing
     "title": "the id",
     "idle_seconds": "`idle_seconds` of the hub",
 }
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 def reference() -> str:
     """Return the reference of all settings as Markdown, a table for each TOML table."""
-    parts = [_part("The hub itself", "Everything at the top of the file.", _rows(Settings, ""))]
+    parts = [_part("The hub itself", "Settings at the top of the file.", _rows(Settings, ""))]
     for field in msgspec.structs.fields(Settings):
         if is_table(field.type):
             rows = _rows(field.type, f"{field.name}.")

@@ -1,4 +1,4 @@
-"""The command that shows the settings: as they are now, or all that there are."""
+"""The command that shows the settings: their current values, or the reference of all."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from controller.cli.reference import TABLES, is_secret, is_table, reference, wri
 from controller.settings.loading import origins, read_text
 from controller.settings.schema import Settings
 
-STRUCK_OUT = "(hidden)"
-"""Stands in place of a secret."""
+HIDDEN_VALUE = "(hidden)"
+"""Shown instead of a secret."""
 
 
 class Shown(NamedTuple):
-    """One setting as it is now."""
+    """A setting with its current value."""
 
-    place: str
+    path: str
     origin: str  # a variable, a file, another setting, or "default"
     value: str
 
@@ -29,26 +29,26 @@ class Shown(NamedTuple):
 @click.command("settings")
 @click.option("--markdown", is_flag=True, help="Write the reference of all settings instead.")
 def settings_command(*, markdown: bool) -> None:
-    """Show the settings as they are, and where each comes from. No secret is ever shown."""
+    """Show the current settings, and where each comes from. Secrets are never shown."""
     if markdown:
         click.echo(reference(), nl=False)
         return
 
     async def work(settings: Settings) -> None:
         found = list(shown(settings, origins(os.environ, read_text)))
-        width = max(len(one.place) for one in found) + 2
-        beside = max(len(one.origin) for one in found) + 2
-        click.echo(f"{'SETTING':{width}}{'FROM':{beside}}VALUE")
+        width = max(len(one.path) for one in found) + 2
+        origin_width = max(len(one.origin) for one in found) + 2
+        click.echo(f"{'SETTING':{width}}{'FROM':{origin_width}}VALUE")
         for one in found:
-            click.echo(f"{one.place:{width}}{one.origin:{beside}}{one.value}")
+            click.echo(f"{one.path:{width}}{one.origin:{origin_width}}{one.value}")
 
     run(work)
 
 
 def shown(settings: Settings, origins: dict[str, str]) -> Iterator[Shown]:
-    """Yield each setting, those of tables and profiles behind the hub's own, secrets struck out.
+    """Yield each setting, the hub's own first, then those of tables and profiles; secrets hidden.
 
-    ``origins``: where settings come from, by their places; what is not in it is a default.
+    ``origins``: where settings come from, by their paths; those that are missing are defaults.
     """
     origins = _inherited(settings, origins) | origins
     yield from _values(settings, "", origins)
@@ -62,7 +62,7 @@ def shown(settings: Settings, origins: dict[str, str]) -> Iterator[Shown]:
 
 
 def _inherited(settings: Settings, origins: Mapping[str, str]) -> dict[str, str]:
-    """Return which settings take over another's value, where they have none of their own."""
+    """Return the settings without a value of their own, and the setting that each inherits."""
     found: dict[str, str] = {}
     if settings.demo and "ldap.bind_dn" not in origins:
         found |= {f"ldap.{name}": f"demo_{name}" for name in ("bind_dn", "bind_password")}
@@ -77,6 +77,6 @@ def _values(table: msgspec.Struct, before: str, origins: Mapping[str, str]) -> I
         value = getattr(table, field.name)
         if is_table(field.type) or (not before and field.name in TABLES):
             continue
-        place = f"{before}{field.name}"
-        text = STRUCK_OUT if value and is_secret(field.type) else written(value)
-        yield Shown(place, origins.get(place, "default"), text)
+        path = f"{before}{field.name}"
+        text = HIDDEN_VALUE if value and is_secret(field.type) else written(value)
+        yield Shown(path, origins.get(path, "default"), text)

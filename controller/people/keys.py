@@ -93,7 +93,7 @@ class KeyFile(KeyStorage):
             yield
         except OSError as error:
             raise ConfigError(
-                [f"{self._path}: the key ring cannot be read or made ({error}). See to its folder."]
+                [f"{self._path}: the key ring cannot be read or made ({error}). Check its folder."]
             ) from error
 
 

@@ -75,10 +75,10 @@ def _check(found: bytes, folder: Path, instance: str) -> None:
     theirs = found.decode("ascii", errors="replace").strip()
     if theirs not in {"", instance}:
         fault = (
-            f"instance: {folder} belongs to the hub {theirs!r}, and this one is called "
-            f"{instance!r}. It would see neither that hub's sessions nor its people's files. Call "
-            f"it {theirs!r} again (SLICERHUB_INSTANCE); or, for a hub of its own, give it another "
-            "folder (data_dir, SLICERHUB_DATA_DIR)."
+            f"instance: {folder} belongs to the hub {theirs!r}, but this one is called "
+            f"{instance!r} and would see neither that hub's sessions nor its files. Set "
+            f"SLICERHUB_INSTANCE to {theirs!r}; or give this hub a folder of its own (data_dir, "
+            "SLICERHUB_DATA_DIR)."
         )
         raise ConfigError([fault])
 
@@ -89,9 +89,9 @@ def _mapped(folder: Path) -> Generator[None, None, None]:
         yield
     except BlockingIOError as error:
         raise ConfigError(
-            [f"{folder}: a hub is running with this folder. Stop it first; one at a time uses it."]
+            [f"{folder}: a running hub uses this folder. Stop that hub first."]
         ) from error
     except OSError as error:
         raise ConfigError(
-            [f"{folder}: the data folder cannot be used ({error}). See to it."]
+            [f"{folder}: the data folder cannot be used ({error}). Check it."]
         ) from error

@@ -135,7 +135,7 @@ async def test_while_the_hub_runs(data: Path, tmp_path: Path) -> None:
     await store.add_share(LATER)
     with data_folder.held(data, "clinic"):
         backup = read_backup(io.BytesIO(backup_of(data)), "clinic")
-        with pytest.raises(ConfigError, match="a hub is running with this folder"):
+        with pytest.raises(ConfigError, match="a running hub uses this folder"):
             restore(backup, data, force=True)
     assert sorted(await store.shares(), key=lambda one: one.uid) == [SHARE, LATER]
     await store.aclose()
@@ -154,7 +154,7 @@ async def test_what_is_there_is_kept(data: Path) -> None:
     store = SqliteStore(data / STORE)
     await store.remove_share(SHARE.session, SHARE.uid, bar=False)
     await store.aclose()
-    with pytest.raises(ConfigError, match="Say --force"):
+    with pytest.raises(ConfigError, match="Use --force"):
         restore(backup, data, force=False)
     restore(backup, data, force=True)
     for name, expected in ((STORE, [SHARE]), (f"{STORE}.replaced", [])):
@@ -254,13 +254,13 @@ async def test_there_after_a_loss_of_power(
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (with_manifest(instance="other"), "The backup is of the hub 'other'"),
-        (with_manifest(format=2, instance=5), "of a newer hub"),
-        (with_manifest(schema=99), "of a newer hub"),
+        (with_manifest(instance="other"), "The backup is from the hub 'other'"),
+        (with_manifest(format=2, instance=5), "from a newer hub"),
+        (with_manifest(schema=99), "from a newer hub"),
         (with_manifest(files="?"), "damaged"),
-        (with_part(KEYS, b"{}"), "keys.json is not what was written"),
-        (with_part("../evil", b"x"), "does not belong there"),
-        (without_records, "it is not whole"),
+        (with_part(KEYS, b"{}"), "keys.json does not match its checksum"),
+        (with_part("../evil", b"x"), "does not belong in a backup"),
+        (without_records, "parts are missing"),
         (with_part("manifest.json", b"?"), "damaged"),
     ],
 )
@@ -281,7 +281,7 @@ async def test_cut_short(data: Path) -> None:
 
 
 async def test_newer_records(data: Path, tmp_path: Path) -> None:
-    """Records of a newer hub are not put in place."""
+    """Records from a newer hub are not put in place."""
     with closing(sqlite3.connect(data / STORE)) as db:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreUnavailable, match="newer hub"):
@@ -334,14 +334,14 @@ def test_the_commands(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(backup, "make_orchestrator", make)
     file = tmp_path / "hub.tar"
     code, _, said = run(data, "backup", str(file))
-    assert (code, said) == (0, "kept the keys, the records and a list of 1 volumes\n")
+    assert (code, said) == (0, "saved the keys, the records and a list of 1 volumes\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     code, out, _ = run(data, "backup", "-")
     assert code == 0
     assert read_backup(io.BytesIO(out), "clinic").parts.keys() == {KEYS, STORE}
     code, _, said = run(data, "restore", str(file))
     assert code == 1
-    assert "Say --force" in said
+    assert "Use --force" in said
     code, out, said = run(data, "restore", "-", "--force", stdin=file.read_bytes())
     assert code == 0, said
     assert b"missing: the files of alice; clinic-home-alice-" in out

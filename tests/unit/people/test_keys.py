@@ -97,7 +97,7 @@ async def test_unusable_keys(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("place", ["none/keys.json", "."])
 async def test_unusable_place(tmp_path: Path, place: str) -> None:
     """A folder that is not there is named in one sentence."""
-    with pytest.raises(ConfigError, match="See to its folder"):
+    with pytest.raises(ConfigError, match="Check its folder"):
         await KeyFile(tmp_path / place, wall).key_ring()
 
 

@@ -50,7 +50,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
         with (
-            pytest.raises(ConfigError, match="a hub is running with this folder"),
+            pytest.raises(ConfigError, match="a running hub uses this folder"),
             data_folder.held(tmp_path, "clinic"),
         ):
             pytest.fail("two at once")
