@@ -53,7 +53,7 @@ NAME_MAX = 40
 
 _TABLE = r"[a-z][a-z0-9-]{0,31}"
 
-_TABLE_SAYS = "has a-z, 0-9 and '-' only, 32 characters at most."
+_TABLE_SAYS = "can have only a-z, 0-9 and '-', at most 32 characters."
 
 ProfileId = Annotated[str, text_like(_TABLE, "a letter, then `a-z0-9-`", f"an id {_TABLE_SAYS}")]
 """A profile's id: the name of its table."""
@@ -62,13 +62,13 @@ VolumeName = Annotated[str, text_like(_TABLE, "a letter, then `a-z0-9-`", f"a na
 """A group volume's name: that of its table."""
 
 MemoryReserved = Annotated[
-    int, msgspec.Meta(ge=0, extra={FAULT: "must be 0, or memory_mib at most."})
+    int, msgspec.Meta(ge=0, extra={FAULT: "must be 0, or at most memory_mib."})
 ]
 """MiB set aside for a session."""
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Somebody that the directory knows and lets in."""
+    """Somebody whom the directory knows and who may use the hub."""
 
     uid: UserId
     display_name: str
@@ -84,54 +84,54 @@ class Egress(StrEnum):
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A kind of session that people may start: a closed list, made by the administrator."""
+    """A kind of session that people may start. The administrator lists all of them."""
 
     id: ProfileId
     """Name of its table."""
     title: str
-    """What people read; without one, the id."""
+    """Title on the pages; without one, the id."""
     image: str
     """Name of the image, as the engine fetches it."""
     description: str = ""
     """A sentence below the title."""
     default: bool = False
-    """It is chosen already when somebody comes; one profile at most."""
+    """Whether this profile is the one that people are offered first; at most one profile."""
     port: Port = 8080
-    """Of the web application inside."""
+    """Port of the web application inside."""
     ready_path: Absolute = "/"
-    """Answers 2xx or 3xx once a browser gets the page."""
+    """Path that answers 2xx or 3xx once a browser gets the page."""
     strip_path: bool = True
-    """The application is asked for `/`; false: in path mode for `/s/<id>/`."""
+    """Whether the application gets requests for `/`; false: for `/s/<id>/` in path mode."""
     endpoints: bool = False
-    """It has `/-/activity`, `/-/kick`, `/-/notice` and `/-/save`."""
+    """Whether the application has `/-/activity`, `/-/kick`, `/-/notice` and `/-/save`."""
     cpus: PositiveReal = 4.0
-    """Cores."""
+    """CPU cores."""
     memory_mib: Positive = 8192
     """Memory, in MiB."""
     shm_mib: Positive = 512
-    """Shared memory, in MiB; VTK and browsers inside need more than the engine's 64."""
+    """Shared memory, in MiB; VTK and browsers need more than the engine's default of 64."""
     gpus: NotNegative = 0
     """Graphics cards for this session alone."""
     pids: Positive = 1024
-    """Processes and threads."""
+    """Most processes and threads."""
     idle_seconds: NotNegative = 1800
-    """Seconds without use after which it is stopped; 0: never."""
+    """Seconds without use after which a session is stopped; 0: never."""
     lifetime_seconds: NotNegative = 86_400
-    """Seconds after which it is stopped in any case; 0: without limit."""
+    """Seconds after which a session is stopped in any case; 0: never."""
     max_sessions: NotNegative = 0
-    """Sessions of this profile, of all people together; 0: without limit."""
+    """Sessions of this profile, of all people together; 0: no limit."""
     queue: bool = False
-    """Over a limit people wait in line instead of being refused."""
+    """Whether people wait in a queue when a limit is reached, instead of being refused."""
     start_ahead: bool = False
-    """People may have it started when they log in."""
+    """Whether people can choose that a session starts when they log in."""
     start_seconds: Positive = 180
-    """Seconds; longer than this from creation to ready is a failure."""
+    """Seconds from creation after which a session that is not ready has failed."""
     busy_cpu_percent: NotNegativeReal = 20.0
-    """Percent of one core; above it a session counts as computing."""
+    """CPU use in percent of one core, above which a session counts as computing."""
     groups: frozenset[str] = frozenset()
-    """Of the directory, who may start it; empty: everyone who may log in."""
+    """Groups of the directory that may start it; empty: everybody who may log in."""
     environment: dict[str, Secret] = {}
-    """Variables of the program inside."""
+    """Environment variables of the program inside."""
     egress: Egress = Egress.NONE
     """What a session may reach outside its own network."""
     home: Absolute = "/home/slicer"
@@ -139,33 +139,33 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     uid: Account = 1000
     """User and group id of the process inside."""
     read_only: bool = True
-    """Root file system; `/tmp` and the home stay writable."""
+    """Whether the root file system is read-only; `/tmp` and the home stay writable."""
     volumes: tuple[str, ...] = ()
-    """Of groups, by their names in `[volumes]`."""
+    """Group volumes, by their names in `[volumes]`."""
     cpus_reserved: PositiveReal = 0.5
-    """Kubernetes only: cores set aside for it; up to `cpus` while others leave some."""
+    """Kubernetes only: cores reserved for a session; it may use free ones up to `cpus`."""
     memory_reserved_mib: MemoryReserved = 0
-    """Kubernetes only: MiB set aside for it, `memory_mib` at most. 0: all of that; with less some
-    sessions may be evicted."""
+    """Kubernetes only: memory reserved for a session, in MiB, at most `memory_mib`; 0: all of
+    that. With less, the cluster may evict sessions."""
     node_selector: dict[str, str] = {}
-    """Kubernetes only: labels of the nodes that it may run on."""
+    """Kubernetes only: labels of the nodes on which a session may run."""
     tolerations: tuple[Taint, ...] = ()
-    """Kubernetes only: taints it bears."""
+    """Kubernetes only: taints of nodes that a session tolerates."""
     priority_class: MaybeObject = ""
-    """Kubernetes only: of its Pod; empty: the cluster's default."""
+    """Kubernetes only: priority class of the Pod; empty: the cluster's default."""
     runtime_class: MaybeObject = ""
-    """Kubernetes only: of its Pod, such as `nvidia`; empty: the cluster's default."""
+    """Kubernetes only: runtime class of the Pod, such as `nvidia`; empty: the cluster's default."""
 
 
 class GroupVolume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Files that groups share. Groups are those of the directory; their case does not matter."""
+    """Files that groups of the directory share; the case of group names does not matter."""
 
     name: VolumeName
     """Name of its table."""
     read: frozenset[str] = frozenset()
-    """Groups who may read; it needs one in `read` or `write`."""
+    """Groups that may read; a volume needs a group in `read` or `write`."""
     write: frozenset[str] = frozenset()
-    """Groups who may write; who writes also reads."""
+    """Groups that may write, and read."""
 
 
 class Mount(msgspec.Struct, frozen=True):
@@ -176,7 +176,7 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """What a session is from its first moment on: exactly what its labels say."""
+    """What a session is from the moment it is made: exactly what its labels say."""
 
     id: SessionId
     owner: UserId
@@ -189,21 +189,21 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """What the engine says of a session now. Facts; verdicts are ``rules.lifecycle``'s."""
+    """What the engine says of a session now. Facts only; ``rules.lifecycle`` decides on them."""
 
     session: Session
     running: bool = False
     healthy: bool = True  # false only if the engine itself reports the session unhealthy
-    complete: bool = True  # network, volume and Traefik's place in the network are all there
+    complete: bool = True  # network, volume and Traefik's connection to the network all exist
     deleting: bool = False
-    orphan: bool = False  # only parts of it are there, and not the object that records it
+    orphan: bool = False  # only parts of it exist, without the object that records it
     exit_code: int | None = None  # None: has not ended
     ended_at: datetime | None = None  # UTC
     message: str = ""  # the engine's reason, for the administrator
     progress: str = ""  # what a start waits for, in words for the person who waits
     served: bool = False  # seen through Traefik; filled in by ``sessions``
     refused: str = ""  # why the engine would not take it, as a sentence; filled in by ``sessions``
-    newer: bool = False  # made by a newer hub: shown to administrators, and left alone
+    newer: bool = False  # made by a newer hub: administrators see it, and the hub leaves it alone
 
 
 class Phase(StrEnum):
@@ -217,14 +217,14 @@ class Phase(StrEnum):
 
 
 class QueuePosition(msgspec.Struct, frozen=True):
-    """Where somebody stands in line for a session."""
+    """Where a session stands in the queue."""
 
     position: int  # 1: next
     waits_for: str  # "a free place", "a graphics card"
 
 
 class Route(msgspec.Struct, frozen=True):
-    """One of the ways by which Traefik is told to reach a companion."""
+    """One of the routes by which Traefik reaches a companion."""
 
     rule: str
     guarded: bool  # the hub is asked before anything else happens to a request
@@ -232,7 +232,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A service that wants the hub's log-in, as its owner labelled it. Facts, believed by nobody.
+    """A service that wants the hub's log-in, as its owner labelled it. Nothing in it is trusted.
 
     Whether it becomes a companion is decided in ``companions``.
     """
@@ -242,12 +242,12 @@ class Offer(msgspec.Struct, frozen=True):
     title: str = ""
     groups: str = ""  # comma separated
     routes: tuple[Route, ...] = ()
-    names: frozenset[str] = frozenset()  # all that it defines for Traefik, or leads people to
+    names: frozenset[str] = frozenset()  # all that it defines for Traefik, or routes people to
     claims: tuple[str, ...] = ()  # labels that only the hub's own objects carry
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a session takes at the moment."""
+    """What a session uses at the moment."""
 
     cpu_percent: float  # of one core: 400 is four cores
     memory_bytes: int
@@ -259,7 +259,7 @@ class Volume(msgspec.Struct, frozen=True):
     owner: UserId
     name: str  # as the engine calls it
     size: int | None = None  # bytes; None: not known
-    reserved: bool = False  # ``size`` is what was set aside for it, not what is in it
+    reserved: bool = False  # ``size`` is the reserved size, not the used one
 
 
 class Role(StrEnum):
@@ -272,28 +272,28 @@ class Role(StrEnum):
 
     @property
     def may_change(self) -> bool:
-        """Tell whether somebody works in the session, and does not only look on."""
+        """Tell whether somebody can work in the session, and not only view it."""
         return self in {Role.OWNER, Role.CONTROL}
 
 
 def moment(seconds: float) -> datetime:
     """Return a time of a record (seconds since the epoch) in UTC.
 
-    One that no calendar has becomes the calendar's end: a record that should not be there must not
-    take from people the page that tells of it.
+    A time outside the calendar becomes the nearest one in it, so that a damaged record cannot
+    break the page that shows it.
     """
     return datetime.fromtimestamp(min(max(0.0, seconds), _LAST_MOMENT), UTC)
 
 
 def canonical_uid(uid: str) -> UserId:
-    """One spelling for all twins of a name: Unicode compatibility form, casefolded."""
+    """Return one spelling for all variants of a name: Unicode compatibility form, casefolded."""
     folded = unicodedata.normalize("NFKC", uid).casefold()
-    # Casefolding takes signs apart (ß with an accent) that must be put together again.
+    # Casefolding can decompose characters (ß with an accent); compose them again.
     return UserId(unicodedata.normalize("NFKC", folded))
 
 
 def new_session_id(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> SessionId:
-    """128 random bits as 26 lower-case base-32 characters, fit for a DNS label."""
+    """Return 128 random bits as 26 lower-case base-32 characters, valid as a DNS label."""
     number = int.from_bytes(random_bytes(16), "big")
     return SessionId("".join(_BASE32[(number >> (5 * i)) & 31] for i in range(_ID_LENGTH)))
 
@@ -304,9 +304,9 @@ def parse_session_id(text: str) -> SessionId | None:
 
 
 def slug(text: str) -> str:
-    """Readable and never colliding: ``a.b`` -> ``a-b-3e7f9c01``; only ``[a-z0-9-]`` in it.
+    """Return a readable, unique name of ``[a-z0-9-]`` only: ``a.b`` -> ``a-b-3e7f9c01``.
 
-    The hash is that of the whole text, so two texts with the same readable part stay apart.
+    The hash covers the whole text, so two texts with the same readable part differ.
     """
     readable = re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-")[:_SLUG_TEXT].strip("-")
     digest = hashlib.sha256(text.encode()).hexdigest()[:_SLUG_HASH]
@@ -314,7 +314,7 @@ def slug(text: str) -> str:
 
 
 def object_name(instance: str, owner: UserId, name: str) -> str:
-    """Name of a session's main object in the engine: same person, same name, same object.
+    """Return the name of a session's main object in the engine: one per person and session name.
 
     So the engine itself refuses a second one: double clicks, two tabs and two controllers
     make one session (threats.md row 40).
@@ -323,10 +323,10 @@ def object_name(instance: str, owner: UserId, name: str) -> str:
 
 
 def volume_name(instance: str, owner: UserId) -> str:
-    """Name of the volume with a person's files; it outlives every session."""
+    """Return the name of the volume with a person's files, which outlives every session."""
     return f"{instance}-home-{slug(owner)}"
 
 
 def group_volume_name(instance: str, name: str) -> str:
-    """Name of the engine's volume with a group's files."""
+    """Return the name of the volume with a group's files."""
     return f"{instance}-group-{slug(name)}"

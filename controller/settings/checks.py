@@ -37,18 +37,19 @@ def faults_of(settings: Settings, ldap_configured: bool) -> list[str]:
     faults = [*_check_addresses(settings), *_check_names(settings)]
     if settings.store == "kubernetes" and settings.orchestrator != "kubernetes":
         faults.append(
-            "store (SLICERHUB_STORE): kubernetes needs orchestrator = kubernetes. Say sqlite."
+            "store (SLICERHUB_STORE): kubernetes needs orchestrator = kubernetes. Use sqlite."
         )
     if settings.store == "kubernetes" and settings.housekeeping_seconds > SHARED_ROUND_MOST:
         faults.append(
-            f"housekeeping_seconds: {SHARED_ROUND_MOST} at most with store = kubernetes. In each "
-            "round controllers tell each other what was used; too late, it would be stopped."
+            f"housekeeping_seconds: at most {SHARED_ROUND_MOST} with store = kubernetes. Once a "
+            "round, controllers tell each other which sessions are used; with longer rounds a "
+            "session in use could be stopped."
         )
     cluster = settings.kubernetes
     if settings.store == "kubernetes" and cluster.kubeconfig and not cluster.hub_namespace:
         faults.append(
-            "kubernetes.hub_namespace (SLICERHUB_KUBERNETES_HUB_NAMESPACE): outside the cluster "
-            "it must be named."
+            "kubernetes.hub_namespace (SLICERHUB_KUBERNETES_HUB_NAMESPACE) is missing. A "
+            "controller outside the cluster needs it."
         )
     faults += _check_kubernetes(settings)
     for one in settings.profiles:
@@ -56,13 +57,13 @@ def faults_of(settings: Settings, ldap_configured: bool) -> list[str]:
     if ldap_configured or settings.orchestrator != "memory":
         faults += _check_ldap(settings.ldap)
     faults += [
-        f"limits.groups: {group!r} cannot be counted: its name must have no comma."
+        f"limits.groups: {group!r} cannot be counted. Its name must not have a comma."
         for group in settings.limits.groups
         if not group or "," in group
     ]
     for name, most in (("cpus", settings.limits.cpus), ("memory_mib", settings.limits.memory_mib)):
         faults += [
-            f"profiles.{one.id}.{name}: more than limits.{name} allows for all together; lower it, "
+            f"profiles.{one.id}.{name}: more than limits.{name}, for all sessions. Lower it, "
             "or raise the limit."
             for one in settings.profiles
             if 0 < most < getattr(one, name)
@@ -110,8 +111,8 @@ def _check_session_domain(settings: Settings) -> list[str]:
         )
     elif domain != PATH_MODE and domain and is_address(domain):
         faults.append(
-            f"{place}: {domain} is an address, and addresses have no names below them. Name a "
-            f'domain, or set it to "{PATH_MODE}".'
+            f"{place}: {domain} is an IP address, which has no names below it. Name a domain, or "
+            f'set it to "{PATH_MODE}".'
         )
     faults += [
         f"{place}: {host}, the hub's own, would be the name of a session. Name another domain."
@@ -142,9 +143,9 @@ def _check_names(settings: Settings) -> list[str]:
         if one.volumes and f"{one.home}/".startswith("/groups/")
     ]
     if len(set(gpus)) < len(gpus):
-        faults.append("limits.gpus: a device stands there twice.")
+        faults.append("limits.gpus: a device is listed twice.")
     faults += [
-        f"profiles.{one.id}.gpus: {one.gpus} are more than the {len(gpus)} of limits.gpus."
+        f"profiles.{one.id}.gpus: {one.gpus} is more than the {len(gpus)} of limits.gpus."
         for one in settings.profiles
         if gpus and one.gpus > len(gpus)
     ]
@@ -172,13 +173,13 @@ def _check_on_kubernetes(profile: Profile) -> list[str]:
     place = f"profiles.{profile.id}"
     faults = _check_labels(f"{place}.node_selector", profile.node_selector)
     if profile.memory_reserved_mib > max(profile.memory_mib, 0):
-        faults.append(f"{place}.memory_reserved_mib: must be 0, or memory_mib at most.")
+        faults.append(f"{place}.memory_reserved_mib: must be 0, or at most memory_mib.")
     return faults
 
 
 def _check_labels(place: str, found: dict[str, str]) -> list[str]:
     return [
-        f"{place}: {key!r} = {value!r} is no label of Kubernetes."
+        f"{place}: {key!r} = {value!r} is not a valid label of Kubernetes."
         for key, value in found.items()
         if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value)
     ]
@@ -194,14 +195,14 @@ def _check_ldap(ldap: Ldap) -> list[str]:
             "ldap.start_tls; for a test only, ldap.allow_plaintext."
         )
     if ldap.url.startswith("ldaps://") and ldap.start_tls:
-        faults.append("ldap.start_tls: ldaps:// is encrypted already; remove one of them.")
+        faults.append("ldap.start_tls: ldaps:// is already encrypted. Remove one of them.")
     if bool(ldap.user_dn_template) == bool(ldap.search_base):
         faults.append(
             "ldap: set either user_dn_template (like uid={username},ou=people,dc=example,dc=org) "
-            "or search_base, not both and not neither."
+            "or search_base: one of them, not both."
         )
     faults += [
-        f"ldap.{name}: {{username}} must stand in it exactly once."
+        f"ldap.{name}: it must contain {{username}} exactly once."
         for name, text in (
             ("user_dn_template", ldap.user_dn_template),
             ("search_filter", ldap.search_filter),
@@ -209,5 +210,5 @@ def _check_ldap(ldap: Ldap) -> list[str]:
         if text and text.count("{username}") != 1
     ]
     if ldap.bind_password and not ldap.bind_dn:
-        faults.append("ldap.bind_dn is missing: bind_password is given. Name the account.")
+        faults.append("ldap.bind_dn is missing, but bind_password is set. Name the account.")
     return faults

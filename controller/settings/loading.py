@@ -141,7 +141,7 @@ def _people(said: Mapping[str, int], faults: list[str]) -> dict[str, int]:
         first = spellings.setdefault(canonical_uid(name), name)
         if first != name:
             faults.append(
-                f"limits.people: {first!r} and {name!r} are one person in two spellings. Keep one."
+                f"limits.people: {first!r} and {name!r} are the same person. Keep one spelling."
             )
     return {uid: said[name] for uid, name in spellings.items()}
 
@@ -218,12 +218,12 @@ def _upstream(environ: Mapping[str, str], notices: list[str]) -> dict[str, Any]:
             notices.append(f"{name} has no effect: every session has a network of its own.")
         else:
             values[place] = environ[name]
-            notices.append(f"{name} is understood; its name here is {variable_of(place)}.")
+            notices.append(f"{name} is accepted; its name here is {variable_of(place)}.")
     if environ.get("DOMAIN"):
         port = environ.get("PORT", "")
         values["public_url"] = f"http://{environ['DOMAIN']}" + (f":{port}" if port else "")
         notices.append(
-            f"DOMAIN and PORT are understood; their name here is {variable_of('public_url')}."
+            f"DOMAIN and PORT are accepted; their name here is {variable_of('public_url')}."
         )
     return values
 
@@ -399,7 +399,7 @@ def _build_volume(name: str, table: dict[str, Any], faults: list[str]) -> list[G
         return []
     volume = msgspec.convert({"name": name} | table, GroupVolume)
     if not volume.read and not volume.write:
-        faults.append(f"{place}: nobody could use it. Name groups in read or write.")
+        faults.append(f"{place}: nobody can use it. Name groups in read or write.")
     return [volume]
 
 

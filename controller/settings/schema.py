@@ -1,7 +1,7 @@
 """Settings of the hub: their names, types, ranges, defaults and meanings.
 
-What a setting means, in which unit and why, stands below it: ``slicerhub settings --markdown``
-writes the guide's reference from it.
+The text below a setting says what it means, in which unit and why. ``slicerhub settings
+--markdown`` writes the guide's reference from these texts.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from controller.core.kinds import (
 from controller.core.model import GroupVolume, Profile
 
 PATH_MODE = "path"
-"""The session domain of those who have one host name and no more."""
+"""The session domain of a hub that has only one host name."""
 
 PATH_MODE_SHARING = "people who open a shared session trust its owner"
-"""What an administrator accepts who lets sessions be shared in path mode: the page of a session
-has the hub's own origin there, and whoever opens it lets it act in their name."""
+"""What an administrator accepts to allow sharing in path mode: a session's page has the hub's own
+origin there, so it can act as the person who opens it."""
 
 SHARED_ROUND_MOST = 30
-"""Seconds between two rounds of controllers that share their records, at most: in each they tell
-each other what was used."""
+"""The most seconds between two rounds of controllers that share their records: once a round they
+tell each other which sessions are used."""
 
 
 Instance = Annotated[
@@ -41,7 +41,7 @@ Instance = Annotated[
     text_like(
         r"[a-z][a-z0-9-]{0,15}",
         "a letter, then `a-z0-9-`, 16 characters at most",
-        "{value} must begin with a letter and have a-z, 0-9 and '-' only, 16 characters at most.",
+        "{value} must begin with a letter and have only a-z, 0-9 and '-', at most 16 characters.",
     ),
 ]
 
@@ -73,13 +73,13 @@ Device = Annotated[  # an index, a UUID, a MIG or CDI name
     text_like(
         r"[A-Za-z0-9][A-Za-z0-9_.:/=-]{0,127}",
         "an index or a UUID",
-        "{value} is no device. Write its index or its UUID.",
+        "{value} is not a device. Write its index or its UUID.",
     ),
 ]
 
 
 class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where people log in. Either `user_dn_template`, or `search_base` with a filter."""
+    """The directory of user accounts. Set `user_dn_template`, or `search_base` with a filter."""
 
     url: LdapUrl = ""
     """`ldaps://host:636`, or `ldap://host:389` with `start_tls`."""
@@ -88,228 +88,228 @@ class Ldap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allow_plaintext: bool = False
     """For a test only: `ldap://` without StartTLS sends passwords in the clear."""
     ca_file: str = ""
-    """PEM file of the authorities that sign its certificate; empty: the system's."""
+    """PEM file of the authorities that sign the directory's certificate; empty: the system's."""
     user_dn_template: str = ""
-    """Binds directly as the person: `uid={username},ou=people,dc=example,dc=org`."""
+    """DN of a person, to bind with directly: `uid={username},ou=people,dc=example,dc=org`."""
     search_base: str = ""
-    """Searches below it for the person first, then binds as whom it found."""
+    """The hub searches below it for the person, and binds with the DN that it finds."""
     search_filter: str = "(uid={username})"
-    """What the search asks for; `{username}` stands in it once."""
+    """Filter of the search; it contains `{username}` once."""
     bind_dn: str = ""
     """Service account for the search; empty: anonymous."""
     bind_password: Secret = ""
     """Password of the service account."""
     uid_attribute: str = "uid"
-    """Attribute that names a person."""
+    """Attribute with a person's user name."""
     name_attribute: str = "displayName"
-    """Attribute that is shown as a person's name."""
+    """Attribute with the name that the pages show."""
     group_base: str = ""
-    """Where groups are searched for; empty: only the person's own `memberOf` is read."""
+    """The hub searches below it for groups; empty: it reads only the person's `memberOf`."""
     allowed_groups: frozenset[str] = frozenset()
-    """`cn` of each group that may log in; empty: everyone with an account."""
+    """`cn` of each group whose members may log in; empty: everybody with an account."""
     admin_group: str = ""
     """`cn` of the administrators' group; empty: there are none."""
     connect_seconds: Positive = 3
-    """Seconds for a connection: a directory that is away holds people up no longer."""
+    """Seconds to wait for a connection; people who log in wait no longer."""
     receive_seconds: Positive = 5
-    """Seconds for each answer of the directory."""
+    """Seconds to wait for each answer of the directory."""
     max_connections: Positive = 8
-    """Threads that may wait for the directory at once."""
+    """Most connections to the directory at the same time."""
 
     def __repr__(self) -> str:
-        """Say where, never the password."""
+        """Show the address, never the password."""
         return f"Ldap(url={self.url!r})"
 
 
 class Docker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The engine and what the hub may take of it."""
+    """The Docker engine, its networks and registries."""
 
     host: str = "unix:///var/run/docker.sock"
-    """Where the engine listens: `unix://` or `tcp://`."""
+    """Address of the engine: `unix://` or `tcp://`."""
     timeout_seconds: Positive = 30
-    """Seconds for each answer of the engine."""
+    """Seconds to wait for each answer of the engine."""
     network_pool: str = "10.231.0.0/16"
-    """Subnets of the sessions' networks come from here."""
+    """Address range from which each session's network gets its subnet."""
     network_prefix: int = 28
-    """Of each subnet: 28 leaves 14 addresses, and room for 4096 sessions in a /16."""
+    """Prefix length of each subnet: 28 gives 14 addresses, and 4096 sessions in a /16."""
     registry_auth_file: str = ""
-    """Path of a file like Docker's `config.json`; of it, `auths` is read."""
+    """Path of a file like Docker's `config.json`; the hub reads its `auths`."""
     registry_silence_seconds: Positive = 120
-    """Seconds after which a registry that sends nothing is given up."""
+    """Seconds after which the hub gives up on a registry that sends nothing."""
 
 
 class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The cluster, and how sessions stand in it."""
+    """The cluster, and the objects of sessions in it."""
 
     namespace: ObjectName = "slicerhub-sessions"
-    """Of the sessions, and of nothing else."""
+    """Namespace of the sessions, and of nothing else."""
     apps_namespace: MaybeObject = ""
-    """Of companions' IngressRoutes; empty: there are none."""
+    """Namespace of companions' IngressRoutes; empty: there are no companions."""
     hub_namespace: MaybeObject = ""
-    """Of the hub's own objects; empty: the controller's."""
+    """Namespace of the hub's own objects; empty: the controller's."""
     kubeconfig: str = ""
-    """Path; empty: the controller runs in the cluster itself."""
+    """Path of a kubeconfig; empty: the controller runs in the cluster."""
     context: str = ""
-    """Of the kubeconfig; empty: its current one."""
+    """Context of the kubeconfig; empty: its current one."""
     timeout_seconds: Positive = 15
-    """Seconds for each answer of the cluster."""
+    """Seconds to wait for each answer of the cluster."""
     force_seconds: Positive = 60
-    """Seconds; a stop that outlasts its grace by so much is forced: the machine is lost."""
+    """Seconds beyond its grace period after which a stop is forced, because the node is lost."""
     verify_url: VerifyUrl = "http://slicerhub-verify.slicerhub.svc:{port}"
-    """The controller's Service as Traefik reaches it. `{port}` stands for 8001 to 8016, which lead
-    to one and the same port of the controller: Traefik keeps only two connections for each."""
+    """Address of the controller's Service for Traefik. `{port}` is 8001 to 8016, which all lead to
+    the same port of the controller, because Traefik keeps only two connections for each."""
     entry_point: ObjectName = "web"
-    """Traefik's, for sessions."""
+    """Traefik's entry point for sessions."""
     tls: bool = False
-    """Sessions ask for TLS, where the entry point does not bring it by itself."""
+    """Whether routes of sessions ask for TLS; needed where the entry point does not set it."""
     ingress_class: MaybeObject = ""
-    """Of the Traefik that serves the hub, if it looks for one."""
+    """Ingress class of the Traefik that serves the hub, if it selects by class."""
     route_labels: dict[str, str] = {}
-    """Labels on what Traefik reads, if it selects by labels."""
+    """Labels on the routes for Traefik, if it selects by labels."""
     traefik_namespace: ObjectName = "traefik"
-    """Sessions are reached from there only."""
+    """Namespace of Traefik; only its Pods can reach sessions."""
     traefik_labels: dict[str, str] = msgspec.field(
         default_factory=lambda: {"app.kubernetes.io/name": "traefik"}
     )
-    """Sessions are reached by Pods with these labels only."""
+    """Labels of Traefik's Pods; only Pods with these labels can reach sessions."""
     egress_except: tuple[str, ...] = (
         "10.0.0.0/8",
         "100.64.0.0/10",
-        "168.63.129.16/32",  # what Azure tells its machines, which is in no private network
+        "168.63.129.16/32",  # Azure's service for its machines, outside the private networks
         "169.254.0.0/16",  # the metadata of cloud machines
         "172.16.0.0/12",
         "192.0.0.0/24",
         "192.168.0.0/16",
         "198.18.0.0/15",
     )
-    """What even sessions with egress may not reach: private networks and metadata of clouds."""
+    """Networks that sessions with egress cannot reach: private ones and cloud metadata."""
     storage_class: MaybeObject = ""
-    """Of people's files; empty: the cluster's default."""
+    """Storage class of people's files; empty: the cluster's default."""
     storage_size: StorageSize = "10Gi"
-    """Of each person's files."""
+    """Size of each person's volume."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"] = "ReadWriteOnce"
-    """Of each person's files: from how many machines at once."""
+    """Access mode of each person's volume: how many nodes can use it at once."""
     claims: dict[str, ObjectName] = {}
-    """A group volume's name, and a claim that is there already."""
+    """For a group volume's name, the name of an existing claim to use."""
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
-    """When a machine fetches the image of a session."""
+    """When a node fetches the image of a session."""
     image_pull_secrets: tuple[ObjectName, ...] = ()
-    """Secrets with the accounts of registries."""
+    """Secrets with passwords for registries."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many sessions there may be."""
+    """How many sessions there may be, and what they may use together."""
 
     sessions_per_user: Positive = 3
     """Sessions of one person at the same time."""
     people: dict[str, Positive] = {}
-    """User names, and another number than that for each."""
+    """Other numbers for single people, by user name."""
     sessions_total: Positive = 50
     """Sessions of all people together."""
     gpus: tuple[Device, ...] = ()
-    """Devices to lease; empty: the engine gives what it likes."""
+    """Graphics cards that the hub assigns to sessions; empty: the engine chooses."""
     groups: dict[str, Positive] = {}
-    """Groups of the directory, and how many sessions all members of each may have together."""
+    """Sessions that all members of a group of the directory may have together, by group."""
     cpus: NotNegativeReal = 0.0
-    """Cores of all sessions together; 0: without limit."""
+    """CPU cores of all sessions together; 0: no limit."""
     memory_mib: NotNegative = 0
-    """MiB of all sessions together; 0: without limit."""
+    """Memory of all sessions together, in MiB; 0: no limit."""
 
 
 class Login(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long a log-in lasts and how many failures are borne."""
+    """How long a log-in lasts, and how many failed attempts are allowed."""
 
     hours: Positive = 12
-    """Hours that a log-in lasts."""
+    """Hours for which a log-in is valid."""
     attempts_per_user: Positive = 5
-    """Failures of one name from one address before it is throttled."""
+    """Failures of one name from one address after which its attempts are refused."""
     attempts_per_address: Positive = 30
-    """Failures of one address before it is throttled, whatever the name."""
+    """Failures from one address, with any name, after which its attempts are refused."""
     attempts_seconds: Positive = 300
     """Seconds for which failures count."""
 
 
 class AuditLog(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file for the record of acts, besides standard output."""
+    """A file for the audit log, in addition to standard output."""
 
     file: str = ""
-    """Path; empty: none."""
+    """Path of the file; empty: none."""
     max_mib: Positive = 64
-    """MiB; a full one is put aside as `<file>.1`, the one before as `<file>.2`, and so on."""
+    """Size in MiB at which the file is renamed to `<file>.1`, the one before to `<file>.2`, ..."""
     keep: Positive = 10
-    """Files put aside; the oldest is removed."""
+    """Number of renamed files to keep; the oldest is removed."""
 
 
 class Admin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What administrators may do."""
 
     may_look: bool = False
-    """Into people's sessions; the owner is always told."""
+    """Whether administrators may look into people's sessions; the owner is always told."""
     look_minutes: Positive = 30
-    """Minutes that such a look lasts."""
+    """Minutes for which an administrator may look into a session."""
     extend_hours: Positive = 168
-    """Hours by which a session's lifetime may be extended, all in all."""
+    """Most hours by which a session's lifetime can be extended in total."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that can be configured."""
 
     instance: Instance = "slicerhub"
-    """Tells two hubs on one engine apart."""
+    """Name of the hub; it distinguishes two hubs on one engine."""
     public_url: str = "http://localhost:8080"
-    """What people type, without a path."""
+    """Address that people type, without a path."""
     extra_urls: tuple[str, ...] = ()
     """Further addresses of the same entry point."""
     session_domain: str = ""
-    """Sessions are at `<id>.<this>`. Empty: below the host name of `public_url`, if it has one.
-    `path`: at `<public_url>/s/<id>/`, all on one origin with the hub."""
+    """Domain of sessions, which are at `<id>.<domain>`; empty: the host name of `public_url`, if it
+    has one. `path`: sessions are at `<public_url>/s/<id>/`, on the hub's own origin."""
     path_mode_sharing: str = ""
-    """`people who open a shared session trust its owner`, word for word, allows sharing in path
-    mode; empty: nobody shares there."""
+    """The exact words `people who open a shared session trust its owner` allow sharing in path
+    mode; empty: no sharing there."""
     orchestrator: Literal["docker", "kubernetes", "memory"] = "docker"
-    """What runs sessions; `memory` only pretends to."""
+    """What runs sessions; `memory` only simulates them."""
     store: Literal["sqlite", "kubernetes"] = "sqlite"
-    """Where log-ins and invitations are kept. On Kubernetes several controllers may share them."""
+    """Where the hub keeps log-ins and invitations. With `kubernetes` controllers share them."""
     data_dir: str = "/data"
-    """Folder of the keys, and of the store if that is a file."""
+    """Folder of the keys, and of the store if it is a file."""
     gateway_url: str = "http://traefik:8080"
-    """Traefik as the controller reaches it."""
+    """Address of Traefik for the controller."""
     gateway_ca_file: str = ""
-    """PEM file of an authority that signs its certificate, besides the system's; for https only."""
+    """PEM file of an authority for Traefik's certificate, besides the system's; only for https."""
     organisation: str = ""
-    """Stands on the log-in page."""
+    """Name of your organisation, on the log-in page."""
     help_line: str = ""
-    """Whom to ask; stands on the log-in page."""
+    """Whom people can ask for help, on the log-in page."""
     demo_directory: str = ""
-    """Address of the demo directory: while `ldap.url` is this, its passwords are shown."""
+    """Address of the demo directory: while `ldap.url` is this, the log-in page shows passwords."""
     demo_bind_dn: str = ""
     """The hub's account in the demo directory."""
     demo_bind_password: Secret = ""
-    """Password of that account."""
-    listen: str = "0.0.0.0"  # noqa: S104 - what reaches the container is the network's matter
-    """Address that the controller listens on."""
+    """Password of the hub's account in the demo directory."""
+    listen: str = "0.0.0.0"  # noqa: S104 - the container's networks decide what reaches it
+    """Address on which the controller listens."""
     public_port: Port = 8000
-    """Port for people and scripts, by way of Traefik."""
+    """Port for people and scripts, who come through Traefik."""
     private_port: Port = 8001
     """Port for Traefik's questions, health and metrics."""
     idle_seconds: NotNegative = 1800
-    """Seconds without use after which a session is stopped, for profiles that do not say; 0:
+    """Seconds without use after which a session is stopped, for profiles without a value; 0:
     never."""
     warning_seconds: NotNegative = 300
     """Seconds between the warning in a session and its stop."""
     ahead_seconds: NotNegative = 600
-    """Seconds that a session which was started at log-in waits for its owner."""
+    """Seconds for which a session that was started at log-in waits for its owner."""
     directory_seconds: Positive = 300
-    """Seconds between two looks whether people may still use the hub."""
+    """Seconds between two checks in the directory that people may still use the hub."""
     departed_seconds: NotNegative = 3600
-    """Seconds that the sessions of those who may not any more run on."""
+    """Seconds after which sessions of people who may no longer use the hub are stopped."""
     failed_seconds: NotNegative = 600
-    """Seconds for which a failed session can be read about."""
+    """Seconds for which a failed session stays on its owner's page."""
     housekeeping_seconds: Positive = 10
-    """Seconds between two rounds of housekeeping; with `store = "kubernetes"` 30 at most, since
-    controllers tell each other in each what was used."""
+    """Seconds between two rounds of housekeeping; at most 30 with `store = "kubernetes"`, because
+    controllers tell each other once a round which sessions are used."""
     leave_seconds: NotNegative = 0
-    """Seconds that one of several controllers says that it ends, and answers as before."""
+    """Seconds for which one of several controllers goes on answering after it is told to end."""
     ldap: Ldap = Ldap()
     docker: Docker = Docker()
     kubernetes: Kubernetes = Kubernetes()
@@ -342,12 +342,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def secure(self) -> bool:
-        """Whether people come by HTTPS: cookies are then Secure and named ``__Host-``."""
+        """Whether people use HTTPS: cookies are then Secure and named ``__Host-``."""
         return self.public_url.startswith("https://")
 
     @property
     def demo(self) -> bool:
-        """Whether people log in by the demo directory, whose passwords everybody knows."""
+        """Whether people log in with the demo directory, whose passwords everybody knows."""
         return bool(self.demo_directory) and self.ldap.url == self.demo_directory
 
     def profile(self, profile_id: str) -> Profile | None:
@@ -364,6 +364,6 @@ def _domain_of(session_domain: str, public_url: str) -> str:
 
 
 def is_address(host: str) -> bool:
-    """Tell whether a host is a number: such has no names below it."""
+    """Tell whether a host is an IP address, which has no names below it."""
     last = host.rpartition(".")[2]
     return not last or last.isdigit()  # what browsers go by (URL standard, "ends in a number")

@@ -61,10 +61,10 @@ def test_configuration() -> None:
     [
         ("volumes = 5", r"volumes: must be tables like \[volumes\.atlas\]"),
         ("[volumes]\natlas = 5", r"volumes\.atlas: must be a table"),
-        ("[volumes.Atlas]\nread = ['a']", r"volumes\.Atlas: a name has a-z"),
-        ("[volumes.'../etc']\nread = ['a']", r"volumes\.\.\./etc: a name has a-z"),
-        ("[volumes.atlas]", r"volumes\.atlas: nobody could use it\. Name groups"),
-        ("[volumes.atlas]\nread = []\nwrite = []", r"volumes\.atlas: nobody could use it"),
+        ("[volumes.Atlas]\nread = ['a']", r"volumes\.Atlas: a name can have only a-z"),
+        ("[volumes.'../etc']\nread = ['a']", r"volumes\.\.\./etc: a name can have only a-z"),
+        ("[volumes.atlas]", r"volumes\.atlas: nobody can use it\. Name groups"),
+        ("[volumes.atlas]\nread = []\nwrite = []", r"volumes\.atlas: nobody can use it"),
         ("[volumes.atlas]\nread = 'a'", r"volumes\.atlas\.read: "),
         ("[volumes.atlas]\nwrite = [5]", r"volumes\.atlas\.write: "),
         (
@@ -84,13 +84,13 @@ def test_configuration() -> None:
             f"[volumes.b]\nread = ['c']{PROFILE}volumes = ['b']\nhome = '/groups'",
             r"profiles\.a\.home: /groups is where its volumes are mounted",
         ),
-        ("[limits]\ngpus = ['0', '0']", r"limits\.gpus: a device stands there twice"),
-        ("[limits]\ngpus = ['0,1']", r"limits\.gpus: '0,1' is no device"),
-        ("[limits]\ngpus = ['']", r"limits\.gpus: '' is no device"),
+        ("[limits]\ngpus = ['0', '0']", r"limits\.gpus: a device is listed twice"),
+        ("[limits]\ngpus = ['0,1']", r"limits\.gpus: '0,1' is not a device"),
+        ("[limits]\ngpus = ['']", r"limits\.gpus: '' is not a device"),
         ("[limits]\ngpus = [0]", r"limits\.gpus .*: "),
         (
             f"[limits]\ngpus = ['0']{PROFILE}gpus = 2",
-            r"profiles\.a\.gpus: 2 are more than the 1 of limits\.gpus",
+            r"profiles\.a\.gpus: 2 is more than the 1 of limits\.gpus",
         ),
         (
             "[docker]\nregistry_silence_seconds = 0",

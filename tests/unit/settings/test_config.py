@@ -259,7 +259,7 @@ def test_every_fault_at_once() -> None:
         r"docker\.hst: no such setting\. Did you mean docker\.host\?",
         r"profiles\.a\.imge: no such setting\. Did you mean profiles\.a\.image\?",
         r"profiles\.a\.image is missing\. Name the image",
-        r"profiles\.B: an id has a-z",
+        r"profiles\.B: an id can have only a-z",
         r"public_url: 'slicer\.example\.org' must be like https://",
         r"limits\.sessions_total \(SLICERHUB_LIMITS_SESSIONS_TOTAL\): ",
         r"ldap\.url: 'http://ldap\.example\.org' must be like ldaps://",
@@ -312,11 +312,11 @@ def test_every_fault_at_once() -> None:
         ("[limits]\ngroups = {'' = 1}", "limits.groups: '' cannot be counted"),
         (
             "[limits.people]\nalice = 1\nAlice = 2",
-            "limits.people: 'alice' and 'Alice' are one person in two spellings. Keep one.",
+            "limits.people: 'alice' and 'Alice' are the same person. Keep one spelling.",
         ),
         ("[limits.people]\nAlice = 0", "limits.people.Alice: must be more than 0"),
-        ("[limits]\ngpus = ['0', '0']", "limits.gpus: a device stands there twice"),
-        ("[limits]\ngpus = ['a b']", "limits.gpus: 'a b' is no device"),
+        ("[limits]\ngpus = ['0', '0']", "limits.gpus: a device is listed twice"),
+        ("[limits]\ngpus = ['a b']", "limits.gpus: 'a b' is not a device"),
         ("warning_seconds = -1", "warning_seconds: must be 0 or more"),
         ("ahead_seconds = -1", "ahead_seconds: must be 0 or more"),
         ("departed_seconds = -1", "departed_seconds: must be 0 or more"),
@@ -327,7 +327,7 @@ def test_every_fault_at_once() -> None:
         ("[profiles.a]\nimage = 'x'\nstart_ahead = 1", "profiles.a.start_ahead: "),
         (
             "[limits]\ngpus = ['0']\n[profiles.a]\nimage = 'x'\ngpus = 2",
-            "profiles.a.gpus: 2 are more than the 1 of limits.gpus",
+            "profiles.a.gpus: 2 is more than the 1 of limits.gpus",
         ),
         # What could never start would hold up everybody who waits behind it.
         ("[limits]\ncpus = 4\n[profiles.a]\nimage = 'x'\ncpus = 5", "profiles.a.cpus: "),
@@ -371,7 +371,7 @@ def test_every_fault_at_once() -> None:
             "[profiles.a]\nimage='x'\ndefault=true\n[profiles.b]\nimage='x'\ndefault=true",
             "profiles: only one may be the default, not a, b",
         ),
-        ('[profiles."a b"]\nimage = "x"', "profiles.a b: an id has"),
+        ('[profiles."a b"]\nimage = "x"', "profiles.a b: an id can have"),
         ("[ldap]\nurl = 'ldaps://x'\nsearch_base = 'dc=x'\nstart_tls = true", "ldap.start_tls: "),
         ("[ldap]\nurl = 'ldap://x'\nsearch_base = 'dc=x'", "ldap.url: ldap:// would send"),
         ("[ldap]\nurl = 'ldaps://x'", "ldap: set either"),
@@ -381,11 +381,11 @@ def test_every_fault_at_once() -> None:
         ),
         (
             "[ldap]\nurl = 'ldaps://x'\nuser_dn_template = 'uid=x'",
-            "ldap.user_dn_template: {username} must stand",
+            "ldap.user_dn_template: it must contain {username}",
         ),
         (
             "[ldap]\nurl='ldaps://x'\nsearch_base='dc=x'\nsearch_filter='({username}|{username})'",
-            "ldap.search_filter: {username} must stand",
+            "ldap.search_filter: it must contain {username}",
         ),
         (
             "[ldap]\nurl = 'ldaps://x'\nsearch_base = 'dc=x'\nbind_password = 'x'",

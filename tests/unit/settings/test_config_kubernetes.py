@@ -78,7 +78,7 @@ def test_rounds_of_several_controllers() -> None:
     with pytest.raises(ConfigError) as caught:
         read("", **slow, **shared, **directory)
     (fault,) = caught.value.faults
-    assert fault.startswith("housekeeping_seconds: 30 at most with store = kubernetes.")
+    assert fault.startswith("housekeeping_seconds: at most 30 with store = kubernetes.")
     assert read("", **shared, **directory, SLICERHUB_HOUSEKEEPING_SECONDS="30")
     assert read("", **slow).housekeeping_seconds == 31
 
@@ -86,9 +86,9 @@ def test_rounds_of_several_controllers() -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ('namespace = "Imaging"', "kubernetes.namespace: 'Imaging' is no name"),
-        ('namespace = ""', "kubernetes.namespace: '' is no name"),
-        ('namespace = "a/b"', "kubernetes.namespace: 'a/b' is no name"),
+        ('namespace = "Imaging"', "kubernetes.namespace: 'Imaging' is not a valid object name"),
+        ('namespace = ""', "kubernetes.namespace: '' is not a valid object name"),
+        ('namespace = "a/b"', "kubernetes.namespace: 'a/b' is not a valid object name"),
         ('entry_point = "we b"', "kubernetes.entry_point"),
         ('traefik_namespace = "-"', "kubernetes.traefik_namespace"),
         ('image_pull_secrets = ["x", "Y"]', "kubernetes.image_pull_secrets: 'Y'"),
@@ -104,11 +104,14 @@ def test_rounds_of_several_controllers() -> None:
         ("timeout_seconds = 0", "kubernetes.timeout_seconds: must be more than 0"),
         ("force_seconds = -1", "kubernetes.force_seconds: must be more than 0"),
         ('claims = {atlas = "x"}', "kubernetes.claims: there is no [volumes.atlas]"),
-        ('claims = {atlas = "X"}', "kubernetes.claims.atlas: 'X' is no name"),
-        ('route_labels = {"a b" = "x"}', "kubernetes.route_labels: 'a b' = 'x' is no label"),
+        ('claims = {atlas = "X"}', "kubernetes.claims.atlas: 'X' is not a valid object name"),
+        (
+            'route_labels = {"a b" = "x"}',
+            "kubernetes.route_labels: 'a b' = 'x' is not a valid label",
+        ),
         ('traefik_labels = {a = "x y"}', "kubernetes.traefik_labels: 'a' = 'x y'"),
         ('name_space = "x"', "Did you mean kubernetes.namespace?"),
-        ('hub_namespace = "Hub"', "kubernetes.hub_namespace: 'Hub' is no name"),
+        ('hub_namespace = "Hub"', "kubernetes.hub_namespace: 'Hub' is not a valid object name"),
     ],
 )
 def test_faults(line: str, sentence: str) -> None:
@@ -127,7 +130,10 @@ def test_faults(line: str, sentence: str) -> None:
         ('runtime_class = "a b"', "profiles.x.runtime_class"),
         ('node_selector = {a = "b c"}', "profiles.x.node_selector"),
         ("cpus_reserved = 0", "profiles.x.cpus_reserved: must be more than 0"),
-        ("memory_reserved_mib = 9000", "profiles.x.memory_reserved_mib: must be 0, or memory_mib"),
+        (
+            "memory_reserved_mib = 9000",
+            "profiles.x.memory_reserved_mib: must be 0, or at most memory_mib",
+        ),
     ],
 )
 def test_faults_of_profiles(line: str, sentence: str) -> None:
@@ -143,7 +149,7 @@ def test_faults_of_profiles(line: str, sentence: str) -> None:
         ('store = "kubernetes"', "store (SLICERHUB_STORE): kubernetes needs orchestrator"),
         (
             'store = "kubernetes"\n[kubernetes]\nkubeconfig = "/x"',
-            "kubernetes.hub_namespace (SLICERHUB_KUBERNETES_HUB_NAMESPACE): outside the cluster",
+            "kubernetes.hub_namespace (SLICERHUB_KUBERNETES_HUB_NAMESPACE) is missing",
         ),
     ],
 )

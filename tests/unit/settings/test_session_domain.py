@@ -45,7 +45,7 @@ def test_mode(public_url: str, domain: str, at: str) -> None:
 @pytest.mark.parametrize(
     ("public_url", "domain", "said"),
     [
-        ("https://hub.example.org", "10.1.2.3", "addresses have no names below them"),
+        ("https://hub.example.org", "10.1.2.3", "which has no names below it"),
         ("https://hub.example.org", "https://x.example.org", "without a port"),
         ("https://hub.example.org", "x.example.org:8443", "without a port"),
         ("https://hub.example.org", "*.example.org", "like sessions.example.org"),
