@@ -1,7 +1,7 @@
 """What administrators do to sessions and to the hub.
 
-Whatever is done to somebody's session is told to its owner, on their page or in the session, and
-put on record.
+The owner of a session is told of every act on it, on their page or in the session, and the audit
+log records it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MESSAGE_MAX = 200
 """Characters of a message to people."""
 
 MESSAGE_SECONDS = 600.0
-"""For which a message stands in a session; on the owner's page until it is put away."""
+"""Seconds for which a session shows a message; the owner's page shows it until it is dismissed."""
 
 _HOUR = 3600
 _DAY = 86_400
@@ -69,13 +69,13 @@ class Acts:
         waits = self._sessions.queue.place(seen) is not None
         await self._sessions.stop(seen.session.id, Reason.ADMIN)
         if waits:
-            await self._tell(seen, "was taken out of the line at", "by the administrator.")
+            await self._tell(seen, "was taken out of the queue at", "by the administrator.")
 
     async def message(self, session_id: str, text: str, by: Actor) -> bool:
         """Tell everybody in a session, and its owner's page; False: only the page shows it."""
         text = clean_message(text)
         if not text:
-            raise InvalidRequest("Write what is to be said.")
+            raise InvalidRequest("Write a message.")
         seen = self._sessions.any(session_id)
         self._record(Act.ADMIN_MESSAGE, seen, by, length=len(text))
         title = sentences.session_title(self._sessions.profile_of(seen).title, seen.session.name)
@@ -94,7 +94,7 @@ class Acts:
         return await self._sessions.banners.show_anew(seen)
 
     async def extend(self, session_id: str, hours: float, by: Actor) -> float:
-        """Let a session live longer; returns the hours added so far.
+        """Let a session run longer; returns the hours added so far.
 
         Raises InvalidRequest for one that has no end, or no session yet.
         """
@@ -103,39 +103,39 @@ class Acts:
             raise InvalidRequest(f"A session can be extended by up to {most} hours.")
         seen = self._sessions.any(session_id)
         if self._sessions.usage.expires(seen) is None:
-            raise InvalidRequest("This session has no end that could be put off.")
+            raise InvalidRequest("This session has no end that could be extended.")
         extra = await self._sessions.usage.extend(seen, hours * _HOUR)
         self._record(Act.ADMIN_EXTEND, seen, by, hours=hours)
         await self._tell(seen, "may run longer, as the administrator decided at", "")
         return extra / _HOUR
 
     async def look(self, session_id: str, person: Person, by: Actor) -> datetime:
-        """Let an administrator look on, never unseen; returns until when (UTC).
+        """Let an administrator view a session, which its owner is told; returns until when (UTC).
 
         Raises NotAllowed if the configuration does not allow it, InvalidRequest if there is
-        nothing to be seen, Unavailable if nobody could be told.
+        nothing to see, Unavailable if nobody in the session could be told.
         """
         if not self._settings.admin.may_look:
             raise NotAllowed(
-                "Looking into people's sessions is switched off. It is the setting admin.may_look."
+                "Looking into people's sessions is off. The setting admin.may_look turns it on."
             )
         if not self._settings.sharing:
-            raise SharingOff  # whom a session could harm, an administrator above all
+            raise SharingOff  # a session could act as an administrator who opens it
         seen = self._sessions.any(session_id)
         if self._sessions.phase(seen) is not Phase.READY:
-            raise InvalidRequest("There is nothing to be seen in this session at present.")
+            raise InvalidRequest("This session has nothing to see at present.")
         if not self._sessions.profile_of(seen).endpoints:
-            raise NotAllowed("This program knows no way of only looking on.")
+            raise NotAllowed("This program cannot let a guest only view.")
         if self._sessions.role(seen, person.uid) is not None and not self._looks_on(seen, person):
-            raise InvalidRequest("This session is open to you already. Open it from your page.")
+            raise InvalidRequest("This session is already open to you. Open it from your page.")
         minutes = self._settings.admin.look_minutes
         name = f"{person.display_name} (administration)"
         self._record(Act.ADMIN_LOOK, seen, by, role=Role.VIEW, minutes=minutes)
-        # First it is told: a look that cannot be told of does not happen.
+        # The owner is told first: a look of which nobody can be told does not happen.
         await self._tell(
             seen,
-            f"is looked into by {name} since",
-            f"for {minutes} minutes at most. They see what you see and can change nothing.",
+            f"is being viewed by {name} since",
+            f"for at most {minutes} minutes. They see what you see and can change nothing.",
         )
         if not await self._sessions.banners.tell_of_looker(seen, name):
             raise Unavailable("The session does not answer, so nobody in it could be told.")
@@ -151,16 +151,16 @@ class Acts:
         return self.now + timedelta(minutes=minutes)
 
     async def drain(self, message: str, stop_at: float | None, by: Actor) -> Drain:
-        """Let nothing start any more, and say so everywhere.
+        """Block new sessions, and tell everybody.
 
-        ``stop_at``: when every session is stopped (seconds since the epoch); None: they run on.
+        ``stop_at``: when every session is stopped (seconds since the epoch); None: they go on.
         """
         message = clean_message(message)
         if message and not message.endswith((".", "!", "?")):
             message += "."
         if stop_at is not None and not 0 < stop_at - self._wall() <= _STOP_MOST_DAYS * _DAY:
             raise InvalidRequest(
-                "The moment at which all sessions are stopped must lie ahead, within a year."
+                "The time at which all sessions are stopped must be in the future, within a year."
             )
         drain = Drain(UserId(by.who), self._wall(), message, stop_at)
         self._audit.record(Act.ADMIN_DRAIN, by, stop_at=stop_at)
@@ -207,5 +207,5 @@ def clean_message(text: str) -> str:
     """Return a message as one line. Raises InvalidRequest if it is too long."""
     cleaned = unicodedata.normalize("NFC", " ".join(text.split()))
     if len(cleaned) > MESSAGE_MAX:
-        raise InvalidRequest(f"A message has {MESSAGE_MAX} characters at most.")
+        raise InvalidRequest(f"A message can have at most {MESSAGE_MAX} characters.")
     return "".join(one for one in cleaned if unicodedata.category(one)[0] != "C")

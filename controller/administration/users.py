@@ -111,7 +111,7 @@ class People:
     async def set_quota(self, uid: UserId, most: int | None, by: Actor) -> None:
         """Let somebody have another number of sessions; None: as many as configured."""
         if most is not None and not 0 <= most <= _QUOTA_MOST:
-            raise InvalidRequest(f"Say a number from 0 to {_QUOTA_MOST}.")
+            raise InvalidRequest(f"Choose a number from 0 to {_QUOTA_MOST}.")
         self._audit.record(Act.ADMIN_QUOTA, by, whose=uid, sessions=most)
         await self._sessions.rule_book.set_quota(uid, most)
 

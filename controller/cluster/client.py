@@ -290,7 +290,7 @@ def _raise_for(status: int, data: bytes) -> None:
 
 
 def error_of(status: int, message: str) -> EngineUnavailable:
-    """Return what an answer that is no success means. ``message``: the cluster's own words."""
+    """Return the error for an answer that is no success. ``message``: the cluster's own words."""
     match status:
         case 401:
             return EngineUnavailable(
@@ -300,7 +300,7 @@ def error_of(status: int, message: str) -> EngineUnavailable:
         case 403 if right := _RIGHT.search(message):
             user, verb, resource, group = right.groups()
             where = f"{resource}.{group}" if group else resource
-            return ForbiddenError(f"The hub may not {verb} {where}: give its Role to {user}.")
+            return ForbiddenError(f"The hub may not {verb} {where}. Give its Role to {user}.")
         case 400 | 403 | 413 | 422:
             return NotAdmittedError(message)
         case 404:
@@ -310,7 +310,7 @@ def error_of(status: int, message: str) -> EngineUnavailable:
         case 410:
             return GoneError(message)
         case _:
-            return BrokenError(f"The cluster has a fault of its own ({status}): {message}.")
+            return BrokenError(f"The cluster has an internal error ({status}): {message}.")
 
 
 @contextlib.contextmanager

@@ -4,33 +4,33 @@ HubError
  +- ConfigError              the configuration has faults (all of them, at once)
  +- Refused                  the hub works; this request is not granted
  |   +- LoginRefused         user name or password wrong, or not in an allowed group
- |   +- NotLoggedIn          no log-in, or one that is over
+ |   +- NotLoggedIn          no log-in, or one that has ended
  |   +- Forged               not sent by the hub's own pages
  |   +- TooManyAttempts      log-in throttled for a while
  |   +- NotAllowed           a verb or profile that this person may not use
  |   +- InvalidRequest       a value in the request is not acceptable
  |   +- NoSuchSession        unknown, foreign and stopped ids alike
- |   +- NotInvited           the same at the place of a session itself
+ |   +- NotInvited           the same, at the address of a session itself
  |   +- SharingOff           path mode, and nobody has accepted what sharing means there
  |   +- SessionExists        that name runs already
- |   +- SessionStopping      that name is just being stopped
+ |   +- SessionStopping      the session of that name is being stopped
  |   +- QuotaReached         too many sessions
- |   +- LinkOver             an invitation by link that leads nowhere
+ |   +- LinkOver             a link that is unknown, used up, ended or expired
  |   +- TooManyGrants        a session has as many invitations or links as it may
  |   +- TooManyQuestions     names looked up faster than people type
  |   +- NoSuchLogin          unknown, ended and foreign log-ins alike
- |   +- NotThrottled         nobody's log-ins are refused there
+ |   +- NotThrottled         these log-ins are not refused
  |   +- Draining             the hub is being emptied: nothing starts
  |   +- FilesInUse           files that a session still uses cannot be removed
  |   +- ImageRefused         the profile's image is missing or unsafe
- |       +- NoGpu            the profile wants a graphics card that the engine has not
- +- Unavailable              a part the hub needs is away; worth another try
+ |       +- NoGpu            the profile needs a graphics card, and the engine has none
+ +- Unavailable              a part that the hub needs does not answer; trying again may help
      +- DirectoryUnavailable
      +- EngineUnavailable
      +- GatewayUnavailable
      +- StoreUnavailable
-     |   +- NotWrittenDown   something has ended, and the store could not be told yet
-     +- LoginNotHeardOf      of a log-in of another controller not all is known here yet
+     |   +- NotWrittenDown   something has ended, but the store could not record it yet
+     +- LoginNotHeardOf      another controller made this log-in; it is not fully known here yet
      +- NotReadyYet          the controller has not read all sessions yet
 
 Foreign exceptions (ldap3, docker, httpx, sqlite3) are mapped to these in the one module that
@@ -49,7 +49,7 @@ class HubError(Exception):
 
     @property
     def in_full(self) -> str:
-        """The sentence, and in the notes after it what only the administrator can use."""
+        """The sentence, followed by the notes, which only an administrator can use."""
         return " ".join([str(self), *getattr(self, "__notes__", ())])
 
     def extra(self) -> dict[str, str]:
@@ -63,7 +63,7 @@ class ConfigError(HubError):
     title = "The configuration has faults"
 
     def __init__(self, faults: list[str]) -> None:
-        """Keep every fault, so that all of them are mended in one go."""
+        """Keep every fault, so that all of them can be corrected at once."""
         super().__init__("\n".join(faults))
         self.faults = faults
 
@@ -87,35 +87,37 @@ class LoginRefused(Refused):
 
 
 class NotLoggedIn(Refused):
-    """The request carries no log-in that stands."""
+    """The request carries no valid log-in."""
 
     status = 401
     title = "Not logged in"
 
     def __init__(self) -> None:
         """Say the same for a missing, an expired and a revoked log-in."""
-        super().__init__("Log in to go on.")
+        super().__init__("Log in to continue.")
 
 
 class Forged(Refused):
     """A changing request that does not come from the hub's own pages (threats.md row 17)."""
 
-    title = "Not from this page"
+    title = "Not sent from this page"
 
     def __init__(self) -> None:
         """Tell what helps if it was no attack."""
-        super().__init__("This did not come from the hub's own page. Reload it and try again.")
+        super().__init__(
+            "The request did not come from the hub's own page. Reload the page and try again."
+        )
 
 
 class TooManyAttempts(Refused):
-    """Too many failed log-ins. ``retry_after``: seconds until the next try is looked at."""
+    """Too many failed log-ins. ``retry_after``: seconds until the next attempt is checked."""
 
     status = 429
     title = "Too many attempts"
 
     def __init__(self, retry_after: int) -> None:
         """Say nothing of whether this password would have been right."""
-        super().__init__("Too many failed attempts. Wait a little and try again.")
+        super().__init__("Too many failed attempts. Wait a few minutes and try again.")
         self.retry_after = retry_after
 
 
@@ -127,7 +129,7 @@ class InvalidRequest(Refused):
     """A value of the request cannot be accepted; the sentence names it and what is accepted."""
 
     status = 400
-    title = "That cannot be used"
+    title = "Invalid request"
 
 
 class NoSuchSession(Refused):
@@ -142,15 +144,15 @@ class NoSuchSession(Refused):
 
 
 class NotInvited(Refused):
-    """Somebody wants to enter a session that is not open to them, or that is not there."""
+    """Somebody wants to enter a session that is not open to them, or does not exist."""
 
     title = "This session is not open to you"
 
     def __init__(self) -> None:
         """Say nothing that tells foreign, stopped and unknown ones apart."""
         super().__init__(
-            "It belongs to somebody else, has ended, or never was. If a colleague meant to show it "
-            "to you, ask for an invitation."
+            "It does not exist, has ended, or has not been shared with you. If a colleague wants "
+            "to show it to you, ask for an invitation."
         )
 
 
@@ -162,9 +164,9 @@ class SharingOff(Refused):
     def __init__(self) -> None:
         """Tell why, and what the administrator can do."""
         super().__init__(
-            "All sessions of this hub have one address, so that a shared session could act in the "
-            "name of whoever opens it. The administrator can give sessions addresses of their own "
-            "(session_domain), or accept that risk (path_mode_sharing)."
+            "All sessions of this hub share one address, so a shared session could act as the "
+            "person who opens it. The administrator can give each session an address of its own "
+            "(session_domain), or accept this risk (path_mode_sharing)."
         )
 
 
@@ -175,24 +177,26 @@ class SessionExists(Refused):
     title = "Already running"
 
     def __init__(self, session_id: str) -> None:
-        """Keep the id, so that the caller can open what runs."""
-        super().__init__("A session of that name runs already. Open it, or choose another name.")
+        """Keep the id, so that the caller can open the running session."""
+        super().__init__(
+            "A session with this name is already running. Open it, or choose another name."
+        )
         self.session_id = session_id
 
     def extra(self) -> dict[str, str]:
-        """Return the id of what runs."""
+        """Return the id of the running session."""
         return {"session": self.session_id}
 
 
 class SessionStopping(Refused):
-    """A session of that name is being stopped; its files are still being put away."""
+    """A session of that name is being stopped; its files are still in use."""
 
     status = 409
     title = "Still stopping"
 
     def __init__(self) -> None:
-        """Tell to wait: two sessions on one set of files would spoil them."""
-        super().__init__("The session of that name is still stopping. Try again in a moment.")
+        """Tell to wait: two sessions that write the same files could damage them."""
+        super().__init__("The session with this name is still stopping. Try again in a moment.")
         self.retry_after = 5
 
 
@@ -200,10 +204,10 @@ class QuotaReached(Refused):
     """Too many sessions of this person or in total."""
 
     status = 429
-    title = "No place left"
+    title = "Limit reached"
 
     def __init__(self, sentence: str) -> None:
-        """Retry after a minute: sessions end by people's hands, not by the clock."""
+        """Retry after a minute: nobody knows when people stop their sessions."""
         super().__init__(sentence)
         self.retry_after = 60
 
@@ -223,21 +227,21 @@ class Draining(Refused):
 
 
 class FilesInUse(Refused):
-    """Somebody's files are to be removed while a session of theirs is there."""
+    """Somebody's files are to be removed while they have a session."""
 
     status = 409
     title = "In use"
 
     def __init__(self) -> None:
-        """Tell what has to go first."""
+        """Tell what has to be stopped first."""
         super().__init__("A session still uses these files. Stop it first, then try again.")
 
 
 class LinkOver(Refused):
-    """A code that leads nowhere: never given out, used up, ended or too late."""
+    """A link's code that is unknown, used up, ended or expired."""
 
     status = 410
-    title = "This link is over"
+    title = "This link no longer works"
 
     def __init__(self) -> None:
         """Say the same for all of them."""
@@ -255,10 +259,10 @@ class TooManyQuestions(Refused):
     """Somebody asks for more names than a person types."""
 
     status = 429
-    title = "Too many questions"
+    title = "Too many look-ups"
 
     def __init__(self) -> None:
-        """A minute later it works again."""
+        """Say when it works again."""
         super().__init__("Too many names were looked up. Wait a minute, or type the whole name.")
         self.retry_after = 60
 
@@ -275,14 +279,14 @@ class NoSuchLogin(Refused):
 
 
 class NotThrottled(Refused):
-    """Somebody is to be let in again who is not refused, or not any more."""
+    """An administrator wants to release log-ins that are not refused, or not any more."""
 
     status = 404
     title = "Not refused"
 
     def __init__(self) -> None:
-        """Nothing is to be done."""
-        super().__init__("Log-ins are not refused there, or not any more.")
+        """Say that there is nothing to do."""
+        super().__init__("These log-ins are not refused, or not any more.")
 
 
 class ImageRefused(Refused):
@@ -297,7 +301,7 @@ class ImageRefused(Refused):
     def __init__(self, cause: str) -> None:
         """Keep what the administrator needs to know."""
         super().__init__(
-            "This cannot be started: it is not set up as it should be. Tell the administrator."
+            "This cannot be started, because it is not set up correctly. Tell the administrator."
         )
         self.cause = cause
 
@@ -307,12 +311,12 @@ class ImageRefused(Refused):
 
 
 class NoGpu(ImageRefused):
-    """The profile wants a graphics card, and the engine has none to give."""
+    """The profile needs a graphics card, and the engine has none."""
 
     def __init__(self, cause: str) -> None:
         """Tell people the plain reason, the administrator the engine's."""
         super().__init__(cause)
-        self.args = ("This needs a graphics card, and the server has none to give.",)
+        self.args = ("This needs a graphics card, and the server has none.",)
 
 
 class Unavailable(HubError):
@@ -340,29 +344,29 @@ class GatewayUnavailable(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """The store cannot be read or written: nobody is let in by it."""
+    """The store cannot be read or written: nobody is let in because of that."""
 
 
 class NotWrittenDown(StoreUnavailable):
-    """Something has ended here and now; that it stays so after a restart cannot be promised yet."""
+    """Something has ended, but a restart could undo that until the store has recorded it."""
 
-    title = "Done, but not written down yet"
+    title = "Done, but not saved yet"
 
     def __init__(self) -> None:
-        """Tell what counts, and what is still to come."""
+        """Tell what has happened, and what is still missing."""
         super().__init__(
-            "It is done, and counts from now on. But the hub's own records cannot be written at "
-            "present, and a restart of the hub before they can would undo it. It keeps trying. "
-            "Tell the administrator."
+            "It is done and takes effect now. But the hub cannot save its records at present, and "
+            "a restart of the hub before it can would undo this. The hub keeps trying. Tell the "
+            "administrator."
         )
 
 
 class LoginNotHeardOf(Unavailable):
-    """Another controller has made this log-in just now, and not all of it is known here yet."""
+    """Another controller has just made this log-in, and it is not fully known here yet."""
 
     def __init__(self) -> None:
-        """Nothing to mend; it takes a moment."""
-        super().__init__("Your log-in is still being written down. Try again in a few seconds.")
+        """Tell to wait; there is nothing to repair."""
+        super().__init__("Your log-in is still being saved. Try again in a few seconds.")
         self.retry_after = 2
 
 
@@ -370,5 +374,5 @@ class NotReadyYet(Unavailable):
     """The controller has just started and has not read all sessions yet."""
 
     def __init__(self) -> None:
-        """Nothing to mend; it takes a second."""
+        """Tell to wait; there is nothing to repair."""
         super().__init__("The hub is starting. Try again in a few seconds.")

@@ -167,7 +167,7 @@ class MemoryOrchestrator(Orchestrator):
 
     def _known(self, profile_id: str) -> None:
         if self._settings.profile(profile_id) is None:
-            raise ImageRefused(f"There is no profile {profile_id}.")
+            raise ImageRefused(f"The profile {profile_id} does not exist.")
 
     @override
     async def ping(self) -> None:

@@ -68,12 +68,12 @@ def parse_forwarded(
     headers = _decode(raw)
     missing = [name for name in _FORWARDED if not headers.get(name)]
     if missing:
-        raise InvalidRequest(f"{missing[0]} is missing: only Traefik may ask this.")
+        raise InvalidRequest(f"{missing[0]} is missing. Only Traefik may ask this.")
     method, uri = headers["x-forwarded-method"], headers["x-forwarded-uri"]
     if method not in _METHODS or not uri.startswith("/") or not uri.isascii():
-        raise InvalidRequest("The forwarded method or address is not one that can be served.")
+        raise InvalidRequest("The forwarded method or address cannot be served.")
     if headers["x-forwarded-proto"] not in {"http", "https", "ws", "wss"}:
-        raise InvalidRequest("The forwarded protocol is not one that can be served.")
+        raise InvalidRequest("The forwarded protocol cannot be served.")
     host = headers["x-forwarded-host"]
     return _question(session_id, method, uri, host=host, headers=headers, reader=reader)
 
@@ -130,7 +130,7 @@ def _decode(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         key = name.decode("latin-1")
         if key in headers:
             if key in _SINGLE or key.startswith(_SINGLE_BEGIN):
-                raise InvalidRequest(f"{key} stands there twice.")
+                raise InvalidRequest(f"{key} is there twice.")
             # RFC 9110, 5.3: two lines are one list. RFC 9113 splits cookies, too.
             between = "; " if key == "cookie" else ", "
             headers[key] += between + value.decode("latin-1")

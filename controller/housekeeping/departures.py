@@ -71,7 +71,7 @@ class DirectoryCheck:
                 _log.error(
                     "rollcall_doubted",
                     people=len(found),
-                    advice="Nobody who is here is found. May the hub still read the directory?",
+                    advice="No user is found. Check that the hub may still read the directory.",
                 )
             return
         faults: list[StoreUnavailable] = []

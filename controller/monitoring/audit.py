@@ -200,8 +200,8 @@ def check_file(settings: AuditLog) -> None:
     except OSError as error:
         fault = (
             f"audit.file (SLICERHUB_AUDIT_FILE): {settings.file} cannot be written "
-            f"({error.strerror or error}). Name a file in a folder that is there and that the "
-            "controller may write to."
+            f"({error.strerror or error}). Name a file in an existing folder to which the "
+            "controller may write."
         )
         raise ConfigError([fault]) from error
 

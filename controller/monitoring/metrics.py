@@ -64,12 +64,17 @@ class Metrics:
         """Begin at zero."""
         registry = self._registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
-        self.watch("slicerhub_build_info", "What runs", ("version",), lambda: [((__version__,), 1)])
+        self.watch(
+            "slicerhub_build_info",
+            "Version of the running hub",
+            ("version",),
+            lambda: [((__version__,), 1)],
+        )
         self._verdicts = _Verdicts()
         registry.register(self._verdicts)
         self._decided = Counter(
             "slicerhub_housekeeping_decisions",
-            "What housekeeping did about sessions",
+            "What housekeeping did to sessions",
             ["decision"],
             registry=registry,
         )
@@ -82,25 +87,25 @@ class Metrics:
         )
         self._undone = Counter(
             "slicerhub_housekeeping_failures",
-            "What a round could not do; the next one tries again",
+            "Acts that failed in a round; the next one tries again",
             ["round"],
             registry=registry,
         )
         self._asked = Counter(
             "slicerhub_session_questions",
-            "What sessions were asked, and what came: an answer, a refusal, nothing, or nonsense",
+            "Requests to sessions, and what came back: an answer, a refusal, nothing, or nonsense",
             ["question", "outcome"],
             registry=registry,
         )
         self._faults = Counter(
             "slicerhub_faults",
-            "Faults of the hub itself that were kept from everything else; the log tells each",
+            "Errors of the hub itself that were contained; the log has each",
             ["work"],
             registry=registry,
         )
         self._strangers = Counter(
             "slicerhub_connected_without_right",
-            "People whom sessions named as connected and who may not be; they were cut",
+            "People who were connected to a session without right; they were disconnected",
             ["reason"],
             registry=registry,
         )
@@ -109,7 +114,7 @@ class Metrics:
         self._finished: dict[str, float] = {}
         self.watch(
             "slicerhub_housekeeping_last_finished_timestamp_seconds",
-            "When a round was last at its end",
+            "When a round last finished",
             ("round",),
             lambda: [((name,), at) for name, at in self._finished.items()],
         )
@@ -133,7 +138,7 @@ class Metrics:
         for result in LOGIN_RESULTS:
             self._logins.labels(result)
         self._acts = Counter(
-            "slicerhub_audit_acts", "Acts that were recorded", ["act"], registry=registry
+            "slicerhub_audit_acts", "Acts in the audit log", ["act"], registry=registry
         )
         self._lost = Counter(
             "slicerhub_audit_lines_lost",
@@ -262,7 +267,7 @@ class _Verdicts(Collector):
             buckets.append((bound, below))
         yield HistogramMetricFamily(
             "slicerhub_verify_seconds",
-            "Time to answer Traefik, without the wait for its turn",
+            "Time to answer Traefik, without waiting for its turn",
             buckets=buckets,
             sum_value=self._sum,
         )
@@ -302,7 +307,7 @@ class _Calls:
         )
         self._failures = Counter(
             f"slicerhub_{part}_failures",
-            f"{words}: those without a usable answer",
+            f"{words}: how many had no usable answer",
             ["call"],
             registry=registry,
         )

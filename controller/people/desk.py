@@ -36,7 +36,7 @@ class Desk:
         Raises NotAllowed for a profile that does not offer it.
         """
         if not profile.start_ahead:
-            raise NotAllowed("This profile is not started ahead. Ask the administrator.")
+            raise NotAllowed("This profile cannot be started at log-in. Ask the administrator.")
         await self._store.set_ahead(uid, profile.id, on=on)
 
     async def wanted(self, person: Person) -> list[Profile]:

@@ -1,7 +1,6 @@
 """Who may do what. Pure decisions.
 
-The session's owner stands in its labels, a person's groups come from the directory; nothing
-here asks anybody.
+A session's labels name its owner, and the directory names a person's groups; nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ def choose_profile(settings: Settings, person: Person, profile_id: str) -> Profi
 def volumes_for(person: Person, profile: Profile, settings: Settings) -> tuple[Mount, ...]:
     """Return which of the profile's volumes this person gets, sorted by name.
 
-    Who may write gets it writable, whatever else stands there; who may neither does not see it.
+    The right to write wins over the right to read. People with neither right do not see a volume.
     """
     groups = {group.casefold() for group in person.groups}
     mounts: list[Mount] = []
@@ -60,13 +59,13 @@ def volumes_for(person: Person, profile: Profile, settings: Settings) -> tuple[M
 
 
 def clean_name(name: str) -> str:
-    """Return a session's name as it is kept: trimmed, Unicode-composed, of one line.
+    """Return a session's name as the hub keeps it: trimmed, Unicode-composed, on one line.
 
     Raises InvalidRequest if it is too long or has characters that cannot be seen.
     """
     cleaned = unicodedata.normalize("NFC", name).strip()
     if len(cleaned) > NAME_MAX:
-        raise InvalidRequest(f"A name has {NAME_MAX} characters at most.")
+        raise InvalidRequest(f"A name can have at most {NAME_MAX} characters.")
     if any(unicodedata.category(character)[0] == "C" for character in cleaned):
         raise InvalidRequest("A name cannot have line breaks or invisible characters.")
     return cleaned

@@ -102,15 +102,15 @@ def faults_of(offer: Offer, settings: Settings) -> tuple[str, ...]:
     app = offer.app
     if not is_name(app):
         fault = (
-            f"slicerhub.app: {app!r} must begin with a letter and have a-z, 0-9 and single '-' "
-            f"only, {_NAME_MAX} characters at most."
+            f"slicerhub.app: {app!r} must begin with a letter and have only a-z, 0-9 and single "
+            f"'-', at most {_NAME_MAX} characters."
         )
         return (fault,)
     faults: list[str] = []
     if app in _RESERVED or app == settings.instance:
         faults.append(f"slicerhub.app: {app!r} is the hub's own name. Choose another.")
     if parse_session_id(app):
-        faults.append(f"slicerhub.app: {app!r} looks like a session. Choose another name.")
+        faults.append(f"slicerhub.app: {app!r} looks like a session's id. Choose another name.")
     if not any(_groups(offer.groups)):
         faults.append(
             "slicerhub.groups is missing. Name the groups that may use it, separated by commas, "
@@ -118,12 +118,12 @@ def faults_of(offer: Offer, settings: Settings) -> tuple[str, ...]:
         )
     faults += [f"{label} is for the hub's own objects. Remove it." for label in offer.claims]
     faults += [
-        f"{name!r} is not its own name for Traefik. Call it {app}, or {app}-something."
+        f"{name!r} is a name for Traefik that must be {app} or begin with {app}-. Rename it."
         for name in sorted(offer.names)
         if name != app and not name.startswith(f"{app}-")
     ]
     if not offer.routes:
-        faults.append("it has no router: nobody would reach it.")
+        faults.append("it has no router, so nobody can reach it. Add one.")
     for route in offer.routes:
         faults += _faults_of_route(route, app)
     return tuple(dict.fromkeys(faults))
@@ -137,11 +137,11 @@ def _faults_of_route(route: Route, app: str) -> Iterable[str]:
         yield f"its rule {route.rule!r} must be PathPrefix(`{path}`)."
     if not route.guarded:
         yield (
-            f"its router does not ask the hub. Put {guard_name(app)}@http first among its "
+            f"its router does not ask the hub. Make {guard_name(app)}@http the first of its "
             "middlewares."
         )
     if route.priority is not None and route.priority >= routes.PLACES_PRIORITY:
-        yield f"its priority must be below {routes.PLACES_PRIORITY}, where sessions are."
+        yield f"its priority must be below {routes.PLACES_PRIORITY}, that of sessions."
 
 
 def is_name(app: str) -> bool:

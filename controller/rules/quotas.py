@@ -1,4 +1,4 @@
-"""How many sessions there may be, of whom and of what, and what there is not enough of. Pure."""
+"""The limits on sessions: per person, profile, group and resource, and what is short. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def free_gpus(configured: Sequence[str], sessions: Iterable[Session]) -> tuple[s
 
 
 class Resource(StrEnum):
-    """What there is not enough of for one more session."""
+    """A resource that may be short for one more session."""
 
-    OWN = "own"  # of what one person may have; no line helps
+    OWN = "own"  # the person's own limit; waiting does not help
     TOTAL = "total"
     PROFILE = "profile"
     GROUP = "group"
@@ -39,7 +39,7 @@ class Shortfall(msgspec.Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """Say what helps."""
+        """Tell people what is missing, and what helps."""
         match self.resource:
             case Resource.OWN:
                 many = "1 session" if self.of == "1" else f"{self.of} sessions"
@@ -47,17 +47,17 @@ class Shortfall(msgspec.Struct, frozen=True):
                     f"You have {many}, as many as one person may have. Stop one to start another."
                 )
             case Resource.GPUS:
-                return "All graphics cards are taken. Try again when somebody has stopped."
+                return "All graphics cards are in use. Try again when somebody stops a session."
             case Resource.CPUS | Resource.MEMORY:
-                return "The server is full. Try again when somebody has stopped."
+                return "The server is full. Try again when somebody stops a session."
             case Resource.GROUP:
-                return "All places of your group are taken. Try again when somebody has stopped."
+                return "All places of your group are taken. Try again when one of you stops."
             case Resource.PROFILE | Resource.TOTAL:
-                return "All places are taken. Try again when somebody has stopped."
+                return "All places are taken. Try again when somebody stops a session."
 
     @property
     def waits_for(self) -> str:
-        """Name what somebody in line waits for."""
+        """Name what a session in the queue waits for."""
         match self.resource:
             case Resource.GPUS:
                 return "a graphics card"
@@ -81,9 +81,10 @@ def shortfall_of(
     *,
     kept: Sequence[Session] = (),
 ) -> Shortfall | None:
-    """Return what there is not enough of to start ``wanted`` now, the person's own limit first.
+    """Return which resource is short for starting ``wanted`` now, the person's own limit first.
 
-    ``kept``: sessions for which places of profiles and groups, and graphics cards, are kept free.
+    ``kept``: sessions in the queue for which resources are reserved: the places of their profiles
+    and groups, and graphics cards.
     """
     limits = settings.limits
     profiles = {one.id: one for one in settings.profiles}

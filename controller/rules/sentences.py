@@ -26,7 +26,7 @@ def session_title(profile_title: str, name: str) -> str:
 
 
 def clock_text(at: datetime, now: datetime | None) -> str:
-    """Time of day in UTC, with the date if it is not today's: what stands there without script."""
+    """Time of day in UTC, with the date unless it is today: what pages show without script."""
     at, now = at.astimezone(UTC), now and now.astimezone(UTC)
     if now and at.date() == now.date():
         return f"{at:%H:%M} UTC"
@@ -40,9 +40,9 @@ def iso_text(at: datetime) -> str:
 
 
 def why_text(why: KeepReason, at: datetime | None, now: datetime) -> str:
-    """Say in one line why a session lives: ``input 2 min ago``, ``kept by alice until 16:00 UTC``.
+    """Say in one line why a session runs: ``input 2 min ago``, ``kept by alice until 16:00 UTC``.
 
-    ``at``: the moment that ``why`` speaks of.
+    ``at``: the moment that belongs to ``why``.
     """
     moment = "" if at is None else ago_text(at, now) if why.past else clock_text(at, now)
     said = " ".join(part for part in (why.words, moment) if part)
@@ -52,7 +52,7 @@ def why_text(why: KeepReason, at: datetime | None, now: datetime) -> str:
 
 
 def ago_text(at: datetime, now: datetime) -> str:
-    """How long ago something was, as the script says it, too."""
+    """How long ago something was, in the same words as the pages' script."""
     seconds = (now - at).total_seconds()
     if seconds < _MINUTE:
         return "just now"
@@ -64,9 +64,9 @@ def ago_text(at: datetime, now: datetime) -> str:
 
 
 def bytes_text(size: float) -> str:
-    """A size with a unit that leaves few digits: ``0 MB``, ``640 MB``, ``3.4 GB``, ``1.2 TB``.
+    """A size in a unit that needs few digits: ``0 MB``, ``640 MB``, ``3.4 GB``, ``1.2 TB``.
 
-    Units are of 1024, called as people call them.
+    Each unit is 1024 of the one before, under the name that people use.
     """
     size /= _STEP * _STEP
     for unit in ("MB", "GB", "TB"):
@@ -77,7 +77,7 @@ def bytes_text(size: float) -> str:
 
 
 def duration_text(duration: timedelta) -> str:
-    """A length of time in the two largest units that say something: ``1 h 30 min``, ``45 s``."""
+    """A length of time in at most two units: ``1 h 30 min``, ``45 s``."""
     seconds = round(duration.total_seconds())
     if seconds < _MINUTE:
         return f"{seconds} s"
@@ -89,17 +89,13 @@ def duration_text(duration: timedelta) -> str:
 
 
 def elapsed_text(seconds: float) -> str:
-    """Whole seconds gone by, as the script goes on counting them."""
+    """The time elapsed, in whole seconds; the pages' script counts on from it."""
     return duration_text(timedelta(seconds=int(seconds)))
 
 
 def place_text(position: int) -> str:
-    """A place in line, counted from 1, as people say it: ``next in line``, ``22nd in line``."""
-    if position == 1:
-        return "next in line"
-    tens, ones = divmod(position % 100, 10)
-    ending = "th" if tens == 1 else {1: "st", 2: "nd", 3: "rd"}.get(ones, "th")
-    return f"{position}{ending} in line"
+    """A position in the queue, counted from 1: ``next in the queue``, ``22nd in the queue``."""
+    return "next in the queue" if position == 1 else f"{_ordinal(position)} in the queue"
 
 
 def uses_text(uses: int, most: int | None) -> str:
@@ -134,7 +130,7 @@ def failure_of(seen: Observed, limits: Limits) -> str:
         return seen.progress  # the engine knows better than an exit code tells
     match seen.exit_code:
         case None:
-            return f"It did not get ready within {limits.start:.0f} seconds."
+            return f"It was not ready within {limits.start:.0f} seconds."
         case 137:  # SIGKILL
             return "It was killed, most likely because it needed more memory than it may have."
         case 0:
@@ -148,28 +144,28 @@ def failure_of(seen: Observed, limits: Limits) -> str:
 def message_of(
     phase: Phase, seen: Observed, limits: Limits, *, place: QueuePosition | None = None
 ) -> str:
-    """Say in a sentence what happens in this phase. ``place``: where it stands in line."""
+    """Say in a sentence what happens in this phase. ``place``: its position in the queue."""
     match phase:
         case Phase.PENDING if place is not None:
-            return f"{_ordinal(place.position)} in line; it waits for {place.waits_for}."
+            return f"{_ordinal(place.position)} in the queue; it waits for {place.waits_for}."
         case Phase.PENDING | Phase.STARTING if seen.progress:
             return seen.progress
         case Phase.PENDING:
-            return "A place is being made."
+            return "Your session is being prepared."
         case Phase.STARTING:
             return "Your files are connected; the program is loading."
         case Phase.READY:
             return "Ready."
         case Phase.STOPPING:
-            return "It is stopping; the files stay."
+            return "It is stopping. The files stay."
         case Phase.FAILED:
             return failure_of(seen, limits)
 
 
 def farewell_of(reason: Reason, limits: Limits, *, saved: bool = False) -> str:
-    """Say why a session was stopped, as it goes on after "… was stopped at 14:02".
+    """Say why a session was stopped: the end of a sentence after "… was stopped at 14:02".
 
-    "" if its owner did it, or knows already. ``saved``: what was in it is offered again.
+    "" if its owner did it, or knows already. ``saved``: its scene is offered at the next start.
     """
     left = (
         "Your scene was saved; it is offered when you start again."
@@ -199,10 +195,10 @@ def warning_of(reason: Reason) -> str:
 
 
 class KeepReason(msgspec.Struct, frozen=True):
-    """Why a session still lives, in words with a moment in them: ``input`` 2 min ago.
+    """Why a session is still running, in words that include a moment: ``input`` 2 min ago.
 
-    ``at`` is monotonic and stands behind ``words``: as a span gone by if it is ``past``, else as a
-    time of day. ``more`` ends the sentence.
+    ``at`` is monotonic and follows ``words``: as a time ago if it is ``past``, else as a time of
+    day. ``more`` ends the sentence.
     """
 
     words: str
@@ -212,7 +208,7 @@ class KeepReason(msgspec.Struct, frozen=True):
 
 
 COMPUTING_FRESH = 90.0
-"""Seconds after which a look that saw computing tells nothing of now: three rounds of looks."""
+"""Seconds for which a poll that saw computing is believed: three rounds of polls."""
 
 
 def keep_reason(
@@ -223,10 +219,11 @@ def keep_reason(
     *,
     place: QueuePosition | None = None,
 ) -> KeepReason:
-    """Say why a session has not been removed. ``place``: where it stands in line."""
+    """Say why a session has not been removed. ``place``: its position in the queue."""
     match phase:
         case Phase.PENDING if place is not None:
-            return KeepReason(f"{_ordinal(place.position)} in line, waits for {place.waits_for}")
+            words = f"{_ordinal(place.position)} in the queue, waits for {place.waits_for}"
+            return KeepReason(words)
         case Phase.PENDING | Phase.STARTING:
             return KeepReason("starting")
         case Phase.STOPPING:

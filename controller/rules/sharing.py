@@ -27,15 +27,15 @@ def check_role(role: Role) -> None:
 def check_end(seconds: float | None) -> None:
     """Raise InvalidRequest for an invitation that would be over at once; None: it has no end."""
     if seconds is not None and seconds <= 0:
-        raise InvalidRequest("The end of an invitation must lie ahead.")
+        raise InvalidRequest("The end of an invitation must be in the future.")
 
 
 def check_link(seconds: int, max_uses: int | None) -> None:
     """Raise InvalidRequest for a link that stands, or is used, for too little or too long."""
     if seconds not in LINK_SECONDS:
-        raise InvalidRequest("A link stands for a minute at least and thirty days at most.")
+        raise InvalidRequest("A link can be valid for one minute to thirty days.")
     if max_uses is not None and max_uses not in LINK_USES:
-        raise InvalidRequest("A link can be used once at least and a thousand times at most.")
+        raise InvalidRequest("A link can be used 1 to 1000 times.")
 
 
 def loses_control(before: Role | None, role: Role) -> bool:

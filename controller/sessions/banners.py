@@ -167,4 +167,4 @@ def drain_words(drain: Drain, now: datetime) -> str:
 
 
 def _looking_words(name: str) -> str:
-    return f"{name} is looking on."
+    return f"{name} is viewing this session."

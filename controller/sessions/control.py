@@ -41,7 +41,7 @@ class Control:
     async def ask(self, seen: Observed, person: Person) -> None:
         """Tell the owner that a guest would like to control. Raises StoreUnavailable."""
         if self._sessions.role(seen, person.uid) is not Role.VIEW:
-            raise InvalidRequest("You have control already.")
+            raise InvalidRequest("You already have control.")
         if await self._records.ask(seen.session.id, person.uid):
             self._sessions.announce()
 
@@ -56,7 +56,7 @@ class Control:
         lowered = await self.take(seen, uid, role, by)
         changed = await self._records.change(seen.session.id, uid, role)
         if changed is None:
-            raise InvalidRequest("This person is not invited any more.")
+            raise InvalidRequest("This person is no longer invited.")
         if before is not role and not lowered:
             self._audit.record_on(seen.session, Act.ROLE_CHANGED, by, guest=uid, role=role)
         await self.given(seen, uid, before, role)

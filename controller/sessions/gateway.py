@@ -252,15 +252,15 @@ class TraefikGateway(Gateway):
     async def ping(self) -> None:
         domain = self._settings.sessions_at
         status = await self._look("/login", self._hub_host())
-        # A session that is not there: it is the hub that has to say so.
+        # For a session that does not exist, the hub itself must answer.
         refusal = await self._look("/", self._host(new_session_id())) if domain else None
         if status == _NO_ROUTE and self._settings.orchestrator == "kubernetes":
             raise GatewayUnavailable(
                 "Traefik answers 404 for the hub's own log-in page: it knows no route to the hub. "
-                "Most likely it may not read what it routes by, and then its log says "
-                '"forbidden": it needs the right to get, list and watch configmaps, too, in each '
-                "namespace that it watches (deploy/kubernetes/components/traefik has the Roles). "
-                "Else check that public_url names the host of the hub's IngressRoute."
+                'If its log says "forbidden", it lacks rights: it also needs to get, list and '
+                "watch configmaps in each namespace that it watches "
+                "(deploy/kubernetes/components/traefik has the Roles). Otherwise check that "
+                "public_url names the host of the hub's IngressRoute."
             )
         if not (httpx.codes.is_success(status) or status == _LIMITED):
             raise GatewayUnavailable(
@@ -270,12 +270,12 @@ class TraefikGateway(Gateway):
         if refusal not in {None, NotLoggedIn.status, _LIMITED}:
             raise GatewayUnavailable(
                 f"Traefik answers {refusal} for the address of a session below "
-                f"{domain}. Tell it that domain, too: SLICERHUB_SESSION_DOMAIN in the environment "
+                f"{domain}. Give it that domain, too: SLICERHUB_SESSION_DOMAIN in the environment "
                 "of Compose, or the hub's IngressRoute."
             )
 
     async def _look(self, path: str, host: str) -> int:
-        """Return the status; asked on a connection of its own: each host shows its certificate."""
+        """Return the status. A connection of its own makes each host show its certificate."""
         request = self._to(host, path, _Question("ping", "GET", path), {})
         try:
             async with self._new_transport() as transport:
@@ -284,9 +284,9 @@ class TraefikGateway(Gateway):
         except (httpx.HTTPError, TimeoutError) as error:
             if fault := _tls_fault(error):
                 raise GatewayUnavailable(
-                    f"Traefik shows no good certificate for {host} ({fault}). Check whom and "
-                    "until when it is for, who signed it (gateway_ca_file), and in Traefik's "
-                    "log whether it could read or fetch it."
+                    f"Traefik shows no valid certificate for {host} ({fault}). Check its names, "
+                    "dates and authority (gateway_ca_file), and in Traefik's log "
+                    "whether Traefik could read or fetch it."
                 ) from error
             raise GatewayUnavailable(
                 f"Traefik does not answer at {self._settings.gateway_url} "
@@ -300,7 +300,7 @@ async def _exchange(
 ) -> _Answer:
     """Send a request; read the status and up to ``most`` bytes of the body, then hang up.
 
-    Raises httpx.HTTPError; also for a longer body, which would not be what was asked for.
+    Raises httpx.HTTPError, also for a longer body: no valid answer is that long.
     """
     response = await transport.handle_async_request(request)
     content = bytearray()
@@ -324,10 +324,10 @@ def _saved(answer: _Answer) -> bool:
 
 
 def _trust(settings: Settings) -> ssl.SSLContext:
-    """Return whom to believe: the system's authorities, and the file's.
+    """Return the trusted certificates: the system's authorities, and those of the file.
 
-    The file may hold a site's own authority, or the very certificate that Traefik was given: that
-    alone is believed then, whoever signed it.
+    The file may contain the site's own authority, or the certificate that Traefik was given. That
+    certificate is then trusted whoever signed it.
     """
     context = ssl.create_default_context()
     if settings.gateway_ca_file:

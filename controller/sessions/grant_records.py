@@ -99,7 +99,7 @@ class GrantRecords:
     async def _add(self, share: Share) -> None:
         if not await self._store.add_share(share):
             raise TooManyGrants(
-                f"{SHARES_MOST} people are invited to this session, as many as there may be. Take "
+                f"{SHARES_MOST} people are invited to this session, and no more may be. Take "
                 "an invitation back to invite somebody else."
             )
         self._grants.put(share)

@@ -69,7 +69,7 @@ class Invitations:
         rules.check_end(seconds)
         person = await self._person(typed)
         if person.uid == seen.session.owner:
-            raise InvalidRequest("The session is yours already. Name somebody else.")
+            raise InvalidRequest("The session is already yours. Name somebody else.")
         before = self._grants.role_of(seen.session.id, person.uid)
         lowered = await self._control.take(seen, person.uid, role, by)
         share = await self._records.invite(seen.session.id, person, role, seconds=seconds)

@@ -38,7 +38,7 @@ from controller.settings.schema import Settings
 
 _ANSWER_SECONDS = 5.0  # that whoever launches waits for the engine; fetching a program takes longer
 _PING_SECONDS = 3.0  # after which an engine that has said nothing of late counts as away
-_SILENT = "What runs the sessions does not answer: nothing can start now. Sessions that run go on."
+_SILENT = "The server for sessions does not answer. Nothing can start now; running sessions go on."
 
 _log = structlog.get_logger("sessions")
 
@@ -265,7 +265,7 @@ class Launching:
             self._registry.record(Act.START_FAILED, session, start.by, reason=error.title)
         except Exception:
             start.error = HubError(
-                "It could not be started, by a fault of the hub. Its log says more."
+                "It could not be started, because of an error in the hub. The hub's log says more."
             )
             raise
         finally:

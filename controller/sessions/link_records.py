@@ -73,7 +73,7 @@ class LinkRecords:
             await self._withdrawals.settle(session_id, asked=asked)
             if not await self._store.add_link(link, _digest(code)):
                 raise TooManyGrants(
-                    f"This session has {LINKS_MOST} open links, as many as there may be. End one "
+                    f"This session has {LINKS_MOST} open links, as many as it may have. End one "
                     "to make another."
                 )
         return FreshLink(link, code)
@@ -116,7 +116,7 @@ class LinkRecords:
             share = await self._store.use_link(digest, person, now)
             if share is None and link.is_open(now) and self._grants.is_full(link.session):
                 raise TooManyGrants(
-                    "As many people are invited to this session as there may be. Ask its owner to "
+                    "This session has as many guests as it may have. Ask its owner to "
                     "take an invitation back."
                 )
             if share is None:

@@ -75,7 +75,7 @@ class Links:
         return await self._records.of_session(seen.session.id)
 
     async def end(self, seen: Observed, link_id: str, *, by: Actor) -> None:
-        """End a link; who came by it stays invited."""
+        """End a link. People who used it stay invited."""
         open_ones = {link.id for link in await self._records.of_session(seen.session.id)}
         await self._records.end(seen.session.id, link_id)
         if link_id in open_ones:  # what else was typed is no act, and may be anything

@@ -315,7 +315,9 @@ class Sessions:
         """
         role = self.role(seen, by)
         if role is None or not role.may_change:
-            raise NotAllowed("Who only looks on cannot keep a session. Ask its owner to.")
+            raise NotAllowed(
+                "A person who only views cannot keep a session running. Ask its owner."
+            )
         self.usage.touch(seen.session.id, Sign.KEPT, kept_by=by)
         activity = self.usage.of(seen)
         if activity is not None and activity.warned and activity.warned.reason is Reason.IDLE:

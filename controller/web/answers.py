@@ -28,7 +28,7 @@ def closed_pages(renderer: Renderer, settings: Settings) -> Closed:
         app=forbidden_page(
             renderer,
             APP_CLOSED,
-            "It is for others, or is not here any more. Ask the administrator.",
+            "It is not open to you, or it no longer exists. Ask the administrator.",
         ),
         host=aside_page(renderer, AsideView(home=home)),
         not_kept=aside_page(
@@ -36,9 +36,9 @@ def closed_pages(renderer: Renderer, settings: Settings) -> Closed:
             AsideView(
                 home=home,
                 title="This session could not be opened",
-                sentence="Your browser did not bring back the cookie that it was given here, or "
-                "holds another one of that name. Allow cookies for this address, delete those of "
-                "the hub and its sessions, and open the session from the first page.",
+                sentence="Your browser did not send back the cookie that it received here, or it "
+                "has another cookie with the same name. Allow cookies for this address, delete "
+                "those of the hub and its sessions, and open the session from the home page.",
             ),
         ),
     )
@@ -54,24 +54,24 @@ JOIN_PATH = "/join/"
 
 
 _WORDS = {
-    400: ("That cannot be understood", "Something in the request is missing or misspelt."),
+    400: ("Invalid request", "Something in the request is missing or misspelt."),
     404: (
-        "There is nothing here",
-        "The address may be mistyped, or what it led to has ended. Your files are not affected.",
+        "Page not found",
+        "The address may be mistyped, or what was here has ended. Your files are not affected.",
     ),
-    405: ("Not possible here", "That cannot be done with this address."),
-    408: ("That came too slowly", "The request did not come in whole in time. Send it again."),
-    413: ("That was too much", "More was sent than the hub takes. Shorten it and try again."),
-    415: ("Wrong form", "The request must be a form or JSON, as the address wants it."),
-    500: ("A fault of the hub", "Something went wrong here. It is in the hub's log."),
+    405: ("Method not allowed", "This address does not accept this kind of request."),
+    408: ("Request too slow", "The request did not arrive completely in time. Send it again."),
+    413: ("Request too large", "The request is larger than the hub accepts. Shorten it."),
+    415: ("Wrong content type", "Send a form or JSON, as this address expects."),
+    500: ("Error in the hub", "Something went wrong. The hub's log says more."),
 }
 
 
 class HttpError(HubError):
-    """An error that HTTP itself knows, in words of ours."""
+    """An error that HTTP itself defines, in the hub's own words."""
 
     def __init__(self, status: int, detail: str = "") -> None:
-        """Take the words of the status, or those of the nearest one; ``detail`` says it better."""
+        """Use the words of the status, or of the nearest one; ``detail`` replaces the sentence."""
         self.status = status if status in _WORDS else 400 if status < 500 else 500  # noqa: PLR2004
         self.title, sentence = _WORDS[self.status]
         super().__init__(detail or sentence)

@@ -23,22 +23,22 @@ _PROBLEM: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "session": {"type": "string", "description": "which one runs already"},
+        "session": {"type": "string", "description": "the one that is already running"},
         "cause": {"type": "string", "description": "for the administrator"},
     },
 }
 
 _REFUSALS = {
-    "400": "Something in the request cannot be used",
-    "401": "No log-in, or one that is over",
+    "400": "A value in the request is not accepted",
+    "401": "No log-in, or one that has ended",
     "403": "Not allowed",
-    "404": "It is not there, or not yours",
-    "409": "It does not fit what is there",
-    "410": "The link is over",
-    "413": "More was sent than is taken",
-    "415": "What was sent is no JSON",
-    "429": "Too much or too often; try again after Retry-After seconds",
-    "503": "A part that is needed does not answer; try again after Retry-After seconds",
+    "404": "It does not exist, or is not yours",
+    "409": "It conflicts with the present state",
+    "410": "The link no longer works",
+    "413": "The request is too large",
+    "415": "The request is not JSON",
+    "429": "Too many, or too often; try again after Retry-After seconds",
+    "503": "A part of the hub does not answer; try again after Retry-After seconds",
 }
 
 _CHANGING = frozenset({"post", "put", "delete", "patch"})

@@ -57,7 +57,7 @@ class Health:
                 self._at = time.monotonic() if self._report.ready else 0.0
             if (drain := self._sessions.drain) is None:
                 return self._report
-            note = f"draining, by {drain.by}: nothing new starts"
+            note = f"draining, by {drain.by}: new sessions are blocked"
             return msgspec.structs.replace(self._report, notes=[note])
 
     async def _ask(self) -> Report:

@@ -42,31 +42,31 @@ class Gauges(msgspec.Struct, frozen=True):
         )
         metrics.watch(
             "slicerhub_guests",
-            "People in sessions of others, at the last look",
+            "People in sessions of others, at the last poll",
             ("state",),
             self._guests,
         )
         metrics.watch(
             "slicerhub_queue_length",
-            "Sessions that wait in line for a place, by profile",
+            "Sessions that wait in the queue, by profile",
             ("profile",),
             lambda: [((one,), queue.waiting_for(one)) for one in lined],
         )
         metrics.watch(
             "slicerhub_sessions_limit",
-            "Sessions that there may be",
+            "Most sessions that there may be",
             (),
             lambda: [((), limits.sessions_total)],
         )
         metrics.watch(
             "slicerhub_engine_objects_unread",
-            "Objects of the hub's own at the engine that it cannot read; the log names each",
+            "Objects of the hub at the engine that it cannot read; the log names each",
             (),
             lambda: [((), self.orchestrator.unread)],
         )
         metrics.watch(
             "slicerhub_gpus",
-            "Graphics cards that the hub leases",
+            "Graphics cards that the hub assigns to sessions",
             (),
             lambda: [((), len(limits.gpus))],
         )

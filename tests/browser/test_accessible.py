@@ -59,7 +59,7 @@ def test_no_page_has_anything_for_the_checker(
         f"/sessions/{own['id']}/share": "Invite by name",
         f"/sessions/{own['id']}/stop": "Stop Echo · shown?",
         f"/sessions/{own['id']}/restart": "Echo · shown",
-        f"/starting/{waiting['id']}": "Next in line",
+        f"/starting/{waiting['id']}": "Next in the queue",
         answer.json()["url"].removeprefix(URL): "bob shows you",
     }
     page.goto(URL)
@@ -88,7 +88,7 @@ def test_everything_by_the_keyboard(window: Window, alice: Member, taken: dict[s
     expect(
         page.get_by_role("heading", name="Waiting to start One place and a line")
     ).to_be_visible()
-    expect(page.get_by_role("status").get_by_text("Next in line")).to_be_visible()
+    expect(page.get_by_role("status").get_by_text("Next in the queue")).to_be_visible()
     choose(page.get_by_role("button", name="Cancel"))
     expect(page.get_by_role("heading", name="Your sessions")).to_be_visible()
 

@@ -99,7 +99,7 @@ def test_shown_by_link_lent_and_taken_back(
     guests = guest.page
     log_in(guests, "bob", "bob", at=address)
     expect(guests.get_by_role("heading", name="alice shows you Slicer · shown")).to_be_visible()
-    expect(guests.get_by_text("You may look on; you can change nothing.")).to_be_visible()
+    expect(guests.get_by_text("You may view it; you can change nothing.")).to_be_visible()
     guests.get_by_role("button", name="Join").click()
 
     inside = window.context.new_page()
@@ -150,7 +150,7 @@ def test_asking_from_the_first_page(
     alice.invite(echo, "bob", "view")
     log_in(guest.page, "bob", "bob")
     card = guest.page.locator(f"#shared-{echo['id']}")
-    expect(card).to_contain_text("you may look on")
+    expect(card).to_contain_text("you may view")
     log_in(window.page, "alice", "alice")
     window.page.locator(card_of(window.page, echo)).get_by_role("link", name="Share").click()
     dialog = window.page.get_by_role("dialog")
@@ -185,7 +185,7 @@ def test_sharing_by_the_keyboard_alone(
     expect(page.locator("#share-guest-bob")).to_be_visible()
     log_in(guest.page, "bob", "bob")
     card = guest.page.locator(f"#shared-{echo['id']}")
-    expect(card).to_contain_text("you may look on")
+    expect(card).to_contain_text("you may view")
     choose(page.locator("#share-role-bob"))
     expect(card).to_contain_text("you have control")
     choose(page.locator("#share-remove-bob"))

@@ -310,7 +310,7 @@ async def test_one_transfer(docker_lab: Lab, remote_image: str) -> None:
 
 
 async def test_a_fetch_is_broken_off(docker_lab: Lab, remote_image: str) -> None:
-    """Where the one who began gives up, the next in line goes on."""
+    """Where the one who began gives up, the next in the queue goes on."""
     forget(docker_lab.api, remote_image)
     orchestrator = docker_lab.orchestrator(with_remote(docker_lab, remote_image))
     first = anyio.CancelScope()
@@ -453,7 +453,7 @@ async def test_no_graphics_card(docker_lab: Lab, orchestrator: DockerOrchestrato
         return
     with pytest.raises(NoGpu) as caught:
         await orchestrator.ensure(session(profile="card"))
-    assert str(caught.value) == "This needs a graphics card, and the server has none to give."
+    assert str(caught.value) == "This needs a graphics card, and the server has none."
     assert "gpus = 0" in caught.value.cause
     assert docker_lab.containers() == []
     assert docker_lab.networks() == []

@@ -551,7 +551,7 @@ async def test_damaged_file(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     store = SqliteStore(path)
     for _ in range(2):
-        with pytest.raises(StoreUnavailable, match="must see to the data folder"):
+        with pytest.raises(StoreUnavailable, match="must check the data folder"):
             await store.ping()
     assert content == path.read_bytes()
     path.rename(tmp_path / "damaged.sqlite")

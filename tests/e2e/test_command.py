@@ -29,7 +29,7 @@ def test_check_confirms_what_works_and_names_what_does_not(engine: DockerClient)
     assert (
         "✗ profile missing, image slicerhub-test/no-such-image: "
         "The image slicerhub-test/no-such-image of the profile missing is not on this server. "
-        "It must be built there, or be reachable in its registry." in said
+        "Build it there, or make its registry reachable." in said
     )
     assert "Traceback" not in said
 
@@ -65,10 +65,10 @@ def test_names_of_sessions_that_lead_nowhere_are_told(engine: DockerClient) -> N
     code, said = run(engine, "check", environment={"SLICERHUB_SESSION_DOMAIN": domain})
     assert code == 1
     assert f"✗ host names of sessions, <id>.{domain}: " in said
-    assert f"Add a record for *.{domain} to the name service" in said
+    assert f"Add a record for *.{domain} to the DNS" in said
     assert 'set session_domain (SLICERHUB_SESSION_DOMAIN) to "path"' in said
     # Traefik was not told of that domain, either.
-    assert "Tell it that domain, too: SLICERHUB_SESSION_DOMAIN" in said
+    assert "Give it that domain, too: SLICERHUB_SESSION_DOMAIN" in said
     assert "Traceback" not in said
     by_path = {"SLICERHUB_SESSION_DOMAIN": "path"}
     assert "host names of sessions" not in run(engine, "check", environment=by_path)[1]
@@ -125,7 +125,7 @@ def test_files_can_be_listed_and_are_safe_while_in_use(alice: Member, engine: Do
     assert "A session still uses these files." in said
     code, said = run(engine, "volumes", "remove", "nobody", "--yes")
     assert code == 1
-    assert "there are no files of this name" in said
+    assert "this user has no files" in said
     run(engine, "sessions", "stop", session["id"])
     alice.wait(session["id"], "gone")
 

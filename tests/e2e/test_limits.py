@@ -116,8 +116,8 @@ def test_who_waits_knows_for_what(alice: Member, bob: Member, carol: Member) -> 
     second, third = bob.begin("single", "b"), carol.begin("single", "c")
     assert second["place"] == {"position": 1, "waits_for": "a free place"}
     assert third["place"] == {"position": 2, "waits_for": "a free place"}
-    assert "2nd in line" in carol.browser.get("/").text
-    assert "2nd in line" in carol.browser.get(f"/starting/{third['id']}").text
+    assert "2nd in the queue" in carol.browser.get("/").text
+    assert "2nd in the queue" in carol.browser.get(f"/starting/{third['id']}").text
     assert bob.act(f"/sessions/{second['id']}/stop").status_code == 303
     assert bob.phase(second["id"]) == "gone"
     alice.stop(first["id"])

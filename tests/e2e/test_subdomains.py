@@ -261,7 +261,7 @@ def test_the_hub_is_nowhere_at_a_sessions_host(alice: Member, path: str) -> None
     for headers in (PROGRAM, PROGRAM | {"Cookie": alice.cookie}):
         answer = request("GET", place + path, headers=headers)
         assert answer.status_code == 401
-        assert "Log in to go on" in answer.json()["detail"]
+        assert "Log in to continue" in answer.json()["detail"]
     posted = request("POST", f"{place}/login", data={"username": "alice", "password": "alice"})
     assert posted.status_code == 401
     assert "set-cookie" not in posted.headers

@@ -141,7 +141,7 @@ def test_a_second_one_does_not_start(memory_hub: Hub) -> None:
     with memory_hub.controller():
         done = _serve(memory_hub, "clinic")
         assert done.returncode == 1
-        assert b"a hub is running with this folder" in done.stderr
+        assert b"a running hub uses this folder" in done.stderr
     done = _serve(memory_hub, "hospital")
     assert done.returncode == 1
     assert b"belongs to the hub 'clinic'" in done.stderr

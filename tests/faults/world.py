@@ -437,7 +437,7 @@ class World:
         )
         if gone:
             assert not here, f"{session} was stopped, and is there"
-            assert not waits, f"{session} was stopped, and waits in line"
+            assert not waits, f"{session} was stopped, and waits in the queue"
             return Fate.GONE
         assert here or fate is not Fate.THERE, f"{session} is lost"
         assert here or waits or refused or fate is not Fate.WAITS, f"{session}'s place is lost"

@@ -214,7 +214,7 @@ async def test_stopping_many_after_a_question(fresh: World) -> None:
     carol = await fresh.browser("carol")
     asked = await carol.get(f"/admin/act?act=stop&id={one}&id={two}&back=/admin%3Fsort%3Downer")
     assert asked.status_code == 200
-    assert "What is not saved in them is lost" in asked.text
+    assert "Unsaved work in them is lost" in asked.text
     assert "alice" in asked.text
     assert "bob" in asked.text
     assert fresh.phase(one) is Phase.READY  # asking does nothing
@@ -353,9 +353,9 @@ async def test_a_look_is_told_and_ends() -> None:
         lines = [(line["act"], line["who"], line["whose"]) for line in acts_of(logs)]
         assert lines == [("admin_look", "carol", "alice")] * 2
         told = [text for where, text, _ in made.gateway.notices if where == seen]
-        assert told[-1] == "Carol Clark (administration) is looking on."
+        assert told[-1] == "Carol Clark (administration) is viewing this session."
         home = (await (await made.browser("alice")).get("/")).text
-        assert "is looked into by Carol Clark (administration)" in home
+        assert "is being viewed by Carol Clark (administration)" in home
         answer = await made.verify(seen, {"Cookie": carol.cookie})
         assert answer.headers["X-Slicerhub-Role"] == "view"
         await made.spend(599, every=100)
@@ -520,12 +520,12 @@ async def test_draining(fresh: World) -> None:
     async with fresh.private() as monitoring:
         ready = await monitoring.get("/readyz")
         assert ready.status_code == 200
-        assert ready.json()["notes"] == ["draining, by carol: nothing new starts"]
+        assert ready.json()["notes"] == ["draining, by carol: new sessions are blocked"]
     assert fresh.phase(made) is Phase.READY
     script = await fresh.script("carol")
     state = (await script.get("/api/v1/admin/drain")).json()
     assert (state["draining"], state["by"], state["stop_at"]) == (True, "carol", None)
-    assert "Nothing new starts" in (await carol.get("/admin")).text
+    assert "New sessions are blocked" in (await carol.get("/admin")).text
     await carol.act("/admin/drain/end")
     assert fresh.gateway.notices[-1] == (made, "", None)
     assert (await alice.post("/api/v1/sessions", json={"name": "other"})).status_code == 202
@@ -608,7 +608,7 @@ async def test_the_line_waits_while_draining() -> None:
         waiting = await made.session("bob", ready=False)
         script = await made.script("carol")
         table = (await script.get("/api/v1/admin/sessions")).json()["items"]
-        assert table[1]["why"] == "1st in line, waits for a free place"
+        assert table[1]["why"] == "1st in the queue, waits for a free place"
         await script.post("/api/v1/admin/drain", json={})
         await script.delete(f"/api/v1/admin/sessions/{first}")
         await made.until(first, None)

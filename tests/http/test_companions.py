@@ -233,7 +233,7 @@ async def test_links(lab: World) -> None:
     """Everybody sees links to what is open to them, by title, and nothing else."""
     alice, carol = await lab.browser("alice"), await lab.browser("carol")
     page = (await alice.get("/")).text
-    assert "More of your lab" in page
+    assert "Other services" in page
     assert page.index('href="/apps/wiki/"') < page.index('href="/apps/notes/"')
     assert "/apps/board/" not in page
     assert "/apps/controller/" not in page
@@ -255,7 +255,7 @@ async def test_the_api(lab: World) -> None:
 async def test_no_companion_no_section(fresh: World) -> None:
     """A hub without companions does not speak of them."""
     page = await (await fresh.browser("alice")).get("/")
-    assert "More of your lab" not in page.text
+    assert "Other services" not in page.text
 
 
 async def test_the_page_is_told_of_new_ones(fresh: World) -> None:

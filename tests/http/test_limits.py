@@ -149,11 +149,11 @@ async def test_a_place_in_line() -> None:
         third = (await launch(carol, "c")).json()
         assert second["place"] == {"position": 1, "waits_for": "a free place"}
         assert third["place"]["position"] == 2
-        assert third["message"] == "2nd in line; it waits for a free place."
+        assert third["message"] == "2nd in the queue; it waits for a free place."
         page = await (await hub.browser("carol")).get("/")
-        assert "2nd in line" in page.text
+        assert "2nd in the queue" in page.text
         starting = await (await hub.browser("carol")).get(f"/starting/{third['id']}")
-        assert "2nd in line" in starting.text
+        assert "2nd in the queue" in starting.text
         again = await launch(carol, "c")
         assert again.status_code == 409
         assert problem(again)["session"] == third["id"]
@@ -216,7 +216,7 @@ async def test_an_administrator_takes_somebody_out_of_the_line() -> None:
         assert (await bob.get(f"/api/v1/sessions/{waiting['id']}")).status_code == 404
         again = await carol.delete(f"/api/v1/admin/sessions/{waiting['id']}")
         assert again.status_code == 404
-        assert "was taken out of the line at" in (await (await hub.browser("bob")).get("/")).text
+        assert "was taken out of the queue at" in (await (await hub.browser("bob")).get("/")).text
 
 
 async def test_limits_of_people_in_any_spelling() -> None:
@@ -272,15 +272,15 @@ async def test_a_link_to_a_place_in_line() -> None:
         carol = await hub.browser("carol")
         offer = await carol.get(path)
         assert offer.status_code == 200
-        assert "stands in line for a free place" in offer.text
+        assert "waits in the queue for a free place" in offer.text
         assert location(await (await hub.browser("bob")).get(path)) == f"/starting/{made}"
         joined = await carol.act(path)
         assert location(joined) == f"/starting/{made}"
-        assert "Next in line" in (await carol.get(f"/starting/{made}")).text
+        assert "Next in the queue" in (await carol.get(f"/starting/{made}")).text
         assert f'id="shared-{made}"' in (await carol.get("/")).text
         await alice.delete(f"/api/v1/sessions/{first['id']}")
         await hub.until(made, Phase.READY)
-        assert "in line" not in (await carol.get(path)).text
+        assert "in the queue" not in (await carol.get(path)).text
         access = hub.app.sessions.access(made, UserId("carol"))
         assert access is not None
         assert access.role is Role.VIEW
@@ -408,7 +408,7 @@ async def test_fetching_in_vain() -> None:
         gate.set()
         await hub.until(SessionId(made["id"]), Phase.FAILED)
         seen = (await script.get(f"/api/v1/sessions/{made['id']}")).json()
-        assert "not set up as it should be" in seen["message"]
+        assert "not set up correctly" in seen["message"]
         await hub.sweep()
         assert hub.phase(SessionId(made["id"])) is Phase.FAILED
         hub.orchestrator.missing.clear()

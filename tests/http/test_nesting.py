@@ -16,4 +16,4 @@ async def test_nested_without_end(hub: World, body: bytes) -> None:
     async with hub.client() as client:
         answer = await client.post("/api/v1/login", content=body, headers=headers)
     assert answer.status_code == 400
-    assert problem(answer)["title"] == "That cannot be understood"
+    assert problem(answer)["title"] == "Invalid request"

@@ -346,7 +346,7 @@ async def test_a_damaged_store(tmp_path: Path) -> None:
         async with hub.private() as monitoring, hub.client() as visitor:
             answer = await monitoring.get("/readyz")
             assert answer.status_code == 503
-            assert "records cannot be used" in answer.json()["parts"]["store"]
+            assert "cannot use its own records" in answer.json()["parts"]["store"]
             refused = await visitor.post(
                 "/api/v1/login", json={"username": "alice", "password": "alice"}
             )

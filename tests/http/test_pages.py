@@ -223,7 +223,7 @@ async def test_refused_launches() -> None:
         assert "There is no such profile" in answer.text
         answer = await browser.act("/launch", profile="slicer", name="a" * 41)
         assert answer.status_code == 400
-        assert "A name has 40 characters at most." in answer.text
+        assert "A name can have at most 40 characters." in answer.text
         await browser.act("/launch", profile="slicer", name="one")
         answer = await browser.act("/launch", profile="slicer", name="two")
         assert answer.status_code == 429

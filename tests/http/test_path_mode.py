@@ -26,7 +26,7 @@ def refused(answer: httpx.Response) -> None:
     """Check that it is refused, with the reason and what the administrator can do."""
     told = problem(answer)["detail"]
     assert answer.status_code == 403
-    assert "act in the name of whoever opens it" in told
+    assert "act as the person who opens it" in told
     assert "session_domain" in told
     assert "path_mode_sharing" in told
 

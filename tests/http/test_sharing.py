@@ -144,7 +144,7 @@ async def test_who_can_be_invited(fresh: World) -> None:
     made = await fresh.session()
     alice = await fresh.script("alice")
     where = f"/api/v1/sessions/{made}/shares"
-    for user, words in (("mallory", "Nobody"), ("alice", "yours already"), ("*", "user name")):
+    for user, words in (("mallory", "Nobody"), ("alice", "already yours"), ("*", "user name")):
         answer = await alice.put(f"{where}/{user}", json={"role": "view"})
         assert answer.status_code == 400
         assert words in problem(answer)["detail"]

@@ -213,7 +213,7 @@ async def test_a_claim_of_somebody_else(lab: Lab, orchestrator: KubernetesOrches
 STUCK = [
     ("elsewhere", "Waiting for a free machine.", "Unschedulable"),
     ("card", "Waiting for a free machine.", "nvidia.com/gpu"),
-    ("missing", "The program cannot be fetched. The administrator has to look at it.", "none"),
+    ("missing", "The program cannot be fetched. Tell the administrator.", "none"),
 ]
 
 

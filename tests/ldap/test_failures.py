@@ -257,7 +257,7 @@ async def test_wrong_settings(slapd: Slapd, changes: dict[str, str], sentence: s
 async def test_a_template_that_is_no_dn(slapd: Slapd) -> None:
     """A DN template must be one; the check says how to write it."""
     directory = LdapDirectory(slapd.by_template(user_dn_template="{username}@example.org"))
-    with pytest.raises(DirectoryUnavailable, match=r"is no DN.*uid=\{username\}"):
+    with pytest.raises(DirectoryUnavailable, match=r"is not a DN.*uid=\{username\}"):
         await directory.ping()
 
 

@@ -93,7 +93,7 @@ def test_a_session_never_gets_ready(broken: Outage, scene: Scene, profile: str) 
         note_page(vigil, alice, session)
         told = alice.api.get(f"/api/v1/sessions/{session['id']}").json()
         vigil.note("its card", f"{', '.join(dict.fromkeys(seen))}: {told['message']}")
-        assert "did not get ready" in told["message"]
+        assert "was not ready" in told["message"]
         alice.stop(session["id"])
 
 

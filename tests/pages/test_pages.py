@@ -478,7 +478,9 @@ def test_what_a_launch_was_refused_for_stays_on_the_page(hub: Hub, page: Page) -
     home_at(hub, replace(HOME, sessions=(READY, STARTING)))
     page.goto(f"{hub.url}/launch")
     expect(page.get_by_role("link", name="Follow Slicer")).to_be_visible()
-    expect(page.get_by_role("alert")).to_contain_text("A session of that name runs already.")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "A session with this name is already running."
+    )
     expect(page.get_by_label("Name")).to_have_value("thesis")
 
 
@@ -612,12 +614,16 @@ def test_a_place_in_line_moves_up_by_itself(hub: Hub, page: Page) -> None:
     hub.pages["/wait"] = RENDERER.page(QUEUED)
     page.goto(f"{hub.url}/wait")
     spot = page.get_by_role("status").filter(has_text="in line")
-    expect(spot).to_contain_text("2nd in line")
+    expect(spot).to_contain_text("2nd in the queue")
     expect(spot).to_contain_text("waits for a graphics card")
     expect(page.locator("#steps")).to_be_hidden()
     steps = [{"title": step.title, "state": step.state, "detail": step.detail} for step in STEPS]
     news = {"phase": "pending", "message": "", "url": QUEUED.url, "elapsed": 90, "steps": steps}
-    for position, words in [(13, "13th in line"), (3, "3rd in line"), (1, "Next in line")]:
+    for position, words in [
+        (13, "13th in the queue"),
+        (3, "3rd in the queue"),
+        (1, "Next in the queue"),
+    ]:
         place = {"position": position, "waits_for": "a free place"}
         hub.events.put(("progress", {**news, "place": place}))
         expect(spot).to_contain_text(words)
@@ -907,8 +913,8 @@ def test_sharing_and_joining_work_without_a_script(hub: Hub, browser: Browser) -
     expect(page.get_by_label("Link", exact=True)).to_have_value(FRESH.url)
     expect(page.get_by_role("button", name="Copy")).to_have_count(0)
     page.goto(f"{hub.url}{SHARE_PATH}")
-    page.get_by_role("link", name="Stop it and start anew").click()
-    page.get_by_role("button", name="Stop it and start anew").click()
+    page.get_by_role("link", name="Stop and start again").click()
+    page.get_by_role("button", name="Stop and start again").click()
     page.goto(f"{hub.url}/join/x")
     expect(page.get_by_role("heading")).to_have_text("Carol Example shows you Slicer · planning")
     page.get_by_role("button", name="Join").click()
@@ -939,7 +945,7 @@ def test_colours_are_chosen_and_remembered(hub: Hub, page: Page) -> None:
     assert page.evaluate(shade) == dark
     page.locator("summary", has_text="Colours").click()
     expect(page.get_by_label("Dark")).to_be_checked()
-    page.get_by_label("As the system").check(force=True)
+    page.get_by_label("Same as the system").check(force=True)
     assert page.evaluate(shade) == light
     page.keyboard.press("Escape")
     expect(page.get_by_label("Dark")).to_be_hidden()

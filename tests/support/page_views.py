@@ -144,7 +144,7 @@ DRAIN_NOTICE = NoticeView(
     id="n2",
     text="The hub is restarted at",
     at=NOW + timedelta(hours=4),
-    more=". Save your work before.",
+    more=". Save your work before then.",
     kind=NoticeKind.WARNING,
     dismissable=False,
 )
@@ -328,7 +328,7 @@ ADMIN = AdminView(
         ),
         replace(
             row(6, Phase.PENDING, "erin"),
-            why=KeepReason("1st in line, waits for a free place"),
+            why=KeepReason("1st in the queue, waits for a free place"),
             why_at=None,
             cpu=None,
             memory=None,
@@ -565,7 +565,8 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
         replace(
             HOME,
             launch_name="thesis",
-            launch_error="A session of that name runs already. Open it, or choose another name.",
+            launch_error="A session with this name is already running. Open it, or choose another "
+            "name.",
         )
     ),
     "home_unavailable": lambda r: r.page(
@@ -669,7 +670,7 @@ PAGES: Mapping[str, Callable[[Renderer], str]] = {
     "admin_users_nobody": lambda r: r.page(
         replace(ADMIN_USERS, users=(), query="x", fault="The engine does not answer.")
     ),
-    "admin_user": lambda r: r.page(replace(ADMIN_ONE, said="That counts from now on.")),
+    "admin_user": lambda r: r.page(replace(ADMIN_ONE, said="The new limit counts from now on.")),
     "admin_user_hostile": lambda r: r.page(
         replace(ADMIN_ONE, user=replace(ADMIN_USER, user=LONG), error=HOSTILE)
     ),

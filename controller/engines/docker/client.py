@@ -109,7 +109,7 @@ def mapped() -> Generator[None, None, None]:
         if kind is not None:
             raise kind(text) from error
         refused = EngineUnavailable(
-            "The engine refuses what the hub asks of it. Tell your administrator."
+            "The engine refuses a request of the hub. Tell your administrator."
         )
         refused.add_note(f"The engine says: {text}")
         raise refused from error

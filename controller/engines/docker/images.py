@@ -174,7 +174,7 @@ class Images:
         if image is None:
             raise ImageRefused(
                 f"The image {profile.image} of the profile {profile.id} is not on this server. "
-                "It must be built there, or be reachable in its registry."
+                "Build it there, or make its registry reachable."
             )
         own = read(image, Image).config.marks
         # The engine gives an image's labels to its containers: what Traefik or this hub reads.
@@ -183,13 +183,13 @@ class Images:
         )
         if claims:
             raise ImageRefused(
-                f"The image {profile.image} of the profile {profile.id} carries labels of its own "
+                f"The image {profile.image} of the profile {profile.id} has labels of its own "
                 f"for Traefik or the hub ({', '.join(claims)}), which could open it to others. It "
                 "is not started."
             )
         if profile.gpus and not await self._offers_gpu():
             raise NoGpu(
-                f"The profile {profile.id} wants a GPU, and the engine offers none. Install the "
+                f"The profile {profile.id} needs a GPU, and the engine offers none. Install the "
                 "NVIDIA container toolkit, or set gpus = 0."
             )
         return profile
@@ -216,7 +216,7 @@ class Images:
     def _profile(self, profile_id: str) -> Profile:
         profile = self._settings.profile(profile_id)
         if profile is None:
-            raise ImageRefused(f"There is no profile {profile_id} any more.")
+            raise ImageRefused(f"The profile {profile_id} no longer exists.")
         return profile
 
     async def _image(self, image: str) -> object | None:

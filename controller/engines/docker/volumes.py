@@ -44,7 +44,7 @@ class Volumes:
         if theirs.get(labels.OWNER) != owner:
             raise EngineUnavailable(
                 f"The volume {name} is not labelled as this person's. Nothing is mounted; the "
-                "administrator must look at it."
+                "administrator must check it."
             )
         return name
 
@@ -56,7 +56,7 @@ class Volumes:
         if any(theirs.get(label) != body["Labels"][label] for label in VOLUME_LABELS):
             raise EngineUnavailable(
                 f"The volume {name} is not labelled as the group volume {mount.name}. Nothing is "
-                "mounted; the administrator must look at it."
+                "mounted; the administrator must check it."
             )
         # Whether this has been done before cannot be asked for; doing it again is harmless.
         opener = manifests.volume_opener(mount.name, profile.image, self._settings)
@@ -104,7 +104,7 @@ class Volumes:
             found = await self._calls.call(lambda api: api.inspect_volume(name))
             if read(found, Labelled).marks.get(labels.OWNER) != owner:
                 raise EngineUnavailable(
-                    f"The volume {name} is not labelled as this person's. It is left as it is."
+                    f"The volume {name} is not labelled as this person's. It was not changed."
                 )
             await self._calls.call(lambda api: api.remove_volume(name))
         except MissingError:

@@ -56,7 +56,7 @@ class Claims:
             return
         if (found.annotations or {}).get(labels.key(labels.OWNER)) != owner:
             raise EngineUnavailable(
-                f"The claim {name} is not annotated as this person's. It is left as it is."
+                f"The claim {name} is not annotated as this person's. It was not changed."
             )
         await self._calls.delete_claim(name, uid=found.uid)
 
@@ -69,10 +69,12 @@ class Claims:
             except ConflictError:
                 found = await self._calls.get(_KIND, name)
             except NotAdmittedError as error:
-                raise EngineUnavailable(f"No place for files is given: {error}") from error
+                raise EngineUnavailable(
+                    f"The cluster gives no storage for files: {error}"
+                ) from error
         # Its name holds a short hash only, its annotation all.
         if found and (found.annotations or {}).get(labels.key(label)) != whose:
             raise EngineUnavailable(
                 f"The claim {name} is not annotated as {whose}'s. Nothing is mounted; the "
-                "administrator must look at it."
+                "administrator must check it."
             )

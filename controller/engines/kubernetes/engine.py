@@ -122,8 +122,8 @@ class KubernetesOrchestrator(Orchestrator):
             found = await self._calls.get(kind, name)
             if found and (found.labels or {}).get(manifests.SESSION) != session.id:
                 raise EngineUnavailable(
-                    f"There is a {kind} {name} already, which is not the hub's. The administrator "
-                    "must look at it."
+                    f"The {kind} {name} already exists and is not the hub's. The administrator "
+                    "must check it."
                 ) from None
 
     async def _undo(self, session: Session) -> None:
@@ -159,7 +159,7 @@ class KubernetesOrchestrator(Orchestrator):
             if not await self._gone(one.metadata, _FORCED_SECONDS):
                 raise EngineUnavailable(
                     f"The Pod {one.metadata.name} cannot be deleted. Something holds it, perhaps a "
-                    "finalizer; the administrator must look at it."
+                    "finalizer; the administrator must check it."
                 )
         self._measurements.forget(session_id)
 

@@ -28,7 +28,7 @@ class Images:
         """Return a profile. Raises ImageRefused if there is none of that name any more."""
         profile = self._settings.profile(profile_id)
         if profile is None:
-            raise ImageRefused(f"There is no profile {profile_id} any more.")
+            raise ImageRefused(f"The profile {profile_id} no longer exists.")
         return profile
 
     async def check(self, profile_id: str) -> None:
@@ -60,5 +60,5 @@ def refusal(profile: Profile, error: NotAdmittedError) -> ImageRefused | QuotaRe
     """Return what it means that the cluster does not admit a Pod of a profile."""
     if "exceeded quota" in str(error):
         _log.warning("quota_of_namespace", profile=profile.id, why=error.in_full)
-        return QuotaReached("All places are taken. Try again later.")
+        return QuotaReached("All places are taken. Try again when somebody stops a session.")
     return ImageRefused(f"The cluster does not admit the profile {profile.id}: {error}")

@@ -40,9 +40,9 @@ def _moment(event: Event) -> tuple[float, int]:
 
 # What people are told while they wait, by what the engine calls it. They know of no Pods, images
 # or containers; what is named here names what they can understand or do.
-_FETCH_FAILED = "The program cannot be fetched. The administrator has to look at it."
+_FETCH_FAILED = "The program cannot be fetched. Tell the administrator."
 
-_START_FAILED = "The program cannot be started. The administrator has to look at it."
+_START_FAILED = "The program cannot be started. Tell the administrator."
 
 _ELSEWHERE = "Your files are still connected elsewhere. Stop your other session, or wait a little."
 
@@ -65,7 +65,7 @@ _WAITING = {
 }
 
 _HAPPENED = {
-    "TriggeredScaleUp": "Waiting for a new machine to be switched on.",
+    "TriggeredScaleUp": "Waiting for a new machine to start.",
     "NotTriggerScaleUp": _NO_MACHINE,
     "Scheduled": "A machine was found; your files are being connected.",
     "FailedAttachVolume": "Connecting your files takes longer than usual.",
@@ -86,9 +86,9 @@ _ENDED = {
     "NodeShutdown": "The machine that it ran on was switched off.",
     "Terminated": "The machine that it ran on was switched off.",  # NodeShutdown since 1.22
     "Shutdown": "The machine that it ran on was switched off.",
-    "Preempting": "It had to make way for something more important.",
-    "NodeAffinity": "The machine that it was meant for no longer takes it.",
-    "UnexpectedAdmissionError": "The machine that it was meant for had no room for it.",
+    "Preempting": "It was stopped to make room for something more important.",
+    "NodeAffinity": "The machine that was chosen for it no longer accepts it.",
+    "UnexpectedAdmissionError": "The machine that was chosen for it had no room.",
 }
 
 

@@ -236,7 +236,7 @@ class LdapDirectory:
             split_dn(person_dn(settings.user_dn_template, "nobody"))
         except ValueError:
             raise DirectoryUnavailable(
-                f"ldap.user_dn_template {settings.user_dn_template!r} is no DN. Write it like "
+                f"ldap.user_dn_template {settings.user_dn_template!r} is not a DN. Write it like "
                 f"uid={{username}},ou=people,dc=example,dc=org."
             ) from None
         return settings.user_dn_template.partition(PLACEHOLDER)[2].partition(",")[2], LEVEL

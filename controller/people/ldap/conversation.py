@@ -70,8 +70,8 @@ def explain(error: Exception, place: str) -> str:
             cause.verify_code in _CERTIFICATE_NAME_FAULTS
         ):
             return (
-                f"The certificate of {place} is for another name. Write the name that stands in "
-                f"the certificate into ldap.url."
+                f"The certificate of {place} is for another name. Use the name in the certificate "
+                f"in ldap.url."
             )
         case ssl.SSLCertVerificationError() as cause:
             return (
@@ -88,7 +88,7 @@ def explain(error: Exception, place: str) -> str:
         case TimeoutError():
             return (
                 f"The directory {place} does not answer in time. Check ldap.url, the server, and a "
-                f"firewall between."
+                f"firewall between them."
             )
         case ConnectionRefusedError():
             return (
@@ -101,9 +101,9 @@ def explain(error: Exception, place: str) -> str:
                 f"speaks TLS at once, usually 636, needs ldaps://."
             )
         case LDAPInvalidFilterError():
-            return "ldap.search_filter is no LDAP filter. Write it like (uid={username})."
+            return "ldap.search_filter is not an LDAP filter. Write it like (uid={username})."
         case LDAPSocketOpenError() as cause if "invalid server address" in str(cause):
-            return f"The host of {place} is not known. Check ldap.url and the name service."
+            return f"The host of {place} is not known. Check ldap.url and the DNS."
         case OSError() as cause:
             return (
                 f"The directory {place} cannot be reached ({cause}). Check ldap.url and the "
@@ -117,7 +117,7 @@ def explain(error: Exception, place: str) -> str:
 
 
 def _innermost(error: Exception) -> Exception:
-    """ldap3 tries each address of a name and then raises one error with all of them in it."""
+    """Return the last error: ldap3 tries each address and raises one error with all of them."""
     match error.args:
         case (_, [*_, (Exception() as last, _)]):
             return last
@@ -180,7 +180,7 @@ class Conversation:
         if not settings.bind_dn:
             return
         if not settings.bind_password:
-            raise DirectoryUnavailable("ldap.bind_password is missing: ldap.bind_dn is given.")
+            raise DirectoryUnavailable("ldap.bind_password is missing, but ldap.bind_dn is set.")
         if not self.bind(settings.bind_dn, settings.bind_password):
             raise DirectoryUnavailable(
                 f"The directory {settings.url} refuses the account {settings.bind_dn!r}. Check "
@@ -315,6 +315,6 @@ class Conversation:
             raise
         except Exception as error:
             self._broken = True
-            # Any kind: what ldap3 raises on an answer that is no LDAP depends on where its
-            # decoder stumbles. Only calls of the library and of sockets stand under this.
+            # Any kind of exception: if an answer is not LDAP, it depends on where ldap3's decoder
+            # fails. Only calls of the library and of sockets run under this.
             raise DirectoryUnavailable(explain(error, self._settings.url)) from error

@@ -153,7 +153,7 @@ class Records:
         marks = found.metadata.labels or {}
         if (marks.get(INSTANCE), marks.get(RECORD)) != (self._instance, kind.name):
             raise EngineUnavailable(
-                f"There is a ConfigMap {found.metadata.name} already, which is not the hub's."
+                f"The ConfigMap {found.metadata.name} already exists and is not the hub's."
             )
         return body(kind, found)
 
@@ -302,7 +302,7 @@ def hashed(text: str) -> str:
 
 
 def version_of(metadata: Thing) -> int:
-    """Return up to which of the cluster's changes an object tells."""
+    """Return the version of the cluster's state that an object is of."""
     return int(metadata.resource_version or 0)
 
 
@@ -312,13 +312,13 @@ def body(kind: Kind[_T], found: Object) -> _T:
 
 
 def taken() -> StoreUnavailable:
-    """Return the refusal of a record that is there already."""
-    return StoreUnavailable("The hub's records have that already. Try again.")
+    """Return the refusal of a record that already exists."""
+    return StoreUnavailable("This record already exists. Try again.")
 
 
 def busy() -> StoreUnavailable:
-    """Return the refusal of a change that others were quicker with each time."""
-    return StoreUnavailable("The hub's records are being changed by many at once. Try again.")
+    """Return the refusal of a change that lost against others each time."""
+    return StoreUnavailable("Too many changes to the hub's records at once. Try again.")
 
 
 @contextmanager
@@ -328,8 +328,8 @@ def mapped() -> Generator[None, None, None]:
         yield
     except (EngineUnavailable, msgspec.DecodeError) as error:
         unusable = StoreUnavailable(
-            "The hub's own records cannot be used. Nobody new can log in; the administrator must "
-            "see to the cluster."
+            "The hub cannot use its own records. Nobody new can log in. The administrator must "
+            "check the cluster."
         )
         unusable.add_note(f"The cluster says: {error}")
         raise unusable from error

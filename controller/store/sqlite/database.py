@@ -162,7 +162,7 @@ def _version(db: sqlite3.Connection) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(_MIGRATIONS):
         raise StoreUnavailable(
-            f"The store is of a newer hub (version {version}, this one knows "
+            f"The store is from a newer hub (version {version}, this one knows "
             f"{len(_MIGRATIONS)}). Start that hub again, or move the file away."
         )
     return int(version)
@@ -187,8 +187,8 @@ def mapped() -> Generator[None, None, None]:
         yield
     except (sqlite3.Error, msgspec.DecodeError, OSError) as error:
         unusable = StoreUnavailable(
-            "The hub's own records cannot be used. Nobody new can log in; the administrator must "
-            "see to the data folder."
+            "The hub cannot use its own records. Nobody new can log in. The administrator must "
+            "check the data folder."
         )
         unusable.add_note(f"SQLite says: {error}")
         raise unusable from error

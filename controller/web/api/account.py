@@ -123,11 +123,11 @@ async def log_in(
 
 @post("/logout", status_code=204, summary="Log out")
 async def log_out(logins: NamedDependency[Logins], caller: NamedDependency[Caller]) -> None:
-    """End this log-in; sessions go on."""
+    """End this log-in. Sessions go on."""
     await web_logins.log_out(logins, caller)
 
 
-@put("/profiles/{profile_id:str}/ahead", status_code=204, summary="Start it when I log in")
+@put("/profiles/{profile_id:str}/ahead", status_code=204, summary="Start a profile at log-in")
 async def set_ahead(
     settings: NamedDependency[Settings],
     desk: NamedDependency[Desk],
@@ -140,14 +140,14 @@ async def set_ahead(
     await desk.choose(caller.person.uid, profile, on=data.on)
 
 
-@get("/me", summary="Who am I")
+@get("/me", summary="My account")
 async def me(caller: NamedDependency[Caller]) -> Me:
     """Return what the directory said of you at log-in."""
     person = caller.person
     return Me(person.uid, person.display_name, sorted(person.groups), person.admin)
 
 
-@get("/me/logins", summary="Where am I logged in", sync_to_thread=False)
+@get("/me/logins", summary="My log-ins", sync_to_thread=False)
 def my_logins(logins: NamedDependency[Logins], caller: NamedDependency[Caller]) -> LoginsOut:
     """Return all your log-ins, of browsers and of scripts."""
     return LoginsOut(
@@ -167,25 +167,25 @@ def my_logins(logins: NamedDependency[Logins], caller: NamedDependency[Caller]) 
     )
 
 
-@delete("/me/logins/{login:str}", status_code=204, summary="End one of my log-ins")
+@delete("/me/logins/{login:str}", status_code=204, summary="End a log-in")
 async def end_login(
     logins: NamedDependency[Logins], caller: NamedDependency[Caller], login: FromPath[str]
 ) -> None:
-    """End one of your log-ins; what it has open is closed, sessions go on."""
+    """End one of your log-ins and close what it has open. Sessions go on."""
     await web_logins.end_login(logins, caller, login)
 
 
-@delete("/me/logins", status_code=200, summary="Log me out everywhere")
+@delete("/me/logins", status_code=200, summary="Log out everywhere")
 async def end_logins(
     logins: NamedDependency[Logins],
     caller: NamedDependency[Caller],
     but_here: FromQuery[bool] = False,
 ) -> LoggedOutOut:
-    """End all your log-ins, those of scripts too; ``but_here``: all but the one that asks."""
+    """End all your log-ins, also those of scripts; ``but_here``: all except the one that asks."""
     return LoggedOutOut(await web_logins.log_out_everywhere(logins, caller, but_here=but_here))
 
 
-@get("/profiles", summary="What may I launch")
+@get("/profiles", summary="My profiles")
 async def profiles(
     settings: NamedDependency[Settings], caller: NamedDependency[Caller]
 ) -> ProfilesOut:
@@ -199,7 +199,7 @@ async def profiles(
     )
 
 
-@get("/apps", summary="What else may I use")
+@get("/apps", summary="My other services")
 async def apps(
     companions: NamedDependency[Companions], caller: NamedDependency[Caller]
 ) -> CompanionsOut:

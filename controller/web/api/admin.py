@@ -20,10 +20,10 @@ from controller.web.caller import Caller, Callers
 
 
 class UserOut(msgspec.Struct, frozen=True):
-    """Somebody who is here. ``quota``: their own number of sessions, if they have one.
+    """A user of the hub. ``quota``: their own number of sessions, if they have one.
 
-    ``files_bytes`` is null where the engine cannot say; ``files_reserved``: it is what was set
-    aside, not what is used.
+    ``files_bytes`` is null where the engine does not know it; ``files_reserved``: it is the
+    reserved size, not the used one.
     """
 
     user: str
@@ -37,7 +37,7 @@ class UserOut(msgspec.Struct, frozen=True):
 
 
 class UsersOut(msgspec.Struct, frozen=True):
-    """One page of the people. ``fault``: why the files are not known, or empty."""
+    """One page of the users. ``fault``: why the files are not known, or empty."""
 
     items: list[UserOut]
     found: int
@@ -48,7 +48,7 @@ class UsersOut(msgspec.Struct, frozen=True):
 
 
 class QuotaIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many sessions somebody may have; null: as many as everybody."""
+    """How many sessions a user may have; null: as configured."""
 
     sessions: int | None
 
@@ -60,9 +60,9 @@ class LoggedOutOut(msgspec.Struct, frozen=True):
 
 
 class ThrottledOut(msgspec.Struct, frozen=True):
-    """Log-ins that are refused until then. ``user`` is null: of everybody from that address.
+    """Log-ins that are refused until a time. ``user`` is null: all from that address.
 
-    ``address`` is a network where it is IPv6.
+    For IPv6, ``address`` is a network.
     """
 
     id: str
@@ -73,7 +73,7 @@ class ThrottledOut(msgspec.Struct, frozen=True):
 
 
 class ThrottledListOut(msgspec.Struct, frozen=True):
-    """All log-ins that are refused now, those first that are refused longest."""
+    """All log-ins that are refused now, the longest first."""
 
     items: list[ThrottledOut]
 
@@ -97,7 +97,7 @@ class AdminPeopleController(Controller):
 
     path = "/"
 
-    @get("/users", summary="People, their quotas and files")
+    @get("/users", summary="Users, their quotas and files")
     async def users(
         self,
         people: NamedDependency[People],
@@ -120,7 +120,7 @@ class AdminPeopleController(Controller):
             fault=found.fault,
         )
 
-    @put("/users/{user:str}/quota", status_code=204, summary="How many sessions somebody may have")
+    @put("/users/{user:str}/quota", status_code=204, summary="Set a user's number of sessions")
     async def set_quota(
         self,
         people: NamedDependency[People],
@@ -131,7 +131,7 @@ class AdminPeopleController(Controller):
         """Give somebody a number of sessions of their own, or take it back."""
         await people.set_quota(uid_of(user), data.sessions, caller.actor)
 
-    @post("/users/{user:str}/logout", status_code=200, summary="Log somebody out")
+    @post("/users/{user:str}/logout", status_code=200, summary="Log a user out")
     async def log_out(
         self,
         people: NamedDependency[People],
@@ -141,7 +141,7 @@ class AdminPeopleController(Controller):
         """End somebody's log-ins, and close what they have open; sessions go on."""
         return LoggedOutOut(await people.log_out(uid_of(user), caller.actor))
 
-    @delete("/users/{user:str}/files", status_code=204, summary="Remove somebody's files")
+    @delete("/users/{user:str}/files", status_code=204, summary="Remove a user's files")
     async def remove_files(
         self,
         people: NamedDependency[People],
@@ -151,9 +151,9 @@ class AdminPeopleController(Controller):
         """Remove somebody's files for good; 409 while they have a session."""
         await people.remove_files(uid_of(user), caller.actor)
 
-    @get("/throttled", summary="Whose log-ins are refused")
+    @get("/throttled", summary="Refused log-ins")
     async def throttled(self, people: NamedDependency[People]) -> ThrottledListOut:
-        """Return whose log-ins are refused for a while, after too many failures."""
+        """Return the log-ins that are refused for a while after too many failures."""
         return ThrottledListOut(
             [
                 ThrottledOut(
@@ -167,26 +167,26 @@ class AdminPeopleController(Controller):
             ]
         )
 
-    @delete("/throttled/{throttled:str}", status_code=204, summary="Let somebody try again")
+    @delete("/throttled/{throttled:str}", status_code=204, summary="Release refused log-ins")
     async def release(
         self,
         people: NamedDependency[People],
         caller: NamedDependency[Caller],
         throttled: FromPath[str],
     ) -> None:
-        """Forget the failures, so that log-ins are looked at again."""
+        """Forget the failures, so that log-ins are checked again."""
         await people.release(throttled, caller.actor)
 
 
 class DrainIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Words for everybody, and when all sessions are stopped (null: they run on)."""
+    """A message to everybody, and when all sessions are stopped (null: they go on)."""
 
     message: Text = ""
     stop_at: datetime | None = None
 
 
 class DrainOut(msgspec.Struct, frozen=True):
-    """Whether the hub takes nothing new."""
+    """Whether new sessions are blocked."""
 
     draining: bool
     by: str | None = None
@@ -212,25 +212,25 @@ class AdminDrainController(Controller):
 
     path = "/"
 
-    @get("/drain", summary="Does anything start", sync_to_thread=False)
+    @get("/drain", summary="Whether new sessions are blocked", sync_to_thread=False)
     def get_drain(self, sessions: NamedDependency[Sessions]) -> DrainOut:
-        """Return whether the hub takes nothing new, and why."""
+        """Return whether new sessions are blocked, and why."""
         return _drain_out(sessions.drain)
 
-    @post("/drain", status_code=200, summary="Let nothing start any more")
+    @post("/drain", status_code=200, summary="Block new sessions")
     async def drain(
         self,
         acts: NamedDependency[Acts],
         caller: NamedDependency[Caller],
         data: JSONBody[DrainIn],
     ) -> DrainOut:
-        """Refuse what is new and tell everybody; stop all at ``stop_at``, if that is given."""
+        """Refuse new sessions and tell everybody; stop all sessions at ``stop_at``, if given."""
         stop_at = None if data.stop_at is None else data.stop_at.timestamp()
         return _drain_out(await acts.drain(data.message, stop_at, caller.actor))
 
-    @delete("/drain", status_code=204, summary="Let things start again")
+    @delete("/drain", status_code=204, summary="Let sessions start again")
     async def undrain(self, acts: NamedDependency[Acts], caller: NamedDependency[Caller]) -> None:
-        """Take a drain back."""
+        """End a drain."""
         await acts.undrain(caller.actor)
 
 

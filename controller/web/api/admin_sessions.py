@@ -39,7 +39,7 @@ Page = Annotated[int, QueryParameter(ge=1, le=100_000)]
 
 
 class LeaseOut(msgspec.Struct, frozen=True):
-    """A graphics card, and the session that has it since then; null: it is free."""
+    """A graphics card, and the session that has had it since then; null: it is free."""
 
     gpu: str
     session: str | None
@@ -48,7 +48,7 @@ class LeaseOut(msgspec.Struct, frozen=True):
 
 
 class WaitingOut(msgspec.Struct, frozen=True):
-    """Somebody in line for a graphics card."""
+    """A session that waits in the queue for a graphics card."""
 
     session: str
     user: str
@@ -97,7 +97,7 @@ class AdminSessionsOut(msgspec.Struct, frozen=True):
 
 
 class MessageIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be said."""
+    """The text of the message."""
 
     text: Text
 
@@ -121,7 +121,7 @@ class ExtendedOut(msgspec.Struct, frozen=True):
 
 
 class LookOut(msgspec.Struct, frozen=True):
-    """Where and until when you may look on."""
+    """Where and until when you may view the session."""
 
     url: str
     until: datetime
@@ -176,7 +176,7 @@ class AdminSessionsController(Controller):
             pages=found.pages,
         )
 
-    @delete("/sessions/{session_id:str}", status_code=202, summary="Stop anybody's session")
+    @delete("/sessions/{session_id:str}", status_code=202, summary="Stop a session")
     async def stop(
         self,
         *,
@@ -193,10 +193,12 @@ class AdminSessionsController(Controller):
         out = session_out(entry, sessions.message(entry.seen), now)
         await acts.stop(session_id, caller.actor)
         return msgspec.structs.replace(
-            out, phase=Phase.STOPPING, message="It is stopping; the files stay."
+            out, phase=Phase.STOPPING, message="It is stopping. The files stay."
         )
 
-    @post("/sessions/{session_id:str}/message", status_code=200, summary="Say something in one")
+    @post(
+        "/sessions/{session_id:str}/message", status_code=200, summary="Send a message to a session"
+    )
     async def message(
         self,
         acts: NamedDependency[Acts],
@@ -207,7 +209,7 @@ class AdminSessionsController(Controller):
         """Show a banner in a session, and leave it on its owner's page."""
         return ShownOut(await acts.message(session_id, data.text, caller.actor))
 
-    @post("/sessions/{session_id:str}/extend", status_code=200, summary="Let one run longer")
+    @post("/sessions/{session_id:str}/extend", status_code=200, summary="Extend a session")
     async def extend(
         self,
         acts: NamedDependency[Acts],
@@ -215,10 +217,10 @@ class AdminSessionsController(Controller):
         session_id: FromPath[str],
         data: JSONBody[ExtendIn],
     ) -> ExtendedOut:
-        """Add hours to a session's lifetime; unused, it is stopped all the same."""
+        """Add hours to a session's lifetime. If nobody uses it, it is still stopped."""
         return ExtendedOut(await acts.extend(session_id, data.hours, caller.actor))
 
-    @post("/sessions/{session_id:str}/look", status_code=200, summary="Look into one")
+    @post("/sessions/{session_id:str}/look", status_code=200, summary="Look into a session")
     async def look(
         self,
         settings: NamedDependency[Settings],
@@ -227,7 +229,7 @@ class AdminSessionsController(Controller):
         caller: NamedDependency[Caller],
         session_id: FromPath[str],
     ) -> LookOut:
-        """Look on for a while, if the configuration allows it. Its owner is told, always."""
+        """View a session for a while, if the configuration allows it. Its owner is always told."""
         until = await acts.look(session_id, caller.person, caller.actor)
         found = sessions.any(session_id).session.id
         return LookOut(routes.session_url(found, settings, caller.public_url), until)
@@ -242,7 +244,7 @@ class AdminSessionsController(Controller):
         """Send an event ``sessions`` when anybody's session changes, and every half minute."""
         return ServerSentEvent(admin_events(streams, logins, caller), headers=NO_STORE)
 
-    @get("/gpus", summary="Who has which graphics card", sync_to_thread=False)
+    @get("/gpus", summary="Graphics cards", sync_to_thread=False)
     def gpus(self, sessions: NamedDependency[Sessions]) -> LeaseBookOut:
         """Return which session has which of the configured graphics cards, and who is next."""
         book = sessions.queue.lease_book()

@@ -32,14 +32,14 @@ _HEARTBEAT = ServerSentEventMessage(data=None, comment="still here")
 
 
 class LaunchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Launch ``profile`` ("" is the default one), named so that you can have several."""
+    """Launch ``profile`` ("" is the default one). With names you can have several sessions."""
 
     profile: Annotated[str, msgspec.Meta(max_length=64)] = ""
     name: Annotated[str, msgspec.Meta(max_length=4 * NAME_MAX)] = ""
 
 
 class PlaceOut(msgspec.Struct, frozen=True):
-    """Where a session stands in line; 1 is next."""
+    """A session's position in the queue; 1 is next."""
 
     position: int
     waits_for: str
@@ -132,7 +132,7 @@ async def events(
     streams: NamedDependency[Streams],
     caller: NamedDependency[Caller],
 ) -> ServerSentEvent:
-    """Send an event ``sessions`` whenever a session of yours changes, or what else you may use."""
+    """Send an event ``sessions`` when your sessions, or your other services, change."""
     shown = _Shown(sessions, sharing, poller, companions)
     return ServerSentEvent(_session_events(streams, shown, caller), headers=NO_STORE)
 
@@ -189,30 +189,30 @@ class SessionsController(Controller):
         own: NamedDependency[Observed],
         save: FromQuery[bool] = True,
     ) -> SessionOut:
-        """Stop a session; its files stay. It answers 404 once it is gone.
+        """Stop a session; its files stay. It answers 404 once it has ended.
 
-        `save=false` does not wait for its program to save first, also if it is at it already.
+        `save=false` does not wait for its program to save, even if it is already saving.
         """
         out = session_out(settings, sessions, caller, own)
         await sessions.stop(own.session.id, Reason.STOPPED, by=caller.actor, save=save)
         return msgspec.structs.replace(
-            out, phase=Phase.STOPPING, message="It is stopping; the files stay."
+            out, phase=Phase.STOPPING, message="It is stopping. The files stay."
         )
 
-    @post("/{session_id:str}/restart", status_code=202, summary="Stop it and start anew")
+    @post("/{session_id:str}/restart", status_code=202, summary="Restart")
     async def restart(
         self,
         sessions: NamedDependency[Sessions],
         caller: NamedDependency[Caller],
         own: NamedDependency[Observed],
     ) -> None:
-        """End whatever is open on a session, then launch it under its name again.
+        """Stop a session, then launch it again under its name.
 
-        The new one has an id of its own, and nobody is invited to it.
+        The new session has an id of its own, and nobody is invited to it.
         """
         await sessions.launching.restart(own, caller.person, by=caller.actor)
 
-    @post("/{session_id:str}/keep", status_code=200, summary="I still need it")
+    @post("/{session_id:str}/keep", status_code=200, summary="Keep")
     async def keep(
         self,
         settings: NamedDependency[Settings],

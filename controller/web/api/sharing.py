@@ -37,7 +37,7 @@ class ShareIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShareOut(msgspec.Struct, frozen=True):
-    """Somebody who is invited. ``asks``: they would like to control."""
+    """Somebody who is invited. ``asks``: they ask for control."""
 
     user: str
     display_name: str
@@ -56,14 +56,14 @@ class SharesOut(msgspec.Struct, frozen=True):
 class UnsharedOut(msgspec.Struct, frozen=True):
     """An invitation was taken back.
 
-    ``cut``: what was open is closed; if not, it stays open until the session is restarted.
+    ``cut``: their open connections are closed; if not, they stay open until the session restarts.
     """
 
     cut: bool
 
 
 class LinkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A link for whoever has it, for ``expires_in`` seconds (a day if nothing is said)."""
+    """A link for anybody who has it, valid for ``expires_in`` seconds (default: a day)."""
 
     role: _GuestRole
     expires_in: _Seconds = _DAY
@@ -71,7 +71,7 @@ class LinkIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LinkOut(msgspec.Struct, frozen=True):
-    """A link. ``url`` is there only in the answer that made it."""
+    """A link. Only the answer that made it has a ``url``."""
 
     id: str
     role: Role
@@ -94,7 +94,7 @@ class JoinIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PersonOut(msgspec.Struct, frozen=True):
-    """Somebody whom you could invite."""
+    """Somebody whom you can invite."""
 
     user: str
     display_name: str
@@ -125,7 +125,7 @@ def _link_out(link: Link, url: str | None = None) -> LinkOut:
     return LinkOut(link.id, link.role, expires, link.uses, link.max_uses, url)
 
 
-@get("/people", summary="Whom could I invite")
+@get("/people", summary="People whom I can invite")
 async def people(
     sharing: NamedDependency[Sharing],
     caller: NamedDependency[Caller],
@@ -180,7 +180,9 @@ class SharingController(Controller):
         )
         return _share_out(Guest(share, connected=False))
 
-    @delete("/{session_id:str}/shares/{user:str}", status_code=200, summary="Take it back")
+    @delete(
+        "/{session_id:str}/shares/{user:str}", status_code=200, summary="Take an invitation back"
+    )
     async def unshare(
         self,
         sessions: NamedDependency[Sessions],
@@ -189,7 +191,7 @@ class SharingController(Controller):
         session_id: FromPath[str],
         user: FromPath[str],
     ) -> UnsharedOut:
-        """Take an invitation back, or give your own back; what is open is closed."""
+        """Take an invitation back, or leave a session yourself; open connections are closed."""
         uid = uid_of(user)
         if uid == caller.person.uid:
             seen = sessions.find(session_id, uid)
@@ -204,7 +206,7 @@ class SharingController(Controller):
         caller: NamedDependency[Caller],
         seen: NamedDependency[Observed],
     ) -> None:
-        """Tell the owner that you would like to control."""
+        """Ask the owner for control."""
         await sharing.control.ask(seen, caller.person)
 
     @get("/{session_id:str}/links", summary="Links")
@@ -222,7 +224,7 @@ class SharingController(Controller):
         own: NamedDependency[Observed],
         data: JSONBody[LinkIn],
     ) -> LinkOut:
-        """Make a link; its address is in this answer and nowhere else."""
+        """Make a link. Only this answer contains its address."""
         fresh = await sharing.links.make(
             own,
             Role(data.role),
@@ -240,5 +242,5 @@ class SharingController(Controller):
         own: NamedDependency[Observed],
         link: FromPath[str],
     ) -> None:
-        """End a link; who came by it stays invited."""
+        """End a link. People who used it stay invited."""
         await sharing.links.end(own, link, by=caller.actor)

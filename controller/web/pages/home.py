@@ -335,7 +335,7 @@ def _drain_notice(drain: Drain | None) -> tuple[NoticeView, ...]:
         return (NoticeView("drain", words, kind=kind, dismissable=False),)
     at = moment(drain.stop_at)
     words = f"{words} All sessions are stopped at"
-    more = ". Save your work before."
+    more = ". Save your work before then."
     return (NoticeView("drain", words, at=at, more=more, kind=kind, dismissable=False),)
 
 

@@ -338,7 +338,7 @@ def _role(text: str) -> Role:
 
 def _number(text: str, what: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > len(str(2**31)):
-        raise InvalidRequest(f"Say {what} as a number.")
+        raise InvalidRequest(f"Write {what} as a number.")
     return int(text)
 
 

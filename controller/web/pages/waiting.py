@@ -62,7 +62,7 @@ class Waiting:
         home = f"{origins.origin_of(settings.public_url)}/"
         self._moment = aside_page(
             renderer,
-            AsideView(home=home, title="One moment", sentence="The session is just opening."),
+            AsideView(home=home, title="One moment", sentence="The session is opening."),
             NotReadyYet.status,
             refresh=1,  # Traefik is just about to take over: look again
         )

@@ -1,4 +1,4 @@
-// What ticking rows of the administrators' table means. Everything works without it.
+// Ticks rows of the administrators' table. Everything works without it.
 (() => {
   "use strict";
   const ticks = () => [...document.querySelectorAll('input[name="id"][form="acts"]')];
@@ -7,7 +7,7 @@
     if (!line) return;
     const all = ticks();
     const ticked = all.filter((one) => one.checked).length;
-    const text = ticked ? `With the ${ticked} ticked:` : "Nothing is ticked.";
+    const text = ticked ? `With the ${ticked} ticked:` : "No session is ticked.";
     if (line.textContent !== text) line.textContent = text;
     const whole = document.querySelector("[data-all]");
     whole.checked = ticked > 0 && ticked === all.length;

@@ -146,9 +146,9 @@
     });
   };
 
-  // --- exchange of what the server changed, leaving alone what the reader holds ---
+  // --- replace what the server changed, and leave alone what the reader uses ---
   const UNTOUCHED = new Set(["open", "aria-busy", "data-sent"]); // set by the reader, not the page
-  // What came of a form that was sent: the first page, asked anew, does not know of it.
+  // The result of a form that was sent: the home page, fetched again, does not have it.
   const kept = (node) => node.nodeType === Node.ELEMENT_NODE && node.hasAttribute("data-keep");
   const morph = (from, to) => {
     if (kept(from)) return;
@@ -224,7 +224,7 @@
         if (opened) opened();
       };
       source.onerror = () => {
-        // A stream that ends and opens again at once is nothing to be told of.
+        // A stream that ends and opens again at once is not worth a message.
         telling = telling || setTimeout(() => lost(true), 1500);
         if (source.readyState !== EventSource.CLOSED) return;
         if (refused) refused();
@@ -265,7 +265,7 @@
       running = true;
       try {
         const answer = await ask(home);
-        // Logged out elsewhere, or the session is gone: the hub's own page has the next word.
+        // Logged out elsewhere, or the session is gone: the hub's own page says so.
         if (answer.redirected || [401, 403, 404].includes(answer.status)) {
           location.assign(home);
           return;
@@ -339,7 +339,7 @@
         const answer = await fetch(form.action, { method: "POST", body });
         const part = (await parsed(answer)).querySelector(PART);
         if (!part) { location.assign(address || one("main").dataset.page); return; }
-        // What came of the act before this one has been read.
+        // The result of the act before this one has been read.
         for (const old of all(`${PART} [data-keep]:not(datalist)`)) old.remove();
         if (!part.querySelector(".refused")) form.reset();
         exchange(part, one(PART));
@@ -363,7 +363,7 @@
       if (!button) return;
       const field = document.getElementById(button.dataset.copy);
       field.select();
-      // Without TLS there is no clipboard but by the old command.
+      // Without TLS the clipboard is reached only by the old command.
       try { await navigator.clipboard.writeText(field.value); } catch { document.execCommand("copy"); }
       button.firstChild.nodeValue = "Copied";
       say("The link is copied.");
@@ -384,7 +384,7 @@
           if (!answer.ok) return;
           const { items } = await answer.json();
           field.list.replaceChildren(...items.map((one) => new Option(one.display_name, one.user)));
-        } catch { /* away, or asked anew: a name can be typed in full */ }
+        } catch { /* away, or a newer question: a name can be typed in full */ }
       }, 200);
     });
     return async () => {
@@ -397,8 +397,8 @@
 
   // --- starting ---
   const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
-  const inLine = (n) => (n === 1 ? "Next in line"
-    : `${n}${{ one: "st", two: "nd", few: "rd", other: "th" }[ordinals.select(n)]} in line`);
+  const inQueue = (n) => (n === 1 ? "Next in the queue"
+    : `${n}${{ one: "st", two: "nd", few: "rd", other: "th" }[ordinals.select(n)]} in the queue`);
   const lasted = (seconds) => {
     if (seconds < 60) return `${seconds} s`;
     const rest = seconds % 60;
@@ -441,8 +441,8 @@
     const wait = (place) => {
       spot.hidden = !place;
       list.hidden = Boolean(place);
-      const [position, what] = place ? [inLine(place.position), place.waits_for] : ["", ""];
-      // The same once more would be read aloud once more.
+      const [position, what] = place ? [inQueue(place.position), place.waits_for] : ["", ""];
+      // Writing the same text again would make it be read aloud again.
       const texts = [[".position", position], ["span", what]];
       for (const [selector, text] of texts) {
         const part = spot.querySelector(selector);
@@ -465,7 +465,7 @@
         const answer = await fetch(main.dataset.progress, { signal: stop.signal });
         // Gone, or logged out elsewhere: the server's own page says which.
         if ([401, 403, 404].includes(answer.status)) leave(location.href);
-      } catch { /* away: the line above says so, and the next try follows */ }
+      } catch { /* away: the line at the top says so, and another try follows */ }
       stop.abort();
     };
     const stream = listen(main.dataset.progress, {

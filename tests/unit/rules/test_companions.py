@@ -186,7 +186,7 @@ def test_forgotten_labels() -> None:
 def test_names_for_traefik_that_are_not_theirs(label: str, value: str) -> None:
     """What would define or use something of a session's or the hub's is refused."""
     assert any(
-        "not its own name" in fault for fault in faults_of(offer(**{label: value}), SETTINGS)
+        "is a name for Traefik" in fault for fault in faults_of(offer(**{label: value}), SETTINGS)
     )
 
 

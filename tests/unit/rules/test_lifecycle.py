@@ -506,24 +506,54 @@ def test_every_phase_has_a_sentence(phase: Phase) -> None:
 @pytest.mark.parametrize(
     ("phase", "seen", "place", "sentence"),
     [
-        (Phase.PENDING, BORN, None, "A place is being made."),
-        (Phase.PENDING, BORN, (1, "a free place"), "1st in line; it waits for a free place."),
-        (Phase.PENDING, BORN, (2, "its turn"), "2nd in line; it waits for its turn."),
-        (Phase.PENDING, BORN, (3, "a free place"), "3rd in line; it waits for a free place."),
-        (Phase.PENDING, BORN, (4, "a free place"), "4th in line; it waits for a free place."),
-        (Phase.PENDING, BORN, (11, "a free place"), "11th in line; it waits for a free place."),
-        (Phase.PENDING, BORN, (12, "a free place"), "12th in line; it waits for a free place."),
-        (Phase.PENDING, BORN, (13, "a free place"), "13th in line; it waits for a free place."),
-        (Phase.PENDING, BORN, (21, "a free place"), "21st in line; it waits for a free place."),
-        (Phase.PENDING, BORN, (102, "a free place"), "102nd in line; it waits for a free place."),
-        (Phase.PENDING, BORN, (111, "a free place"), "111th in line; it waits for a free place."),
+        (Phase.PENDING, BORN, None, "Your session is being prepared."),
+        (Phase.PENDING, BORN, (1, "a free place"), "1st in the queue; it waits for a free place."),
+        (Phase.PENDING, BORN, (2, "its turn"), "2nd in the queue; it waits for its turn."),
+        (Phase.PENDING, BORN, (3, "a free place"), "3rd in the queue; it waits for a free place."),
+        (Phase.PENDING, BORN, (4, "a free place"), "4th in the queue; it waits for a free place."),
+        (
+            Phase.PENDING,
+            BORN,
+            (11, "a free place"),
+            "11th in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (12, "a free place"),
+            "12th in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (13, "a free place"),
+            "13th in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (21, "a free place"),
+            "21st in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (102, "a free place"),
+            "102nd in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (111, "a free place"),
+            "111th in the queue; it waits for a free place.",
+        ),
         (Phase.PENDING, FETCHING, None, "Fetching the program: 3 of 9 GB."),
-        (Phase.PENDING, FETCHING, (1, "its turn"), "1st in line; it waits for its turn."),
+        (Phase.PENDING, FETCHING, (1, "its turn"), "1st in the queue; it waits for its turn."),
         (Phase.STARTING, replace(UP, progress="It wakes up."), None, "It wakes up."),
         (Phase.STARTING, UP, None, "Your files are connected; the program is loading."),
         (Phase.READY, replace(READY, progress="It wakes up."), None, "Ready."),
         (Phase.READY, READY, None, "Ready."),
-        (Phase.STOPPING, STOPPING, None, "It is stopping; the files stay."),
+        (Phase.STOPPING, STOPPING, None, "It is stopping. The files stay."),
         (Phase.FAILED, REFUSED, None, "It cannot be started."),
         (Phase.FAILED, replace(REFUSED, exit_code=3), None, "It cannot be started."),
         (
@@ -537,7 +567,7 @@ def test_every_phase_has_a_sentence(phase: Phase) -> None:
 def test_messages(
     phase: Phase, seen: Observed, place: tuple[int, str] | None, sentence: str
 ) -> None:
-    """Who waits reads where they stand in line, or what goes on, or why it came to nothing."""
+    """Who waits reads where they stand in the queue, or what goes on, or why it came to nothing."""
     stands = QueuePosition(*place) if place else None
     assert sentence == message_of(phase, seen, LIMITS, place=stands)
 
@@ -627,7 +657,7 @@ NEVER_IDLE = replace(LIMITS, idle=0)
 @pytest.mark.parametrize(
     ("phase", "activity", "limits", "why"),
     [
-        (Phase.PENDING, FRESH, LIMITS, KeepReason("1st in line, waits for a free place")),
+        (Phase.PENDING, FRESH, LIMITS, KeepReason("1st in the queue, waits for a free place")),
         (Phase.STARTING, FRESH, LIMITS, KeepReason("starting")),
         (Phase.STOPPING, USED, LIMITS, KeepReason("stopping")),
         (Phase.FAILED, FAILED_AT_100, LIMITS, KeepReason("failed, shown until", 700)),

@@ -80,7 +80,7 @@ def test_order(waiting: str, running: str, order: str) -> None:
         ([of(1), of(2)], [], {}, 1),
         ([of(1)], [of(9)], {"sessions_total": 1}, None),
         ([of(1)], [of(9)], {"sessions_total": 2}, 1),
-        # The hungry one is first in line: the small one does not take what it waits for.
+        # The hungry one is first in the queue: the small one does not take what it waits for.
         ([of(1, "big"), of(2)], [of(9)], {"cpus": 6.0}, None),
         ([of(1, "big"), of(2)], [], {"cpus": 6.0}, 1),
         ([of(1), of(2, "big")], [of(9)], {"cpus": 6.0}, 1),

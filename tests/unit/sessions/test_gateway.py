@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize(
     ("engine", "words"),
     [
-        ("kubernetes", r"may not read what it routes by.*configmaps.*namespace that it watches"),
+        ("kubernetes", r"it lacks rights.*configmaps.*namespace that it watches"),
         ("docker", "answers 404 for the hub's own log-in page. Check that public_url"),
     ],
 )

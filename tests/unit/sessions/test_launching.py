@@ -102,7 +102,7 @@ async def test_nothing_starts_while_the_hub_is_emptied() -> None:
 
 
 async def test_whoever_waits_begins_when_there_is_room() -> None:
-    """The next in line starts by itself when the one before it ends."""
+    """The next in the queue starts by itself when the one before it ends."""
     parts = Parts()
     async with at_work(parts):
         first = await launch(parts, "one", "lined")

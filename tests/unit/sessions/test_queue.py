@@ -54,7 +54,7 @@ async def test_a_place_in_line_counts_for_its_owner(parts: Parts) -> None:
 
 
 async def test_who_waits_comes_before_who_comes_now(parts: Parts) -> None:
-    """A place that falls free is of whoever is first in line, not of whoever asks just then."""
+    """A free place goes to the first in the queue, not to somebody who asks at that moment."""
     queue = parts.sessions.queue
     await queue.line_up(lined(2, "bob"), CONTROLLER)
     parts.show()
@@ -78,7 +78,7 @@ async def test_a_ticket_that_cannot_be_written_down(parts: Parts) -> None:
 
 
 async def test_a_ticket_that_cannot_be_taken_back_is_tried_again(parts: Parts) -> None:
-    """What has begun does not stand in line for ever: a later round takes its ticket away."""
+    """The ticket of a session that has begun is removed, at the latest by a later round."""
     queue = parts.sessions.queue
     await queue.line_up(lined(2, "bob"), CONTROLLER)
     parts.show()

@@ -272,15 +272,15 @@ def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("position", "text"),
     [
-        (1, "next in line"),
-        (2, "2nd in line"),
-        (3, "3rd in line"),
-        (4, "4th in line"),
-        (11, "11th in line"),
-        (12, "12th in line"),
-        (21, "21st in line"),
-        (112, "112th in line"),
-        (122, "122nd in line"),
+        (1, "next in the queue"),
+        (2, "2nd in the queue"),
+        (3, "3rd in the queue"),
+        (4, "4th in the queue"),
+        (11, "11th in the queue"),
+        (12, "12th in the queue"),
+        (21, "21st in the queue"),
+        (112, "112th in the queue"),
+        (122, "122nd in the queue"),
     ],
 )
 def test_a_place_in_line_is_said_as_people_say_it(position: int, text: str) -> None:
@@ -338,7 +338,7 @@ def test_what_an_invitation_lets_somebody_do_is_said_before_it_is_made() -> None
     text = Page(RENDERER.page(SHARED_OUT)).text
     assert "sees everything in this session as it happens, can change nothing" in text
     assert "your files included" in text
-    assert "shut out at once, also where they have it open" in text
+    assert "disconnected at once" in text
     stays = Page(RENDERER.page(replace(SHARED_OUT, kickable=False)))
     assert "What they have open stays open" in stays.text
     assert f"/sessions/{SHARE.id}/restart" in [link["href"] for link in stays.all("a")]

@@ -116,7 +116,7 @@ async def act(
 
 def _act(text: str) -> _Act:
     if text not in _ACTS:
-        raise InvalidRequest("There is no such act.")
+        raise InvalidRequest("There is no such action.")
     return text
 
 

@@ -28,13 +28,13 @@ _DONE: Mapping[str, tuple[str, str]] = {
     "message": ("The message was sent.", "The message was sent to {} sessions."),
     "extend": ("The session may run longer.", "{} sessions may run longer."),
     "undrain": ("Sessions can be started again.", ""),
-    "drain": ("Nothing new can be started now.", ""),
-    "quota": ("That counts from now on.", ""),
+    "drain": ("New sessions are blocked.", ""),
+    "quota": ("The new limit counts from now on.", ""),
     "logout": ("They are logged out.", ""),
     "files": ("The files are removed.", ""),
     "none": ("Choose sessions first.", ""),
     "release": ("They can try again.", ""),
-    "released": ("They could try again already.", ""),
+    "released": ("They could already try again.", ""),
 }
 
 
@@ -70,5 +70,5 @@ def done(back: str, what: str, number: int = 1) -> Response[str]:
 def number_of(text: str, what: str) -> int:
     """Read a number of a form. Raises InvalidRequest."""
     if not text.isascii() or not text.isdigit() or len(text) > len("1000000"):
-        raise InvalidRequest(f"Say {what} as a number.")
+        raise InvalidRequest(f"Write {what} as a number.")
     return int(text)

@@ -112,7 +112,7 @@ def _stop_at(data: DrainForm, now: datetime) -> float | None:
         try:
             return datetime.fromisoformat(data.at[:32]).replace(tzinfo=UTC).timestamp()
         except ValueError as error:
-            raise InvalidRequest("Say the moment as a date and a time, in UTC.") from error
+            raise InvalidRequest("Write the time as a date and a time of day, in UTC.") from error
     if not data.minutes:
         return None
     minutes = number_of(data.minutes, "in how many minutes")

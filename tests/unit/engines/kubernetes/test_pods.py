@@ -101,7 +101,7 @@ STARTS: list[tuple[Facts, Event | None, str, str]] = [
     (
         unschedulable(BUSY),
         event("TriggeredScaleUp", "pod triggered scale-up"),
-        "Waiting for a new machine to be switched on.",
+        "Waiting for a new machine to start.",
         f"Unschedulable: {BUSY}",
     ),
     (PENDING, event("Scheduled"), "A machine was found; your files are being connected.", ""),
@@ -126,19 +126,19 @@ STARTS: list[tuple[Facts, Event | None, str, str]] = [
     (
         waiting("ContainerCreating"),
         event("Failed", "Failed to pull image: denied", kind="Warning"),
-        "The program cannot be fetched. The administrator has to look at it.",
+        "The program cannot be fetched. Tell the administrator.",
         "Failed: Failed to pull image: denied",
     ),
     (
         waiting("ImagePullBackOff", "Back-off pulling"),
         event("Pulling"),
-        "The program cannot be fetched. The administrator has to look at it.",
+        "The program cannot be fetched. Tell the administrator.",
         "ImagePullBackOff: Back-off pulling",
     ),
     (
         waiting("CreateContainerConfigError", "runAsNonRoot"),
         None,
-        "The program cannot be started. The administrator has to look at it.",
+        "The program cannot be started. Tell the administrator.",
         "CreateContainerConfigError: runAsNonRoot",
     ),
     (RUNNING, event("Started"), "", ""),
@@ -189,14 +189,14 @@ ENDS: list[tuple[Facts, int, str, str]] = [
     (
         {"phase": "Failed", "reason": "OutOfcpu", "message": "Node didn't have enough resource"},
         143,
-        "The machine that it was meant for had no room for it.",
+        "The machine that was chosen for it had no room.",
         "OutOfcpu: Node didn't have enough resource",
     ),
     (
         ended("Error", 137)
         | {"conditions": conditions(DisruptionTarget=("True", "PreemptionByScheduler", ""))},
         137,
-        "It had to make way for something more important.",
+        "It was stopped to make room for something more important.",
         "Preempting",
     ),
     (
