@@ -15,7 +15,7 @@ from controller.store.sqlite.store import SqliteStore
 
 
 def open_store(settings: Settings, identity: str) -> tuple[Store, KeyStorage]:
-    """Return the store that the settings name, and where the key ring is. Nothing is read yet.
+    """Return the store that the settings name, and the key storage. Nothing is read yet.
 
     ``identity``: the name of whoever uses it, among those of the instance.
     """
@@ -30,7 +30,7 @@ def open_store(settings: Settings, identity: str) -> tuple[Store, KeyStorage]:
 
 
 def make_election(settings: Settings, identity: str) -> Election:
-    """Return how controllers agree on one that leads; a single one leads by itself."""
+    """Return the election of the controller that leads; a single controller always leads."""
     if settings.store == "sqlite":
         return Alone()
     from controller.housekeeping.lease import LeaseElection

@@ -1,4 +1,4 @@
-"""The two listeners, and an orderly end: nobody is refused while the program leaves.
+"""The two listeners, and an orderly end: no request is refused while the program stops.
 
 Public (Traefik's way in): pages and API. Private (never routed by Traefik): verify, health and
 metrics. Both listen in one process and one event loop.
@@ -21,17 +21,17 @@ from controller.settings.schema import Settings
 
 _log = structlog.get_logger("app")
 
-# The three of an end, after twice ``leave_seconds``: together less than is waited before it is
-# killed (compose.yaml, terminationGracePeriodSeconds).
+# The three times of an end, after twice ``leave_seconds``. Their sum is less than the time after
+# which the process is killed (compose.yaml, terminationGracePeriodSeconds).
 _FINISH_SECONDS = 20.0  # for launches and stops that are under way
 
 _SHUTDOWN_SECONDS = 3  # for open event streams; sessions run on
 
-_LET_GO_SECONDS = 4.0  # for Traefik to ask another controller, if there is one
+_LET_GO_SECONDS = 4.0  # until Traefik asks another controller, if there is one
 
-_QUIET_SECONDS = 1.0  # after which Traefik asks no more
+_QUIET_SECONDS = 1.0  # without questions, after which Traefik asks no more
 
-_UNVISITED_SECONDS = 3.0  # after which no more people come, of whom there may be few
+_UNVISITED_SECONDS = 3.0  # without requests, after which no more people come; there may be few
 
 
 class Program(Protocol):
@@ -48,24 +48,24 @@ class Program(Protocol):
         ...
 
     async def run(self) -> None:
-        """Do what is done without being asked, until cancelled."""
+        """Do the work that no request starts, until cancelled."""
         ...
 
     def leave(self) -> None:
-        """Say from now on that others are to be asked."""
+        """Report from now on that requests should go to other controllers."""
         ...
 
     async def finish(self, seconds: float) -> None:
-        """Begin nothing new, and wait up to so long for what is under way."""
+        """Begin nothing new, and wait at most this long for what is under way."""
         ...
 
     async def aclose(self) -> None:
-        """Close what is open; nothing is asked any more."""
+        """Close what is open; no more requests come."""
         ...
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to ``serve``, which has two of these to stop."""
+    """A server that leaves signals to ``serve``, which must stop two of them."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -84,18 +84,18 @@ def _server(app: ASGIApp, settings: Settings, port: int) -> _Server:
         ws="none",  # no WebSocket ends here; a handshake is answered like a request
         lifespan="off",
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
-        # Longer than Traefik keeps an idle connection (90 s): one that is closed here while a POST
-        # is on its way is answered 502, for nobody may send a POST twice.
+        # Longer than Traefik keeps an idle connection (90 s). If the connection closes here while a
+        # POST is on its way, the answer is 502, because a POST must not be sent twice.
         timeout_keep_alive=120,
     )
     return _Server(config)
 
 
 class _Asked:
-    """Notes when somebody last asked, so that there is an answer until Traefik has let go."""
+    """Notes when the last request came, so that the program answers until Traefik has moved on."""
 
     def __init__(self, app: ASGIApp, paths: str) -> None:
-        """``paths``: how those begin that are asked for by way of Traefik."""
+        """``paths``: beginnings of the paths that Traefik requests."""
         self._app = app
         self._paths = paths
         self._last = 0.0  # monotonic
@@ -106,7 +106,7 @@ class _Asked:
         await self._app(scope, receive, send)
 
     async def until_quiet(self, seconds: float, *, at_most: float) -> None:
-        """Wait until nobody has asked for ``seconds``: with one controller they may go on."""
+        """Wait until no request has come for ``seconds``; with one controller they may go on."""
         with anyio.move_on_after(at_most):
             while time.monotonic() - self._last < seconds:  # noqa: ASYNC110
                 await anyio.sleep(seconds / 10)
@@ -115,9 +115,9 @@ class _Asked:
 async def serve(program: Program, settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Sessions go on without the controller.
 
-    At a signal it says for ``leave_seconds`` that others are to be asked, and answers as before;
-    for up to as long again, if people are still sent here. Then nothing new begins, and what is
-    under way is finished; then the pages end, and last the answers to Traefik.
+    After a signal it reports for ``leave_seconds`` that it is leaving, and goes on answering; for
+    up to twice as long if people are still sent here. Then it begins nothing new and finishes what
+    is under way. The pages end after that, and the answers to Traefik last.
     """
     asked = _Asked(program.private, "/verify/")
     visited = _Asked(program.public, "/")
@@ -149,7 +149,7 @@ async def serve(program: Program, settings: Settings) -> None:
                 program.leave()
                 if settings.leave_seconds:
                     await anyio.sleep(settings.leave_seconds)
-                    # On a machine with much to do Traefik learns of it late.
+                    # On a busy machine Traefik learns of it late.
                     most = settings.leave_seconds
                     await visited.until_quiet(_UNVISITED_SECONDS, at_most=most)
                 await program.finish(_FINISH_SECONDS)

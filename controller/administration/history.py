@@ -1,7 +1,7 @@
 """How full the hub was in the last day.
 
-It is kept in memory only: a restart of the controller begins it anew, and the plots show a gap of
-nothing before.
+It is kept in memory only: after a restart of the controller it begins again, and the plots have a
+gap before that.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _SAMPLES = _DAY // SAMPLE_SECONDS
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """How full the hub was."""
+    """How full the hub was at one moment."""
 
     at: float  # seconds since the epoch
     sessions: int
-    cores: float  # taken by all together
+    cores: float  # used by all together
     memory_bytes: int
-    wait: float  # seconds that the first in line has waited
+    wait: float  # seconds that the first in the queue has waited
 
 
 class History:

@@ -20,7 +20,7 @@ PAGE = 50
 
 
 class Sort(StrEnum):
-    """By what sessions are sorted."""
+    """Columns by which sessions are sorted."""
 
     STARTED = "started"
     OWNER = "owner"
@@ -62,12 +62,12 @@ class Table:
     """All sessions, sorted and page by page."""
 
     def __init__(self, sessions: Sessions, poller: Poller) -> None:
-        """Nothing is worked out before somebody asks."""
+        """Rows are computed only when somebody asks for them."""
         self._sessions = sessions
         self._poller = poller
 
     def listing(self, *, query: str, sort: Sort, desc: bool, page: int) -> Listing:
-        """Return one page of the sessions that match, cheaply sorted; only its rows are worked out.
+        """Return one page of the matching sessions. Only the rows of that page are computed.
 
         ``query``: words that all must be found in owner, name, profile, phase or id.
         """
@@ -92,7 +92,7 @@ class Table:
         return self._entry(self._sessions.any(session_id), self._sessions.queue.places())
 
     def counts(self) -> Counter[Phase]:
-        """Return how many sessions stand where."""
+        """Return how many sessions are in each phase."""
         return Counter(self._sessions.phase(one) for one in self._sessions.everything())
 
     def _entry(self, seen: Observed, places: dict[SessionId, QueuePosition]) -> Entry:

@@ -1,4 +1,4 @@
-"""What administrators see of people, and do about them."""
+"""What administrators see of the users, and what they can do."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class People:
         )
 
     async def user(self, uid: UserId) -> User:
-        """Return one person, whether they are known to anything or not."""
+        """Return one person, even if nothing is known of them."""
         with suppress(Unavailable):  # then their files are not known, as the table says
             await self._measure(fresh=False)
         own = self._sessions.owned_by(uid)
@@ -116,7 +116,7 @@ class People:
         await self._sessions.rule_book.set_quota(uid, most)
 
     async def log_out(self, uid: UserId, by: Actor) -> int:
-        """End every log-in of somebody, and what they have open; returns how many.
+        """End every log-in of somebody, and close what they have open; returns how many.
 
         Raises NotWrittenDown.
         """
@@ -128,7 +128,7 @@ class People:
         return await self._logins.throttle.throttled()
 
     async def release(self, throttled_id: str, by: Actor) -> Throttled:
-        """Let log-ins be looked at again that are refused. Raises NotThrottled."""
+        """Let refused log-ins be tried again. Raises NotThrottled."""
         found = await self._logins.throttle.release(throttled_id)
         self._audit.record(
             Act.ADMIN_RELEASE, by, whose=found.user, address=found.address, failures=found.failures
@@ -157,7 +157,7 @@ class People:
         asked = self._clock()
         async with self._measuring:
             last = self._measured[0] if self._measured else None
-            # Who waited for somebody else's measuring has what they wanted.
+            # Another request has measured while this one waited.
             if last is not None and (last >= asked or (not fresh and asked - last < _SIZES_FRESH)):
                 return
             self._volumes = tuple(await self._orchestrator.volumes())

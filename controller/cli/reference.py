@@ -127,9 +127,9 @@ def _part(title: str, about: str, rows: list[Row]) -> str:
     return "\n".join([f"### {title}", "", about, "", *written, ""])
 
 
-def _variable(place: str, kind: object) -> str:
+def _variable(path: str, kind: object) -> str:
     bare, _ = metas_of(kind)
-    return "" if typing.get_origin(bare) is dict else variable_of(place)
+    return "" if typing.get_origin(bare) is dict else variable_of(path)
 
 
 def _kind(kind: object) -> str:

@@ -1,7 +1,7 @@
-"""The way to a Kubernetes cluster: requests, watches, and its refusals as errors of ours.
+"""The client of a Kubernetes cluster: requests, watches, and its refusals as errors of the hub.
 
-The client's transport is used with plain values and not its models: validating each event of a
-watch in full is work for nothing. Callers decode what they look at.
+Only the client's transport is used, without its models: validating each event of a watch in full
+costs time for nothing. Callers decode the parts that they read.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class MissingError(EngineUnavailable):
 
 
 class ConflictError(EngineUnavailable):
-    """The cluster has an object of that name, or another version than the one meant."""
+    """The cluster has an object of that name, or not the expected version of it."""
 
 
 class GoneError(EngineUnavailable):
-    """A version of the past that the cluster does not remember (410)."""
+    """A version that the cluster no longer remembers (410)."""
 
 
 class ForbiddenError(EngineUnavailable):
@@ -49,11 +49,11 @@ class ForbiddenError(EngineUnavailable):
 
 
 class BrokenError(EngineUnavailable):
-    """The cluster, or the part of it that was asked, has a fault of its own (5xx)."""
+    """The cluster, or a part of it, has an internal error (5xx)."""
 
 
 class NotAdmittedError(EngineUnavailable):
-    """The cluster, or a rule of the site's, does not take an object as it is."""
+    """The cluster, or a rule of the site, does not accept an object."""
 
 
 class Answer(Protocol):
@@ -108,13 +108,13 @@ class Api:
     """One connection to the cluster, made at the first request."""
 
     def __init__(self, settings: Kubernetes) -> None:
-        """Nothing is asked of the cluster yet."""
+        """Keep the settings. No request is made yet."""
         self._settings = settings
         self._client: Transport | None = None
         self._connecting = anyio.Lock()
 
     def own_namespace(self) -> str:
-        """Return where the hub's own objects are. Raises EngineUnavailable if nothing says so."""
+        """Return the namespace of the hub's own objects. Raises EngineUnavailable if not known."""
         if self._settings.hub_namespace:
             return self._settings.hub_namespace
         try:
@@ -147,7 +147,7 @@ class Api:
         self, path: str, query: Mapping[str, str], *, accept: str = JSON
     ) -> AsyncGenerator[bytes, None]:
         """Yield the lines of an answer that does not end by itself."""
-        # Whoever reads gives up on a silent one; only the way there is limited.
+        # The reader gives up on a silent stream; only connecting is limited here.
         endless = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.timeout_seconds)
         with _mapped():
             response = await self._call(
@@ -213,7 +213,7 @@ class Api:
 
 
 class Thing(msgspec.Struct, frozen=True, rename="camel"):
-    """Of any object's metadata, what tells it and its versions apart."""
+    """The metadata that identify an object and its version."""
 
     name: str = ""
     uid: str = ""
@@ -222,7 +222,7 @@ class Thing(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Named(msgspec.Struct, frozen=True):
-    """An object of which only the name and its like matter."""
+    """An object of which only the metadata matter."""
 
     metadata: Thing
 
@@ -234,14 +234,14 @@ class NamedList(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """How the cluster says no."""
+    """A refusal of the cluster."""
 
     message: str = ""
     code: int = 0
 
 
 def decoded(data: bytes, what: type[_T]) -> _T:
-    """Read an answer. Raises EngineUnavailable if it is none of this kind."""
+    """Decode an answer. Raises EngineUnavailable if it is not of this kind."""
     try:
         return msgspec.json.decode(data, type=what)
     except msgspec.DecodeError as error:
@@ -249,12 +249,12 @@ def decoded(data: bytes, what: type[_T]) -> _T:
 
 
 def items_of(listed: bytes) -> list[bytes]:
-    """Return what stands in a list, each by itself. Raises EngineUnavailable if it is none."""
+    """Return the items of a list, undecoded. Raises EngineUnavailable if it is not a list."""
     return [bytes(one) for one in decoded(listed, NamedList).items or ()]
 
 
 def name_of(said: bytes) -> str:
-    """Return the name of an object, whatever else stands in it; "" if there is none."""
+    """Return the name of an object, whatever else it contains; "" if there is none."""
     try:
         return decoded(said, Named).metadata.name
     except EngineUnavailable:
@@ -262,9 +262,9 @@ def name_of(said: bytes) -> str:
 
 
 def read_each(listed: bytes, what: type[_T]) -> tuple[list[_T], list[str]]:
-    """Return what could be read of a list, and of the rest its name and why it could not.
+    """Return the items that could be read, and for each of the others its name and the reason.
 
-    Raises EngineUnavailable if it is no list.
+    Raises EngineUnavailable if it is not a list.
     """
     found: list[_T] = []
     faults: list[str] = []
@@ -315,7 +315,7 @@ def error_of(status: int, message: str) -> EngineUnavailable:
 
 @contextlib.contextmanager
 def _mapped() -> Generator[None, None, None]:
-    """Turn the client's errors into ours, here and nowhere else."""
+    """Turn the client's errors into the hub's, here and nowhere else."""
     try:
         yield
     except kube_config.ConfigException as error:

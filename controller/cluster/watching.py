@@ -1,4 +1,4 @@
-"""Follows lists of objects by their watches, for as long as it is wanted."""
+"""Follows lists of objects by their watches, until cancelled."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class _Change(msgspec.Struct, frozen=True):
 
 
 class Follower(Protocol):
-    """Whoever keeps objects as a watch tells of them."""
+    """Receives the objects that a watch reports."""
 
     def replace(self, listed: bytes) -> None:
-        """Begin anew with all there are."""
+        """Replace everything by these objects."""
         ...
 
     def change(self, changed: bytes, *, gone: bool) -> None:
-        """Take one that is new, changed or gone."""
+        """Take an object that was added, changed or deleted."""
         ...
 
     def lose(self, *, listed: bool) -> None:
-        """Something went wrong. ``listed``: all there are was told this time, changes are not."""
+        """Hear of an error. ``listed``: the list was read this time, the watch failed."""
         ...
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What is followed: where objects are, which of them, and how much of each is sent."""
+    """What is followed: the path of the objects, the selection, and the form of each."""
 
     kind: str  # for people
     path: Callable[[], str]  # may raise EngineUnavailable; then it is asked again
@@ -56,7 +56,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 async def follow(api: Api, source: Source, follower: Follower) -> None:
-    """Keep ``follower`` as the cluster has it, for ever: list, watch from there, list again."""
+    """Keep ``follower`` up to date, for ever: list, watch from there, list again."""
     delay = _RETRY_SECONDS
     while True:
         began = anyio.current_time()
@@ -67,7 +67,7 @@ async def follow(api: Api, source: Source, follower: Follower) -> None:
             with anyio.move_on_after(_RELIST_SECONDS):
                 await _watch(api, source, version, follower)
         except GoneError as error:
-            # Too old a version: what has happened since is in the list.
+            # The version is too old. The next list contains the changes since.
             _log.info("watch_expired", kind=source.kind, why=error.in_full)
         except EngineUnavailable as error:
             _log.warning("watch_interrupted", kind=source.kind, error=error.in_full)
@@ -77,7 +77,7 @@ async def follow(api: Api, source: Source, follower: Follower) -> None:
             delay = _RETRY_SECONDS
             continue
         await anyio.sleep(delay)
-        # Where no watch comes to stand, lists alone must do, and must not become a burden.
+        # Where no watch works, lists alone must do; they must not load the cluster.
         delay = _RETRY_SECONDS if lasted > _RETRY_MOST_SECONDS else delay * 2
         delay = min(delay, _RETRY_MOST_SECONDS)
 

@@ -4,7 +4,7 @@ They are the session's only record. A label holds what the hub made (ids, times)
 person typed (``name``); nothing typed ever goes into a ``traefik.*`` label, a rule, an object's
 name or a path.
 
-Those of companions are written by whoever runs them; ``orchestrators`` reads them.
+The people who run companions write the labels of those; ``engines`` reads them.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ ALL = frozenset(
     {INSTANCE, SESSION, OWNER, PROFILE, NAME, CREATED, GROUPS, VOLUMES, GPUS, SCHEMA}
     | {COMPONENT, VOLUME, APP, TITLE}
 )
-"""What the hub reads of an object, and so nothing that an image may bring along."""
+"""All labels that the hub reads, which an image must therefore not have."""
 
 UPGRADES: tuple[Upgrade, ...] = ()
-"""The n-th makes labels of schema n into those of schema n + 1, so that sessions which an older
-controller made are adopted. A label that may be absent needs none. Append, never change."""
+"""The n-th function turns labels of schema n into those of schema n + 1, so that sessions of an
+older controller are adopted. A label that may be absent needs none. Append, never change."""
 
 SCHEMA_VERSION = str(len(UPGRADES) + 1)
 
@@ -65,11 +65,11 @@ _GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/=-]*")
 
 
 class LabelFault(ValueError):
-    """An object of ours carries labels that say no session; the message says which and why."""
+    """An object of the hub has labels that describe no session; the message says why."""
 
 
 class NewerSchema(LabelFault):
-    """It is of a newer controller: not to be touched."""
+    """The object was made by a newer controller and must not be touched."""
 
 
 def encode(session: Session, instance: str) -> dict[str, str]:
@@ -91,7 +91,7 @@ def encode(session: Session, instance: str) -> dict[str, str]:
 def decode(labels: Mapping[str, str]) -> Session:
     """Return the session that ``labels`` record.
 
-    Those of an older schema are read as what they would be today. Raises NewerSchema for those
+    Labels of an older schema are converted to the present one. Raises NewerSchema for those
     of a newer one, LabelFault if a label is missing or unreadable.
     """
     schema = labels.get(SCHEMA, "")
@@ -129,7 +129,7 @@ def decode(labels: Mapping[str, str]) -> Session:
 
 
 def glimpse(labels: Mapping[str, str]) -> Session | None:
-    """Return what can be told of a newer controller's session, to be shown and nothing else."""
+    """Return what can be read of a newer controller's session, only to show it."""
     session_id = parse_session_id(labels.get(SESSION, ""))
     if session_id is None:
         return None

@@ -1,4 +1,4 @@
-"""Records: what is no session and outlives the controller."""
+"""Records: what the store keeps, so that it outlives the controller. Sessions are not in it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from controller.core.model import Person, Role, Session, SessionId, UserId
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who acts. ``address``: as Traefik saw it; "" if nobody's request was the cause."""
+    """Who acts. ``address``: as Traefik saw it; "" if no request was the cause."""
 
     who: str
     address: str = ""
@@ -21,7 +21,7 @@ CONTROLLER = Actor("controller")
 
 
 class Sign(StrEnum):
-    """What the last sign of life of a session was."""
+    """Kind of the last sign of life of a session."""
 
     SEEN = "seen"  # none yet: it was launched, or seen for the first time
     REQUEST = "request"  # through Traefik
@@ -44,7 +44,7 @@ class Reason(StrEnum):
 
 
 class Login(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Somebody is logged in. Times are seconds since the epoch."""
+    """A log-in. Times are seconds since the epoch."""
 
     sid: str
     person: Person
@@ -59,16 +59,16 @@ class Login(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """All log-ins of one moment: every change up to this revision, whoever made it, is in it."""
+    """All log-ins at one moment, with every change up to this revision by any controller."""
 
     logins: tuple[Login, ...]
     revision: int = 0
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something to tell a person on their page, until they put it away.
+    """Something to tell a person on their page, until they dismiss it.
 
-    It reads ``text``, the time of ``at``, ``more``: the page knows how to write times.
+    It reads: ``text``, the time ``at``, ``more``. The page formats the time.
     """
 
     number: int
@@ -91,7 +91,7 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """Whoever has its code may join a session. The code itself is kept nowhere."""
+    """A link: anybody who has its code may join a session. The code itself is not stored."""
 
     id: str
     session: SessionId
@@ -102,11 +102,11 @@ class Link(msgspec.Struct, frozen=True):
     uses: int = 0
 
     def is_open(self, now: float) -> bool:
-        """Tell whether one more person may come by it."""
+        """Tell whether one more person may use it."""
         return now < self.expires and (self.max_uses is None or self.uses < self.max_uses)
 
     def share_for(self, person: Person, now: float) -> Share:
-        """Return the invitation that it gives somebody at this moment."""
+        """Return the invitation that it gives a person now."""
         return Share(
             session=self.session,
             uid=person.uid,
@@ -118,7 +118,7 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Announced(msgspec.Struct, frozen=True):
-    """People were warned of a stop. Spans in seconds."""
+    """People were warned of a stop. Durations in seconds."""
 
     reason: Reason
     ago: float  # that they were told
@@ -126,9 +126,9 @@ class Announced(msgspec.Struct, frozen=True):
 
 
 class Memo(msgspec.Struct, frozen=True):
-    """What a controller knew of a session that its labels do not say. Spans in seconds.
+    """What a controller knew of a session beyond its labels. Durations in seconds.
 
-    They grow only while a controller runs: after a restart nothing is older than it was.
+    They grow only while a controller runs: a restart adds nothing to them.
     """
 
     age: float
@@ -142,7 +142,7 @@ class Memo(msgspec.Struct, frozen=True):
     warned: Announced | None = None  # written by the controller that keeps house only
 
     def aged(self, seconds: float) -> Memo:
-        """Return it as it is so long after it was written, if nothing has happened since."""
+        """Return the memo as it is after this time, if nothing has happened since."""
         told = self.warned
         if told is not None:
             told = Announced(told.reason, told.ago + seconds, told.left - seconds)
@@ -150,14 +150,14 @@ class Memo(msgspec.Struct, frozen=True):
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """Somebody waits in line for a place. ``since``: seconds since the epoch."""
+    """A session waits in the queue. ``since``: seconds since the epoch."""
 
     session: Session  # as it will be
     since: float
 
 
 class Drain(msgspec.Struct, frozen=True):
-    """Nothing new starts. Times are seconds since the epoch."""
+    """New sessions are blocked. Times are seconds since the epoch."""
 
     by: UserId
     since: float
@@ -166,7 +166,7 @@ class Drain(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What stands in a session for a while. ``until``: seconds since the epoch."""
+    """A message that a session shows for a while. ``until``: seconds since the epoch."""
 
     text: str
     until: float

@@ -1,4 +1,4 @@
-"""Finished answers for those who speak ASGI themselves. Pure."""
+"""Finished answers for handlers that speak ASGI themselves. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-"""What every page of the hub is made for; the pages are tested under it."""
+"""The policy of every page of the hub; the pages are tested under it."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -30,10 +30,10 @@ NO_STORE = {"Cache-Control": "no-store"}
 ADDRESS_MAX = 45  # characters: the longest form of an IPv6 address
 
 ENTER = "/enter/"
-"""What follows it is the session that somebody wants to enter, in subdomain mode."""
+"""Path of the hub followed by the session that somebody wants to enter, in subdomain mode."""
 
 ENTER_PATH = "/.slicerhub/enter"
-"""At a session's own host, where the hand-off ends. Never the session's."""
+"""Path at a session's own host where the hand-off ends. It never reaches the session."""
 
 STARTING = "/starting/"
 
@@ -43,7 +43,7 @@ HTML = "text/html; charset=utf-8"
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A finished answer for those who speak ASGI themselves."""
+    """A finished answer for handlers that speak ASGI themselves."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -80,7 +80,7 @@ def problem_answer(error: HubError) -> Answer:
 
 
 def redirect(location: str, status: int = 302, *, cookies: tuple[str, ...] = ()) -> Answer:
-    """Send the browser elsewhere; ``location`` is made of configured addresses only."""
+    """Redirect the browser; ``location`` is made of configured addresses only."""
     headers = SECURITY_HEADERS | NO_STORE | {"Location": location}
     return answer(status, headers, cookies=cookies)
 

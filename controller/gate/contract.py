@@ -1,4 +1,4 @@
-"""What the gate asks of the hub. It asks at every request, so nothing of this may wait."""
+"""What the gate needs from the hub. It is called at every request, so nothing here may wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from controller.rules.credentials import Credentials
 
 
 class Sessions(Protocol):
-    """The sessions, as they were observed last."""
+    """The sessions, in their last known state."""
 
     @property
     def ready(self) -> bool:
@@ -19,7 +19,7 @@ class Sessions(Protocol):
         ...
 
     def access(self, session_id: SessionId, uid: UserId) -> Access | None:
-        """Return what somebody may do in a session, and its phase; None: it is not there."""
+        """Return a person's role in a session, and its phase; None: it does not exist."""
         ...
 
     def touch(self, session_id: SessionId) -> None:
@@ -27,16 +27,16 @@ class Sessions(Protocol):
         ...
 
     def is_inside(self, session_id: SessionId, sid: str) -> bool:
-        """Tell whether somebody has entered by this log-in."""
+        """Tell whether somebody has entered with this log-in."""
         ...
 
     def enter(self, session_id: SessionId, sid: str, role: Role, by: Actor) -> None:
-        """Put on record that somebody has opened the session, by the log-in ``sid``."""
+        """Record that somebody has opened the session with the log-in ``sid``."""
         ...
 
 
 class Logins(Protocol):
-    """The log-ins that stand. But for ``is_service``: NotReadyYet until they have been read."""
+    """The valid log-ins. All but ``is_service`` raise NotReadyYet until they have been read."""
 
     def is_service(self, given: Credentials, session_id: str) -> bool:
         """Tell whether the controller itself asks this session something."""
@@ -63,7 +63,7 @@ class Handoff(Protocol):
         ...
 
     def redeem(self, code: str, given: Credentials, session_id: SessionId) -> tuple[str, ...]:
-        """Return the Set-Cookies of somebody who enters by a code; none: it is not good here."""
+        """Return the Set-Cookies for a code; none: the code is not valid here."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Turns questions into verdicts. Whatever is not known denies."""
+"""Turns questions into verdicts. Anything unknown is denied."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controller.settings.schema import Settings
 
 
 class Verdict(Enum):
-    """What becomes of a request."""
+    """The outcome for a request."""
 
     PASS = auto()
     LOG_IN = auto()
@@ -26,7 +26,7 @@ class Verdict(Enum):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A verdict and, if it is PASS or WAIT, on whom."""
+    """A verdict and, for PASS or WAIT, whose request it is."""
 
     verdict: Verdict
     session_id: SessionId | None = None
@@ -41,14 +41,14 @@ class Judge:
     def __init__(
         self, settings: Settings, sessions: Sessions, logins: Logins, entries: Handoff | None
     ) -> None:
-        """Keep what is looked up. ``entries`` is given for sessions at hosts of their own."""
+        """Keep the parts. ``entries`` is given if sessions have hosts of their own."""
         self._settings = settings
         self._sessions = sessions
         self._logins = logins
         self._entries = entries
 
     def judge(self, question: Question) -> Judgement:
-        """Return what becomes of the request. Whatever is not known denies."""
+        """Return the verdict. Anything unknown is denied."""
         given = question.credentials
         session_id = parse_session_id(question.session_id)
         if session_id and self._logins.is_service(given, session_id):
@@ -74,7 +74,7 @@ class Judge:
         return Judgement(verdict, session_id, uid, access.role, login)
 
     def _is_foreign(self, question: Question, session_id: SessionId | None) -> bool:
-        """Tell whether a foreign page speaks with a person's cookie."""
+        """Tell whether a foreign page uses a person's cookie."""
         at_own_host = self._entries is not None and session_id is not None
         return origins.is_foreign(
             question.method,
@@ -92,13 +92,13 @@ class CompanionJudge:
     """Turns questions about companions into verdicts."""
 
     def __init__(self, settings: Settings, companions: Companions, logins: Logins) -> None:
-        """Keep what is looked up."""
+        """Keep the parts."""
         self._settings = settings
         self._companions = companions
         self._logins = logins
 
     def judge(self, app: str, question: Question) -> tuple[Verdict, Person | None]:
-        """Return what becomes of the request, and whose it is. Whatever is not known denies."""
+        """Return the verdict, and whose request it is. Anything unknown is denied."""
         login = self._logins.by_cookie(question.credentials)
         if login is not None:
             if self._is_forged(question):
@@ -113,7 +113,7 @@ class CompanionJudge:
         return Verdict.PASS if passes else Verdict.FORBID, login.person
 
     def _is_forged(self, question: Question) -> bool:
-        """Tell whether a foreign page may speak here: what changes things names its origin."""
+        """Tell whether a page of another origin sent a request that can change something."""
         # A handshake is a GET that opens what can change things; browsers do not agree on what
         # else they say of it.
         return origins.is_forged(

@@ -1,4 +1,4 @@
-"""What was asked of Traefik: read strictly, whole and of one meaning. Pure."""
+"""The request that Traefik asks about, read strictly: complete and unambiguous. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADER_MAX = 16_384  # bytes of one header that is looked at
 
 _FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
 
-# Which of two says who asks, for what and from where? No two programs need agree on that.
+# Of two headers with one name, different programs may believe different ones.
 _SINGLE = frozenset(
     {"authorization", "content-length", "content-type", "host", "origin", "proxy-authorization"}
     | {"referer", "sec-websocket-key", "transfer-encoding", "x-real-ip"}
@@ -31,7 +31,7 @@ _SINGLE_BEGIN = ("sec-fetch-", "x-forwarded-", "x-slicerhub-")
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What was asked of Traefik, as far as the verdict depends on it."""
+    """The request that Traefik asks about, as far as the verdict depends on it."""
 
     session_id: str  # as the router's address names it
     method: str
@@ -54,7 +54,7 @@ class Question(msgspec.Struct, frozen=True):
 def check_host(question: Question, settings: Settings) -> None:
     """Raise InvalidRequest unless the request came to this very session's host.
 
-    A session that was started in path mode, or below another domain, is none that can be served.
+    A session that was started in path mode, or below another domain, cannot be served.
     """
     host = question.host.lower().partition(":")[0]
     if host != f"{question.session_id}.{settings.sessions_at}":
@@ -64,7 +64,7 @@ def check_host(question: Question, settings: Settings) -> None:
 def parse_forwarded(
     session_id: str, raw: Iterable[tuple[bytes, bytes]], reader: CredentialReader
 ) -> Question:
-    """Read Traefik's question. Raises InvalidRequest if it is not whole and of one meaning."""
+    """Read Traefik's question. Raises InvalidRequest if it is incomplete or ambiguous."""
     headers = _decode(raw)
     missing = [name for name in _FORWARDED if not headers.get(name)]
     if missing:
@@ -84,7 +84,7 @@ def parse_direct(
     scope: Any,  # noqa: ANN401 - ASGI's own
     reader: CredentialReader,
 ) -> Question:
-    """Read a request that came to the controller itself, to a session's empty place."""
+    """Read a request to a session without a route, which came to the controller itself."""
     headers = _decode(scope["headers"])
     query = scope["query_string"].decode("ascii", errors="replace")
     uri = quote(path, safe="/") + (f"?{query}" if query else "")
@@ -122,7 +122,7 @@ def _question(
 
 
 def _decode(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by lower-case name. Raises InvalidRequest for two where one has to decide."""
+    """Return headers by lower-case name. Raises InvalidRequest for two that must be one."""
     headers: dict[str, str] = {}
     for name, value in raw:
         if len(value) > _HEADER_MAX:

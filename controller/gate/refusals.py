@@ -32,13 +32,13 @@ from controller.rules import origins, routes
 from controller.settings.schema import Settings
 
 APP_CLOSED = "This is not open to you"
-"""What whoever may not use a companion is told; the same for those that are not there."""
+"""Title for people who may not use a companion; the same for one that does not exist."""
 
 _FIELDS_MAX = 8  # of the query there
 
 
 class Closed(msgspec.Struct, frozen=True):
-    """The pages of those who may not enter: finished, since each is always the same bytes."""
+    """The pages for people who may not enter: rendered once, since they never change."""
 
     session: Answer
     app: Answer
@@ -47,12 +47,12 @@ class Closed(msgspec.Struct, frozen=True):
 
 
 class Refusals:
-    """Answers to everything but PASS, the same from verify and from a session's empty place."""
+    """Answers to everything but PASS, the same from verify and where a session has no route."""
 
     def __init__(
         self, settings: Settings, forbidden: Answer, title: str = NotInvited.title
     ) -> None:
-        """``forbidden``: the page for the uninvited; ``title``: the same for programs."""
+        """``forbidden``: the page for people who are not invited; ``title``: for programs."""
         self._settings = settings
         self._title = title
         self._forbidden = forbidden
@@ -78,10 +78,10 @@ class Refusals:
 
 
 class HandoffRefusals(Refusals):
-    """The same at a session's own host, and the hand-off that ends or begins there."""
+    """The same at a session's own host, and the hand-off that begins or ends there."""
 
     def __init__(self, settings: Settings, closed: Closed, entries: Handoff) -> None:
-        """``closed``: the pages of those who may not enter."""
+        """``closed``: the pages for people who may not enter."""
         super().__init__(settings, closed.host)
         self._entries = entries
         self._not_kept = closed.not_kept
@@ -93,7 +93,7 @@ class HandoffRefusals(Refusals):
         return super().answer(question, verdict)
 
     def enter(self, question: Question) -> Answer | None:
-        """End the hand-off; None: the request is no such thing."""
+        """End the hand-off; None: the request does not belong to one."""
         path, _, query = question.uri.partition("?")
         if path != ENTER_PATH or question.method not in SHOWING:
             return None

@@ -1,15 +1,15 @@
 """May this request go to this session? Traefik asks before every one.
 
-A bare ASGI application, since it is asked more often than everything else together: headers to a
-question, a question to a verdict, a verdict to an answer. It waits for nothing: neither the
-directory nor the engine nor the store is asked. The session's id comes from the address that
-Traefik's matching router names, never from the request's own path.
+A bare ASGI application, because it gets more requests than everything else together: headers
+become a question, a question a verdict, a verdict an answer. It never waits: it asks neither the
+directory nor the engine nor the store. The session's id comes from the address of Traefik's
+matching router, never from the path of the request.
 
-In subdomain mode the hand-off from the hub to a session's own host is in these answers, too: what
-begins and what ends it comes before anything of the session's.
+In subdomain mode these answers also contain the hand-off from the hub to a session's own host,
+which happens before the session gets any request.
 
-The same verdicts serve the place of a session that has no router (yet), in ``web.pages.waiting``.
-Companions are asked about in the same way, at ``/verify/app/<name>``.
+``web.pages.waiting`` uses the same verdicts for a session without a router. Traefik asks about
+companions in the same way, at ``/verify/app/<name>``.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from controller.settings.schema import Settings
 
 _APP = "/verify/app/"
 
-# Made once, since nearly all answers are this one. Traefik drops the hub's cookie from what the
-# session sets only if verify sets one, too; this one goes no further, since
+# Made once, since nearly all answers are this one. Traefik removes the hub's cookie from the answer
+# of a session only if verify sets a cookie, too. This cookie stays in Traefik, because
 # addAuthCookiesToResponse does not name it.
 _PASSES = answer(200, NO_STORE | {"Set-Cookie": "slicerhub-guard=1"})
 
@@ -72,14 +72,14 @@ class Verify:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         """Answer one question of Traefik's."""
-        del receive  # a body is never looked at
+        del receive  # a body is never read
         begun = time.perf_counter()
         try:
             found = self._answer(scope["path"], scope["headers"])
         except HubError as error:
             found = problem_answer(error)
         except Exception:  # noqa: BLE001 - the last fence before Traefik
-            # Whatever is wrong with us must not let anybody in, nor look like a refusal.
+            # An error of the hub must not let anybody in, nor look like a refusal.
             _log.exception("verify_fault")
             found = problem_answer(NotReadyYet())
         self._metrics.verified(found.status, time.perf_counter() - begun)
@@ -99,7 +99,7 @@ class Verify:
         found = self._judge.judge(question)
         if found.verdict is Verdict.PASS and found.session_id and found.uid and found.role:
             if found.role is not Role.SERVICE:
-                if found.role.may_change:  # else whoever looks on would keep it from its idle stop
+                if found.role.may_change:  # otherwise viewers would prevent its idle stop
                     self._sessions.touch(found.session_id)
                 if question.navigation or question.websocket:
                     self._note_entry(question, found)
@@ -136,7 +136,7 @@ class Verify:
         return self._let_through(question, known)
 
     def _let_through(self, question: Question, known: dict[str, str]) -> Answer:
-        """Let it through; Traefik replaces the request's own headers of these names."""
+        """Let the request through; Traefik replaces its headers of these names."""
         cookies = question.credentials.others
         told = known | {"Cookie": cookies} if cookies else known
         more = [(name.lower().encode(), value.encode()) for name, value in told.items()]

@@ -1,7 +1,7 @@
-"""Looks people up again: who may no longer use the hub is let go, what they run is stopped.
+"""Looks people up in the directory again, and removes those who may no longer use the hub.
 
-Log-ins and invitations end at once, also those of whom they have invited. Sessions run on for a
-while, in case the directory was mistaken; the files stay in any case.
+Their log-ins and invitations end at once, and those of their guests, too. Their sessions run on for
+a while, in case the directory was wrong. The files always stay.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 
 _CROWD = 3
-"""So many people do not all leave between two looks: the hub's account has lost its rights, which a
-directory answers like an empty one."""
+"""Number of people who do not all leave between two rounds: if none is found, the hub's account has
+lost its rights, and the directory looks empty."""
 
 _FAILURES = 3
-"""So many in a row are a directory that is away, and no reason to wait for it once for each."""
+"""Failures in a row after which the directory counts as unavailable, so that a round does not wait
+for each person."""
 
 _log = structlog.get_logger("rollcall")
 
 
 class DirectoryCheck:
-    """Calls everybody who is logged in, has a session, or waits for one."""
+    """Looks up everybody who is logged in, has a session, or waits for one."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class DirectoryCheck:
         self._left_out: frozenset[UserId] = frozenset()
 
     async def call(self) -> None:
-        """Do one round: judge whom the directory tells of, and ask again for the others next time.
+        """Do one round. People about whom the directory did not answer are asked for next time.
 
         Raises NotWrittenDown or StoreUnavailable when the round is done.
         """
@@ -82,14 +83,14 @@ class DirectoryCheck:
             raise faults[0]
 
     def _called(self) -> frozenset[UserId]:
-        """Return who is here: logged in, at work, or in line."""
+        """Return everybody who is logged in, has a session, or waits in the queue."""
         return self._logins.people() | {one.session.owner for one in self._sessions.everything()}
 
     async def _look_up(self, called: frozenset[UserId]) -> dict[UserId, Person | None]:
-        """Return what the directory tells.
+        """Return the directory's answers.
 
-        Whom it was not asked for last time is asked for first, whom it did not tell of last: a name
-        that it stumbles over keeps nobody else from their turn.
+        People who were not asked for in the last round come first, people without an answer come
+        last: so a name on which the directory fails delays nobody else.
         """
         found: dict[UserId, Person | None] = {}
         failed: list[UserId] = []
@@ -115,7 +116,7 @@ class DirectoryCheck:
     async def _judge(
         self, uid: UserId, person: Person | None, faults: list[StoreUnavailable]
     ) -> None:
-        """Let somebody go or stay. What cannot be written down goes to ``faults``: it counts."""
+        """Remove or keep a person. An end that cannot be saved counts, and goes to ``faults``."""
         if person is not None:
             self._departed.pop(uid, None)
             acts = [partial(self._logins.refresh, person)]

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 
 class Election(Protocol):
-    """Decides who keeps house."""
+    """Decides which controller keeps house."""
 
     @property
     def leading(self) -> bool:

@@ -1,9 +1,9 @@
 """The election on a cluster: whoever holds the Lease keeps house.
 
-The holder renews it every few seconds; one that cannot does not keep house any more before any
-other may begin. The others look at it each second, and take it once it has not changed for its
-whole length by their own monotonic clock: no two clocks are compared. So does the client of
-Kubernetes' own components (client-go's leaderelection).
+The holder renews it every few seconds. A holder that cannot stops keeping house before any other
+may begin. The others read it each second, and take it once it has not changed for its whole length
+by their own monotonic clock, so no two clocks are compared. Kubernetes' own components do the same
+(client-go's leaderelection).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ LEASE_SECONDS = 15.0
 
 _RENEW_SECONDS = 5.0  # between two renewals
 
-_LOOK_SECONDS = 1.0  # between two looks of those who wait
+_LOOK_SECONDS = 1.0  # between two reads of those who wait
 
-_SURE_SECONDS = 10.0  # after a renewal was asked for, its holder is sure of it for so long
+_SURE_SECONDS = 10.0  # for which the holder is sure of the Lease after it asked for a renewal
 
 _RELEASE_SECONDS = 2.0  # for the last word of a controller that ends
 
@@ -61,12 +61,12 @@ class LeaseElection(Election):
     @property
     @override
     def leading(self) -> bool:
-        """By the clock: a process that was held up does not go on by mistake."""
+        """The clock decides, so that a process that was paused does not go on."""
         return self._clock() < self._sure_until
 
     @override
     async def run(self) -> None:
-        """Raises nothing: while the cluster does not answer nobody keeps house."""
+        """Raises nothing: while the cluster is away, nobody keeps house."""
         try:
             while True:
                 before = self.leading
@@ -89,7 +89,7 @@ class LeaseElection(Election):
                 self._sure_until = began + _SURE_SECONDS
 
     async def _hold(self) -> bool:
-        """Hold the Lease, or find that another does."""
+        """Hold the Lease, or learn that another controller does."""
         lease = await self._read()
         try:
             if lease is None:
@@ -105,7 +105,7 @@ class LeaseElection(Election):
                 return False
             await self._api.request("PUT", self._path(self._name), body=self._lease(lease))
         except ConflictError:
-            # Another was quicker; the next look shows who holds it now.
+            # Another was quicker; the next read shows who holds it now.
             return False
         return True
 

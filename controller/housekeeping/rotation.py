@@ -1,7 +1,7 @@
-"""The running hub takes the key ring that is kept, and drops from it what proves nothing any more.
+"""Takes a changed key ring into use while the hub runs, and drops keys that are no longer needed.
 
-Every controller looks now and then, so a rotation reaches all of them without a restart. A ring
-that cannot be read changes nothing: the one in use goes on.
+Every controller reads the stored ring regularly, so a rotation reaches all of them without a
+restart. A ring that cannot be read changes nothing: the one in use stays.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from controller.people.logins import Logins
 from controller.people.tokens import KeyRing, Keys
 
 LOOK_SECONDS = 3.0
-"""Between two looks at what is kept."""
+"""Seconds between two reads of the stored ring."""
 
 _log = structlog.get_logger("rotation")
 
 
 class Rotation:
-    """Keeps the ring in use the one that is kept."""
+    """Keeps the ring in use equal to the stored one."""
 
     def __init__(
         self,
         keys: Keys,
-        place: KeyStorage,
+        storage: KeyStorage,
         *,
         logins: Logins,
         audit: Audit,
@@ -39,7 +39,7 @@ class Rotation:
     ) -> None:
         """``wall``: seconds since the epoch; ``leads``: whether this controller keeps house."""
         self._keys = keys
-        self._place = place
+        self._storage = storage
         self._logins = logins
         self._audit = audit
         self._wall = wall
@@ -47,18 +47,18 @@ class Rotation:
         self._fault = ""
 
     async def run(self) -> None:
-        """Look again and again until cancelled."""
+        """Read the stored ring regularly until cancelled."""
         while True:
             await anyio.sleep(LOOK_SECONDS)
             await self.look()
 
     async def look(self) -> None:
-        """Take what is kept now."""
+        """Take the stored ring into use."""
         try:
-            kept = await self._place.key_ring(make=False)
+            kept = await self._storage.key_ring(make=False)
             now = self._wall()
             if self._leads() and kept.standing(now) != kept:
-                kept = await self._place.change_key_ring(lambda ring: ring.standing(now))
+                kept = await self._storage.change_key_ring(lambda ring: ring.standing(now))
             if kept != self._keys.ring:
                 await self._take(kept)
         except HubError as error:

@@ -1,7 +1,7 @@
 """Carries out what ``rules.lifecycle`` decides, round after round.
 
-A round that fails is logged and the next one tries again; a session that cannot be mended does
-not keep the others from their turn.
+A round that fails is logged, and the next one tries again. A session that cannot be repaired does
+not delay the others.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
 
 LOOK_SECONDS = 30
-"""Between two looks into every session."""
+"""Seconds between two polls of every session."""
 
 _LOGINS_SECONDS = 600
 
 _SEEN_SECONDS = 60
 
-_CLOCK_SECONDS = 1  # between two looks at the wall clock
+_CLOCK_SECONDS = 1  # between two checks of the wall clock
 
 _CLOCK_STEP = 2.0  # seconds of difference after which it was set, not merely adjusted
 
@@ -105,7 +105,7 @@ class Housekeeping:
             self._scheduler.shutdown(wait=False)  # pyright: ignore[reportUnknownMemberType] - the same
 
     async def _watch_clock(self) -> None:
-        """Begin every round anew when somebody has set the wall clock.
+        """Restart the schedule when somebody has set the wall clock.
 
         APScheduler plans by that clock: set back by an hour, it would not do a round for an hour.
         """
@@ -128,7 +128,7 @@ class Housekeeping:
 
     async def _sweep(self) -> None:
         async with anyio.create_task_group() as group:
-            # What has ended here is this controller's to write down, whether it leads or not.
+            # Each controller writes down what ended here, whether it leads or not.
             group.start_soon(self._part, self._logins.write_down)
             group.start_soon(
                 self._part, functools.partial(self._sharing.sweep, leads=self._leads())
@@ -139,7 +139,7 @@ class Housekeeping:
         try:
             await self._sessions.hear_others()
         except HubError as error:
-            # Somebody may use what seems idle: nothing is decided without knowing.
+            # A session that seems idle may be in use: nothing is decided before it is polled.
             self._metrics.not_done("sweep")
             _log.warning("others_not_heard", error=error.in_full)
             return
@@ -156,7 +156,7 @@ class Housekeeping:
         await self._part(self._sessions.write_down)
 
     async def _step(self, seen: Observed) -> None:
-        """Do what is to be done about one session, as it is when its turn has come."""
+        """Do what is due for one session, by its present state."""
         if not self._leads():
             return  # another may have begun meanwhile
         try:
@@ -167,7 +167,7 @@ class Housekeeping:
             _log.warning("not_done", session=seen.session.id, error=error.in_full)
 
     async def _part(self, sweep: Callable[[], Awaitable[None]]) -> None:
-        """Do a part of the round that is not about one session only."""
+        """Do a part of the round that is not about a single session."""
         try:
             with contained("part", self._metrics, told=HubError):
                 await sweep()
@@ -196,7 +196,7 @@ class Housekeeping:
         self._metrics.decided(_name_of(decision))
 
     async def look(self) -> None:
-        """Look into every session that runs."""
+        """Poll every running session."""
         with self._metrics.round("look"):
             await self._poller.all()
 
@@ -206,7 +206,7 @@ class Housekeeping:
             self._history.sample()
 
     async def call_the_roll(self) -> None:
-        """Look up everybody again who is here."""
+        """Look up everybody in the directory again."""
         if not self._leads():
             return
         with self._metrics.round("roll_call"):

@@ -1,1 +1,1 @@
-"""What the hub tells its administrators: the record of acts, numbers, the log."""
+"""What the hub tells its administrators: the audit log, metrics, the log."""

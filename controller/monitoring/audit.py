@@ -1,11 +1,11 @@
-"""The record of acts: who did what, whose it was, from where and when; one JSON line for each.
+"""The audit log: who did what, to whose session, from where and when; one JSON line for each act.
 
 The lines go to standard output with the other logs, marked ``"log": "audit"``, and, if a file is
-named, into that file, which is turned over when it is full. They are made of ids, names, roles and
-reasons: no password, cookie, code or other secret is ever handed to ``record``.
+named, into that file, which is rotated when it is full. They contain ids, names, roles and
+reasons: no password, cookie, code or other secret is ever passed to ``record``.
 
-Nobody's work waits for the file or fails with it: a thread writes it, and what it cannot write is
-counted and said once.
+No request waits for the file or fails because of it: a thread writes it, and lines that it cannot
+write are counted and reported once.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Audit:
     def record(
         self, act: Act, by: Actor, *, whose: str = "", session: str = "", **details: Detail
     ) -> None:
-        """Write down an act: ``whose`` the thing is that it was done to, ``details`` by the act."""
+        """Record an act: ``whose`` session or account it concerns, and ``details`` of the act."""
         line: dict[str, Detail] = {
             "at": _rfc3339(self._wall()),
             "act": act.value,
@@ -112,7 +112,7 @@ class Audit:
         self._metrics.acted(act.value)
         _log.info(act.value, log="audit", **cut)
         if self._waiting is not None:
-            # Escaped to ASCII: no reader of lines sees two where there is one.
+            # Escaped to ASCII, so that every reader sees exactly one line.
             text = json.dumps({"log": "audit"} | cut)
             try:
                 self._waiting.put_nowait(logging.makeLogRecord({"msg": text}))
@@ -124,12 +124,12 @@ class Audit:
         self.record(act, by, whose=session.owner, session=session.id, **details)
 
     def start(self) -> None:
-        """Begin to write the file, if there is one."""
+        """Start writing the file, if there is one."""
         if self._writer is not None:
             self._writer.start()
 
     async def stop(self) -> None:
-        """Write what waits; a disk that hangs does not hold up the end of the program for long."""
+        """Write the remaining lines; a disk that hangs delays the end only for a short time."""
         writer, file = self._writer, self._file
         if writer is None or file is None:
             return
@@ -156,7 +156,7 @@ def _short(value: Detail) -> Detail:
 
 
 class _File(RotatingFileHandler):
-    """The file, for its owner's eyes only. What goes wrong is said once until it goes well."""
+    """The file, readable by its owner only. An error is reported once until writing works again."""
 
     def __init__(self, settings: AuditLog, lost: Callable[[], None]) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""What nobody foresaw stays where it happened: a fault is logged, counted, and goes no further."""
+"""Contains unexpected errors: each is logged and counted, and does not spread."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = structlog.get_logger("faults")
 def contained(
     work: str, metrics: Metrics, *, told: type[Exception] | tuple[()] = (), **about: str
 ) -> Generator[None]:
-    """Keep a fault in this piece of work from everything beside it and after it.
+    """Keep an error in this piece of work from ending anything else.
 
-    ``work``: one of a few words, for the count; ``told``: errors that the caller wants to hear of;
-    ``about``: what it was done to, for the log.
+    ``work``: one of a few words, for the count; ``told``: errors that the caller handles itself;
+    ``about``: what the work was about, for the log.
     """
     metrics.watched(work)
     try:

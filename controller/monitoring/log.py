@@ -1,7 +1,7 @@
 """Logs: one JSON line an event on standard output, whoever wrote it.
 
-Values are escaped by JSON, so that a name with a line break stays one line; what could be a
-secret is struck out by its key.
+Values are escaped by JSON, so that a name with a line break stays on one line. Values that could
+be secrets are hidden, by their keys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _VALUE_MAX = 2000  # characters of one value
 
 
 def configure() -> None:
-    """Set up structlog, and the standard library's logging to end in it."""
+    """Set up structlog, and send the standard library's logging to it."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -29,7 +29,7 @@ def configure() -> None:
     structlog.configure(
         processors=[*shared, structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # One write for a line and its end, as the handler below does: else two threads' lines meet.
+        # One write for a line and its end, like the handler below: otherwise lines could mix.
         logger_factory=structlog.WriteLoggerFactory(sys.stdout),
     )
     handler = logging.StreamHandler(sys.stdout)
@@ -46,13 +46,13 @@ def configure() -> None:
 
 
 def strike_out(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Replace what may be a secret, and shorten what is too long."""
+    """Replace possible secrets, and shorten long values."""
     del logger, method
     for key, value in event.items():
         if any(word in key.lower() for word in _SECRET):
             event[key] = "***"
         elif isinstance(value, str) and len(value) > _VALUE_MAX:
-            # What a traceback has to say stands at its end.
+            # The end of a traceback says the most.
             cut = f"…{value[-_VALUE_MAX:]}" if key == "exception" else f"{value[:_VALUE_MAX]}…"
             event[key] = cut
     return event

@@ -1,7 +1,7 @@
 """Numbers for the site's own monitoring, in Prometheus' format, on the private listener.
 
-Names end in their unit, as Prometheus' conventions want it. No label carries a person's name, an
-address or a session's id: each has a few values that are known beforehand.
+Names end in their unit, as Prometheus' conventions ask. No label contains a person's name, an
+address or a session's id: each label has a few known values.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class Metrics:
 
     @contextmanager
     def round(self, name: str) -> Generator[None]:
-        """Measure a round of housekeeping, and note when it was at its end."""
+        """Measure a round of housekeeping, and note when it ended."""
         self._undone.labels(name)
         with self._rounds.labels(name).time():
             yield
@@ -170,19 +170,19 @@ class Metrics:
         self._undone.labels(name).inc()
 
     def watched(self, work: str) -> None:
-        """Count this kind of work, from zero: it is kept from harming others."""
+        """Count errors in this kind of work from zero on."""
         self._faults.labels(work)
 
     def fault(self, work: str) -> None:
-        """Count a fault that was kept to this kind of work."""
+        """Count an error that was contained in this kind of work."""
         self._faults.labels(work).inc()
 
     def stranger(self, reason: str) -> None:
-        """Count somebody who was connected to a session and may not be; one of STRANGERS."""
+        """Count somebody who was connected to a session without right; one of STRANGERS."""
         self._strangers.labels(reason).inc()
 
     def asked(self, question: str, outcome: str) -> None:
-        """Count a question to a session, and what came of it."""
+        """Count a request to a session, and its outcome."""
         self._asked.labels(question, outcome).inc()
 
     def started(self, profile: str, seconds: float, steps: Mapping[str, float]) -> None:
@@ -210,16 +210,16 @@ class Metrics:
         """
         return cast("_Part", _Measured(made, self._calls[part]))
 
-    # -- what is asked at each scrape ----------------------------------------------------------
+    # -- what is read at each scrape -----------------------------------------------------------
 
     def watch(
         self, name: str, words: str, labels: tuple[str, ...], read: Callable[[], Values]
     ) -> None:
-        """Ask ``read`` at each scrape for the present numbers."""
+        """Call ``read`` at each scrape for the present numbers."""
         self._registry.register(_Gauge(name, words, labels, read))
 
     def watch_sessions(self, sessions: Callable[[], Counted]) -> None:
-        """Ask ``sessions`` at each scrape for the phase and profile of every session."""
+        """Call ``sessions`` at each scrape for the phase and profile of every session."""
         self.watch(
             "slicerhub_sessions",
             "Sessions, by phase and profile",
@@ -326,7 +326,7 @@ class _Calls:
 
 
 class _Measured:
-    """Stands before a part of the hub. A refusal is an answer; only Unavailable is a failure."""
+    """Measures calls to a part of the hub. Only Unavailable is a failure, a refusal is not."""
 
     def __init__(self, made: object, calls: _Calls) -> None:
         self._made = made

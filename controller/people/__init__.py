@@ -1,1 +1,1 @@
-"""Who is there: the directory, log-ins and what proves them, who tries too often."""
+"""People: the directory, log-ins and their tokens, the throttle of failed log-ins."""

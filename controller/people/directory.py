@@ -13,39 +13,38 @@ USERNAME_MAX = 64
 """Longest user name, in characters."""
 
 PASSWORD_MAX = 1024
-"""Longest password that is sent on, in characters."""
+"""Longest password that is sent to the directory, in characters."""
 
 DISPLAY_NAME_MAX = 80
 """Longest display name, in characters; a longer one is cut."""
 
 SUGGEST_MIN = 3
-"""Shortest beginning of a name that people are suggested for, in characters."""
+"""Shortest beginning of a name for which people are suggested, in characters."""
 
 SUGGEST_ENTRIES = 50
-"""Most entries that the server is asked for to suggest people from, whatever the limit."""
+"""Most entries that the server is asked for when people are suggested."""
 
 _USERNAME = re.compile(r"[\w.@'-]+")  # \w: letters and digits of every script, and "_"
 
 
 class Directory(Protocol):
-    """Where people come from."""
+    """The directory of people."""
 
     @property
     def can_find(self) -> bool:
-        """Tell whether ``find`` can look: without a password somebody must be allowed to read."""
+        """Tell whether ``find`` works: it needs an account that may read the directory."""
         ...
 
     async def authenticate(self, username: str, password: str) -> Person:
-        """Return who this is. Raises LoginRefused, DirectoryUnavailable.
+        """Return the person of this name and password. Raises LoginRefused, DirectoryUnavailable.
 
-        Takes as long as it takes: padding the answer's time and counting failures are the
-        caller's business. Both errors say nothing of the cause to the person in front of them;
-        it stands in ``__notes__``, for the administrator's log.
+        The caller pads the time of the answer and counts failures. Neither error tells the cause to
+        the person who logs in; it is in ``__notes__``, for the administrator's log.
         """
         ...
 
     async def find(self, uid: UserId) -> Person | None:
-        """Return the person as the directory has them now; None: gone, disabled, not entitled.
+        """Return the person's present entry; None: gone, disabled or not entitled.
 
         Raises DirectoryUnavailable if it does not answer, and always where ``can_find`` is false.
         """
@@ -54,10 +53,10 @@ class Directory(Protocol):
     async def suggest(self, text: str, limit: int) -> list[Person]:
         """Return up to ``limit`` people whose uid, or a word of their name, begins with this.
 
-        Only people whom ``find`` would return, ordered by display name. No way to list the
-        directory: nobody for text that ``suggest_prefix`` refuses, and never more than
-        SUGGEST_ENTRIES entries are looked at, so that of many namesakes some are found only by
-        typing on. Raises DirectoryUnavailable as ``find`` does.
+        Only people whom ``find`` would return, ordered by display name. Nobody can list the
+        directory with it: a text that ``suggest_prefix`` refuses finds nobody, and at most
+        SUGGEST_ENTRIES entries are read, so some of many namesakes need a longer text. Raises
+        DirectoryUnavailable as ``find`` does.
         """
         ...
 
@@ -72,23 +71,23 @@ class Directory(Protocol):
 def clean_username(typed: str) -> str:
     """Return the name in Unicode's compatibility form, as it is sent. Raises LoginRefused.
 
-    Letters of every script are accepted: a directory may well have a uid "müller", and safety
-    does not hang on ASCII, since names are escaped and identity is read from the directory.
-    Checked after normalising, because a full-width asterisk becomes "*". The case is left alone:
-    the directory's own matching rules know what to do with it.
+    Letters of every script are accepted: a directory may have a uid "müller", and safety does not
+    depend on ASCII, since names are escaped and identity is read from the directory. Names are
+    checked after normalising, because a full-width asterisk becomes "*". The case is kept: the
+    directory's own matching rules handle it.
     """
     if len(typed) > USERNAME_MAX:
         raise refused("the user name is too long")
     name = unicodedata.normalize("NFKC", typed)
     if not may_be_a_name(name):
-        raise refused("the user name has characters that none of ours has")
+        raise refused("the user name has characters that a user name cannot have")
     return name
 
 
 def uid_of(typed: str) -> UserId:
-    """Return whom a user name means that somebody typed. Raises InvalidRequest.
+    """Return the id for a user name that somebody typed. Raises InvalidRequest.
 
-    Nothing else that was typed may be written down as somebody's name.
+    Only such a name may be recorded as a person's.
     """
     try:
         return canonical_uid(clean_username(typed))
@@ -109,9 +108,9 @@ def check_password(password: str) -> None:
 
 
 def suggest_prefix(typed: str) -> str:
-    """Return the beginning of a name as it is looked for; "" if it is too little to look for.
+    """Return the beginning of a name as it is searched for; "" if it is too short.
 
-    Without a letter or digit it is too little too: wildcards and punctuation name nobody.
+    It must contain a letter or digit: wildcards and punctuation name nobody.
     """
     text = " ".join(unicodedata.normalize("NFKC", typed).split())
     usable = SUGGEST_MIN <= len(text) <= DISPLAY_NAME_MAX and text.isprintable()

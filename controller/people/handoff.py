@@ -1,10 +1,10 @@
 """How people get from the hub to a session's own host: a hand-off, in subdomain mode.
 
-The two share no cookie. The session's host gives a browser that it does not know a random state
-and sends it to the hub; the hub, which knows the person, sends it back with a code that is good
-once, for a moment, for this session and for the browser that has the state; for the code the
-session's host gives its own cookie, the entry. Code and entry name the log-in they come from and
-end with it; as long as that is news, they carry it to controllers that have not heard of it.
+The two hosts share no cookie. The session's host gives an unknown browser a random state and
+redirects it to the hub. The hub knows the person and redirects back with a code, which is valid
+once, for a short time, for this session and for the browser with the state. The session's host
+exchanges the code for a cookie of its own, the entry. Code and entry name the log-in that they come
+from and end with it. If the log-in is new, they carry it to controllers that do not know it yet.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from controller.settings.schema import Settings
 CODE_SECONDS = 30.0
 
 STATE_SECONDS = 300
-"""In which somebody who is logged in already is back; who has to log in first begins anew."""
+"""Seconds in which a person who is logged in returns; after a log-in the hand-off starts again."""
 
 _STATE_BYTES = 24
 
@@ -55,7 +55,7 @@ class Handoffs:
         self._used: OrderedDict[str, float] = OrderedDict()  # number of a code -> when it ends
 
     def login_of(self, given: Credentials, session_id: SessionId) -> Login | None:
-        """Return the log-in by which a browser has entered this session, or None."""
+        """Return the log-in with which a browser has entered this session, or None."""
         claims = self._proofs.read(given.entry, Audience.ENTRY) if given.entry else None
         if claims is None or claims.session != session_id:
             return None
@@ -64,7 +64,7 @@ class Handoffs:
     def begin(self, given: Credentials) -> tuple[str, str]:
         """Begin a hand-off. Returns the state's hash, for the hub, and the state's Set-Cookie.
 
-        A browser that has begun already, in another tab, goes on with the state that it has.
+        A browser that began one in another tab keeps the state that it has.
         """
         state = given.state
         if len(state) != _STATE_LENGTH:
@@ -72,7 +72,7 @@ class Handoffs:
         return _hash(state), self._cookie(self._state, state, STATE_SECONDS)
 
     def code(self, login: Login, session_id: SessionId, state: str) -> str:
-        """Return the code with which this log-in enters; ``state``: the hash that came along."""
+        """Return the code with which this log-in enters; ``state``: the hash from the request."""
         now = self._wall()
         return self._proofs.issue(
             Claims(
@@ -89,7 +89,7 @@ class Handoffs:
         )
 
     def redeem(self, code: str, given: Credentials, session_id: SessionId) -> tuple[str, ...]:
-        """Return the Set-Cookies of somebody who enters by a code; none: it is not good here."""
+        """Return the Set-Cookies for a code; none: the code is not valid here."""
         claims = self._proofs.read(code, Audience.CODE) if code else None
         if claims is None or claims.session != session_id or not claims.jti:
             return ()
@@ -116,8 +116,8 @@ class Handoffs:
     def _use(self, claims: Claims) -> bool:
         """Use a code up; False: it was used before.
 
-        Each controller remembers its own. Among several, and past the memory's end, it is the
-        state that a second use lacks: the browser loses it with the first.
+        Each controller remembers only its own codes, for a while. In all other cases a second use
+        fails because the browser loses the state with the first.
         """
         now = self._wall()
         while self._used and next(iter(self._used.values())) < now:

@@ -1,8 +1,8 @@
-"""Where the key ring is kept, and how it is changed: a file here, on a cluster a Secret.
+"""The storage of the key ring, and its changes: a file here, on a cluster a Secret.
 
-A rotation is one change of it. The new key stands there for a while before it signs, so that every
-controller knows it by then, and those that signed before it stand there for as long as something
-that they signed may be valid: nobody is logged out, and no controller refuses what another signs.
+A rotation is one change of the ring. The new key is in it for a while before it signs, so that
+every controller knows it by then. Earlier keys stay in it as long as something that they signed may
+be valid. So nobody is logged out, and no controller refuses what another signs.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from controller.people.tokens import LEEWAY, KeyRing, new_key, new_key_ring, par
 from controller.store.data_folder import sync
 
 SIGNS_AFTER = 30.0
-"""Seconds from a rotation until the new key signs: several times what controllers take to hear of
-it, and as much as their clocks may differ."""
+"""Seconds from a rotation until the new key signs: several times what controllers need to learn of
+it, plus the difference between their clocks."""
 
 Change = Callable[[KeyRing], KeyRing]
 
 
 class KeyStorage(Protocol):
-    """Where the key ring is kept. Whoever cannot be read or written raises an error of ours."""
+    """The storage of the key ring. If it cannot be read or written, it raises a HubError."""
 
     async def key_ring(self, *, make: bool = True) -> KeyRing:
         """Return the key ring; ``make``: the first call of all makes it.
@@ -40,7 +40,7 @@ class KeyStorage(Protocol):
         ...
 
     async def change_key_ring(self, change: Change) -> KeyRing:
-        """Put what ``change`` makes of the key ring in its place, whole or not at all; return it.
+        """Replace the key ring by what ``change`` returns, completely or not at all; return it.
 
         Raises ConfigError as ``key_ring``.
         """
@@ -79,7 +79,7 @@ class KeyFile(KeyStorage):
 
     @contextmanager
     def _alone(self) -> Generator[None, None, None]:
-        """Keep other programs from changing the file meanwhile: the folder is locked for it."""
+        """Lock the folder, so that other programs do not change the file meanwhile."""
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -98,7 +98,7 @@ class KeyFile(KeyStorage):
 
 
 def _write(path: Path, ring: KeyRing) -> None:
-    """Write whole or not at all: a crash must not leave half a key."""
+    """Write completely or not at all: a crash must not leave half a key."""
     draft = path.with_suffix(".new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -114,23 +114,23 @@ def _write(path: Path, ring: KeyRing) -> None:
 
 
 async def rotate(
-    place: KeyStorage, *, now: float, seconds: float, expiries: Iterable[float]
+    storage: KeyStorage, *, now: float, seconds: float, expiries: Iterable[float]
 ) -> KeyRing:
     """Add a key that signs soon; the others verify as long as what they signed is valid.
 
-    ``now``: seconds since the epoch; ``seconds``: how long what is signed from now on is valid;
-    ``expiries``: when that of before is over (seconds since the epoch). Raises as KeyStorage.
+    ``now``: seconds since the epoch; ``seconds``: how long tokens signed from now on are valid;
+    ``expiries``: when earlier tokens end (seconds since the epoch). Raises as KeyStorage.
     """
     signs = now + SIGNS_AFTER
     ends = max([signs + seconds, *expiries]) + LEEWAY
     key = new_key(made=now, signs=signs)
-    return await place.change_key_ring(lambda ring: ring.rotated(key, ends=ends))
+    return await storage.change_key_ring(lambda ring: ring.rotated(key, ends=ends))
 
 
-async def replace_all(place: KeyStorage, *, now: float) -> KeyRing:
-    """Put a new key in the place of all: whatever was signed before is worth nothing any more.
+async def replace_all(storage: KeyStorage, *, now: float) -> KeyRing:
+    """Replace all keys by a new one: everything that was signed before becomes invalid.
 
     Raises as KeyStorage.
     """
     ring = new_key_ring(now)
-    return await place.change_key_ring(lambda _: ring)
+    return await storage.change_key_ring(lambda _: ring)

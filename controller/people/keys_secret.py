@@ -21,7 +21,7 @@ class KeySecret:
     """The key ring that all controllers share, as a Secret. See KeyStorage."""
 
     def __init__(self, api: Api, instance: str, wall: Callable[[], float]) -> None:
-        """``wall``: seconds since the epoch. Nothing is asked of the cluster yet."""
+        """``wall``: seconds since the epoch. No request is made yet."""
         self._api = api
         self._instance = instance
         self._wall = wall
@@ -29,9 +29,9 @@ class KeySecret:
     async def key_ring(self, *, make: bool = True) -> KeyRing:
         """Return the key ring that all controllers share; the first one makes it.
 
-        It is the Secret ``<instance>-keys``, which may be there without content: so the hub's Role
-        need not name any other. Raises StoreUnavailable, and ConfigError for a key ring that is
-        not safe, or not there unless it is to be made.
+        It is the Secret ``<instance>-keys``, which may exist without content, so that the hub's
+        Role need not name any other. Raises StoreUnavailable, and ConfigError for a key ring that
+        is not safe, or is missing and must not be made.
         """
 
         def made(found: KeyRing | None) -> KeyRing:
@@ -40,7 +40,7 @@ class KeySecret:
         return await self._change_keys(made)
 
     async def change_key_ring(self, change: Callable[[KeyRing], KeyRing]) -> KeyRing:
-        """See ``keys``. Of two at once, the second one changes what the first one has made.
+        """See ``keys``. Of two changes at once, the second works on the result of the first.
 
         Raises StoreUnavailable and ConfigError.
         """

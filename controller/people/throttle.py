@@ -1,11 +1,11 @@
-"""Guessing passwords is slowed down, and nobody can shut another person out.
+"""Slows down guessing of passwords, without letting anybody lock another person out.
 
-Failures are counted in the store for a name at an address and for an address alone; nothing is
-counted for a name alone, so whoever is refused at one place gets in from another. Of IPv6 the
-network counts (/64): a host has as many addresses in it as it likes.
+Failures are counted in the store for a name at an address, and for an address alone. Nothing is
+counted for a name alone, so a person who is refused at one address can log in from another. For
+IPv6 the network (/64) counts, because a host can use any address in it.
 
-As long as a password is being looked at it counts as if it were wrong, so that many guesses at once
-are no more than as many one after the other; whoever is right and comes among many waits for them.
+While a password is being checked it counts as a failure, so that many attempts at once gain nothing
+over as many one after the other. A correct password waits for the attempts before it.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _NETWORK_BITS = 64  # of an IPv6 address: what a site gives one of its networks 
 
 _ID_LENGTH = 32  # hexadecimal digits
 
-_NO_NAME = "(not a user name)"  # who types into the wrong field types a password
+_NO_NAME = "(not a user name)"  # somebody may type a password into the field of the name
 
 
 class Throttled(msgspec.Struct, frozen=True):
-    """Whose log-ins are refused for a while. ``until``: seconds since the epoch."""
+    """Log-ins that are refused for a while. ``until``: seconds since the epoch."""
 
     id: str
-    user: str  # "": whoever it is
+    user: str  # "": any name
     address: str  # or the network
     failures: int
     until: float
 
 
 class _Counted(msgspec.Struct, frozen=True):
-    """What failures are counted for. ``user`` "": the address alone."""
+    """The key by which failures are counted. ``user`` "": the address alone."""
 
     user: str
     address: str
@@ -70,12 +70,12 @@ class Throttle:
 
     @asynccontextmanager
     async def attempt(self, username: str, address: str) -> AsyncGenerator[None, None]:
-        """Let a password be looked at; LoginRefused in it counts as a failure, an end forgives.
+        """Check a password inside; LoginRefused counts as a failure, success forgets failures.
 
         Raises TooManyAttempts and StoreUnavailable.
         """
-        place = counted_address(address)
-        both = (_Counted(name_of(username), place), _Counted("", place))
+        network = counted_address(address)
+        both = (_Counted(name_of(username), network), _Counted("", network))
         await self._begin(both)
         try:
             yield
@@ -102,7 +102,7 @@ class Throttle:
             await tried.wait()
 
     async def _free(self, one: _Counted) -> int:
-        """Return how many more failures are borne. Raises TooManyAttempts if it is none."""
+        """Return how many more failures are allowed. Raises TooManyAttempts if none is."""
         now, window = self._wall(), self._settings.attempts_seconds
         failures = await self._store.failures(one.key, now - window)
         limit = self._limit(one)
@@ -116,7 +116,7 @@ class Throttle:
         return self._settings.attempts_per_address
 
     async def throttled(self) -> list[Throttled]:
-        """Return who is refused now, those first who are refused longest."""
+        """Return the log-ins that are refused now, the longest first."""
         window = self._settings.attempts_seconds
         failures = await self._store.all_failures(self._wall() - window)
         found: list[Throttled] = []
@@ -129,7 +129,7 @@ class Throttle:
         return sorted(found, key=lambda one: (-one.until, one.user, one.address))
 
     async def release(self, throttled_id: str) -> Throttled:
-        """Forget failures, so that log-ins are looked at again. Raises NotThrottled."""
+        """Forget failures, so that log-ins are checked again. Raises NotThrottled."""
         for one in await self.throttled():
             if one.id == throttled_id:
                 await self._store.clear_failures(_Counted(one.user, one.address).key)
@@ -146,9 +146,9 @@ def _read(key: str) -> _Counted:
 
 
 def name_of(typed: str) -> str:
-    """Return what was typed as a user name, as it may be kept: one short line.
+    """Return a typed user name in the form that may be stored: one short line.
 
-    Twins in other case or width are one name, and whatever can be none is one, too.
+    Variants in case or width are one name. All texts that cannot be a name are one name, too.
     """
     try:
         return canonical_uid(clean_username(typed))
@@ -157,7 +157,7 @@ def name_of(typed: str) -> str:
 
 
 def counted_address(address: str) -> str:
-    """Return by what failures from an address are counted: IPv4 whole, of IPv6 the /64."""
+    """Return the key by which failures of an address are counted: IPv4 whole, IPv6 by /64."""
     try:
         found = ip_address(address)
     except ValueError:

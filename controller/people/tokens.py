@@ -1,8 +1,8 @@
 """Signed tokens: one audience for each kind, one key ring, and a short memory of what was verified.
 
-HS256 with 256-bit keys: the hub is the only one that signs and verifies. One key of the ring
-signs, all verify, so that a rotation logs nobody out; where the ring is kept is told in ``keys``.
-Time is an argument: PyJWT is asked for signature and form only, the times are compared here.
+HS256 with 256-bit keys, because only the hub signs and verifies. One key of the ring signs, all
+verify, so that a rotation logs nobody out; ``keys`` stores the ring. Time is an argument: PyJWT
+checks signature and form only, the times are compared here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LEEWAY = 30.0  # seconds between clocks
 
 
 class Audience(StrEnum):
-    """What a token is for; one kind never passes for another."""
+    """What a token is for; a token of one kind is not valid as another."""
 
     LOGIN = "login"  # the cookie
     API = "api"  # a script's bearer token
@@ -55,7 +55,7 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class News(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a controller needs to know of a log-in whose record it has not heard of yet.
+    """What a controller needs to know of a log-in whose record it does not have yet.
 
     Times are seconds since the epoch.
     """
@@ -69,9 +69,9 @@ class News(msgspec.Struct, frozen=True, omit_defaults=True):
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a token says. ``sid`` is the log-in's id or, for a service, the session's.
 
-    ``session``: which a code or an entry is for. Of a code besides: ``state``, the hash of what
-    the browser has that it was made for, and ``jti``, its number. ``news``: of a log-in that was
-    just made, where there are several controllers.
+    ``session``: the session of a code or an entry. A code also has ``state``, the hash of the
+    state of the browser that it was made for, and ``jti``, its number. ``news``: facts of a log-in
+    that was just made, if there are several controllers.
     """
 
     sub: str
@@ -86,7 +86,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TokenRefused(Exception):
-    """The token proves nothing; the message is for the log only."""
+    """The token is not valid; the message is for the log only."""
 
 
 class KeyRing(msgspec.Struct, frozen=True):
@@ -95,19 +95,19 @@ class KeyRing(msgspec.Struct, frozen=True):
     keys: tuple[Key, ...]
 
     def signing(self, now: float) -> Key:
-        """Return the newest key whose time to sign has come."""
-        # A clock that is behind finds none: then the oldest, which everybody knows.
+        """Return the newest key that may already sign."""
+        # With a clock that is behind there is none: then the oldest, which everybody knows.
         return next((one for one in self.keys if one.signs <= now), self.keys[-1])
 
     def standing(self, now: float) -> KeyRing:
-        """Return the ring without the keys that prove nothing any more."""
+        """Return the ring without the keys that are no longer needed."""
         first, *others = self.keys
         return KeyRing((first, *(one for one in others if one.ends is None or one.ends > now)))
 
     def rotated(self, key: Key, *, ends: float) -> KeyRing:
-        """Return the ring with a new key, and without what was over when that was made.
+        """Return the ring with a new key, and without the keys that had ended by then.
 
-        ``ends``: until when the others verify; of two rotations, what the first one said holds.
+        ``ends``: until when the other keys verify; an end from an earlier rotation stays.
         """
         others = (
             one if one.ends is not None else replace(one, ends=ends)
@@ -167,7 +167,7 @@ class KeyRing(msgspec.Struct, frozen=True):
         return self.proves(kid, made) or made >= self.keys[0].made
 
     def csrf(self, sid: str, now: float) -> str:
-        """Return the form token of a log-in: a keyed hash of its id, worthless to another."""
+        """Return the form token of a log-in: a keyed hash of its id, valid for no other."""
         return _csrf(self.signing(now), sid)
 
     def csrf_matches(self, sid: str, given: str) -> bool:
@@ -181,7 +181,7 @@ def _csrf(key: Key, sid: str) -> str:
 
 
 class Keys:
-    """The key ring in use; another one may take its place while the hub runs."""
+    """The key ring in use; it can be replaced while the hub runs."""
 
     def __init__(self, ring: KeyRing) -> None:
         """Begin with this one."""
@@ -203,8 +203,8 @@ def check_times(claims: Claims, now: float) -> None:
 class VerifiedTokens:
     """A bounded memory of verified tokens: saves PyJWT's 73 us on nearly every request.
 
-    It remembers the *verification* for a few seconds, never past the token's end, and not past the
-    ring's; whether the log-in still stands is looked up fresh each time by whoever asks.
+    It remembers only the *verification*, for a few seconds, never past the end of the token or of
+    the ring. The caller checks each time whether the log-in is still valid.
     """
 
     def __init__(
@@ -246,18 +246,18 @@ def new_key(*, made: float, signs: float) -> Key:
     return Key(secrets.token_hex(8), secrets.token_hex(_KEY_BYTES), made=made, signs=signs)
 
 
-def parse_key_ring(data: bytes, place: str) -> KeyRing:
-    """Read a key ring that stands at ``place``. Raises ConfigError if it is not safe."""
+def parse_key_ring(data: bytes, origin: str) -> KeyRing:
+    """Read a key ring from ``origin``, for messages. Raises ConfigError if it is not safe."""
     try:
         ring = msgspec.json.decode(data, type=KeyRing)
     except msgspec.DecodeError as error:
-        raise ConfigError([f"{place}: the key ring cannot be read ({error})."]) from error
+        raise ConfigError([f"{origin}: the key ring cannot be read ({error})."]) from error
     if not ring.keys or any(not _long_enough(key.secret) for key in ring.keys):
         raise ConfigError(
-            [f"{place}: no key, or one under {_KEY_BYTES} bytes. Remove it: a new one is made."]
+            [f"{origin}: no key, or one under {_KEY_BYTES} bytes. Remove it: a new one is made."]
         )
     if len({key.kid for key in ring.keys}) < len(ring.keys):
-        raise ConfigError([f"{place}: two keys of one name. Remove it: a new one is made."])
+        raise ConfigError([f"{origin}: two keys of one name. Remove it: a new one is made."])
     return ring
 
 

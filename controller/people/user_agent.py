@@ -1,8 +1,8 @@
 """What a browser calls itself, in the words that people use for it.
 
-A User-Agent may say anything: the words are for recognising one's own browser, nothing is decided
-by them. Libraries for this carry thousands of rules for devices nobody logs in with; people here
-need to tell "Firefox on Windows" from "Safari on a Mac".
+A User-Agent may say anything: people recognise their own browser by these words, and nothing is
+decided by them. Libraries for this have thousands of rules for rare devices; here it is enough to
+tell "Firefox on Windows" from "Safari on a Mac".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ AGENT_MAX = 200
 
 _UNKNOWN_MAX = 40  # characters of one that is not known, as a page shows it
 
-# Those come first that also carry the names of others.
+# Browsers whose User-Agent also names others come first.
 _BROWSERS = (
     (("Edg/", "EdgA/", "EdgiOS/", "Edge/"), "Edge"),
     (("OPR/", "Opera"), "Opera"),

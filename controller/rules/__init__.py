@@ -1,1 +1,1 @@
-"""Decisions without I/O: given what is known, what is to be done and what is said."""
+"""Decisions without I/O: from facts to what is done and what is said."""

@@ -1,8 +1,8 @@
-"""Companions: which services of the site are taken, and what Traefik is told of them. Pure.
+"""Companions: which services of the site are accepted, and their configuration for Traefik. Pure.
 
-Whoever runs one labels it with a name, a title and the groups that may use it. The labels are
-facts and no commands: what would take a session's or the hub's own name or path, or would be open
-to everybody by mistake, is refused.
+The people who run one label it with a name, a title and the groups that may use it. The labels are
+facts, not commands: a companion is refused if it would take a name or path of a session or of the
+hub, or would be open to everybody by mistake.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from controller.rules.routes import (
 from controller.settings.schema import Settings
 
 EVERYBODY = "*"
-"""Stands for all groups where a companion is open to everybody who may log in."""
+"""The group of a companion that is open to everybody who may log in."""
 
 _TITLE_MAX = 60  # characters
 
@@ -67,7 +67,7 @@ class Companion(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """An offer that was not taken, and every reason."""
+    """An offer that was refused, with every reason."""
 
     where: str
     app: str
@@ -77,9 +77,9 @@ class Refusal(msgspec.Struct, frozen=True):
 def judge(
     offers: Sequence[Offer], settings: Settings
 ) -> tuple[tuple[Companion, ...], tuple[Refusal, ...]]:
-    """Return what is taken of what is offered, and what is not. Pure.
+    """Return the accepted and the refused offers. Pure.
 
-    A name that two services claim is neither's.
+    A name that two services claim is refused for both.
     """
     once = sorted(set(offers), key=lambda offer: (offer.app, offer.where))
     claims = Counter(offer.app for offer in once)
@@ -98,7 +98,7 @@ def judge(
 
 
 def faults_of(offer: Offer, settings: Settings) -> tuple[str, ...]:
-    """Return why an offer cannot be taken, each as a sentence that says what to change."""
+    """Return why an offer is refused, each reason as a sentence that says what to change."""
     app = offer.app
     if not is_name(app):
         fault = (
@@ -145,7 +145,7 @@ def _faults_of_route(route: Route, app: str) -> Iterable[str]:
 
 
 def is_name(app: str) -> bool:
-    """Tell whether a companion can be called that."""
+    """Tell whether a text can be the name of a companion."""
     return len(app) <= _NAME_MAX and _NAME.fullmatch(app) is not None
 
 
@@ -154,7 +154,7 @@ def _groups(text: str) -> Iterable[str]:
 
 
 def _title(offer: Offer) -> str:
-    """Return what people read: one line, without what cannot be seen, not too long."""
+    """Return the title to display: one line, no invisible characters, not too long."""
     seen = "".join(one for one in offer.title if unicodedata.category(one)[0] != "C")
     return " ".join(seen.split())[:_TITLE_MAX] or offer.app
 
@@ -175,7 +175,7 @@ def guard_name(app: str) -> str:
 
 
 def groups_header(groups: Iterable[str]) -> str:
-    """Return groups as they stand in a header: ASCII, sorted, a comma between two."""
+    """Return groups in the form of a header: ASCII, sorted, separated by commas."""
     return ",".join(quote(group, safe="@ ") for group in sorted(groups))
 
 
@@ -187,13 +187,13 @@ def companions_configuration(
     verify_url: str,
     limited: bool = True,
 ) -> dict[str, Any]:
-    """Return what Traefik's HTTP provider is given: the log-in of each companion.
+    """Return the configuration for Traefik's HTTP provider: the log-in of each companion.
 
     ``apps``: names of companions, ``closed``: names that were refused. A router that names a
-    middleware that is not here serves nothing. One that names none would serve everybody, so below
-    the path of a refused name comes another one before it, where verify lets nobody through and
-    nothing is behind. ``cookie``: the log-in cookie's name. ``verify_url``: where Traefik reaches
-    verify, with ``{alias}`` and ``{port}`` for one of its addresses. ``limited``: whether Traefik
+    middleware that is missing here serves nothing. A router without a middleware would serve
+    everybody. So the path of a refused name gets another router before it, whose requests verify
+    refuses. ``cookie``: the name of the log-in cookie. ``verify_url``: the address of verify for
+    Traefik, with ``{alias}`` and ``{port}`` for one of its addresses. ``limited``: whether Traefik
     knows a limit for verify's answers; a version that does not refuses the whole configuration.
     """
 

@@ -1,8 +1,8 @@
-"""What the observed facts mean: a session's phase, its progress, and what is to be done about it.
+"""Decides by the observed facts: the phase of a session, and what to do about it.
 
 Pure. Times are seconds of the controller's monotonic clock, so that a step of the wall clock
-stops nobody (threats.md row 44). Only the age of a session that nothing is remembered of is taken
-from the wall clock, when the controller sees it for the first time.
+stops no session (threats.md row 44). Only the age of a session without a memo is taken from the
+wall clock, when the controller sees it for the first time.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from controller.core.records import Reason, Sign
 from controller.settings.schema import Settings
 
 LAUNCH_GRACE = 30.0
-"""Seconds after its creation in which a session that is not whole counts as being launched.
+"""Seconds after its creation in which an incomplete session counts as being launched.
 
-With a round of housekeeping after that, what a crash left is mended or gone within a minute."""
+With a round of housekeeping after that, what a crash left is repaired or gone within a minute."""
 
 
 LOOK_FRESH = 10.0
-"""Seconds for which a look into a session tells whether it is used. Nobody is warned or stopped
-as idle by an older one, and so never while the controller cannot look."""
+"""Seconds for which a poll is believed. No session is warned or stopped as idle because of an older
+one, and so never while the controller cannot poll."""
 
 
 UNREACHED = 3600.0
-"""Seconds for which the end of a lifetime waits for a session that cannot be reached: people in it
-could not be told, and their work not be saved. An outage of Traefik's is over by then, and a
-session that does not want to be reached gains no more than that."""
+"""Seconds for which the end of a lifetime waits for a session that cannot be reached, because
+people in it could not be warned and their work could not be saved. An outage of Traefik is usually
+shorter, and a session that refuses to be reached gains no more than this."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long things may take, in seconds; 0 means without limit for idle and lifetime."""
+    """Limits in seconds; 0 means no limit for idle and lifetime."""
 
     start: float
     idle: float
@@ -42,7 +42,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     @property
     def idle_warning(self) -> float:
-        """Seconds of warning before an idle stop: half of a limit that is short itself."""
+        """Seconds of warning before an idle stop; at most half of the limit."""
         return min(self.warning, self.idle / 2)
 
     @property
@@ -62,8 +62,8 @@ class Warned(msgspec.Struct, frozen=True):
 class Activity(msgspec.Struct, frozen=True):
     """What the controller has noticed of a session since it first saw it.
 
-    Moments are monotonic. ``last_active``: a request through Traefik, input, computing, or an
-    explicit keep; being seen for the first time counts if nothing is remembered.
+    Times are monotonic. ``last_active``: a request through Traefik, input, computing, or an
+    explicit keep; without a memo, the first sight of the session.
     """
 
     first_seen: float
@@ -72,14 +72,14 @@ class Activity(msgspec.Struct, frozen=True):
     failed_since: float | None = None
     warned: Warned | None = None
     ahead: bool = False  # started ahead of its owner, and not used yet
-    looked: float = 0.0  # when it was last found out whether it computes or is used
+    looked: float = 0.0  # when it was last polled successfully
     input: str = ""  # the session's own last_input_at, as it said it last
     sign: Sign = Sign.SEEN  # what ``last_active`` was
     kept_by: str = ""  # who kept it, if that was the last sign of life
     extra: float = 0.0  # seconds that an administrator has added to its lifetime
 
     def age(self, now: float) -> float:
-        """Seconds since the session was created, as far as a controller was there."""
+        """Seconds since the session was created, while a controller was running."""
         return self.age_then + now - self.first_seen
 
     def idle(self, now: float) -> float:
@@ -92,7 +92,7 @@ class Keep(msgspec.Struct, frozen=True):
 
 
 class Repair(msgspec.Struct, frozen=True):
-    """Something that belongs to it is missing: ensure it again."""
+    """A part of it is missing: ensure it again."""
 
 
 class Remove(msgspec.Struct, frozen=True):
@@ -112,7 +112,7 @@ class WithdrawWarning(msgspec.Struct, frozen=True):
 
 
 class Poll(msgspec.Struct, frozen=True):
-    """Find out first whether it is used, and whether it can be reached."""
+    """Poll it first: is it used, and can it be reached?"""
 
 
 Decision = Keep | Repair | Remove | Warn | WithdrawWarning | Poll
@@ -135,7 +135,7 @@ def phase_of(seen: Observed, watched: float, limits: Limits) -> Phase:
     """Return the phase; the first that matches wins.
 
     ``watched``: seconds since this controller first saw the session. A session that was once
-    served is never failed for its age: what it lacks is repaired.
+    served never fails because of its age: missing parts are repaired.
     """
     if seen.deleting:
         return Phase.STOPPING
@@ -151,13 +151,13 @@ def phase_of(seen: Observed, watched: float, limits: Limits) -> Phase:
 def takes_place(seen: Observed) -> bool:
     """Tell whether a session counts against the limits: it runs, or may still run.
 
-    One that has failed only for its time may be slow and come yet, with all that it was lent.
+    A session that failed only because it took too long may still start, with its resources.
     """
     return seen.exit_code is None and not seen.refused
 
 
 def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> Decision:
-    """Return what housekeeping has to do about a session now."""
+    """Return what housekeeping must do about a session now."""
     phase = phase_of(seen, now - activity.first_seen, limits)
     if phase is Phase.STOPPING:
         return Remove(Reason.STOPPED)
@@ -172,11 +172,11 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
     elif (
         limits.lifetime
         and activity.age(now) >= limits.lifetime + _spared(seen)
-        # Nobody is in it to be warned; but who was told of a later stop has until then.
+        # Nobody is in it to be warned. But people who were told of a later stop have until then.
         and (activity.warned is None or now >= activity.warned.stop)
     ):
         return Remove(Reason.LIFETIME)
-    # An engine that says what a start waits for is at it by itself.
+    # An engine that reports progress is still working on the start.
     whole = seen.complete and (seen.running or bool(seen.progress))
     launching = not seen.served and activity.age(now) < LAUNCH_GRACE
     if whole or launching:
@@ -187,7 +187,7 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
 def _spared(seen: Observed) -> float:
     """Return how long the end of a lifetime waits for a session that is not ready.
 
-    One that was, and runs, holds people's work, and may only be out of reach.
+    A session that was ready and still runs holds people's work, and may only be out of reach.
     """
     return UNREACHED if seen.running and seen.served else 0.0
 
@@ -195,13 +195,12 @@ def _spared(seen: Observed) -> float:
 def _ending(
     activity: Activity, now: float, limits: Limits
 ) -> Remove | Warn | WithdrawWarning | Poll | None:
-    """Decide about a session that runs: is its time up, or nearly so?
+    """Decide whether a running session must end, or be warned of its end.
 
-    A stop follows a warning of full length, whatever happened before: a restart of the controller
-    makes people wait longer, never shorter.
+    A stop always follows a warning of full length: a restart of the controller can only delay it.
     """
     if activity.ahead:
-        # Nobody is there to be warned, and nothing that could be lost.
+        # There is nobody to warn, and nothing to lose.
         over = activity.idle(now) >= limits.ahead
         return Remove(Reason.UNUSED) if over else None
     warned = activity.warned
@@ -210,7 +209,7 @@ def _ending(
         return WithdrawWarning() if warned is not None else None
     told = warned if warned is not None and warned.reason is due.reason else None
     if told is not None and due.reason is Reason.IDLE and activity.last_active > told.at:
-        told = None  # somebody was there in between: that warning is used up
+        told = None  # it was used in between: that warning no longer counts
     if told is not None and now < told.stop:
         return None
     out_of_reach = now - activity.looked > LOOK_FRESH
@@ -221,7 +220,7 @@ def _ending(
 
 
 def _due(activity: Activity, now: float, limits: Limits) -> Warned | None:
-    """Return the stop that people have to be told of by now; the lifetime's is the stronger."""
+    """Return the stop of which people must be warned by now; the lifetime comes first."""
     if limits.lifetime:
         left = limits.lifetime - activity.age(now)
         if left <= limits.lifetime_warning:

@@ -1,4 +1,4 @@
-"""Which page speaks: origins, the address that was used, and where a browser may be sent. Pure."""
+"""Origins: which page sent a request, which address it used, and safe redirects. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEXT_MAX = 2048  # characters
 
 @lru_cache  # verify asks for the same few at every request, and taking them apart is slow
 def origin_of(url: str) -> str:
-    """Return the origin of a configured address, spelled as browsers spell it."""
+    """Return the origin of a configured address, in the spelling of browsers."""
     parts = urlsplit(url)
     default = {"http": 80, "https": 443}[parts.scheme]
     port = "" if parts.port in {None, default} else f":{parts.port}"
@@ -22,9 +22,9 @@ def origin_of(url: str) -> str:
 
 
 def public_url_for(host: str, settings: Settings) -> str:
-    """Return the configured address that a request to ``host`` came by, else the canonical one.
+    """Return the configured address that a request to ``host`` used, or the canonical one.
 
-    Links are made of configured addresses only, never of what a request claims.
+    Links use configured addresses only, never a host name from a request.
     """
     for url in settings.urls:
         origin = origin_of(url)
@@ -34,11 +34,10 @@ def public_url_for(host: str, settings: Settings) -> str:
 
 
 def is_forged(method: str, *, host: str, origin: str, fetch_site: str, settings: Settings) -> bool:
-    """Tell whether a request that a cookie speaks for may come from a foreign page.
+    """Tell whether a request with a cookie may come from a foreign page.
 
-    A changing request must name the hub's own origin, the one it was sent to; where the browser
-    says how it was made (Sec-Fetch-Site), that must be same-origin: a subdomain is same-site and
-    no friend.
+    A changing request must have the hub's own origin, the one it was sent to. If the browser sends
+    Sec-Fetch-Site, it must be same-origin: a subdomain is same-site and not trusted.
     """
     if method in SAFE_METHODS:
         return False
@@ -55,12 +54,12 @@ def is_foreign(
     fetch_site: str = "",
     opens: bool = False,
 ) -> bool:
-    """Tell whether a request to a session, for which a cookie speaks, is another page's doing.
+    """Tell whether another page sent a request to a session with a cookie.
 
-    ``own``: the session's origin. Other sessions are same-site with it: their pages' requests
-    carry its cookie. ``opens``: it is to be a page of its own, in nobody's frame. A handshake names
-    its origin always, what changes things nearly always, and where the browser says how a request
-    was made (Sec-Fetch-Site) no other page may have made it, but by a link.
+    ``own``: the session's origin. Other sessions are same-site with it, so requests of their pages
+    carry its cookie. ``opens``: the request opens a page of its own, not in a frame. A handshake
+    always has an origin, a changing request nearly always. If the browser sends Sec-Fetch-Site,
+    another page may only have linked to the session.
     """
     if websocket:
         return origin != own
@@ -73,8 +72,8 @@ def is_foreign(
 def safe_next(target: str) -> str:
     """Return ``target`` if it is a plain path of this hub, else "/".
 
-    Browsers read ``//host``, a backslash for a slash, and paths with tabs or line breaks in them
-    as other hosts' addresses; whatever is not plainly a path is dropped.
+    Browsers read ``//host``, a backslash for a slash, and paths with tabs or line breaks as
+    addresses of other hosts. Anything that is not plainly a path becomes "/".
     """
     if not target.startswith("/") or len(target) > _NEXT_MAX or not target.isascii():
         return "/"

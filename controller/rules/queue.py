@@ -1,7 +1,7 @@
-"""The line before a full server: who is next. Pure.
+"""The queue of sessions that wait for a full server: who is next. Pure.
 
-A ticket is the session as it will be, and since when it waits. The line is fair between people:
-everyone's first ticket comes before anyone's second.
+A ticket is a session that has not started, and the time since when it waits. The queue is fair:
+everybody's first ticket comes before anybody's second.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _EVERYONES = frozenset({Resource.TOTAL, Resource.CPUS, Resource.MEMORY})
 
 
 def in_order(tickets: Sequence[Ticket], running: Sequence[Session]) -> list[Ticket]:
-    """Return the line, the next one first.
+    """Return the queue, the next ticket first.
 
-    Sessions that a person has already count like tickets before their own: who has nothing goes
-    before who has something; among equals the one who came first.
+    Running sessions of a person count like earlier tickets: people without a running session come
+    first. Among equals the oldest ticket comes first.
     """
     turn = Counter(one.owner for one in running)
     ranked: list[tuple[int, float, str, Ticket]] = []
@@ -38,10 +38,11 @@ def in_order(tickets: Sequence[Ticket], running: Sequence[Session]) -> list[Tick
 def next_of(
     tickets: Sequence[Ticket], running: Sequence[Session], settings: Settings
 ) -> Ticket | None:
-    """Return whom a place is for now, or None.
+    """Return the ticket that can start now, or None.
 
-    Nobody is passed by somebody who takes what they wait for: a lack of what everyone needs stops
-    the whole line; of what only some need, all that the earlier one needs is kept for them.
+    A later ticket never takes what an earlier one waits for. A shortfall of a resource that every
+    session needs stops the whole queue. For one that only some need, it is reserved for the
+    earlier ticket.
     """
     kept: list[Session] = []
     for ticket in in_order(tickets, running):
@@ -61,10 +62,10 @@ def next_of(
 
 
 class LeaseBook(msgspec.Struct, frozen=True):
-    """Who has which graphics card, and who is next for one."""
+    """Which session has which graphics card, and which one is next."""
 
     held: dict[str, Session | None]  # every configured card by its id; None: free
-    line: list[Ticket]  # those who wait and want cards, the next one first
+    line: list[Ticket]  # the tickets that need cards, the next one first
 
 
 def lease_book(
@@ -74,14 +75,14 @@ def lease_book(
     holders = {gpu: session for session in running for gpu in session.gpus}
     gpus = settings.limits.gpus
     wants = {one.id for one in settings.profiles if one.gpus}
-    line = [one for one in in_order(tickets, running) if one.session.profile in wants]
-    return LeaseBook({gpu: holders.get(gpu) for gpu in gpus}, line if gpus else [])
+    waiting = [one for one in in_order(tickets, running) if one.session.profile in wants]
+    return LeaseBook({gpu: holders.get(gpu) for gpu in gpus}, waiting if gpus else [])
 
 
 def places(
     tickets: Sequence[Ticket], running: Sequence[Session], settings: Settings
 ) -> dict[SessionId, QueuePosition]:
-    """Return where each one stands and what it waits for."""
+    """Return the position of each ticket, and what it waits for."""
     found: dict[SessionId, QueuePosition] = {}
     for number, ticket in enumerate(in_order(tickets, running), start=1):
         known = settings.profile(ticket.session.profile) is not None

@@ -1,9 +1,9 @@
-"""Where sessions are, and what Traefik is told of them: router, middlewares, service, as labels.
+"""Addresses of sessions, and their labels for Traefik: router, middlewares, service.
 
-A session is at a host of its own below ``Settings.sessions_at`` (subdomain mode) or, where that
-is empty, below ``/s/<id>/`` at the hub's hosts (path mode). And of companions, whose routers are
-their own, Traefik is told the middlewares that guard them. Only session ids, port numbers,
-configured host names and the names of companions stand in here.
+A session has a host of its own below ``Settings.sessions_at`` (subdomain mode) or, if that is
+empty, a path ``/s/<id>/`` at the hub's hosts (path mode). Companions have routers of their own,
+and use middlewares that Traefik gets from here. The labels contain only session ids, port numbers,
+configured host names and the names of companions.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ VERIFY_PORT = 8001
 VERIFY_URL = f"http://verify-{{alias}}:{VERIFY_PORT}"  # with Docker
 
 PLACES_PRIORITY = 1000
-"""Of the hub's router for hosts of sessions that are not there (traefik/dynamic/hub.yml).
-Companions stay below: what else answered at such a host would tell which sessions there are."""
+"""Priority of the hub's router for hosts of sessions that do not exist (traefik/dynamic/hub.yml).
+Companions stay below it: an answer at such a host would reveal which sessions exist."""
 
 ROUTER_PRIORITY = 1001  # of sessions: above the hub's own routers, however long the rules are
 
-# Each of these is deleted from the person's request first and then taken from verify's answer:
-# so the hub's cookie stays out of the session, and nobody can name themselves.
+# Traefik removes these headers from a request and takes them from verify's answer. So the session
+# never sees the hub's cookie, and nobody can claim to be somebody else.
 AUTH_RESPONSE_HEADERS = ("Cookie", "Authorization", "X-Slicerhub-User", "X-Slicerhub-Role")
 
 COMPANION_RESPONSE_HEADERS = (*AUTH_RESPONSE_HEADERS, "X-Slicerhub-Groups", "X-Slicerhub-Name")
@@ -49,8 +49,8 @@ AUTH_REQUEST_HEADERS = (
     "Sec-WebSocket-Key",
 )
 
-# Of a session that has a host to itself, and of a companion, it matters whether a page of the same
-# origin has sent a request, which browsers tell in one header more.
+# For a session with a host of its own, and for a companion, it matters whether a page of the same
+# origin sent a request. One more header of the browser tells that.
 COMPANION_REQUEST_HEADERS = (*AUTH_REQUEST_HEADERS, "Sec-Fetch-Site")
 
 MAX_VERIFY_BODY = 1024
@@ -64,23 +64,22 @@ def session_path(session_id: SessionId) -> str:
 
 
 def session_origin(session_id: SessionId, settings: Settings) -> str:
-    """Return the origin that a session has for itself in subdomain mode."""
+    """Return a session's own origin in subdomain mode."""
     scheme, port = _around(settings.public_url)
     return f"{scheme}://{session_id}.{settings.sessions_at}{port}"
 
 
 @lru_cache  # verify asks for it at every request
 def _around(public_url: str) -> tuple[str, str]:
-    """Return what stands before and after the host in an address's origin; the port with ":"."""
+    """Return the scheme and the port of an address's origin; the port with ":", or empty."""
     parts = urlsplit(origins.origin_of(public_url))
     return parts.scheme, f":{parts.port}" if parts.port else ""
 
 
 def session_url(session_id: SessionId, settings: Settings, hub: str = "") -> str:
-    """Return where a browser finds a session.
+    """Return the address of a session for a browser.
 
-    ``hub``: the hub's address, as it stands before a session's path; in subdomain mode it does not
-    matter.
+    ``hub``: the hub's address before the session's path; it has no effect in subdomain mode.
     """
     if settings.sessions_at:
         return f"{session_origin(session_id, settings)}/"
@@ -88,9 +87,9 @@ def session_url(session_id: SessionId, settings: Settings, hub: str = "") -> str
 
 
 def session_label(host: str, settings: Settings) -> str | None:
-    """Return what stands before the sessions' domain in a Host header; None: no session's host.
+    """Return the part of a Host header before the sessions' domain; None: not a session's host.
 
-    Whatever lies below that domain and is none of the hub's own hosts counts as a session's.
+    Every host below that domain counts as a session's, except the hub's own hosts.
     """
     if not settings.sessions_at:
         return None
@@ -100,17 +99,17 @@ def session_label(host: str, settings: Settings) -> str | None:
 
 
 def user_header(uid: UserId) -> str:
-    """Return a person's id as it stands in a header: ASCII, and for plain names the name itself."""
+    """Return a person's id in the form of a header: ASCII, which plain names already are."""
     return quote(uid, safe="@ ")
 
 
 def verify_alias(session_id: SessionId) -> int:
-    """Return which of the controller's addresses a session is verified at, from 0."""
+    """Return the number of the controller's address that verifies a session, from 0."""
     return alias_of(session_id)
 
 
 def alias_of(name: str) -> int:
-    """Return which of the aliases a name is asked about at: always the same one."""
+    """Return the number of the alias for a name; it is always the same."""
     return hashlib.sha256(name.encode()).digest()[0] % VERIFY_ALIASES
 
 
@@ -132,12 +131,12 @@ def session_rule(session_id: SessionId, settings: Settings) -> str:
 
 
 def request_headers(settings: Settings) -> tuple[str, ...]:
-    """Return what of a request to a session verify is told, besides X-Forwarded-*."""
+    """Return the headers of a request to a session that verify gets besides X-Forwarded-*."""
     return COMPANION_REQUEST_HEADERS if settings.sessions_at else AUTH_REQUEST_HEADERS
 
 
 def strips_path(profile: Profile, settings: Settings) -> bool:
-    """Tell whether Traefik takes the session's path off: at a host of its own there is none."""
+    """Tell whether Traefik removes the session's path, which only path mode has."""
     return profile.strip_path and not settings.sessions_at
 
 

@@ -1,4 +1,4 @@
-"""Decisions and facts as sentences: what people read of a session. Pure."""
+"""Turns decisions and facts into the sentences that people read about a session. Pure."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def failure_of(seen: Observed, limits: Limits) -> str:
     if seen.refused:
         return seen.refused
     if seen.progress:
-        return seen.progress  # the engine knows better than an exit code tells
+        return seen.progress  # the engine's words say more than an exit code
     match seen.exit_code:
         case None:
             return f"It was not ready within {limits.start:.0f} seconds."

@@ -1,1 +1,1 @@
-"""Sessions: what is known of them and done with them."""
+"""Sessions: their records, and everything that is done with them."""

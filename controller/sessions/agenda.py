@@ -1,4 +1,4 @@
-"""What is to be done about each session: kept, looked into, warned, repaired, stopped."""
+"""Decides for each session: keep, poll, warn, repair or stop it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = structlog.get_logger("sessions")
 
 
 class Agenda:
-    """Decides about all sessions, by what is known of them now."""
+    """Decides about all sessions by their present records."""
 
     def __init__(
         self,
@@ -26,14 +26,14 @@ class Agenda:
         message: Callable[[Observed], str],
         clock: Callable[[], float],
     ) -> None:
-        """``message`` says in a sentence where a session stands; ``clock``: monotonic seconds."""
+        """``message`` describes a session's state in a sentence; ``clock``: monotonic seconds."""
         self._registry = registry
         self._usage = usage
         self._message = message
         self._clock = clock
 
     def all(self) -> list[tuple[Observed, lifecycle.Decision]]:
-        """Return what is to be done about each session now."""
+        """Return the decision about each session now."""
         now = self._clock()
         decisions: list[tuple[Observed, lifecycle.Decision]] = []
         for session_id, known in self._registry.items():
@@ -45,7 +45,7 @@ class Agenda:
         return decisions
 
     def of(self, seen: Observed) -> lifecycle.Decision:
-        """Return what is to be done about one session now."""
+        """Return the decision about one session now."""
         activity = self._usage.of(seen)
         if activity is None:
             return lifecycle.Keep()

@@ -1,7 +1,7 @@
-"""The banners inside sessions: warnings before a stop, and what stands there for longer.
+"""The banners inside sessions: warnings before a stop, and standing banners.
 
-A session shows one banner at a time. A warning comes first; beneath it stand who looks on, that the
-hub is being emptied, and what administrators have said.
+A session shows one banner at a time. A warning comes first. Standing banners say that an
+administrator is viewing, that the hub is draining, and what administrators have written.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from controller.sessions.grants import Grants
 from controller.sessions.registry import Registry
 from controller.sessions.rule_book import RuleBook
 
-_AT_ONCE = 8  # banners on their way
-_UNKNOWN = "?"  # what a session shows: nobody knows
+_AT_ONCE = 8  # banners that are sent at the same time
+_UNKNOWN = "?"  # it is not known what a session shows
 
 _log = structlog.get_logger("sessions")
 
@@ -49,7 +49,7 @@ class Banners:
         self._wall = wall
         self._begun = wall()
         self._swept = False
-        self._shown: dict[SessionId, str] = {}  # standing banners, by what they say
+        self._shown: dict[SessionId, str] = {}  # the text of the standing banner
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def warn(self, seen: Observed, warned: Warned) -> None:
@@ -59,20 +59,20 @@ class Banners:
         await self._show(seen, sentences.warning_of(warned.reason), until)
 
     async def withdraw_warning(self, seen: Observed) -> None:
-        """Take a warning back; what stood beneath it comes back with the next round."""
+        """Take a warning back; the standing banner comes back with the next round."""
         await self._show(seen, "", None)
         self._shown.pop(seen.session.id, None)
 
     async def tell_of_looker(self, seen: Observed, name: str) -> bool:
-        """Tell everybody in a session that somebody looks on; False: they could not be told."""
+        """Tell everybody in a session that somebody is viewing; False: they could not be told."""
         words = _looking_words(name)
         if not await self._show(seen, words, None):
             return False
-        self._shown[seen.session.id] = words  # what else stood there comes back
+        self._shown[seen.session.id] = words  # the standing banner comes back later
         return True
 
     async def show_anew(self, seen: Observed) -> bool:
-        """Show what a session has to show, also where it showed the same before.
+        """Show a session's standing banner, even if it showed the same before.
 
         False: it cannot, does not answer, or shows a warning.
         """
@@ -80,7 +80,7 @@ class Banners:
         return await self.show_standing(seen)
 
     async def show_standing(self, seen: Observed) -> bool:
-        """Show what a session has to show, if it does not yet; a warning comes before that."""
+        """Show a session's standing banner, unless it shows it already, or a warning."""
         text = self._standing(seen)
         session_id = seen.session.id
         if self._shown.get(session_id, "") == text:
@@ -95,7 +95,7 @@ class Banners:
         return shown
 
     async def show_all(self, *, anew: bool = False) -> None:
-        """Show standing banners where they are not seen yet; ``anew``: everywhere.
+        """Show standing banners where they are not shown yet; ``anew``: everywhere.
 
         Another controller may have shown something else.
         """
@@ -107,7 +107,7 @@ class Banners:
                     group.start_soon(self.show_standing, seen)
 
     async def sweep(self) -> None:
-        """Show standing banners where they are not seen yet, and end those whose time is over.
+        """Show standing banners where they are not shown yet, and end expired ones.
 
         Raises StoreUnavailable.
         """
@@ -116,7 +116,7 @@ class Banners:
         if not self._swept:
             self._swept = True
             for seen in self._registry.all():
-                # An earlier controller may have shown them something that is over.
+                # An earlier controller may have shown a banner that has expired.
                 if seen.session.created_at < self._begun:
                     self._shown.setdefault(seen.session.id, _UNKNOWN)
         await self.show_all()
@@ -133,7 +133,7 @@ class Banners:
         )
 
     def _standing(self, seen: Observed) -> str:
-        """Return what a session has to show at present."""
+        """Return the standing banner of a session."""
         rules = self._rules.rules
         said = [_looking_words(one.display_name) for one in self.lookers(seen.session.id)]
         if rules.drain is not None:
@@ -144,11 +144,11 @@ class Banners:
         return " ".join(said)
 
     def lookers(self, session_id: SessionId) -> list[Share]:
-        """Return the administrators who look into a session."""
+        """Return the administrators who are viewing a session."""
         return [one for one in self._grants.of_session(session_id) if one.look]
 
     async def _show(self, seen: Observed, text: str, until: datetime | None) -> bool:
-        """Show a banner in a session, "" takes it away; False: it cannot, or does not answer."""
+        """Show a banner in a session, "" removes it; False: it cannot, or does not answer."""
         if not self._registry.profile_of(seen).endpoints:
             return False
         shown = await self._gateway.notice(seen.session.id, text, until)
@@ -158,7 +158,7 @@ class Banners:
 
 
 def drain_words(drain: Drain, now: datetime) -> str:
-    """Say to everybody what a drain means for them."""
+    """Say what a drain means for the people in a session."""
     words = drain.message or "The hub is being prepared for maintenance."
     if drain.stop_at is None:
         return f"{words} This session goes on; nothing new can be started."

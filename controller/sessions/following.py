@@ -1,4 +1,4 @@
-"""Follows the engine: its snapshots are the facts, as far as they are young enough."""
+"""Follows the engine: its snapshots are the facts, if they are recent enough."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from controller.sessions.usage import Usage
 
 
 class Following:
-    """Puts what the engine shows into the registry."""
+    """Puts the engine's snapshots into the registry."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Following:
         clock: Callable[[], float],
         room: Callable[[], None],
     ) -> None:
-        """``clock``: monotonic seconds; ``room`` is called when there may be more of it."""
+        """``clock``: monotonic seconds; ``room`` is called when there may be room for sessions."""
         self._registry = registry
         self._queue = queue
         self._usage = usage
@@ -45,7 +45,7 @@ class Following:
                 self._take(snapshot)
 
     def _take(self, snapshot: Sequence[Observed]) -> None:
-        """Replace what is known by a snapshot, as far as that is not older than our own acts."""
+        """Replace the records by a snapshot, except where it is older than the hub's own acts."""
         registry, now = self._registry, self._clock()
         registry.heard = now
         registry.newer = [one for one in snapshot if one.newer]
@@ -53,7 +53,7 @@ class Following:
         known = {
             one.session.id: one for one in snapshot if not one.newer and one.session.id not in gone
         }
-        # A snapshot may show the parts of a session that is being made, and not the session yet.
+        # A snapshot may show parts of a session that is being made, before the session itself.
         whole = {session_id for session_id, seen in known.items() if not seen.orphan}
         for session_id, record in registry.items():
             if record.accepted is None:
@@ -62,8 +62,8 @@ class Following:
                 record.accepted = None
             else:
                 known[session_id] = record.seen
-        # What the engine has not accepted yet, or has refused, is known here only; what is being
-        # stopped stays until its owner has been told why.
+        # Sessions that the engine has not accepted yet, or has refused, are known only here. Those
+        # that are being stopped stay until their owner has been told why.
         at_work = {one for one, work in registry.at_work() if work.start or work.stopping}
         known |= {
             session_id: record.seen
@@ -81,7 +81,7 @@ class Following:
         registry.announce()
 
     def _note_gone(self, known: dict[SessionId, Observed]) -> None:
-        """Put on record what has ended, or has begun to, without our doing."""
+        """Record sessions that ended, or began to end, without an act of the hub."""
         for session_id, record in self._registry.items():
             before, after = record.seen, known.get(session_id)
             ended = after is None or after.deleting

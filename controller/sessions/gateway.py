@@ -1,7 +1,7 @@
 """The controller reaches into sessions the way browsers do: through Traefik.
 
-So there is no second network path, and an answer proves that the route works: where Traefik ends
-TLS, the certificate, too. The controller names itself by a short-lived token that is good for one
+So there is no second network path, and an answer proves that the route works, and the certificate
+if Traefik ends TLS. The controller identifies itself by a short-lived token that is valid for one
 session only.
 """
 
@@ -26,15 +26,15 @@ from controller.people.tokens import Audience, Claims, Keys
 from controller.rules import origins, routes
 from controller.settings.schema import Settings
 
-_ANSWER_MAX = 64 * 1024  # bytes of a session's answer: it is a stranger's program
+_ANSWER_MAX = 64 * 1024  # bytes of a session's answer, which is not trusted
 
-_WORD_MAX = 256  # characters of what it says in one word
+_WORD_MAX = 256  # characters of a single value in it
 
 _PING_SECONDS = 5.0
 
 _TOKEN_SECONDS = 60.0
 
-_LIMITED = 429  # Traefik's: it answers, and is asked much at the moment
+_LIMITED = 429  # of Traefik: it answers, but gets many requests at the moment
 
 _NO_ROUTE = 404  # as Traefik answers by itself
 
@@ -46,7 +46,7 @@ _log = structlog.get_logger("gateway")
 
 
 class Patience(msgspec.Struct, frozen=True):
-    """Seconds that a question to a session may take, from connecting to the last byte."""
+    """Seconds for a request to a session, from connecting to the last byte."""
 
     look: float = 5.0  # a session that computes may be slow to answer
     save: float = 60.0  # a large scene takes longer than the engine's own grace
@@ -63,7 +63,7 @@ class Client(msgspec.Struct, frozen=True):
 class Inside(msgspec.Struct, frozen=True):
     """What a session says of itself."""
 
-    # Of its own clock: to be compared, not to be believed.
+    # Of the session's own clock: compared, but not trusted as a time.
     last_input_at: Annotated[str, msgspec.Meta(max_length=_WORD_MAX)] | None = None
     busy: bool = False
     clients: tuple[Client, ...] = ()
@@ -85,15 +85,15 @@ class Gateway(Protocol):
         ...
 
     async def kick(self, session_id: SessionId, uid: UserId) -> bool:
-        """Close what this person has open on the session; False: it did not answer."""
+        """Close a person's connections to the session; False: it did not answer."""
         ...
 
     async def notice(self, session_id: SessionId, text: str, until: datetime | None) -> bool:
-        """Show everyone connected a banner, "" takes it away; False: it did not answer."""
+        """Show everybody connected a banner, "" removes it; False: it did not answer."""
         ...
 
     async def save(self, session_id: SessionId) -> bool:
-        """Let the session save what is in it; True: it is there at the next start."""
+        """Let the session save its contents; True: they are there at the next start."""
         ...
 
     async def ping(self) -> None:
@@ -102,17 +102,17 @@ class Gateway(Protocol):
 
 
 class _Question(msgspec.Struct, frozen=True):
-    """What a session is asked. ``most``: bytes of the answer's body that are read."""
+    """A request to a session. ``most``: bytes of the answer's body that are read."""
 
     name: str
     method: str
     path: str
-    body: Any = None  # whatever JSON can hold
+    body: Any = None  # any JSON value
     most: int = _ANSWER_MAX
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """The status of an answer, and of its body what was wanted, as it was sent."""
+    """The status of an answer, and the read part of its body."""
 
     status: int
     content: bytes = b""
@@ -123,16 +123,16 @@ class _Answer(msgspec.Struct, frozen=True):
 
     @property
     def is_a_page(self) -> bool:
-        """Tell whether a browser would show something, if only at another address."""
+        """Tell whether a browser would show a page, perhaps after a redirect."""
         return self.is_success or httpx.codes.is_redirect(self.status)
 
 
 class TraefikGateway(Gateway):
     """Gateway over HTTP to Traefik's entry point.
 
-    What answers is a stranger's program, and whatever it answers fails its own question at most.
-    So questions go over httpx's bare transport: of an answer its status and its first bytes are
-    looked at; no redirect is built, no cookie is kept for another session, nothing is unpacked.
+    The program that answers is not trusted: a bad answer may only fail its own request. So requests
+    use httpx's bare transport. Only the status and the first bytes of an answer are read; redirects
+    are not followed, cookies are not kept for other sessions, and nothing is decompressed.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class TraefikGateway(Gateway):
         self._transport = self._new_transport()
 
     def _new_transport(self) -> httpx.AsyncHTTPTransport:
-        # No limit to connections: else sessions that do not answer would use them up.
+        # No limit on connections: otherwise sessions that do not answer would use them up.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
         return httpx.AsyncHTTPTransport(verify=self._trust, trust_env=False, limits=limits)
 
@@ -196,9 +196,9 @@ class TraefikGateway(Gateway):
         *,
         seconds: float | None = None,
     ) -> _Said | None:
-        """Ask a session, and let ``read`` say what the answer means; None: it means nothing.
+        """Send a request to a session, and decode the answer by ``read``; None: not usable.
 
-        The one place where a session's answer meets the hub: whatever goes wrong with it ends here.
+        All answers of sessions pass here, and every error in them is contained here.
         """
         try:
             with anyio.fail_after(self._patience.look if seconds is None else seconds):
@@ -238,7 +238,7 @@ class TraefikGateway(Gateway):
             self._settings.gateway_url.rstrip("/") + path,
             headers=usual | headers,
             json=question.body,
-            # The certificate is to be for the host that a browser would ask for.
+            # The certificate must be for the host that a browser would use.
             extensions={"sni_hostname": host.partition(":")[0]},
         )
 
@@ -344,7 +344,7 @@ def _trust(settings: Settings) -> ssl.SSLContext:
 
 
 def _tls_fault(error: BaseException | None) -> str:
-    """Return what OpenSSL says if it is the cause; "": it was something else."""
+    """Return OpenSSL's words if TLS was the cause; "" otherwise."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return error.verify_message
@@ -355,7 +355,7 @@ def _tls_fault(error: BaseException | None) -> str:
 
 
 class OpenGateway(Gateway):
-    """Gateway for the memory engine, which runs nothing: every session is as good as served."""
+    """Gateway for the memory engine, which runs nothing: every session counts as served."""
 
     @override
     async def is_served(self, session_id: SessionId, profile: Profile) -> bool:

@@ -1,4 +1,4 @@
-"""Starts sessions: at once where there is room, in turn where there is a line."""
+"""Starts sessions: at once if there is room, otherwise by way of the queue."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from controller.sessions.stopping import Stopping
 from controller.sessions.tasks import Tasks
 from controller.settings.schema import Settings
 
-_ANSWER_SECONDS = 5.0  # that whoever launches waits for the engine; fetching a program takes longer
-_PING_SECONDS = 3.0  # after which an engine that has said nothing of late counts as away
+_ANSWER_SECONDS = 5.0  # for which a launch waits for the engine; fetching a program takes longer
+_PING_SECONDS = 3.0  # after which an engine that has been silent counts as away
 _SILENT = "The server for sessions does not answer. Nothing can start now; running sessions go on."
 
 _log = structlog.get_logger("sessions")
 
 
 class Launching:
-    """Starts sessions, and gives them again what a crash has taken."""
+    """Starts sessions, and repairs them after a crash."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Launching:
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: UTC now; ``new_id`` makes session ids.
 
-        ``leads`` tells whether this controller is the one that serves the line.
+        ``leads`` tells whether this controller is the one that serves the queue.
         """
         self._settings = settings
         self._registry = registry
@@ -81,16 +81,16 @@ class Launching:
         self._names: dict[tuple[UserId, str], anyio.Lock] = {}
 
     def shortfall(self, person: Person, profile: Profile) -> Shortfall | None:
-        """Return why this person could not start this now, at once; None: they could."""
+        """Return the shortfall that keeps a person from starting this now, or None."""
         return self._queue.shortfall_of(self._session(person, profile, ""))
 
     async def launch(
         self, person: Person, profile: Profile, name: str, *, by: Actor, ahead: bool = False
     ) -> Observed:
-        """Start a session, or wait in line for it where the profile has one.
+        """Start a session, or put it into the queue if its profile has one.
 
-        Returns when the engine has accepted it, or takes long to do so. A failed one of that name
-        makes way. ``ahead``: its owner has not asked for it yet; such a start never waits.
+        Returns when the engine has accepted it, or takes long to do so. A failed session of that
+        name is removed first. ``ahead``: it starts before its owner asks for it, and never waits.
 
         Raises NotReadyYet, Draining, SessionExists, SessionStopping, QuotaReached,
         InvalidRequest, ImageRefused or EngineUnavailable.
@@ -115,7 +115,7 @@ class Launching:
             with anyio.move_on_after(_ANSWER_SECONDS):
                 await start.done.wait()
             if not start.done.is_set() and not await self._engine_answers(since=begun):
-                # Whatever of it the engine still makes is removed once it can be.
+                # If the engine still makes parts of it, they are removed as soon as possible.
                 self._registry.record(Act.START_FAILED, session, by, reason=EngineUnavailable.title)
                 self._stopping.take_down(session.id, Reason.FAILED)
                 raise EngineUnavailable(_SILENT)
@@ -124,11 +124,11 @@ class Launching:
                 raise start.error
             seen = self._registry.seen(session.id)
         if seen is None:
-            raise SessionStopping  # somebody has stopped it, before it was there
+            raise SessionStopping  # somebody stopped it before it existed
         return seen
 
     def serve_queue(self) -> None:
-        """Begin what there is room for; called whenever there may be more of it."""
+        """Start the sessions for which there is room; called whenever there may be more room."""
         while self._queue and self._tasks.running and self._leads() and not self._registry.closing:
             if self._rules.rules.drain is not None:
                 return
@@ -139,16 +139,16 @@ class Launching:
             self._begin(now, CONTROLLER).awaited = False
 
     def gone(self, session_id: SessionId) -> None:
-        """Forget a session that is no more: there may be room for the next in line."""
+        """Forget a session that has ended: there may be room for the next in the queue."""
         self._registry.forget(session_id)
         self.serve_queue()
         self._registry.announce()
 
     async def restart(self, seen: Observed, person: Person, *, by: Actor) -> None:
-        """Stop a session and launch it anew; returns at once, the rest goes on by itself.
+        """Stop a session and launch it again; returns at once, the rest goes on by itself.
 
-        Raises NotAllowed if its profile is not open to the person any more, StoreUnavailable if
-        it waits in line and cannot leave it: then it waits on.
+        Raises NotAllowed if its profile is no longer open to the person, StoreUnavailable if it
+        waits in the queue and cannot be removed from it.
         """
         profile = access.choose_profile(self._settings, person, seen.session.profile)
         if self._tasks.running and not self._registry.work(seen.session.id).stopping:
@@ -157,7 +157,7 @@ class Launching:
             self._tasks.spawn("restart", seen.session.id, again)
 
     async def repair(self, session: Session) -> None:
-        """Give a session again what a crash took from it, unless it is being stopped by now."""
+        """Make the missing parts of a session again, unless it is being stopped."""
         seen, work = self._registry.seen(session.id), self._registry.work(session.id)
         if seen is None or seen.deleting or work.repairing is not None:
             return
@@ -167,7 +167,7 @@ class Launching:
             await self._orchestrator.ensure(session)
             seen = self._registry.seen(session.id)
             if seen is not None:
-                # Not every engine tells of it by itself, and its next list may be a while away.
+                # Not every engine reports this by itself, and its next list may come late.
                 self._put(msgspec.structs.replace(seen, complete=True))
                 self._registry.announce()
         finally:
@@ -188,7 +188,7 @@ class Launching:
             _log.warning("not_restarted", session=session.id, error=error.in_full)
 
     async def _engine_answers(self, *, since: float) -> bool:
-        """Tell whether the engine has said anything since then, or does when it is asked."""
+        """Tell whether the engine has answered since then, or does so now."""
         if self._registry.heard > since:
             return True
         with anyio.move_on_after(_PING_SECONDS):
@@ -212,7 +212,7 @@ class Launching:
 
     @asynccontextmanager
     async def _turn(self, key: tuple[UserId, str]) -> AsyncGenerator[None, None]:
-        """Let launches of one name go one after the other."""
+        """Let launches of one name happen one after the other."""
         lock = self._names.setdefault(key, anyio.Lock())
         try:
             async with lock:
@@ -236,7 +236,7 @@ class Launching:
                     raise SessionExists(one.session.id)
 
     def _begin(self, session: Session, by: Actor, *, ahead: bool = False) -> Start:
-        """Count the session as there, and ask the engine for it; the first happens at once."""
+        """Record the session at once, and ask the engine for it in the background."""
         if not self._tasks.running:
             raise NotReadyYet
         profile = self._settings.profile(session.profile)
@@ -269,15 +269,15 @@ class Launching:
             )
             raise
         finally:
-            # Known to the engine, or to nobody any more: ``accepted`` bridges the time until the
-            # next snapshot.
+            # Now the engine knows it, or nobody does: ``accepted`` covers the time until the next
+            # snapshot.
             self._registry.work(session.id).start = None
             if start.error is not None and not start.awaited:
                 self._put(Observed(session=session, complete=False, refused=str(start.error)))
             elif start.error is not None or start.scope.cancelled_caught:
                 self.gone(session.id)
                 if isinstance(start.error, EngineUnavailable):
-                    # Whether something of it is left is not known: what is there is shown.
+                    # It is not known whether parts of it exist: later snapshots show them.
                     self._registry.recall(session.id)
             start.done.set()
             self._registry.announce()

@@ -1,4 +1,4 @@
-"""A pace for many small pieces of work: a few at a time, and none that dawdles holds the others."""
+"""Paces many small pieces of work: a few at a time, and a slow one does not delay the others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import anyio
 
 
 class Pace:
-    """Lets work begin at a pace that neither Traefik nor the event loop feels.
+    """Lets work begin at a pace that overloads neither Traefik nor the event loop.
 
-    What takes longer than its turn goes on beside the next: ``n`` pieces that each end within ``t``
-    seconds are done within ``n * seconds / at_once + t``, whatever they do.
+    Work that takes longer than its turn goes on beside the next: ``n`` pieces that each end within
+    ``t`` seconds are done within ``n * seconds / at_once + t``.
     """
 
     def __init__(self, at_once: int = 8, seconds: float = 0.2) -> None:

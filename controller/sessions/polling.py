@@ -1,7 +1,7 @@
-"""Looks into sessions: who is connected, when somebody last did something, how busy they are.
+"""Polls sessions: who is connected, when the last input was, whether they compute.
 
-What no proxy can know, the session itself is asked, through Traefik; what it cannot tell is
-measured by the engine. A look that fails tells nothing, and nobody is stopped for it.
+The session itself answers through Traefik what no proxy can know. What it cannot tell, the engine
+measures. A poll that fails says nothing, and no session is stopped because of it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from controller.sessions.sessions import Sessions
 
 _AT_ONCE = 8  # measurements; each takes a thread of the engine's client
 
-_FRESH_SECONDS = 2.0  # for which a look asked for by a page answers the next one, too
+_FRESH_SECONDS = 2.0  # for which a page's poll also serves the next page
 
 _log = structlog.get_logger("looks")
 
 
 class PollResult(msgspec.Struct, frozen=True):
-    """What was seen last. None: the session has no such endpoint, or did not answer."""
+    """The result of a poll. None: the session has no such endpoint, or did not answer."""
 
     at: float  # monotonic
     inside: Inside | None = None
@@ -38,12 +38,12 @@ class PollResult(msgspec.Struct, frozen=True):
 
 
 class Poller:
-    """The last look into every session."""
+    """Polls every session, and keeps the last results."""
 
     def __init__(
         self, sessions: Sessions, orchestrator: Orchestrator, gateway: Gateway, metrics: Metrics
     ) -> None:
-        """Nothing is asked before the first ``look``."""
+        """No session is polled yet."""
         self._metrics = metrics
         self._pace = Pace()
         self._sessions = sessions
@@ -54,20 +54,20 @@ class Poller:
         self._judge: Callable[[Observed, Sequence[Client]], Awaitable[None]] | None = None
 
     def judge_by(self, judge: Callable[[Observed, Sequence[Client]], Awaitable[None]]) -> None:
-        """Let ``judge`` know who is connected after each look that was answered."""
+        """Call ``judge`` with the people who are connected after each answered poll."""
         self._judge = judge
 
     def last(self, session_id: SessionId) -> PollResult | None:
-        """Return what was seen last, without asking."""
+        """Return the last result, without polling."""
         return self._last.get(session_id)
 
     def clients(self, session_id: SessionId) -> tuple[Client, ...]:
-        """Return who was connected at the last look, the longest first."""
+        """Return who was connected at the last poll, the longest first."""
         look = self._last.get(session_id)
         return look.inside.clients if look and look.inside else ()
 
     async def all(self) -> None:
-        """Look into every session that runs."""
+        """Poll every running session."""
         ready = [one for one in self._sessions.all() if self._sessions.phase(one) is Phase.READY]
         living = {one.session.id for one in ready}
         self._last = {one: look for one, look in self._last.items() if one in living}
@@ -76,13 +76,13 @@ class Poller:
                 group.start_soon(self._pace.go, functools.partial(self.look, seen))
 
     async def refresh(self, seen: Observed) -> None:
-        """Look into a session for a page, unless that was done this moment."""
+        """Poll a session for a page, unless that has just been done."""
         last = self._last.get(seen.session.id)
         if last is None or anyio.current_time() - last.at >= _FRESH_SECONDS:
             await self.look(seen)
 
     async def look(self, seen: Observed) -> None:
-        """Look into one session, and tell ``sessions`` what it means for its being used."""
+        """Poll one session, and note its signs of life."""
         with contained("look", self._metrics, session=seen.session.id):
             await self._look(seen)
 

@@ -1,4 +1,4 @@
-"""Who waits for a place, and what there is not enough of."""
+"""The queue: which sessions wait, and which resources are short."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = structlog.get_logger("sessions")
 
 
 class Queue:
-    """The sessions that wait in line, and the places that they wait for."""
+    """The sessions in the queue, and the resources that they wait for."""
 
     def __init__(
         self,
@@ -45,30 +45,30 @@ class Queue:
         self._tasks = tasks
         self._wall = wall
         self._tickets: dict[SessionId, Ticket] = {}
-        self._left: set[SessionId] = set()  # have begun, and stand in the store's line still
+        self._tickets_to_remove: set[SessionId] = set()  # started, but still in the store
         self._loaded = False
 
-    # -- the line --------------------------------------------------------------------------
+    # -- the queue -------------------------------------------------------------------------
 
     async def load(self) -> None:
-        """Read the line again: another controller may have changed it. Raises StoreUnavailable."""
+        """Read the queue again: another controller may have changed it. Raises StoreUnavailable."""
         found = await self._store.tickets()
-        # What begins here, or has ended, leaves the store's line a moment later.
-        left = {one for one, _ in self._registry.items()} | {*self._registry.gone()}
-        left |= {one for one, work in self._registry.at_work() if work.start}
-        self._tickets = {one.session.id: one for one in found if one.session.id not in left}
+        # A session that starts here, or has ended, leaves the store's queue a moment later.
+        begun = {one for one, _ in self._registry.items()} | {*self._registry.gone()}
+        begun |= {one for one, work in self._registry.at_work() if work.start}
+        self._tickets = {one.session.id: one for one in found if one.session.id not in begun}
         self._loaded = True
         self._registry.announce()
 
     async def load_once(self) -> None:
-        """Read the line unless that was done before. Raises StoreUnavailable."""
+        """Read the queue, unless that was done before. Raises StoreUnavailable."""
         if not self._loaded:
             await self.load()
 
     async def line_up(self, session: Session, by: Actor) -> Observed:
-        """Let a session wait for its turn. Raises StoreUnavailable."""
+        """Put a session into the queue. Raises StoreUnavailable."""
         ticket = Ticket(session, self._wall().timestamp())
-        # First it counts, then it is written down: of many at once each knows of those before it.
+        # It counts before it is stored, so that of many launches each knows the ones before.
         self._tickets[session.id] = ticket
         try:
             await self._store.add_ticket(ticket)
@@ -76,66 +76,66 @@ class Queue:
             self._tickets.pop(session.id, None)
             raise
         if session.id not in self._tickets:
-            await self.leave(session.id)  # its turn came meanwhile
+            await self.leave(session.id)  # it started meanwhile
         self._registry.record(Act.QUEUE, session, by)
         self._registry.announce()
         return waiting(ticket)
 
     def take_next(self) -> Session | None:
-        """Take the next for whom there is room out of the line; None: nobody."""
-        line = tuple(self._tickets.values())
-        ticket = queue.next_of(line, self.running(), self._ruled()) if line else None
+        """Take the next session with enough resources out of the queue; None: there is none."""
+        tickets = tuple(self._tickets.values())
+        ticket = queue.next_of(tickets, self.running(), self._ruled()) if tickets else None
         if ticket is None:
             return None
         del self._tickets[ticket.session.id]
         return ticket.session
 
     async def give_up(self, session_id: SessionId) -> Session | None:
-        """Take somebody out of the line for good; None: their turn came meanwhile.
+        """Remove a session from the queue for good; None: it started meanwhile.
 
-        Raises StoreUnavailable: then they wait on.
+        Raises StoreUnavailable: then it stays in the queue.
         """
         await self._store.remove_ticket(session_id)
         ticket = self._tickets.pop(session_id, None)
         return ticket.session if ticket else None
 
     def drop_begun(self, known: Mapping[SessionId, Observed]) -> None:
-        """Take out of the line whom a controller before this one had started.
+        """Remove the sessions that an earlier controller had started from the queue.
 
-        Out of the store's, too: else a later controller would start it again, long after its end.
+        Also from the store: otherwise a later controller would start them again after their end.
         """
         for session_id in tuple(self._tickets):
             if session_id in known and not known[session_id].orphan:
                 del self._tickets[session_id]
-                self._left.add(session_id)
+                self._tickets_to_remove.add(session_id)
                 self._tasks.spawn("line", session_id, partial(self.leave, session_id))
 
     async def leave(self, session_id: SessionId) -> None:
-        """Take the ticket of a session that has begun, or has not, out of the store."""
-        self._left.add(session_id)
+        """Remove the ticket of a session from the store."""
+        self._tickets_to_remove.add(session_id)
         try:
             await self._store.remove_ticket(session_id)
         except HubError as error:
-            # Housekeeping tries again, and it does not end before that is done.
+            # Housekeeping tries again, and the session does not end before that has worked.
             _log.warning("ticket_left", session=session_id, error=error.in_full)
         else:
-            self._left.discard(session_id)
+            self._tickets_to_remove.discard(session_id)
 
     async def leave_all(self) -> None:
-        """Try again to take tickets out of the store that could not be."""
-        for session_id in tuple(self._left):
+        """Try again to remove tickets from the store."""
+        for session_id in tuple(self._tickets_to_remove):
             await self.leave(session_id)
 
     async def end(self, session_id: SessionId) -> None:
-        """See that no ticket of a session is left before that ends. Raises StoreUnavailable."""
-        if session_id in self._left:
+        """Remove a remaining ticket before its session ends. Raises StoreUnavailable."""
+        if session_id in self._tickets_to_remove:
             await self._store.remove_ticket(session_id)
-            self._left.discard(session_id)
+            self._tickets_to_remove.discard(session_id)
 
     # -- questions -------------------------------------------------------------------------
 
     def __contains__(self, session_id: object) -> bool:
-        """Tell whether a session waits in line."""
+        """Tell whether a session waits in the queue."""
         return session_id in self._tickets
 
     def __len__(self) -> int:
@@ -143,32 +143,32 @@ class Queue:
         return len(self._tickets)
 
     def find(self, session_id: SessionId) -> Observed | None:
-        """Return somebody in line as a session that is not there yet."""
+        """Return a session in the queue as one that has not started."""
         ticket = self._tickets.get(session_id)
         return waiting(ticket) if ticket else None
 
     def all(self) -> list[Observed]:
-        """Return everybody in line, as sessions that are not there yet."""
+        """Return all sessions in the queue as ones that have not started."""
         return [waiting(ticket) for ticket in self._tickets.values()]
 
     def place(self, seen: Observed) -> QueuePosition | None:
-        """Return where a session stands in line; None: it does not wait."""
+        """Return a session's position in the queue; None: it does not wait."""
         if seen.session.id not in self._tickets:
             return None
         return self.places().get(seen.session.id)
 
     def places(self) -> dict[SessionId, QueuePosition]:
-        """Return where everybody in line stands."""
-        line = tuple(self._tickets.values())
-        return queue.places(line, self.running(), self._ruled()) if line else {}
+        """Return the positions of all sessions in the queue."""
+        tickets = tuple(self._tickets.values())
+        return queue.places(tickets, self.running(), self._ruled()) if tickets else {}
 
     def waits(self) -> list[float]:
-        """Return how long everybody in line has waited, in seconds."""
+        """Return for how many seconds each session in the queue has waited."""
         now = self._wall().timestamp()
         return [max(0.0, now - ticket.since) for ticket in self._tickets.values()]
 
     def waiting_for(self, profile_id: str) -> int:
-        """Return how many wait in line for a profile."""
+        """Return how many sessions of a profile wait in the queue."""
         return sum(1 for one in self._tickets.values() if one.session.profile == profile_id)
 
     def lease_book(self) -> queue.LeaseBook:
@@ -176,7 +176,7 @@ class Queue:
         return queue.lease_book(tuple(self._tickets.values()), self.running(), self._settings)
 
     def free_gpus(self) -> int | None:
-        """Return how many graphics cards are free; None: no book is kept of them."""
+        """Return how many graphics cards are free; None: the hub does not assign them."""
         gpus = self._settings.limits.gpus
         return len(quotas.free_gpus(gpus, self.running())) if gpus else None
 
@@ -185,29 +185,29 @@ class Queue:
         return quotas.most_sessions(uid, self._ruled().limits)
 
     def running(self) -> list[Session]:
-        """Return the sessions that take a place."""
+        """Return the sessions that count against the limits."""
         return [one.session for one in self._registry.all() if lifecycle.takes_place(one)]
 
     def shortfall_of(self, session: Session) -> Shortfall | None:
-        """Return why a session cannot begin now; whoever waits in line comes first."""
+        """Return why a session cannot start now; sessions in the queue come first."""
         running = self.running()
         ruled = self._ruled()
-        in_line = (ticket.session for ticket in self._tickets.values())
-        own = sum(1 for one in (*running, *in_line) if one.owner == session.owner)
+        queued = (ticket.session for ticket in self._tickets.values())
+        own = sum(1 for one in (*running, *queued) if one.owner == session.owner)
         if own >= quotas.most_sessions(session.owner, ruled.limits):
-            return Shortfall(Resource.OWN, str(own))  # a place in line is as good as taken
+            return Shortfall(Resource.OWN, str(own))  # sessions in the queue count, too
         shortfall = quotas.shortfall_of(session, running, ruled)
         if shortfall is not None or not self._tickets:
             return shortfall
         ticket = Ticket(session, self._wall().timestamp())
-        line = (*self._tickets.values(), ticket)
-        if queue.next_of(line, running, ruled) is ticket:
+        tickets = (*self._tickets.values(), ticket)
+        if queue.next_of(tickets, running, ruled) is ticket:
             return None
         wanted = self._settings.profile(session.profile)
         return Shortfall(Resource.GPUS if wanted and wanted.gpus else Resource.TOTAL)
 
     def _ruled(self) -> Settings:
-        """Return the settings with what administrators have decided about people."""
+        """Return the settings with the quotas that administrators have set."""
         decided = self._rules.rules.quotas
         if not decided:
             return self._settings
@@ -218,5 +218,5 @@ class Queue:
 
 
 def waiting(ticket: Ticket) -> Observed:
-    """Return somebody in line as a session that is not there yet."""
+    """Return a session in the queue as one that has not started."""
     return Observed(session=ticket.session, complete=False)

@@ -1,4 +1,4 @@
-"""Whether sessions are served, as a browser would see it, and how long their starts take."""
+"""Probes whether sessions are served, as a browser would see it, and times their starts."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from controller.sessions.tasks import Tasks
 from controller.settings.schema import Settings
 from controller.store import SessionStore
 
-_PROBE_SECONDS = 0.1  # between two looks through Traefik while a session starts
+_PROBE_SECONDS = 0.1  # between two probes while a session starts
 _PROBE_SLOW_SECONDS = 1.0  # after the profile's start limit
 
 _log = structlog.get_logger("sessions")
 
 
 class Readiness:
-    """Looks through Traefik at sessions that are not served yet."""
+    """Probes sessions that are not served yet, through Traefik."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Readiness:
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: UTC now.
 
-        ``leads`` tells whether this controller is the one that writes starts down.
+        ``leads`` tells whether this controller records the times of starts.
         """
         self._settings = settings
         self._registry = registry
@@ -66,7 +66,7 @@ class Readiness:
             await self._learn_usual(profile.id)
 
     def look(self, session_id: SessionId) -> None:
-        """Begin to look for a session, if it runs and is not served yet."""
+        """Begin to probe a session, if it runs and is not served yet."""
         seen, work = self._registry.seen(session_id), self._registry.work(session_id)
         if seen is None or not self._tasks.running or work.probing or seen.served:
             return
@@ -84,7 +84,7 @@ class Readiness:
         )
 
     async def _probe(self, session_id: SessionId) -> None:
-        """Look through Traefik until the session is served or no longer running."""
+        """Probe a session through Traefik until it is served or no longer running."""
         try:
             while (seen := self._registry.seen(session_id)) and seen.running and not seen.deleting:
                 profile = self._settings.profile(seen.session.profile)

@@ -1,7 +1,7 @@
-"""What is known of the sessions: one record for each that is there, and one for what is under way.
+"""The records of the sessions: one for each that exists, and one for work that is under way.
 
-The engine's snapshots are the facts; what this controller does itself is known here first, and
-stays until a snapshot that is young enough tells the same.
+The engine's snapshots are the facts. Acts of this controller are known here first, and stay until a
+snapshot that is recent enough shows the same.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from controller.rules.lifecycle import Activity, Limits
 from controller.settings.schema import Settings
 
 SETTLE_SECONDS = 30.0
-"""For so long snapshots that were taken before a launch or a stop may still arrive."""
+"""Seconds for which snapshots from before a launch or a stop may still arrive."""
 
 
 class Start:
-    """A start under way: whoever launched may wait for its outcome, and it can be called off."""
+    """A start under way: the launch may wait for its outcome, and it can be cancelled."""
 
     def __init__(self, by: Actor) -> None:
-        """``by``: who has asked for it."""
+        """``by``: who asked for it."""
         self.by = by
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()
         self.awaited = True
-        self.asked = False  # the engine is at it: fetching the program is over
+        self.asked = False  # the program is fetched, and the engine has been asked
         self.error: HubError | None = None
 
 
 class Saving:
-    """A session saves before it stops: since when (monotonic), and how that is given up."""
+    """A session saves before it stops: since when (monotonic), and how to cancel that."""
 
     def __init__(self, since: float) -> None:
         """``since``: monotonic seconds."""
@@ -65,10 +65,10 @@ class Timing:
 
 
 class Known:
-    """All that is known of one session that is there, or is being made."""
+    """The record of a session that exists, or is being made."""
 
     def __init__(self, seen: Observed, activity: Activity) -> None:
-        """Know of a session that nobody has entered and Traefik does not serve yet."""
+        """Make the record of a session that nobody has entered and Traefik does not serve yet."""
         self.seen = seen
         self.activity = activity
         self.served = False  # seen through Traefik
@@ -79,15 +79,15 @@ class Known:
 
 
 class Work:
-    """What is under way about one session, whether it is there or not."""
+    """Work under way for one session, whether it exists or not."""
 
     def __init__(self) -> None:
-        """Know of nothing."""
+        """Begin with no work."""
         self.start: Start | None = None  # not accepted by the engine yet
         self.stopping = False
-        self.stop_pending: Reason | None = None  # to be stopped, when the engine can be told
+        self.stop_pending: Reason | None = None  # it must be stopped as soon as the engine answers
         self.saving: Saving | None = None
-        self.unsaved = False  # it stops, and its saving is not to be waited for
+        self.unsaved = False  # it stops without waiting for its saving
         self.repairing: anyio.Event | None = None
         self.probing = False
 
@@ -126,47 +126,47 @@ class Registry:
         self._usual_limits = lifecycle.limits_of(None, settings)
         self._known: dict[SessionId, Known] = {}
         self._work: dict[SessionId, Work] = {}
-        self._gone: dict[SessionId, float] = {}  # when: may still be in a late snapshot
+        self._gone: dict[SessionId, float] = {}  # since when; a late snapshot may still show them
         self._changed = anyio.Event()
-        self.newer: list[Observed] = []  # that a newer hub has made
-        self.heard = 0.0  # when the engine last said what there is
-        self.ready = False  # it has said so at least once
-        self.closing = False  # this controller ends: it begins nothing any more
+        self.newer: list[Observed] = []  # made by a newer hub
+        self.heard = 0.0  # when the last snapshot came
+        self.ready = False  # a first snapshot has come
+        self.closing = False  # this controller is stopping and begins nothing new
 
     # -- records ---------------------------------------------------------------------------
 
     def get(self, session_id: SessionId) -> Known | None:
-        """Return the record of a session that is there."""
+        """Return the record of a session that exists."""
         return self._known.get(session_id)
 
     def seen(self, session_id: SessionId) -> Observed | None:
-        """Return a session as it was observed last, with what this controller knows of it."""
+        """Return the last observation of a session, completed by this controller's records."""
         known = self._known.get(session_id)
         return known.seen if known else None
 
     def items(self) -> list[tuple[SessionId, Known]]:
-        """Return all records, leftovers of a crash among them."""
+        """Return all records, with those of orphans."""
         return [*self._known.items()]
 
     def __contains__(self, session_id: object) -> bool:
-        """Tell whether a session is there."""
+        """Tell whether a session exists."""
         return session_id in self._known
 
     def all(self) -> list[Observed]:
-        """Return all sessions, the oldest first; orphans are none."""
+        """Return all sessions without orphans, the oldest first."""
         whole = [one.seen for one in self._known.values() if not one.seen.orphan]
         return sorted(whole, key=lambda one: one.session.created_at)
 
     def orphans(self) -> list[Observed]:
-        """Return what a crash left of sessions that never came to be, or are no more."""
+        """Return the orphans: parts that a crash left of sessions that do not exist."""
         return [one.seen for one in self._known.values() if one.seen.orphan]
 
     def add(self, session_id: SessionId, known: Known) -> None:
-        """Begin to know of a session."""
+        """Add the record of a session."""
         self._known[session_id] = known
 
     def put(self, seen: Observed) -> Known:
-        """Know this of a session from now on."""
+        """Replace the observation of a session."""
         session_id = seen.session.id
         known = self._known.get(session_id)
         if known is None:
@@ -182,13 +182,13 @@ class Registry:
         return known
 
     def first_look(self, session: Session) -> Activity:
-        """Return what can be said of the use of a session of which nothing is remembered."""
+        """Return the activity of a session without a memo."""
         now = self._clock()
         age = max(0.0, (self._wall() - session.created_at).total_seconds())
         return Activity(first_seen=now, last_active=now, age_then=age, looked=now)
 
     def keep(self, session_ids: Collection[SessionId]) -> None:
-        """Forget all sessions but these."""
+        """Forget all sessions except these."""
         self._known = {one: known for one, known in self._known.items() if one in session_ids}
         for session_id, work in self._work.items():
             if session_id not in session_ids:
@@ -196,13 +196,13 @@ class Registry:
         self._work = {one: work for one, work in self._work.items() if not work.idle}
 
     def forget(self, session_id: SessionId) -> None:
-        """Forget a session that is no more, whatever late snapshots say."""
+        """Forget a session that has ended, and ignore it in late snapshots."""
         self._gone[session_id] = self._clock()
         self._known.pop(session_id, None)
         self.work(session_id).stop_pending = None
 
     def recall(self, session_id: SessionId) -> None:
-        """Believe snapshots of this session again: whether it is gone is not known."""
+        """Accept this session from snapshots again: it is not known whether it has ended."""
         self._gone.pop(session_id, None)
 
     def gone(self) -> Collection[SessionId]:
@@ -214,11 +214,11 @@ class Registry:
     # -- what is under way -----------------------------------------------------------------
 
     def work(self, session_id: SessionId) -> Work:
-        """Return what is under way about a session."""
+        """Return the work under way for a session."""
         return self._work.setdefault(session_id, Work())
 
     def at_work(self) -> Iterator[tuple[SessionId, Work]]:
-        """Yield what is under way, by session."""
+        """Yield the work under way, by session."""
         yield from ((one, work) for one, work in self._work.items() if not work.idle)
 
     # -- questions -------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class Registry:
         return profile or Profile(id=seen.session.profile, title=seen.session.profile, image="")
 
     def limits(self, session: Session) -> Limits:
-        """Return how long things may take in a session, what administrators have added included."""
+        """Return a session's limits, including the time that administrators have added."""
         limits = self._limits.get(session.profile, self._usual_limits)
         known = self._known.get(session.id)
         if known is None or not known.activity.extra or not limits.lifetime:
@@ -240,27 +240,27 @@ class Registry:
         """Return for how many seconds the start of a session has been watched."""
         known, work = self._known.get(session_id), self._work.get(session_id)
         if known is None or (work is not None and work.start is not None):
-            return 0.0  # fetching a program does not count against the time to start it
+            return 0.0  # fetching the program does not count as starting
         return self._clock() - known.activity.first_seen
 
     def phase(self, seen: Observed) -> Phase:
-        """Return where the session stands now."""
+        """Return the session's phase."""
         return lifecycle.phase_of(seen, self.watched(seen.session.id), self.limits(seen.session))
 
     # -- news ------------------------------------------------------------------------------
 
     def announce(self) -> None:
-        """Let whoever follows ``changes`` look again."""
+        """Wake everybody who follows ``changes``."""
         self._changed.set()
         self._changed = anyio.Event()
 
     @property
     def changed(self) -> anyio.Event:
-        """What is set at the next change."""
+        """Return the event of the next change."""
         return self._changed
 
     async def changes(self, *, at_least_every: float) -> AsyncIterator[bool]:
-        """Yield True now and after any change, False after so many seconds without one."""
+        """Yield True now and after any change, False after this time without one."""
         happened = True
         while True:
             changed = self._changed
@@ -270,7 +270,7 @@ class Registry:
             happened = changed.is_set()
 
     def record(self, act: Act, session: Session, by: Actor, **details: Detail) -> None:
-        """Put on record what somebody has done to a session."""
+        """Record in the audit log what somebody has done to a session."""
         self._audit.record(
             act, by, whose=session.owner, session=session.id, profile=session.profile, **details
         )

@@ -1,6 +1,6 @@
-"""The sessions of this instance: what the engine shows of them, who may see one, what is next.
+"""The sessions of this instance: their state, who may see one, and what happens next.
 
-Its parts do the work, all upon the records of the ``registry``: ``launching``, ``stopping``,
+The parts do the work on the records of the ``registry``: ``launching``, ``stopping``,
 ``readiness``, ``usage``, the ``queue``, the ``banners``, the ``agenda``.
 """
 
@@ -73,7 +73,7 @@ class Sessions:
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: UTC now; ``new_id`` makes session ids.
 
-        ``leads`` tells whether this controller is the one that serves the line.
+        ``leads`` tells whether this controller is the one that serves the queue.
         """
         self._settings = settings
         self._orchestrator = orchestrator
@@ -145,7 +145,7 @@ class Sessions:
             await self.usage.load()
             await self.queue.load()
         except HubError as error:
-            # Everybody has their whole time again; housekeeping reads the line when it can.
+            # Every session has its full time again; housekeeping reads the queue when it can.
             _log.warning("nothing_remembered", error=error.in_full)
         async with anyio.create_task_group() as group:
             self._tasks.group = group
@@ -155,7 +155,7 @@ class Sessions:
         self.launching.gone(session_id)
 
     async def finish(self, seconds: float) -> None:
-        """Begin nothing any more, and let what is under way come to its end within ``seconds``."""
+        """Begin nothing new, and let work under way end within ``seconds``."""
         self.registry.closing = True
         await self.stopping.finish(seconds)
 
@@ -163,23 +163,23 @@ class Sessions:
 
     @property
     def ready(self) -> bool:
-        """Whether the engine has said what there is."""
+        """Whether a first snapshot of the engine has come."""
         return self.registry.ready
 
     def all(self) -> list[Observed]:
-        """Return all sessions, the oldest first; orphans are none."""
+        """Return all sessions without orphans, the oldest first."""
         return self.registry.all()
 
     def everything(self) -> list[Observed]:
-        """Return all sessions and everybody in line, for administrators."""
+        """Return all sessions, with those in the queue, for administrators."""
         return [*self.registry.all(), *self.queue.all()]
 
     def owned_by(self, uid: UserId) -> list[Observed]:
-        """Return a person's own sessions, the oldest first, those in line after them."""
+        """Return a person's own sessions, the oldest first, then those in the queue."""
         return [one for one in self.everything() if one.session.owner == uid]
 
     def shared_with(self, uid: UserId) -> list[tuple[Observed, Share]]:
-        """Return others' sessions, and places in line, to which this person is invited."""
+        """Return the sessions, also those in the queue, to which this person is invited."""
         found = [
             (seen, share)
             for share in self._grants.of_person(uid)
@@ -189,7 +189,7 @@ class Sessions:
         return sorted(whole, key=lambda pair: pair[0].session.created_at)
 
     def find(self, session_id: str, uid: UserId) -> Observed:
-        """Return a session in which this person has a role, or for which they wait in line.
+        """Return a session in which this person has a role; it may be in the queue.
 
         Raises NoSuchSession for unknown, foreign and stopped ones alike.
         """
@@ -209,7 +209,7 @@ class Sessions:
         return seen
 
     def any(self, session_id: str) -> Observed:
-        """Return a session or a place in line, whoever's it is. Raises NoSuchSession."""
+        """Return anybody's session, also one in the queue. Raises NoSuchSession."""
         parsed = parse_session_id(session_id)
         seen = self._there(parsed) if parsed else None
         if seen is None or seen.orphan:
@@ -220,7 +220,7 @@ class Sessions:
         return self.queue.find(session_id) or self.registry.seen(session_id)
 
     def owner(self, session_id: SessionId) -> UserId | None:
-        """Return whose session it is, or who waits in line for it; None: there is none."""
+        """Return the owner of a session, also of one in the queue; None: there is none."""
         seen = self._there(session_id)
         return None if seen is None or seen.orphan else seen.session.owner
 
@@ -229,24 +229,24 @@ class Sessions:
         return access.role_in(seen.session, uid, self._grants.role_of(seen.session.id, uid))
 
     def access(self, session_id: SessionId, uid: UserId) -> Access | None:
-        """Answer verify: None for what is not there. Asks nobody."""
+        """Answer verify, without I/O: None if the session does not exist."""
         seen = self.registry.seen(session_id)
         if seen is None or seen.orphan:
             return None
         return Access(self.role(seen, uid), self.phase(seen))
 
-    # -- what stands about them ------------------------------------------------------------
+    # -- what is shown of them -------------------------------------------------------------
 
     def profile_of(self, seen: Observed) -> Profile:
         """Return the session's profile, or a nameless one if it is no longer configured."""
         return self.registry.profile_of(seen)
 
     def phase(self, seen: Observed) -> Phase:
-        """Return where the session stands now."""
+        """Return the session's phase."""
         return self.registry.phase(seen)
 
     def message(self, seen: Observed) -> str:
-        """Return a sentence about where the session stands."""
+        """Return a sentence about the session's state."""
         return sentences.message_of(
             self.phase(seen),
             seen,
@@ -257,7 +257,7 @@ class Sessions:
     def keep_reason(
         self, seen: Observed, place: QueuePosition | None
     ) -> tuple[KeepReason, datetime | None]:
-        """Return why it has not been removed, and the moment (UTC) that stands in those words."""
+        """Return why it has not been removed, and the time (UTC) that belongs to those words."""
         now = self._clock()
         activity = self.usage.of(seen) or Activity(first_seen=now, last_active=now)
         limits = self.registry.limits(seen.session)
@@ -267,11 +267,11 @@ class Sessions:
 
     @property
     def drain(self) -> Drain | None:
-        """Return why nothing starts at present, or None."""
+        """Return the drain in force, or None."""
         return self.rule_book.rules.drain
 
     async def last_lines(self, seen: Observed) -> list[str]:
-        """Return the last lines that the session printed; nothing if they cannot be had."""
+        """Return the last lines that the session printed; none if they are not available."""
         try:
             lines = self._orchestrator.logs(seen.session.id, tail=_LOG_LINES)
             return [line async for line in lines]
@@ -280,7 +280,7 @@ class Sessions:
             return []
 
     def announce(self) -> None:
-        """Let whoever follows ``changes`` look again."""
+        """Wake everybody who follows ``changes``."""
         self.registry.announce()
 
     # -- acts ------------------------------------------------------------------------------
@@ -301,17 +301,17 @@ class Sessions:
         self.usage.touch(session_id)
 
     def is_inside(self, session_id: SessionId, sid: str) -> bool:
-        """Tell whether somebody has entered by this log-in; verify asks at each page."""
+        """Tell whether somebody has entered with this log-in; verify asks at each page."""
         return self.usage.is_inside(session_id, sid)
 
     def enter(self, session_id: SessionId, sid: str, role: Role, by: Actor) -> None:
-        """Put on record that somebody has opened the session, by the log-in ``sid``."""
+        """Record that somebody has opened the session with the log-in ``sid``."""
         self.usage.enter(session_id, sid, role, by)
 
     async def keep(self, seen: Observed, by: UserId) -> None:
-        """Count the session as used just now: somebody said so.
+        """Count the session as used now, because somebody asked for that.
 
-        Raises NotAllowed for who only looks on.
+        Raises NotAllowed for a person who only views.
         """
         role = self.role(seen, by)
         if role is None or not role.may_change:
@@ -341,12 +341,12 @@ class Sessions:
             self.launching.serve_queue()
 
     async def hear_others(self) -> None:
-        """Learn what other controllers have written down. Raises StoreUnavailable."""
+        """Read what other controllers have stored. Raises StoreUnavailable."""
         await self.queue.load_once()
         await self.usage.hear_others()
 
     async def write_down(self) -> None:
-        """Write down what the next controller should know. Raises StoreUnavailable."""
+        """Store what the next controller needs to know. Raises StoreUnavailable."""
         if self.ready:
             await self.queue.leave_all()
             await self.usage.write_down()

@@ -1,4 +1,4 @@
-"""Ends sessions: they save first, their owner is told why, and what fails is tried again."""
+"""Ends sessions: they save first, their owner is told why, and failures are tried again."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ STOP_GRACE = timedelta(seconds=10)
 """Time for the program in a session to save before it is killed."""
 
 BRIEF_GRACE = timedelta(seconds=2)
-"""The same for one that is not to save: to end in order what it does."""
+"""The same for a session that does not save: time to end in order."""
 
 GIVE_UP_SECONDS = 10.0
-"""Seconds of saving after which a session's owner is offered to stop it without."""
+"""Seconds of saving after which the owner can stop the session without it."""
 
-_FINISH_SECONDS = 0.05  # between two looks at what is still under way
+_FINISH_SECONDS = 0.05  # between two checks of what is still under way
 
 _log = structlog.get_logger("sessions")
 
@@ -53,7 +53,7 @@ class Stopping:
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: UTC now.
 
-        ``gone`` is called for a session that is no more: there may be room for the next in line.
+        ``gone`` is called when a session has ended: there may be room for the next one.
         """
         self._registry = registry
         self._queue = queue
@@ -68,8 +68,8 @@ class Stopping:
     async def stop(self, session_id: SessionId, reason: Reason, *, by: Actor, save: bool) -> None:
         """Begin to stop a session; returns at once, the rest goes on by itself.
 
-        Without ``save`` it is not asked to save first, and need not go on if it is at it. One that
-        waits in line leaves it. Raises StoreUnavailable if that cannot be kept.
+        Without ``save`` it does not save first, and saving that is under way is not waited for. A
+        session in the queue leaves it. Raises StoreUnavailable if that cannot be stored.
         """
         if session_id in self._queue:
             session = await self._queue.give_up(session_id)
@@ -77,7 +77,7 @@ class Stopping:
                 self._registry.record(Act.STOP, session, by, reason=reason, waiting=True)
                 self._registry.announce()
                 return
-            # Its turn came meanwhile: it is stopped like any other.
+            # It started meanwhile: it is stopped like any other.
         work = self._registry.work(session_id)
         if work.saving is not None and not save:
             work.unsaved = True
@@ -87,12 +87,12 @@ class Stopping:
             return
         reason, work.stop_pending = work.stop_pending or reason, None
         if not seen.deleting and not seen.orphan:
-            # Else it was never whole, or an earlier controller has begun to stop it, and said so.
+            # Otherwise it was never complete, or an earlier controller began to stop it.
             self._registry.record(Act.STOP, seen.session, by, reason=reason)
         self.take_down(session_id, reason, save=save)
 
     def take_down(self, session_id: SessionId, reason: Reason, *, save: bool = True) -> None:
-        """Begin to stop a session, with nothing put on record."""
+        """Begin to stop a session, without an entry in the audit log."""
         seen, work = self._registry.seen(session_id), self._registry.work(session_id)
         if seen is None or work.stopping or not self._tasks.running:
             return
@@ -108,7 +108,7 @@ class Stopping:
         self._tasks.spawn("stop", session_id, partial(self._remove, seen, reason, saves))
 
     async def end(self, session_id: SessionId, grace: timedelta) -> None:
-        """Remove a session, once nothing is at work that would make it anew.
+        """Remove a session, once no work is under way that would make it again.
 
         Raises EngineUnavailable or StoreUnavailable.
         """
@@ -119,14 +119,14 @@ class Stopping:
         await self._orchestrator.remove(session_id, grace=grace)
 
     def saves_long(self, seen: Observed) -> bool:
-        """Tell whether it takes so long to save that its owner may want to stop without."""
+        """Tell whether saving takes so long that its owner may stop without it."""
         saving = self._registry.work(seen.session.id).saving
         return saving is not None and self._clock() - saving.since >= GIVE_UP_SECONDS
 
     async def finish(self, seconds: float) -> None:
-        """Let what is under way come to its end within ``seconds``.
+        """Let work under way end within ``seconds``.
 
-        A transfer of a program is not waited for: it takes minutes.
+        Fetching a program is not waited for: it takes minutes.
         """
         with anyio.move_on_after(seconds) as late:
             while self._is_at_work():  # noqa: ASYNC110 - of several kinds
@@ -161,7 +161,7 @@ class Stopping:
             self._stop_later(session.id, reason)
             raise
         else:
-            # First why, then that it is gone: the owner's page looks once.
+            # First the reason, then the end: the owner's page reads both only once.
             await self._tell(session, reason, saved=saved)
             self._gone(session.id)
             _log.info("session_stopped", session=session.id, reason=reason.value, saved=saved)
@@ -169,12 +169,12 @@ class Stopping:
             work.stopping = work.unsaved = False
 
     def _stop_later(self, session_id: SessionId, reason: Reason) -> None:
-        """Let housekeeping try again. The engine's object need not say yet that it stops."""
+        """Let housekeeping try again. The engine's object may not show yet that it stops."""
         self._registry.work(session_id).stop_pending = reason
         self._registry.recall(session_id)
 
     async def _save(self, session_id: SessionId) -> bool:
-        """Let a session save what is in it, until somebody gives that up; True: it has."""
+        """Let a session save its contents, until that is cancelled; True: it has saved."""
         work = self._registry.work(session_id)
         saving = work.saving = Saving(self._clock())
         saved = False
@@ -193,7 +193,7 @@ class Stopping:
         self._registry.announce()
 
     async def _tell(self, session: Session, reason: Reason, *, saved: bool) -> None:
-        """Leave a notice for the owner, if it was not them who stopped it."""
+        """Leave a notice for the owner, unless the owner stopped it."""
         more = sentences.farewell_of(reason, self._registry.limits(session), saved=saved)
         if not more:
             return

@@ -1,4 +1,4 @@
-"""Pieces of work that go on by themselves: each is about one session, and harms no other."""
+"""Background tasks: each is for one session, and its failure affects no other."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class Tasks:
     """What goes on beside its caller, as long as the controller runs."""
 
     def __init__(self, metrics: Metrics) -> None:
-        """Nothing can begin before ``group`` is given."""
+        """No task can begin before ``group`` is set."""
         self._metrics = metrics
         self.group: TaskGroup | None = None
 
     @property
     def running(self) -> bool:
-        """Whether work can begin."""
+        """Whether tasks can begin."""
         return self.group is not None
 
     def spawn(self, work: str, session_id: SessionId, do: Callable[[], Awaitable[None]]) -> None:
-        """Let a piece of work about one session go on by itself, and harm no other if it fails."""
+        """Start a task for one session; if it fails, no other is affected."""
 
         async def do_contained() -> None:
             with contained(work, self._metrics, session=session_id):

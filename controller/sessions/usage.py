@@ -1,4 +1,4 @@
-"""Whether sessions are used: signs of life, what is written down of them, who is inside."""
+"""Whether sessions are used: signs of life, the memos in the store, who has entered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from controller.sessions.registry import Known, Registry
 from controller.settings.schema import Settings
 from controller.store import SessionStore
 
-_SAME_STOP_SECONDS = 2.0  # by which two controllers may differ about one moment
+_SAME_STOP_SECONDS = 2.0  # seconds by which two controllers may differ about one moment
 
 
 class Usage:
@@ -47,7 +47,7 @@ class Usage:
     # -- what is written down --------------------------------------------------------------
 
     async def load(self) -> None:
-        """Read what the controller before this one has written down. Raises StoreUnavailable."""
+        """Read the memos of the controller before this one. Raises StoreUnavailable."""
         self._memos = await self._store.memos()
 
     def adopt(self, seen: Observed, *, first: bool) -> Known:
@@ -58,7 +58,7 @@ class Usage:
         memo = self._memos.get(seen.session.id)
         if memo is None:
             activity = self._registry.first_look(seen.session)
-            # One that outlived its start limit before was ready, most likely.
+            # A session older than its start limit was most likely ready before.
             late = activity.age_then > self._registry.limits(seen.session).start
             known = Known(seen, activity)
             known.served = known.was_ready = first and late
@@ -80,11 +80,11 @@ class Usage:
         return known
 
     def forget_memos(self, newer: Collection[SessionId]) -> None:
-        """Forget what was written down, but of ``newer``: a newer hub wants to find that."""
+        """Forget the memos, except those of ``newer`` sessions, which a newer hub needs."""
         self._memos = {one: memo for one, memo in self._memos.items() if one in newer}
 
     async def write_down(self) -> None:
-        """Write down what the next controller should know. Raises StoreUnavailable."""
+        """Store what the next controller needs to know. Raises StoreUnavailable."""
         now = self._clock()
         leads = self._leads()
         await self._store.put_memos(
@@ -107,7 +107,7 @@ class Usage:
         )
 
     async def hear_others(self) -> None:
-        """Count sessions as used that were used by way of other controllers.
+        """Count the use of sessions through other controllers.
 
         Raises StoreUnavailable.
         """
@@ -133,7 +133,7 @@ class Usage:
                 self._hear_warning(session_id, known, memo.warned)
 
     def _hear_warning(self, session_id: SessionId, known: Known, told: Announced | None) -> None:
-        """Know of the stop of which the controller that keeps house has warned people, or not."""
+        """Take over the warning of the controller that keeps house, or its absence."""
         now = self._clock()
         warned = None if told is None else Warned(told.reason, now - told.ago, now + told.left)
         if warned and warned.reason is Reason.IDLE and known.activity.last_active > warned.at:
@@ -156,17 +156,17 @@ class Usage:
             )
 
     def note_poll(self, session_id: SessionId, *, used: bool, last_input: str | None) -> None:
-        """Note what a look into a session has shown.
+        """Note the result of a poll.
 
-        ``used``: something is being computed. ``last_input``: what the session says of its last
-        input; another word than the last time means that there was some meanwhile.
+        ``used``: the session computes. ``last_input``: the session's own time of its last input; a
+        change since the last poll means that there was input meanwhile.
         """
         known = self._registry.get(session_id)
         if known is None:
             return
         activity, now = known.activity, self._clock()
         touched = bool(last_input) and last_input != activity.input
-        # What was started ahead computes while it starts: that is no use of it.
+        # A session that was started ahead computes while it starts: that is not use.
         active = touched or (used and not activity.ahead)
         known.activity = msgspec.structs.replace(
             activity,
@@ -178,9 +178,9 @@ class Usage:
         )
 
     async def extend(self, seen: Observed, seconds: float) -> float:
-        """Let a session live longer, and write that down; returns the seconds added so far.
+        """Let a session run longer, and store that; returns the seconds added so far.
 
-        Never more than configured: what is asked for beyond that is cut off. Raises
+        Never more than configured: the rest is ignored. Raises
         NoSuchSession if it has ended, StoreUnavailable.
         """
         known = self._registry.get(seen.session.id)
@@ -193,7 +193,7 @@ class Usage:
         return extra
 
     def set_warned(self, session_id: SessionId, warned: Warned | None) -> None:
-        """Note that people in a session were told of its stop, or that this was taken back."""
+        """Note that people in a session were warned of its stop, or that this was withdrawn."""
         known = self._registry.get(session_id)
         if known is not None:
             known.activity = msgspec.structs.replace(known.activity, warned=warned)
@@ -202,23 +202,23 @@ class Usage:
     # -- who is inside ---------------------------------------------------------------------
 
     def is_inside(self, session_id: SessionId, sid: str) -> bool:
-        """Tell whether somebody has entered by this log-in; verify asks at each page."""
+        """Tell whether somebody has entered with this log-in; verify asks at each page."""
         known = self._registry.get(session_id)
         return known is not None and sid in known.inside
 
     def enter(self, session_id: SessionId, sid: str, role: Role, by: Actor) -> None:
-        """Put on record that somebody has opened the session, by the log-in ``sid``."""
+        """Record that somebody has opened the session with the log-in ``sid``."""
         known = self._registry.get(session_id)
         if known is not None:
             known.inside[sid] = UserId(by.who)
             self._registry.record(Act.OPEN, known.seen.session, by, role=role)
 
     def has_entered(self, sid: str) -> bool:
-        """Tell whether any session has been opened by this log-in."""
+        """Tell whether any session has been opened with this log-in."""
         return any(sid in known.inside for _, known in self._registry.items())
 
     def forget_guest(self, session_id: SessionId, uid: UserId) -> None:
-        """Count somebody as not having entered: their invitation is over."""
+        """Count somebody as not having entered: their invitation has ended."""
         known = self._registry.get(session_id)
         if known is not None:
             known.inside = {sid: one for sid, one in known.inside.items() if one != uid}
@@ -226,7 +226,7 @@ class Usage:
     # -- questions -------------------------------------------------------------------------
 
     def of(self, seen: Observed) -> Activity | None:
-        """Return what is known of the use of a session; None: it is not there."""
+        """Return the activity of a session; None: it does not exist."""
         known = self._registry.get(seen.session.id)
         return known.activity if known else None
 
@@ -239,12 +239,12 @@ class Usage:
         return activity.warned.reason, self._wall() + timedelta(seconds=max(0.0, left))
 
     def is_ahead(self, seen: Observed) -> bool:
-        """Tell whether it was started ahead of its owner, who has not come yet."""
+        """Tell whether it was started ahead, and its owner has not come yet."""
         activity = self.of(seen)
         return activity is not None and activity.ahead
 
     def elapsed(self, seen: Observed) -> float:
-        """Seconds since the session was launched."""
+        """Return the seconds since the session was launched."""
         activity = self.of(seen)
         return 0.0 if activity is None else activity.age(self._clock())
 

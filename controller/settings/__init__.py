@@ -1,1 +1,1 @@
-"""What can be configured: its schema, how it is read, and what must hold between settings."""
+"""The settings: their schema, how they are read, and rules between them."""

@@ -1,6 +1,6 @@
-"""What must hold between settings, each fault as a sentence that helps. Pure.
+"""Checks rules between settings; each fault is a sentence that says what to do. Pure.
 
-Here are also the forms of texts that no pattern can hold. Ranges stand at the fields themselves.
+It also checks texts for which a pattern is not enough. Ranges are at the fields themselves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _DOMAIN = re.compile(rf"{_NAME}(?:\.{_NAME})*")
 
 
 def faults_of(settings: Settings, ldap_configured: bool) -> list[str]:
-    """Return every fault as a sentence. ``ldap_configured``: somebody has named a directory."""
+    """Return every fault as a sentence. ``ldap_configured``: a directory is configured."""
     faults = [*_check_addresses(settings), *_check_names(settings)]
     if settings.store == "kubernetes" and settings.orchestrator != "kubernetes":
         faults.append(
@@ -76,7 +76,7 @@ def faults_of(settings: Settings, ldap_configured: bool) -> list[str]:
 
 def _check_addresses(settings: Settings) -> list[str]:
     faults: list[str] = []
-    for place, url in (
+    for path, url in (
         *(("public_url", url) for url in (settings.public_url,)),
         *(("extra_urls", url) for url in settings.extra_urls),
         ("gateway_url", settings.gateway_url),
@@ -84,7 +84,7 @@ def _check_addresses(settings: Settings) -> list[str]:
         found = re.fullmatch(r"https?://[A-Za-z0-9.\-]+(?::([0-9]{1,5}))?", url)
         if found is None or int(found[1] or 1) not in _PORTS:
             faults.append(
-                f"{place}: {url!r} must be like https://slicer.example.org, without a path."
+                f"{path}: {url!r} must be like https://slicer.example.org, without a path."
             )
     faults += _check_session_domain(settings)
     try:
@@ -102,20 +102,20 @@ def _check_addresses(settings: Settings) -> list[str]:
 
 def _check_session_domain(settings: Settings) -> list[str]:
     faults: list[str] = []
-    place = "session_domain (SLICERHUB_SESSION_DOMAIN)"
+    path = "session_domain (SLICERHUB_SESSION_DOMAIN)"
     domain = settings.session_domain.lower()
     if domain and (not _DOMAIN.fullmatch(domain) or len(domain) > _DOMAIN_MAX):
         faults.append(
-            f"{place}: {settings.session_domain!r} must be a host name like "
+            f"{path}: {settings.session_domain!r} must be a host name like "
             f'sessions.example.org, without a port, or "{PATH_MODE}".'
         )
     elif domain != PATH_MODE and domain and is_address(domain):
         faults.append(
-            f"{place}: {domain} is an IP address, which has no names below it. Name a domain, or "
+            f"{path}: {domain} is an IP address, which has no names below it. Name a domain, or "
             f'set it to "{PATH_MODE}".'
         )
     faults += [
-        f"{place}: {host}, the hub's own, would be the name of a session. Name another domain."
+        f"{path}: {host}, the hub's own, would be the name of a session. Name another domain."
         for host in settings.hosts
         if settings.sessions_at
         and parse_session_id(host.removesuffix(f".{settings.sessions_at}")) is not None
@@ -170,16 +170,16 @@ def _check_kubernetes(settings: Settings) -> list[str]:
 
 
 def _check_on_kubernetes(profile: Profile) -> list[str]:
-    place = f"profiles.{profile.id}"
-    faults = _check_labels(f"{place}.node_selector", profile.node_selector)
+    path = f"profiles.{profile.id}"
+    faults = _check_labels(f"{path}.node_selector", profile.node_selector)
     if profile.memory_reserved_mib > max(profile.memory_mib, 0):
-        faults.append(f"{place}.memory_reserved_mib: must be 0, or at most memory_mib.")
+        faults.append(f"{path}.memory_reserved_mib: must be 0, or at most memory_mib.")
     return faults
 
 
-def _check_labels(place: str, found: dict[str, str]) -> list[str]:
+def _check_labels(path: str, found: dict[str, str]) -> list[str]:
     return [
-        f"{place}: {key!r} = {value!r} is not a valid label of Kubernetes."
+        f"{path}: {key!r} = {value!r} is not a valid label of Kubernetes."
         for key, value in found.items()
         if not _LABEL_KEY.fullmatch(key) or not _LABEL_VALUE.fullmatch(value)
     ]

@@ -1,10 +1,10 @@
 """Reads the settings: one TOML file and/or ``SLICERHUB_*`` variables, decoded strictly.
 
-A variable is named after its place: ``[ldap] url`` is ``SLICERHUB_LDAP_URL``; it wins over the
-file. Lists are comma separated in variables. For every text there is a twin with ``_FILE`` (or
-``_file``) behind its name, which names a file that holds the value: for secrets. An empty
-variable is an unset one. Profiles and group volumes stand in the file only, as
-``[profiles.<id>]`` and ``[volumes.<name>]``. Every fault is reported, not only the first.
+A variable is named after the path of its setting: ``[ldap] url`` is ``SLICERHUB_LDAP_URL``; it wins
+over the file. Lists are comma separated in variables. For every text there is a twin with ``_FILE``
+(or ``_file``) after its name, which names a file with the value: for secrets. An empty variable
+counts as unset. Profiles and group volumes are only in the file, as ``[profiles.<id>]`` and
+``[volumes.<name>]``. Every fault is reported, not only the first.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SLICER = Profile(
 )
 """The profile of a hub whose configuration names none."""
 
-# Names of the program that this one succeeds -> ours; None: nothing to set any more.
+# Names of the upstream program -> paths of the hub's settings; None: no such setting.
 _UPSTREAM: dict[str, str | None] = {
     "CONTAINER_ORCHESTRATOR": "orchestrator",
     "INACTIVITY_TIME_SEC": "idle_seconds",
@@ -83,13 +83,13 @@ def load(environ: Mapping[str, str], read_file: ReadFile) -> tuple[Settings, lis
     notices: list[str] = []
     tree = _read_toml(environ.get(FILE_VARIABLE, ""), read_file, faults)
     tables = {name: tree.pop(name, {}) for name in _TABLES}
-    places = _places()
+    paths = _paths()
     values: dict[str, Any] = {}
-    _flatten(tree, places, values, faults)
+    _flatten(tree, paths, values, faults)
     values.update(_upstream(environ, notices))
-    values.update(_variables(environ, places, faults))
-    _resolve_files(values, places, read_file, faults)
-    settings = _build(values, places, faults)
+    values.update(_variables(environ, paths, faults))
+    _resolve_files(values, paths, read_file, faults)
+    settings = _build(values, paths, faults)
     settings = msgspec.structs.replace(
         settings,
         profiles=_build_profiles(tables["profiles"], settings.idle_seconds, faults),
@@ -109,33 +109,33 @@ def load(environ: Mapping[str, str], read_file: ReadFile) -> tuple[Settings, lis
 
 
 def origins(environ: Mapping[str, str], read_file: ReadFile) -> dict[str, str]:
-    """Return where settings come from, by their places: a variable, or the path of the file.
+    """Return where settings come from, by their paths: a variable, or the name of the file.
 
-    What is not in it has its default. They are those that ``load`` has read without a fault.
+    Settings that are missing have their defaults. ``load`` must have read them without a fault.
     """
     faults: list[str] = []  # reported where the settings are read
-    path = environ.get(FILE_VARIABLE, "")
-    tree = _read_toml(path, read_file, faults)
+    file = environ.get(FILE_VARIABLE, "")
+    tree = _read_toml(file, read_file, faults)
     tables = {name: tree.pop(name, {}) for name in _TABLES}
-    places = _places()
+    paths = _paths()
     values: dict[str, Any] = {}
-    _flatten(tree, places, values, faults)
-    found = dict.fromkeys(values, path)
-    for name, place in _UPSTREAM.items():
-        if place and environ.get(name) and name != "PORT":
-            found[place] = name
-    found |= {place: variable_of(place) for place in _variables(environ, places, faults)}
-    for twin in [one for one in found if one not in places]:
-        if base := _file_twin(twin, places):
+    _flatten(tree, paths, values, faults)
+    found = dict.fromkeys(values, file)
+    for name, path in _UPSTREAM.items():
+        if path and environ.get(name) and name != "PORT":
+            found[path] = name
+    found |= {path: variable_of(path) for path in _variables(environ, paths, faults)}
+    for twin in [one for one in found if one not in paths]:
+        if base := _file_twin(twin, paths):
             found[base] = found.pop(twin)
     for name, inner in tables.items():
         for table, keys in inner.items():
-            found |= {f"{name}.{table}.{key}": path for key in keys}
+            found |= {f"{name}.{table}.{key}": file for key in keys}
     return found
 
 
 def _people(said: Mapping[str, int], faults: list[str]) -> dict[str, int]:
-    """Return the numbers of people by the one spelling of their names that the hub goes by."""
+    """Return the numbers of people by the canonical spelling of their names."""
     spellings: dict[str, str] = {}
     for name in said:
         first = spellings.setdefault(canonical_uid(name), name)
@@ -146,26 +146,26 @@ def _people(said: Mapping[str, int], faults: list[str]) -> dict[str, int]:
     return {uid: said[name] for uid, name in spellings.items()}
 
 
-def _places(*, ranges: bool = False) -> dict[str, Any]:
-    """Every setting's place -> its type: ``{"instance": str, "ldap.url": str, …}``.
+def _paths(*, ranges: bool = False) -> dict[str, Any]:
+    """Return every setting's path -> its type: ``{"instance": str, "ldap.url": str, …}``.
 
-    ``ranges``: with the ranges that stand at the types.
+    ``ranges``: with the ranges in the types.
     """
-    places: dict[str, Any] = {}
+    paths: dict[str, Any] = {}
     for name, kind in typing.get_type_hints(Settings, include_extras=ranges).items():
         if name in _TABLES:
             continue
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             inner = typing.get_type_hints(kind, include_extras=ranges)
-            places |= {f"{name}.{key}": inner[key] for key in kind.__struct_fields__}
+            paths |= {f"{name}.{key}": inner[key] for key in kind.__struct_fields__}
         else:
-            places[name] = kind
-    return places
+            paths[name] = kind
+    return paths
 
 
-def variable_of(place: str) -> str:
+def variable_of(path: str) -> str:
     """``ldap.url`` -> ``SLICERHUB_LDAP_URL``."""
-    return PREFIX + place.replace(".", "_").upper()
+    return PREFIX + path.replace(".", "_").upper()
 
 
 def _read_toml(path: str, read_file: ReadFile, faults: list[str]) -> dict[str, Any]:
@@ -183,24 +183,24 @@ def _read_toml(path: str, read_file: ReadFile, faults: list[str]) -> dict[str, A
 
 
 def _flatten(
-    tree: dict[str, Any], places: dict[str, Any], values: dict[str, Any], faults: list[str]
+    tree: dict[str, Any], paths: dict[str, Any], values: dict[str, Any], faults: list[str]
 ) -> None:
     for key, value in tree.items():
-        if isinstance(value, dict) and any(place.startswith(f"{key}.") for place in places):
+        if isinstance(value, dict) and any(path.startswith(f"{key}.") for path in paths):
             inner = cast("dict[str, Any]", value)
             found: dict[str, Any] = {f"{key}.{name}": item for name, item in inner.items()}
         else:
             found = {key: value}
-        for place, item in found.items():
-            if place in places or _file_twin(place, places):
-                values[place] = item
+        for path, item in found.items():
+            if path in paths or _file_twin(path, paths):
+                values[path] = item
             else:
-                faults.append(_unknown(place, list(places)))
+                faults.append(_unknown(path, list(paths)))
 
 
-def _file_twin(place: str, places: dict[str, Any]) -> str | None:
-    base = place.removesuffix("_file")
-    return base if base != place and places.get(base) is str else None
+def _file_twin(path: str, paths: dict[str, Any]) -> str | None:
+    base = path.removesuffix("_file")
+    return base if base != path and paths.get(base) is str else None
 
 
 def _unknown(name: str, known: list[str]) -> str:
@@ -211,14 +211,14 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _upstream(environ: Mapping[str, str], notices: list[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for name, place in _UPSTREAM.items():
+    for name, path in _UPSTREAM.items():
         if not environ.get(name) or name in {"DOMAIN", "PORT"}:
             continue
-        if place is None:
+        if path is None:
             notices.append(f"{name} has no effect: every session has a network of its own.")
         else:
-            values[place] = environ[name]
-            notices.append(f"{name} is accepted; its name here is {variable_of(place)}.")
+            values[path] = environ[name]
+            notices.append(f"{name} is accepted; its name here is {variable_of(path)}.")
     if environ.get("DOMAIN"):
         port = environ.get("PORT", "")
         values["public_url"] = f"http://{environ['DOMAIN']}" + (f":{port}" if port else "")
@@ -229,20 +229,20 @@ def _upstream(environ: Mapping[str, str], notices: list[str]) -> dict[str, Any]:
 
 
 def _variables(
-    environ: Mapping[str, str], places: dict[str, Any], faults: list[str]
+    environ: Mapping[str, str], paths: dict[str, Any], faults: list[str]
 ) -> dict[str, Any]:
-    by_variable = {variable_of(place): place for place in places}
+    by_variable = {variable_of(path): path for path in paths}
     by_variable |= {
-        f"{variable}_FILE": f"{place}_file"
-        for variable, place in tuple(by_variable.items())
-        if places[place] is str and f"{variable}_FILE" not in by_variable
+        f"{variable}_FILE": f"{path}_file"
+        for variable, path in tuple(by_variable.items())
+        if paths[path] is str and f"{variable}_FILE" not in by_variable
     }
     values: dict[str, Any] = {}
     for name, text in environ.items():
         if not name.startswith(PREFIX) or name == FILE_VARIABLE or not text:
-            continue  # Compose hands on unset variables as empty ones
-        if place := by_variable.get(name):
-            values[place] = _split(text, places.get(place, str))
+            continue  # Compose passes on unset variables as empty ones
+        if path := by_variable.get(name):
+            values[path] = _split(text, paths.get(path, str))
         else:
             faults.append(_unknown(name, list(by_variable)))
     return values
@@ -256,31 +256,31 @@ def _split(text: str, kind: object) -> object:
 
 
 def _resolve_files(
-    values: dict[str, Any], places: dict[str, Any], read_file: ReadFile, faults: list[str]
+    values: dict[str, Any], paths: dict[str, Any], read_file: ReadFile, faults: list[str]
 ) -> None:
-    for place in [one for one in values if one not in places]:
-        base = _file_twin(place, places)
-        path = values.pop(place)
-        if base is None or not isinstance(path, str):
-            faults.append(f"{place}: must be the path of a file.")
+    for path in [one for one in values if one not in paths]:
+        base = _file_twin(path, paths)
+        file = values.pop(path)
+        if base is None or not isinstance(file, str):
+            faults.append(f"{path}: must be the path of a file.")
             continue
         try:
-            values[base] = read_file(path).rstrip("\r\n")
+            values[base] = read_file(file).rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            faults.append(f"{place}: {path} cannot be read ({error}). Correct the path.")
+            faults.append(f"{path}: {file} cannot be read ({error}). Correct the path.")
 
 
-def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) -> Settings:
+def _build(values: dict[str, Any], paths: dict[str, Any], faults: list[str]) -> Settings:
     good: dict[str, Any] = {}
-    kinds = _places(ranges=True)
-    for place, value in values.items():
+    kinds = _paths(ranges=True)
+    for path, value in values.items():
         try:
-            good[place] = msgspec.convert(value, places[place], strict=False)
+            good[path] = msgspec.convert(value, paths[path], strict=False)
         except msgspec.ValidationError as error:
-            faults.append(f"{place} ({variable_of(place)}): {error}.")
-        else:  # kept all the same: what holds between settings is told of it, too
-            faults += _out_of_range(place, good[place], kinds[place])
-    top = {place: value for place, value in good.items() if "." not in place}
+            faults.append(f"{path} ({variable_of(path)}): {error}.")
+        else:  # kept, so that the rules between settings are checked for it, too
+            faults += _out_of_range(path, good[path], kinds[path])
+    top = {path: value for path, value in good.items() if "." not in path}
     for section, kind in (
         ("ldap", Ldap),
         ("docker", Docker),
@@ -291,15 +291,15 @@ def _build(values: dict[str, Any], places: dict[str, Any], faults: list[str]) ->
         ("admin", Admin),
     ):
         inner = {
-            place.partition(".")[2]: value
-            for place, value in good.items()
-            if place.startswith(f"{section}.")
+            path.partition(".")[2]: value
+            for path, value in good.items()
+            if path.startswith(f"{section}.")
         }
         top[section] = kind(**inner)
     return Settings(**top)
 
 
-def _out_of_range(place: str, value: Any, kind: Any) -> list[str]:  # noqa: ANN401 - of any type
+def _out_of_range(path: str, value: Any, kind: Any) -> list[str]:  # noqa: ANN401 - of any type
     """Return a sentence for each part of a value that is of the right type, but out of range."""
     bare, metas = metas_of(kind)
     try:
@@ -307,14 +307,14 @@ def _out_of_range(place: str, value: Any, kind: Any) -> list[str]:  # noqa: ANN4
     except msgspec.ValidationError as error:
         for meta in metas:
             said: str = (meta.extra or {}).get(FAULT, f"{error}.")
-            return [f"{place}: {said.replace('{value}', repr(value))}"]
+            return [f"{path}: {said.replace('{value}', repr(value))}"]
     parts = typing.get_args(bare)
     inner: list[tuple[str, Any, Any]] = []
     if isinstance(value, dict):
         items = cast("dict[str, Any]", value).items()
-        inner = [(f"{place}.{key}", item, parts[1]) for key, item in items]
+        inner = [(f"{path}.{key}", item, parts[1]) for key, item in items]
     elif isinstance(value, tuple | frozenset):
-        inner = [(place, item, parts[0]) for item in cast("Iterable[Any]", value)]
+        inner = [(path, item, parts[0]) for item in cast("Iterable[Any]", value)]
     return [fault for one in inner for fault in _out_of_range(*one)]
 
 
@@ -337,9 +337,9 @@ def _build_profiles(raw: object, idle_seconds: int, faults: list[str]) -> tuple[
 def _build_profile(
     profile_id: str, table: object, idle_seconds: int, faults: list[str]
 ) -> Profile | None:
-    place = f"profiles.{profile_id}"
+    path = f"profiles.{profile_id}"
     if not isinstance(table, dict):
-        faults.append(f"{place}: must be a table.")
+        faults.append(f"{path}: must be a table.")
         return None
     own = cast("dict[str, Any]", table)
     given = {"title": profile_id, "idle_seconds": idle_seconds} | own
@@ -351,17 +351,17 @@ def _build_profile(
     before = len(faults)
     for name, value in given.items():
         if name not in hints:
-            faults.append(_unknown(f"{place}.{name}", [f"{place}.{one}" for one in hints]))
+            faults.append(_unknown(f"{path}.{name}", [f"{path}.{one}" for one in hints]))
             continue
         try:
             good[name] = msgspec.convert(value, hints[name])
         except msgspec.ValidationError as error:
-            faults.append(f"{place}.{name}: {error}.")
+            faults.append(f"{path}.{name}: {error}.")
         else:
-            if name in own:  # what is inherited is told of where it stands
-                beyond += _out_of_range(f"{place}.{name}", good[name], kinds[name])
+            if name in own:  # an inherited value is reported where it is set
+                beyond += _out_of_range(f"{path}.{name}", good[name], kinds[name])
     if not given.get("image"):
-        faults.append(f'{place}.image is missing. Name the image, like "slicerhub/slicer".')
+        faults.append(f'{path}.image is missing. Name the image, like "slicerhub/slicer".')
     whole = len(faults) == before
     faults += beyond
     return Profile(id=profile_id, **good) if whole else None
@@ -373,36 +373,36 @@ def _build_volumes(raw: object, faults: list[str]) -> tuple[GroupVolume, ...]:
         return ()
     volumes: list[GroupVolume] = []
     for name, table in cast("dict[str, Any]", raw).items():
-        place = f"volumes.{name}"
-        if wrong := _out_of_range(place, name, VolumeName):
+        path = f"volumes.{name}"
+        if wrong := _out_of_range(path, name, VolumeName):
             faults += wrong
         elif not isinstance(table, dict):
-            faults.append(f"{place}: must be a table.")
+            faults.append(f"{path}: must be a table.")
         else:
             volumes += _build_volume(name, cast("dict[str, Any]", table), faults)
     return tuple(volumes)
 
 
 def _build_volume(name: str, table: dict[str, Any], faults: list[str]) -> list[GroupVolume]:
-    place = f"volumes.{name}"
+    path = f"volumes.{name}"
     before = len(faults)
     known = ("read", "write")
     for key, value in table.items():
         if key not in known:
-            faults.append(_unknown(f"{place}.{key}", [f"{place}.{one}" for one in known]))
+            faults.append(_unknown(f"{path}.{key}", [f"{path}.{one}" for one in known]))
             continue
         try:
             msgspec.convert(value, frozenset[str])
         except msgspec.ValidationError as error:
-            faults.append(f"{place}.{key}: {error}.")
+            faults.append(f"{path}.{key}: {error}.")
     if len(faults) > before:
         return []
     volume = msgspec.convert({"name": name} | table, GroupVolume)
     if not volume.read and not volume.write:
-        faults.append(f"{place}: nobody can use it. Name groups in read or write.")
+        faults.append(f"{path}: nobody can use it. Name groups in read or write.")
     return [volume]
 
 
 def read_text(path: str) -> str:
-    """Read a file of the configuration: the I/O that ``load`` is given in the real program."""
+    """Read a file of the configuration: the I/O for ``load`` in the real program."""
     return Path(path).read_text(encoding="utf-8")

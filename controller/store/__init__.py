@@ -1,8 +1,8 @@
-"""What is no session and must outlive the controller: log-ins, grants, the queue, memos, notices.
+"""The store: what must outlive the controller, such as log-ins, grants, the queue, memos, notices.
 
-What lets people in is listed, never what keeps them out: a lost store means that everyone logs in
-again and is invited again, not that a revoked log-in comes back. Sessions stay their owners', since
-that stands in their labels.
+It lists what lets people in, never what keeps them out: after the loss of a store everybody logs in
+again and is invited again, but a revoked log-in never comes back. Sessions keep their owners, which
+are in their labels.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from controller.core.records import (
     Ticket,
 )
 
-STARTS_KEPT = 20  # of each profile: enough for a median that follows an upgrade
+STARTS_KEPT = 20  # per profile: enough for a median that follows an upgrade
 
 NOTICES_KEPT = 5  # of each person
 
-SHARES_MOST = 200  # to one session, without those by which administrators look on
+SHARES_MOST = 200  # to one session, without those of viewing administrators
 
-LINKS_MOST = 50  # to one session, that are open; of those that are used up as many are remembered
+LINKS_MOST = 50  # open ones to one session; as many used-up ones are remembered
 
-CLOSED_MOST = 2000  # people whom the links to one session do not let in any more, counted by link
+CLOSED_MOST = 2000  # people whom the links of one session no longer let in, counted by link
 
 
 def kept_links(links: Sequence[Link], now: float) -> list[Link]:
-    """Return which of a session's links, the oldest first, are still of use.
+    """Return the links of a session that are still needed, the oldest first.
 
-    One that is used up still leads those in who came by it, as long as it has not expired.
+    A used-up link still works for the people who used it, until it expires.
     """
     standing = [one for one in links if now < one.expires]
     used_up = [one for one in standing if not one.is_open(now)][-LINKS_MOST:]
@@ -51,10 +51,10 @@ def kept_links(links: Sequence[Link], now: float) -> list[Link]:
 
 
 class LoginStore(Protocol):
-    """Log-ins that stand, and failed ones."""
+    """Valid log-ins, and failed attempts."""
 
     async def add_login(self, login: Login) -> int:
-        """Keep a log-in; returns, when it is on disk, the revision in which it stands.
+        """Store a log-in; returns the store's revision when it is on disk.
 
         Revisions grow with each change that any controller makes. 0: there is only one.
         """
@@ -65,19 +65,19 @@ class LoginStore(Protocol):
         ...
 
     async def logins(self, now: float) -> list[Login]:
-        """Return all log-ins that are not over, and forget the others."""
+        """Return all valid log-ins, and forget the others."""
         ...
 
     async def read_logins(self) -> Reading:
-        """Return all log-ins, and how much of what other controllers did is in that."""
+        """Return all log-ins, and the revision up to which other controllers' changes are in."""
         ...
 
     async def set_person(self, person: Person) -> None:
-        """Put what the directory says now of somebody into their log-ins."""
+        """Update the person in their log-ins, from the directory."""
         ...
 
     async def set_seen(self, sid: str, at: float) -> None:
-        """Remember that a log-in was used; one that is over stays over."""
+        """Remember that a log-in was used; an ended one stays ended."""
         ...
 
     async def add_failure(self, who: str, now: float) -> None:
@@ -98,10 +98,10 @@ class LoginStore(Protocol):
 
 
 class GrantStore(Protocol):
-    """What owners of sessions have granted: to people by name, and by links."""
+    """Grants of owners: shares to people by name, and links."""
 
     async def add_share(self, share: Share) -> bool:
-        """Keep an invitation; one of the same person to the same session is replaced.
+        """Store an invitation; it replaces one of the same person to the same session.
 
         False: the session has as many as it may.
         """
@@ -110,17 +110,17 @@ class GrantStore(Protocol):
     async def remove_share(self, session: SessionId, uid: UserId, *, bar: bool) -> None:
         """Forget an invitation; a missing one is success.
 
-        ``bar``: the session's present links do not let in any more either whoever was invited. If
-        they come to shut out too many, they end.
+        ``bar``: the session's present links no longer let this person in, either. A link that shuts
+        out too many people ends.
         """
         ...
 
     async def lower_share(self, session: SessionId, uid: UserId) -> None:
-        """Let somebody who is invited look on only; who is not invited stays so."""
+        """Let an invited person only view; nothing changes for others."""
         ...
 
     async def set_asks(self, session: SessionId, uid: UserId) -> None:
-        """Note that somebody who is invited asks for control; who is not invited stays so."""
+        """Note that an invited person asks for control; nothing changes for others."""
         ...
 
     async def remove_person(self, uid: UserId) -> None:
@@ -128,11 +128,11 @@ class GrantStore(Protocol):
         ...
 
     async def shares(self) -> list[Share]:
-        """Return all invitations, those that are over included."""
+        """Return all invitations, also ended ones."""
         ...
 
     async def add_link(self, link: Link, digest: str) -> bool:
-        """Keep a link under the hash of its code, and forget those that are over.
+        """Store a link under the hash of its code, and forget ended ones.
 
         False: the session has as many open ones as it may.
         """
@@ -153,18 +153,18 @@ class GrantStore(Protocol):
     async def use_link(self, digest: str, person: Person, now: float) -> Share | None:
         """Count one use of a link and keep the invitation that it gives: both or neither.
 
-        None if it is over, or this person used it, or the session has as many invitations as it
-        may. Two at once for the last use: one gets it.
+        None if the link has ended, or this person has used it, or the session has as many
+        invitations as it may. If two people want the last use at once, one gets it.
         """
         ...
 
     async def remove_grants(self, keep: Collection[SessionId], before: float) -> None:
-        """Forget the invitations and links of all sessions but these, if made before then."""
+        """Forget invitations and links of all other sessions, if made before a time."""
         ...
 
 
 class DeskStore(Protocol):
-    """What people are told, and what they have chosen."""
+    """Notices to people, and their choices."""
 
     async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
         """Leave a notice for a person."""
@@ -175,7 +175,7 @@ class DeskStore(Protocol):
         ...
 
     async def remove_notice(self, uid: UserId, number: int) -> None:
-        """Put away a notice of this person; another's stays."""
+        """Dismiss a notice of this person; those of others stay."""
         ...
 
     async def set_ahead(self, uid: UserId, profile: str, *, on: bool) -> None:
@@ -188,7 +188,7 @@ class DeskStore(Protocol):
 
 
 class SessionStore(Protocol):
-    """What is remembered of sessions: their starts, their use, who waits for one."""
+    """Facts about sessions: times of starts, memos, the queue."""
 
     async def add_start(self, profile: str, seconds: float, now: float) -> None:
         """Remember how long a start took."""
@@ -199,47 +199,47 @@ class SessionStore(Protocol):
         ...
 
     async def put_memos(self, memos: Mapping[SessionId, Memo]) -> None:
-        """Keep exactly these memos."""
+        """Store exactly these memos."""
         ...
 
     async def memos(self) -> dict[SessionId, Memo]:
-        """Return what was last kept, by whichever controller."""
+        """Return the last memos of any controller."""
         ...
 
     async def others_memos(self) -> dict[SessionId, Memo]:
-        """Return what other controllers that run know of sessions, idle until now."""
+        """Return the memos of other running controllers, with idle times up to now."""
         ...
 
     async def add_ticket(self, ticket: Ticket) -> None:
-        """Keep a place in line."""
+        """Store a ticket."""
         ...
 
     async def remove_ticket(self, session: SessionId) -> None:
-        """Forget a place in line; a missing one is success."""
+        """Forget a ticket; a missing one is success."""
         ...
 
     async def tickets(self) -> list[Ticket]:
-        """Return the line, the oldest first."""
+        """Return all tickets, the oldest first."""
         ...
 
 
 class RuleStore(Protocol):
-    """What administrators have decided."""
+    """Decisions of administrators."""
 
     async def rules(self) -> Rules:
-        """Return what administrators have decided."""
+        """Return the decisions of administrators."""
         ...
 
     async def set_drain(self, drain: Drain | None) -> None:
-        """Remember that nothing starts any more; None: it does again."""
+        """Store a drain; None: sessions start again."""
         ...
 
     async def set_quota(self, uid: UserId, sessions: int | None) -> None:
-        """Remember how many sessions a person may have; None: as many as configured."""
+        """Store a person's number of sessions; None: as configured."""
         ...
 
     async def set_message(self, session: SessionId, message: Message | None) -> None:
-        """Remember what stands in a session; None: nothing does any more."""
+        """Store the message of a session; None: it has none."""
         ...
 
 
@@ -247,17 +247,17 @@ class Store(LoginStore, GrantStore, DeskStore, SessionStore, RuleStore, Protocol
     """The contract. Every method raises StoreUnavailable if the store cannot be used."""
 
     async def ping(self) -> None:
-        """Write nothing, but prove that it could be read."""
+        """Prove that the store can be read, without writing."""
         ...
 
     def changes(self) -> AsyncGenerator[None, None]:
-        """Yield whenever another controller may have changed what is kept; never ends.
+        """Yield whenever another controller may have changed the store; never ends.
 
-        Raises nothing: it reconnects by itself, and yields when it has. Whoever follows closes it,
-        too (``aclosing``): it has tasks of its own.
+        Raises nothing: it reconnects by itself, and yields afterwards. The caller must close it
+        (``aclosing``), because it has tasks of its own.
         """
         ...
 
     async def aclose(self) -> None:
-        """Let go of the file or the connection; a later call opens it again."""
+        """Close the file or the connection; a later call opens it again."""
         ...

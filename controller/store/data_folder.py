@@ -1,7 +1,7 @@
-"""The data folder: whose it is, and that one controller at a time uses it.
+"""The data folder: it belongs to one instance, and one controller at a time uses it.
 
-What is kept there is about sessions by their ids and people by their names, all of one instance. A
-hub under another name would find nothing there that is its own, and take all of it for rubbish.
+It contains records of sessions and people of that instance. A hub of another name would find
+nothing of its own there, and remove all of it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from controller.core.errors import ConfigError
 
-_NAME = "instance"  # of the file that tells; whoever serves holds it locked
+_NAME = "instance"  # file with the instance's name; a running controller holds its lock
 
-_NAME_MAX = 64  # bytes that are read of it
+_NAME_MAX = 64  # bytes of it that are read
 
 
 @contextmanager
 def held(folder: Path, instance: str) -> Generator[None, None, None]:
-    """Keep the folder for this process; the kernel gives it back however the process ends.
+    """Hold the folder for this process; the kernel releases it when the process ends.
 
     Raises ConfigError if it belongs to another instance, or is in use.
     """
@@ -53,19 +53,19 @@ def check_owner(folder: Path, instance: str) -> None:
 
 
 def sync(folder: Path) -> None:
-    """Let what was made, renamed or removed in a folder be so after a loss of power, too."""
+    """Write a folder's changes to disk, so that they survive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # else a file system that cannot, as some of the network
+        if error.errno != errno.EINVAL:  # some network file systems cannot do this
             raise
     finally:
         os.close(descriptor)
 
 
 def give(descriptor: int, folder: Path) -> None:
-    """Let a file belong to the folder's owner: the command may be run by root."""
+    """Give a file to the folder's owner, because root may run the command."""
     if os.geteuid() == 0:
         there = folder.stat()
         os.fchown(descriptor, there.st_uid, there.st_gid)

@@ -1,4 +1,4 @@
-"""What all answers to people and scripts share: their headers, and how something is refused."""
+"""What all answers to people and scripts share: headers, and refusals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from controller.web.render import (
 
 
 def closed_pages(renderer: Renderer, settings: Settings) -> Closed:
-    """Return the pages of those who may not enter a session or a companion."""
+    """Return the pages for people who may not enter a session or a companion."""
     home = f"{origins.origin_of(settings.public_url)}/"
     return Closed(
         session=forbidden_page(renderer, FORBIDDEN_TITLE, FORBIDDEN_SENTENCE),
@@ -47,10 +47,10 @@ def closed_pages(renderer: Renderer, settings: Settings) -> Closed:
 AnyRequest = Request[None, None, State]
 
 STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
-"""For a year. The same in traefik/dynamic/hub.yml, for what sessions answer."""
+"""For a year. traefik/dynamic/hub.yml has the same for answers of sessions."""
 
 JOIN_PATH = "/join/"
-"""What follows it is the code of a link."""
+"""Path that is followed by the code of a link."""
 
 
 _WORDS = {
@@ -78,7 +78,7 @@ class HttpError(HubError):
 
 
 def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:
-    """Return the page for what is not open to somebody: always the same bytes."""
+    """Return the page for people who may not enter: always the same bytes."""
     page = renderer.refusal(
         RefusalView(stylesheet=renderer.stylesheet, title=title, sentence=sentence)
     )
@@ -89,7 +89,7 @@ def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:
 def aside_page(
     renderer: Renderer, view: AsideView, status: int = 403, *, refresh: int | None = None
 ) -> Answer:
-    """Return what a session's own host says in the session's place.
+    """Return an answer at a session's own host, instead of the session's.
 
     ``refresh``: seconds after which the browser asks again.
     """
@@ -101,5 +101,5 @@ def aside_page(
 
 
 def wants_page(request: AnyRequest) -> bool:
-    """Tell whether the answer will be looked at by a person."""
+    """Tell whether a person will see the answer."""
     return "text/html" in request.headers.get("accept", "")

@@ -1,7 +1,7 @@
-"""The API's own document (OpenAPI): what is refused, and how, and as something to show.
+"""The API's own document (OpenAPI): adds the refusals, and prepares it for the API's page.
 
-Only what the hub's own API uses of OpenAPI is read; the document itself stays at
-``/api/openapi.json`` for programs.
+It reads only the parts of OpenAPI that the hub's API uses. Programs get the document itself at
+``/api/openapi.json``.
 """
 
 from __future__ import annotations
@@ -134,10 +134,10 @@ class _Document(msgspec.Struct, frozen=True):
 
 
 def read(document: Mapping[str, object]) -> tuple[tuple[Endpoint, ...], tuple[Shape, ...]]:
-    """Return the endpoints in the document's order, and the shapes that they speak of.
+    """Return the endpoints in the document's order, and the shapes that they use.
 
     Raises:
-        msgspec.ValidationError: it is no OpenAPI document.
+        msgspec.ValidationError: it is not an OpenAPI document.
     """
     parsed = msgspec.convert(document, _Document)
     shapes = parsed.components.schemas
@@ -155,7 +155,7 @@ def read(document: Mapping[str, object]) -> tuple[tuple[Endpoint, ...], tuple[Sh
 
 
 def with_refusals(document: Mapping[str, object]) -> dict[str, Any]:
-    """Return the document with every refusal that each endpoint may answer, as it is answered."""
+    """Return the document with the refusals of each endpoint."""
     described = cast("dict[str, Any]", document)
     components = described.get("components", {})
     schemas = components.get("schemas", {}) | {"Problem": _PROBLEM}
@@ -232,7 +232,7 @@ def _resolve(schema: _Schema, shapes: dict[str, _Schema]) -> _Schema:
 
 
 def _kind(schema: _Schema, shapes: dict[str, _Schema]) -> tuple[str, str]:
-    """Say in words what ``schema`` takes, and name the shape that it is or holds."""
+    """Describe ``schema`` in words, and name the shape that it is or contains."""
     if schema.ref:
         name = schema.ref.removeprefix(_SHAPES)
         target = _resolve(schema, shapes)

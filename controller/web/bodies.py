@@ -1,7 +1,7 @@
-"""A request's body comes in within a few seconds, or the request ends.
+"""Limits the time for a request's body: if it is not complete in a few seconds, the request ends.
 
-Traefik hands on only what has come in whole (traefik/dynamic/limits.yml). Another way to the hub
-may not, and whoever sends half of a form and waits must hold up nothing there either.
+Traefik passes on complete bodies only (traefik/dynamic/limits.yml). Another proxy may not, and a
+client that sends half of a form and waits must not block anything there, either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 from controller.web.answers import HttpError
 
 BODY_SECONDS = 10.0
-"""For at most 64 KiB, from the request's first line on."""
+"""Seconds for a body of at most 64 KiB, from the request's first line on."""
 
 _GONE = {"type": "http.disconnect"}
 
@@ -30,7 +30,7 @@ def timely(app: ASGIApp, *, seconds: float = BODY_SECONDS) -> ASGIApp:
         async def receive_soon() -> Any:  # noqa: ANN401
             nonlocal whole, late
             if whole:
-                return await receive()  # to hear that whoever asked has gone
+                return await receive()  # to learn that the client has gone
             with anyio.CancelScope(deadline=due) as waiting:
                 message = await receive()
                 whole = not message.get("more_body", False)

@@ -28,7 +28,7 @@ _CREDENTIALS = "slicerhub_credentials"  # where a request keeps what was read of
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who sent a request, the address that they used, and the one that they came from."""
+    """The person who sent a request, the hub's address that they used, and their own address."""
 
     login: Login
     public_url: str
@@ -36,12 +36,12 @@ class Caller(msgspec.Struct, frozen=True):
 
     @property
     def person(self) -> Person:
-        """Return who it is."""
+        """Return the person."""
         return self.login.person
 
     @property
     def actor(self) -> Actor:
-        """Return who it is to the record of acts."""
+        """Return the caller for the audit log."""
         return Actor(self.person.uid, self.address)
 
 
@@ -69,11 +69,11 @@ class Callers:
     # -- dependencies ----------------------------------------------------------------------
 
     def caller(self, request: AnyRequest) -> Caller:
-        """Return who is asking, by bearer token or by cookie.
+        """Return the caller, by bearer token or by cookie.
 
-        Raises NotLoggedIn, or Forged for a changing request that a cookie speaks for and that the
+        Raises NotLoggedIn, or Forged for a changing request with a cookie that the hub's own page did
         hub's own page did not send. Raises NotReadyYet while the sessions have not been read:
-        whoever has one would be told that it is gone.
+        whoever that their sessions have ended.
         """
         public_url = origins.public_url_for(request.headers.get("host", ""), self._settings)
         given = credentials_of(request, self._logins)
@@ -137,7 +137,7 @@ class Callers:
             raise Forged
 
     def _refuse_forged(self, request: AnyRequest) -> None:
-        """Raise Forged unless the request may be the hub's own page speaking."""
+        """Raise Forged unless the hub's own page may have sent the request."""
         if origins.is_forged(
             request.method,
             host=request.headers.get("host", ""),
@@ -159,7 +159,7 @@ def viewer_of(logins: Logins, caller: Caller) -> Viewer:
 
 
 def join_url(caller: Caller, code: str) -> str:
-    """Return the address of a link, as the person who made it reaches the hub."""
+    """Return the address of a link, at the hub's address that its owner uses."""
     return f"{caller.public_url}{JOIN_PATH}{code}"
 
 
@@ -176,7 +176,7 @@ def credentials_of(request: AnyRequest, logins: Logins) -> Credentials:
 
 
 def client_address(request: AnyRequest) -> str:
-    """Return the address that Traefik saw: it strips what the client claims."""
+    """Return the client's address that Traefik saw; Traefik removes what the client claims."""
     forwarded = request.headers.get("x-real-ip", "")
     if forwarded:
         return forwarded[:ADDRESS_MAX]

@@ -1,4 +1,4 @@
-"""The companions of this instance: looked for at the engine, and told to Traefik."""
+"""The companions of this instance: found at the engine, and configured in Traefik."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controller.rules import companions, cookies, routes
 from controller.rules.companions import Companion, Refusal, is_name, judge
 from controller.settings.schema import Settings
 
-_LOOK_SECONDS = 3.0  # between two looks for companions
+_LOOK_SECONDS = 3.0  # between two searches for companions
 
 _log = structlog.get_logger("companions")
 
@@ -26,7 +26,7 @@ class Companions:
     def __init__(
         self, settings: Settings, orchestrator: Orchestrator, *, changed: Callable[[], None]
     ) -> None:
-        """``changed`` is called when others are there than before; ``run`` begins."""
+        """``changed`` is called when the companions have changed; ``run`` starts the search."""
         self._settings = settings
         self._orchestrator = orchestrator
         self._changed = changed
@@ -36,17 +36,17 @@ class Companions:
         self.ready = False
 
     async def run(self) -> None:
-        """Look for companions again and again until cancelled."""
+        """Search for companions regularly until cancelled."""
         while True:
             try:
                 await self.look()
             except EngineUnavailable as error:
-                # What is known holds on: each request asks for a log-in and a group anyway.
+                # Known companions stay: each request needs a log-in and a group anyway.
                 _log.info("companions_not_looked_for", error=error.in_full)
             await anyio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Look once. Raises EngineUnavailable."""
+        """Search once. Raises EngineUnavailable."""
         accepted, refused = judge(await self._orchestrator.apps(), self._settings)
         known = {one.app: one for one in accepted}
         for one in refused:
@@ -63,7 +63,7 @@ class Companions:
             self._changed()
 
     def open_to(self, person: Person) -> list[Companion]:
-        """Return what somebody may use, by title."""
+        """Return the companions that a person may use, by title."""
         found = [one for one in self._known.values() if one.is_open_to(person)]
         return sorted(found, key=lambda one: (one.title.casefold(), one.app))
 
@@ -73,7 +73,7 @@ class Companions:
         return found is not None and found.is_open_to(person)
 
     def configuration(self) -> dict[str, Any]:
-        """Return what Traefik is told of all of them."""
+        """Return the configuration of all companions for Traefik."""
         closed = {one.app for one in self._refused if is_name(one.app)}
         on_cluster = self._settings.orchestrator == "kubernetes"
         return companions.companions_configuration(

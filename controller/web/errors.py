@@ -53,7 +53,7 @@ class Errors:
         return self._answer(request, HttpError(error.status_code, _detail(error)))
 
     def _on_nesting(self, request: AnyRequest, error: RecursionError) -> Response[Any]:
-        # JSON of thousands of brackets; the reader gives up in time, and nothing is wrong with us.
+        # JSON with thousands of brackets: the reader gives up in time. It is no error of the hub.
         del error
         return self._answer(request, HttpError(HTTP_400_BAD_REQUEST))
 
@@ -66,7 +66,7 @@ class Errors:
         if path.startswith("/api/") or not wants_page(request):
             return _problem(error)
         if isinstance(error, NotLoggedIn):
-            # A form that was sent too late cannot be sent again by itself: back to the start.
+            # A form that was sent too late cannot be sent again by itself: go back to the start.
             query = f"?{request.url.query}" if request.url.query else ""
             target = path + query if request.method == "GET" else "/"
             where = {"Location": login_url("", target)}
@@ -107,13 +107,13 @@ def _problem(error: HubError) -> Response[Any]:
 
 
 def _logged(request: AnyRequest) -> str:
-    """Return the path of a request as it may stand in a log: a link's code is a secret."""
+    """Return the path of a request for a log, without the code of a link, which is a secret."""
     path = request.url.path
     return f"{JOIN_PATH}***" if path.startswith(JOIN_PATH) else path
 
 
 def _detail(error: HTTPException) -> str:
-    """Say which field of a request is wrong, as far as Litestar knows."""
+    """Name the field of a request that is wrong, if Litestar knows it."""
     extra: Any = error.extra
     if error.status_code != HTTP_400_BAD_REQUEST or not isinstance(extra, list):
         return ""

@@ -1,8 +1,7 @@
 """Is the controller fit to work?
 
-``/healthz``: it is alive; ``/startz``: it has read who is logged in and what runs, and is not
-leaving, so requests may be sent to it, whatever its parts do later; ``/readyz``: all its parts
-answer.
+``/healthz``: it is alive; ``/startz``: it has read log-ins and sessions, and is not leaving, so
+requests may be sent to it, even if its parts fail later; ``/readyz``: all its parts answer.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from controller.sessions.sessions import Sessions
 
 _PING_SECONDS = 6.0  # a part that takes longer counts as away
 
-_KEEP_SECONDS = 15.0  # health checks come often; the directory must not feel them
+_KEEP_SECONDS = 15.0  # health checks come often and must not load the directory
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -26,7 +25,7 @@ class Report(msgspec.Struct, frozen=True):
 
     ready: bool
     parts: dict[str, str]
-    notes: list[str] = []  # what is so on purpose, such as a drain
+    notes: list[str] = []  # states that are intended, such as a drain
 
 
 class Health:
@@ -37,7 +36,7 @@ class Health:
     ) -> None:
         """``parts``: what asks each of the others, by its name. ``report`` begins."""
         self._parts = {"sessions": self._ask_sessions, **parts}
-        self.leaving = False  # it answers as before, but others are to be asked
+        self.leaving = False  # it still answers, but new requests should go to others
         self._sessions = sessions
         self._turn = anyio.Lock()
         self._report: Report | None = None
@@ -45,15 +44,15 @@ class Health:
 
     @property
     def knows(self) -> bool:
-        """Whether people and sessions have been read: the latter are read last."""
+        """Whether log-ins and sessions have been read; sessions are read last."""
         return self._sessions.ready
 
     async def report(self) -> Report:
-        """Return how the parts are."""
+        """Return the state of the parts."""
         async with self._turn:
             if self._report is None or time.monotonic() - self._at >= _KEEP_SECONDS:
                 self._report = await self._ask()
-                # What is not ready yet may be so the next moment.
+                # A part that is not ready may be so a moment later.
                 self._at = time.monotonic() if self._report.ready else 0.0
             if (drain := self._sessions.drain) is None:
                 return self._report
@@ -79,6 +78,6 @@ class Health:
         return Report(all(text == "ok" for text in found.values()), dict(sorted(found.items())))
 
     async def _ask_sessions(self) -> None:
-        # One that ends gets no new requests, where there are others.
+        # A controller that leaves gets no new requests, if there are others.
         if not self._sessions.ready or self._sessions.registry.closing:
             raise NotReadyYet

@@ -1,4 +1,4 @@
-"""Log-ins as the handlers begin and end them."""
+"""Begins and ends log-ins for the handlers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controller.web.caller import Caller, client_address
 async def log_in(
     logins: Logins, request: AnyRequest, username: str, password: str, audience: Audience
 ) -> FreshLogin:
-    """Log somebody in by password. Raises what ``Logins.enter`` does."""
+    """Log a person in by password. Raises what ``Logins.enter`` does."""
     return await logins.enter(
         username,
         password,
@@ -24,7 +24,7 @@ async def log_in(
 
 
 async def end_login(logins: Logins, caller: Caller, id_: str) -> Login:
-    """End one of the caller's log-ins, and close what it may have open; what may stay comes back.
+    """End one of the caller's log-ins, and close its connections; valid ones reconnect.
 
     Raises NoSuchLogin, NotWrittenDown.
     """
@@ -35,7 +35,7 @@ async def end_login(logins: Logins, caller: Caller, id_: str) -> Login:
 
 
 async def log_out_everywhere(logins: Logins, caller: Caller, *, but_here: bool) -> int:
-    """End all log-ins of the caller, or all but this one, programs' too; return how many.
+    """End all log-ins of the caller, or all but this one, scripts' too; return how many.
 
     Raises NotWrittenDown.
     """
@@ -48,7 +48,7 @@ async def log_out_everywhere(logins: Logins, caller: Caller, *, but_here: bool) 
 
 
 async def log_out(logins: Logins, caller: Caller) -> None:
-    """End the caller's log-in, and close what it may have open; what may stay comes back.
+    """End the caller's log-in, and close its connections; valid ones reconnect.
 
     Raises NotWrittenDown.
     """

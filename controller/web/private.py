@@ -1,4 +1,4 @@
-"""What only Traefik and the site's monitoring may ask: verify, health, metrics, companions."""
+"""The private listener, for Traefik and monitoring: verify, health, metrics, companions."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Gauges(msgspec.Struct, frozen=True):
 def private_app(
     verify: Verify, health: Health, metrics: Metrics, companions: Companions
 ) -> ASGIApp:
-    """Return what only Traefik and the site's monitoring may ask."""
+    """Return the application for Traefik and the site's monitoring."""
 
     @get("/healthz", sync_to_thread=False)
     def healthz() -> dict[str, bool]:
@@ -116,7 +116,7 @@ def private_app(
 
     @get("/traefik", sync_to_thread=False)
     def traefik() -> Response[Any]:
-        # Traefik keeps what it was told before, rather than believe that there is nothing.
+        # Traefik keeps its earlier configuration, instead of one without companions.
         ready = companions.ready
         return Response(
             companions.configuration() if ready else None, status_code=200 if ready else 503
@@ -126,7 +126,7 @@ def private_app(
     rest = Litestar(handlers, openapi_config=None, logging_config=None)
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        # Before Litestar: its routing costs three times what the whole verdict does.
+        # Before Litestar: its routing costs three times as much as the whole verdict.
         if scope["type"] == "http" and scope["path"].startswith("/verify/"):
             await verify(scope, receive, send)
         else:

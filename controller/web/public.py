@@ -41,7 +41,7 @@ _BODY_MAX = 64 * 1024  # bytes of a form or an API request
 
 
 def public_app(services: Services, closed: Closed) -> ASGIApp:
-    """Return what Traefik routes people to."""
+    """Return the application to which Traefik routes people."""
     settings = services.settings
     waiting = Waiting(
         settings,
@@ -54,7 +54,7 @@ def public_app(services: Services, closed: Closed) -> ASGIApp:
     rest = pages_and_api(services)
 
     async def dispatch(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        # A session's host first: whatever its path, nothing of the hub's own is served there.
+        # A session's host first: nothing of the hub is served there, whatever the path.
         # Litestar would match a mount at /s with /starting and /static, too.
         ours = routes.session_label(host_of(scope), settings) is None and (
             scope["path"] != "/s" and not scope["path"].startswith("/s/")
@@ -65,7 +65,7 @@ def public_app(services: Services, closed: Closed) -> ASGIApp:
 
 
 def pages_and_api(services: Services) -> Litestar:
-    """Return what answers at every address of the hub but those of sessions."""
+    """Return the application for all addresses of the hub except those of sessions."""
     callers = Callers(services.settings, services.logins, services.sessions)
     renderer = services.renderer
     return Litestar(
@@ -123,7 +123,7 @@ def _signed_pages(services: Services, callers: Callers) -> Router:
 
 
 def _not_found(response: Response[Any]) -> Response[Any]:
-    """Put our answer for addresses that the API does not know in place of Litestar's page."""
+    """Answer unknown addresses of the API with the hub's own error instead of Litestar's page."""
     if response.status_code != HTTP_404_NOT_FOUND:
         return response
     error = HttpError(HTTP_404_NOT_FOUND)
@@ -135,7 +135,7 @@ def _not_found(response: Response[Any]) -> Response[Any]:
 
 
 class _Document(JsonRenderPlugin):
-    """The API's document, with what Litestar does not know: our refusals. Made once."""
+    """Return the API's document, with the refusals that Litestar does not know. Made once."""
 
     _made = b""
 
@@ -146,9 +146,9 @@ class _Document(JsonRenderPlugin):
 
 
 class _DocsPage(OpenAPIRenderPlugin):
-    """The API's own page, from its document; the usual ones ask other servers for scripts.
+    """Return the API's page, from its document; the usual ones load scripts from other servers.
 
-    Made once: strangers may ask for it, and to work it out takes as long as many answers of verify.
+    Made once: anybody may request it, and making it takes as long as many answers of verify.
     """
 
     _made = b""
@@ -164,7 +164,7 @@ class _DocsPage(OpenAPIRenderPlugin):
 
 
 def secured(app: ASGIApp, *, https: bool) -> ASGIApp:
-    """Add the hub's headers to whatever ``app`` answers, errors and files included.
+    """Add the hub's headers to every answer of ``app``, also to errors and files.
 
     ``https``: whether people come by HTTPS, and have to from then on.
     """

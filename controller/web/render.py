@@ -1,9 +1,9 @@
 """The pages as text: one frozen view for each page, one method that turns it into HTML.
 
 Pure once a ``Renderer`` exists: it reads the package's templates and static files when it is
-constructed, and nothing afterwards. All text in a view is plain text from anywhere, hostile names
-included; escaping happens here and nowhere else. Pages carry no inline script and no inline
-style, so that they work under ``CONTENT_SECURITY_POLICY``.
+constructed, and nothing afterwards. All text in a view is plain text from any source, also hostile
+names; escaping happens here and nowhere else. Pages have no inline script and no inline style, so
+that they work under ``CONTENT_SECURITY_POLICY``.
 
 What the forms send:
 
@@ -95,7 +95,7 @@ _HASH_LENGTH = 16  # hexadecimal digits: 64 bits, for telling versions apart and
 
 
 class Viewer(msgspec.Struct, frozen=True):
-    """The person who looks at a page, logged in."""
+    """The logged-in person who sees a page."""
 
     user: str
     display_name: str
@@ -110,7 +110,7 @@ class View(Protocol):
 
     @property
     def viewer(self) -> Viewer | None:
-        """Return who looks at it; None: nobody who is logged in."""
+        """Return the person who sees it; None: nobody is logged in."""
         ...
 
 
@@ -120,7 +120,7 @@ FORBIDDEN_SENTENCE = str(NotInvited())
 
 
 class RefusalView(msgspec.Struct, frozen=True):
-    """The small page for somebody who may not enter: an answer to Traefik's question."""
+    """The small page for people who may not enter: an answer to Traefik's question."""
 
     stylesheet: str  # absolute path or URL
     home: str = "/"
@@ -151,9 +151,9 @@ def qr_path(rows: Sequence[str]) -> str:
 
 
 def filled_slices(steps: Iterable[Step]) -> int:
-    """How many slices of the drawing are filled: 0 to ``SLICES``, in step with the steps done.
+    """Return the number of filled slices of the drawing, 0 to ``SLICES``, from the steps done.
 
-    The last step is to be ready, which is never seen here; a running step counts half.
+    The last step, being ready, is never shown here; a running step counts half.
     """
     states = [step.state for step in steps]
     weight = states.count(StepState.DONE) + states.count(StepState.ACTIVE) / 2
@@ -161,7 +161,7 @@ def filled_slices(steps: Iterable[Step]) -> int:
 
 
 def static_hash(folder: Path = STATIC_FOLDER) -> str:
-    """Hash over names and contents of the files in ``folder``: another one with any change."""
+    """Return a hash over names and contents of the files in ``folder``; any change alters it."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         content = path.read_bytes()
@@ -177,7 +177,7 @@ def static_prefix(base: str = "/static", folder: Path = STATIC_FOLDER) -> str:
 
 @cache
 def compiled(static: str) -> Mapping[str, jinja2.Template]:
-    """Return all templates by their names; they are the same for each ``Renderer`` of a process.
+    """Return all templates by name; all ``Renderer``s of a process share them.
 
     ``static``: the URL under which static files live.
     """
@@ -231,11 +231,11 @@ class Renderer:
         return self._templates[view.template].render(view=view, viewer=view.viewer)
 
     def refusal(self, view: RefusalView) -> str:
-        """The small page for somebody who was not invited; less than 900 bytes."""
+        """Return the small page for people who are not invited; less than 900 bytes."""
         return self._templates["refusal.html"].render(view=view)
 
     def onward(self, url: str, title: str = "Opening the session") -> str:
-        """The page between the log-in and what comes next; ``url``: a path of the hub."""
+        """Return the page between the log-in and the next page; ``url``: a path of the hub."""
         return self._templates["onward.html"].render(
             stylesheet=self.stylesheet, title=title, url=url
         )
@@ -245,7 +245,7 @@ class Renderer:
         return self._templates["aside.html"].render(view=view)
 
     def docs(self, document: Mapping[str, object]) -> str:
-        """The API's own page, from its OpenAPI document; here its own words may stand."""
+        """Return the API's page, from its OpenAPI document."""
         endpoints, shapes = apidoc.read(document)
         template = self._templates["docs.html"]
         return template.render(viewer=None, endpoints=endpoints, shapes=shapes)

@@ -1,6 +1,6 @@
 """Plots of the last day as lines in a small picture. Pure: numbers in, coordinates out.
 
-What is drawn here is what a template puts into an SVG; colours and widths are the stylesheet's.
+Templates put the result into an SVG; the stylesheet sets colours and widths.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import msgspec
 WIDTH = 240.0
 
 HEIGHT = 56.0
-"""Of a picture, in units of its own; it is stretched to its place."""
+"""Size of a picture in its own units; the page scales it."""
 
 POINTS = 144
-"""Most points of a line: more cannot be told apart in such a picture."""
+"""Most points of a line: more cannot be distinguished in such a picture."""
 
 _GAP = 3  # steps without a value after which a line is broken instead of drawn on
 
 
 class Value(msgspec.Struct, frozen=True):
-    """What was measured at a moment (seconds since the epoch)."""
+    """A value measured at a time (seconds since the epoch)."""
 
     at: float
     value: float
@@ -39,7 +39,7 @@ class Plot(msgspec.Struct, frozen=True):
 
 
 def plot(values: Sequence[Value], *, now: float, span: float, whole: bool = False) -> Plot:
-    """Draw what was measured in the ``span`` seconds before ``now``, oldest first.
+    """Draw the samples of the ``span`` seconds before ``now``, oldest first.
 
     ``whole``: the values are counts, so the scale ends at a whole number.
     """

@@ -1,4 +1,4 @@
-"""Open event streams: each ends with the log-in that opened it, and there are few of one log-in."""
+"""Open event streams: each ends with its log-in, and a log-in may have only a few."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from controller.people.logins import Logins
 from controller.sessions.sessions import Sessions
 
 STREAMS_MOST = 10
-"""Of one log-in. One more ends the oldest, so that the page that was opened last always works."""
+"""Streams of one log-in. One more ends the oldest, so that the newest page always works."""
 
-_SHORTEST = 0.1  # seconds of a wait: the clock by which a log-in ends may be set back
+_SHORTEST = 0.1  # seconds of a wait: the clock that ends a log-in may be set back
 
 _log = structlog.get_logger("streams")
 
 
 class _Stream:
-    """One that is open."""
+    """One open stream."""
 
     def __init__(self) -> None:
         self.over = False
@@ -43,7 +43,7 @@ class Streams:
         logins.when_ended(self._end)
 
     async def changes(self, login: Login, *, at_least_every: float) -> AsyncIterator[bool]:
-        """Yield as ``Sessions.changes`` does, until the log-in is over or others take its place."""
+        """Yield like ``Sessions.changes``, until the log-in ends or newer streams replace it."""
         stream = self._begin(login)
         happened = True
         try:

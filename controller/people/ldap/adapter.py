@@ -1,15 +1,15 @@
-"""People and their groups, asked of LDAP; the only module that imports ldap3.
+"""People and their groups from LDAP.
 
 Rules (threats.md rows 22 to 26):
 
-- A user name passes an allow-list before anything is sent, and is escaped for a filter or for a
-  DN all the same. Who somebody is, is said by the directory's own uid attribute alone.
-- A password that is empty, blank or has a NUL in it is refused before any bind: servers take a
-  bind without a password for an anonymous one and answer "success".
-- Referrals are never followed. TLS is done with the standard library's ``ssl``: certificate and
-  host name are always checked, and StartTLS comes before any bind.
+- A user name passes an allow-list before anything is sent, and is also escaped for a filter or a
+  DN. Only the directory's own uid attribute says who somebody is.
+- A password that is empty, blank or contains a NUL is refused before any bind: servers treat a
+  bind without a password as an anonymous one and answer "success".
+- Referrals are never followed. TLS uses the standard library's ``ssl``: certificate and host name
+  are always checked, and StartTLS comes before any bind.
 - Each question is one connection in one thread of a small pool. It ends within a fixed time,
-  however the server behaves, and a thread that still waits is freed by shutting its socket.
+  whatever the server does, and a thread that still waits is freed by shutting its socket.
 - No exception of ldap3, ssl or socket leaves this module. What is not known is denied.
 """
 
@@ -62,24 +62,24 @@ class LdapDirectory:
     """The people of an LDAP server, by DN template or by search; see ``Directory``.
 
     ``answer_seconds``: longest time for one question. Threads: at most
-    ``settings.max_connections``. The pool is concurrent.futures' and not anyio's, because anyio
-    gives a place back when nobody waits for the thread any more, while a thread that hangs in a
-    slow name service still exists and must still count.
+    ``settings.max_connections``. The pool is concurrent.futures' and not anyio's: anyio no longer
+    counts a thread when nobody waits for it, but a thread that hangs in a slow name service still
+    exists and must count.
     """
 
     def __init__(self, settings: Ldap, *, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """Keep the settings; nothing is asked yet."""
+        """Keep the settings. No request is made yet."""
         self._settings = settings
         self._answer_seconds = answer_seconds
         self._threads = ThreadPoolExecutor(settings.max_connections, thread_name_prefix="ldap")
 
     @property
     def can_find(self) -> bool:
-        """With a DN template, people read their own entries: to look needs a service account."""
+        """Tell whether it works: with a DN template, looking up needs a service account."""
         return bool(self._settings.search_base or self._settings.bind_dn)
 
     async def authenticate(self, username: str, password: str) -> Person:
-        """Return who this is. Raises LoginRefused, DirectoryUnavailable; see ``Directory``."""
+        """Return the person. Raises LoginRefused, DirectoryUnavailable; see ``Directory``."""
         name = clean_username(username)
         check_password(password)
         login = (
@@ -96,7 +96,7 @@ class LdapDirectory:
             raise public from cause
 
     async def find(self, uid: UserId) -> Person | None:
-        """Return the person as the directory has them now; see ``Directory``.
+        """Return the person's present entry; see ``Directory``.
 
         Asks for the canonical uid, so the uid attribute must compare without regard to case, as
         ``uid`` and ``sAMAccountName`` do. None too if two entries have it.
@@ -183,7 +183,7 @@ class LdapDirectory:
                 named.add((fold(name), canonical_uid(uid)))
         people: list[Person] = []
         for _, uid in sorted(named):
-            # One by one, by find's own rules: who is not exactly one person is offered to nobody.
+            # One by one, by the rules of ``find``: an ambiguous name is not suggested.
             person = self._look_up(talk, uid)
             if person is not None:
                 people.append(person)
@@ -228,7 +228,7 @@ class LdapDirectory:
         return found[0] if len(found) == 1 else None
 
     def _people(self) -> tuple[str, Scope]:
-        """Where people are looked for; with a DN template, beside each other under its parent."""
+        """Return the base of the search for people; with a DN template, the DN's parent."""
         settings = self._settings
         if settings.search_base:
             return settings.search_base, SUBTREE
@@ -243,7 +243,7 @@ class LdapDirectory:
 
     @property
     def _conditions(self) -> str:
-        """What every person's entry must be besides having the uid asked for."""
+        """Return the filter that every person's entry must match, without the uid."""
         return self._settings.search_filter if self._settings.search_base else "(objectClass=*)"
 
     @property

@@ -1,4 +1,4 @@
-"""One conversation with an LDAP server; its errors are ours."""
+"""One conversation with an LDAP server, with its errors turned into the hub's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from controller.people.ldap.entries import Entry
 from controller.settings.schema import Ldap
 
 ANSWER_SECONDS = 7.0
-"""Longest time for one question, waiting for a free thread included; row 26 allows 8."""
+"""Seconds for one question, with the wait for a free thread; row 26 allows 8."""
 
 _START_TLS = "1.3.6.1.4.1.1466.20037"  # RFC 4511, 4.14.1
 
@@ -42,8 +42,8 @@ _LDAP_PORT, _LDAPS_PORT = 389, 636
 
 _CERTIFICATE_NAME_FAULTS = (62, 64)  # OpenSSL: host name mismatch, IP address mismatch
 
-# What servers answer to a bind of somebody whom they do not let in: 389 DS says 53 for a disabled
-# and 19 for a locked account, OpenLDAP 48 for one without a password, some 32 for an unknown DN.
+# Codes with which servers refuse a bind: 389 DS has 53 for a disabled and 19 for a locked account,
+# OpenLDAP 48 for one without a password, some servers 32 for an unknown DN.
 _BIND_REFUSED = frozenset(
     {
         RESULT_INVALID_CREDENTIALS,
@@ -60,58 +60,57 @@ _ENTRY_HIDDEN = frozenset({RESULT_NO_SUCH_OBJECT, RESULT_INSUFFICIENT_ACCESS_RIG
 Scope = Literal["BASE", "LEVEL", "SUBTREE"]
 
 
-def explain(error: Exception, place: str) -> str:
-    """Say in a plain sentence what is wrong with the server ``place`` (its URL), and the fix.
+def explain(error: Exception, url: str) -> str:
+    """Say in a plain sentence what is wrong with a server, and the fix. ``url``: its address.
 
-    ldap3 makes exceptions anew from their text, so their attributes may be missing.
+    ldap3 rebuilds exceptions from their text, so their attributes may be missing.
     """
     match _innermost(error):
         case ssl.SSLCertVerificationError() as cause if (
             cause.verify_code in _CERTIFICATE_NAME_FAULTS
         ):
             return (
-                f"The certificate of {place} is for another name. Use the name in the certificate "
+                f"The certificate of {url} is for another name. Use the name in the certificate "
                 f"in ldap.url."
             )
         case ssl.SSLCertVerificationError() as cause:
             return (
-                f"The certificate of {place} is not trusted "
+                f"The certificate of {url} is not trusted "
                 f"({getattr(cause, 'verify_message', cause)}). Set ldap.ca_file to the authority "
                 f"that issued it."
             )
         case ssl.SSLError() as cause:
             return (
-                f"TLS with {place} failed ({getattr(cause, 'reason', cause)}). ldaps:// needs a "
+                f"TLS with {url} failed ({getattr(cause, 'reason', cause)}). ldaps:// needs a "
                 f"port that speaks TLS at once, usually 636; for 389 use ldap:// with "
                 f"ldap.start_tls."
             )
         case TimeoutError():
             return (
-                f"The directory {place} does not answer in time. Check ldap.url, the server, and a "
+                f"The directory {url} does not answer in time. Check ldap.url, the server, and a "
                 f"firewall between them."
             )
         case ConnectionRefusedError():
             return (
-                f"The directory {place} refuses connections. Check that it runs, and the port in "
+                f"The directory {url} refuses connections. Check that it runs, and the port in "
                 f"ldap.url."
             )
         case LDAPSessionTerminatedByServerError() | ConnectionError():
             return (
-                f"The directory {place} has closed the connection. See its log; a port that "
+                f"The directory {url} has closed the connection. See its log; a port that "
                 f"speaks TLS at once, usually 636, needs ldaps://."
             )
         case LDAPInvalidFilterError():
             return "ldap.search_filter is not an LDAP filter. Write it like (uid={username})."
         case LDAPSocketOpenError() as cause if "invalid server address" in str(cause):
-            return f"The host of {place} is not known. Check ldap.url and the DNS."
+            return f"The host of {url} is not known. Check ldap.url and the DNS."
         case OSError() as cause:
             return (
-                f"The directory {place} cannot be reached ({cause}). Check ldap.url and the "
-                f"network."
+                f"The directory {url} cannot be reached ({cause}). Check ldap.url and the network."
             )
         case cause:
             return (
-                f"The directory {place} does not answer as an LDAP server should ({cause}). Check "
+                f"The directory {url} does not answer as an LDAP server should ({cause}). Check "
                 f"ldap.url."
             )
 
@@ -132,14 +131,14 @@ class Conversation:
     """One connection to the server, used by one thread; only ``abort`` comes from another."""
 
     def __init__(self, settings: Ldap) -> None:
-        """Nothing is opened yet."""
+        """Keep the settings. No connection is opened yet."""
         self._settings = settings
         self._connection: Any = None  # ldap3.Connection, whose types are half unknown
         self._aborted = threading.Event()
         self._broken = False
 
     def abort(self) -> None:
-        """Free the thread, wherever it waits. Harmless once the conversation is over."""
+        """Free the thread, wherever it waits. Harmless after the conversation has ended."""
         self._aborted.set()
         held: socket.socket | None = getattr(self._connection, "socket", None)
         if held is not None:
@@ -175,7 +174,7 @@ class Conversation:
             raise self._fault("the log-in")
 
     def bind_service(self) -> None:
-        """Become the service account, if there is one; else stay anonymous."""
+        """Bind as the service account, if there is one; otherwise stay anonymous."""
         settings = self._settings
         if not settings.bind_dn:
             return
@@ -190,7 +189,7 @@ class Conversation:
     def search(
         self, base: str, query: str, scope: Scope, attributes: list[str], *, limit: int = 0
     ) -> list[Entry]:
-        """Return what is found. ``limit``: entries; having more is no fault then."""
+        """Return the entries found. ``limit``: read at most so many; more is then no error."""
         connection = self._connection
         with self._mapped():
             connection.search(
@@ -214,7 +213,7 @@ class Conversation:
                     },
                 )
                 for one in connection.response
-                if one["type"] == "searchResEntry"  # references to other servers are left alone
+                if one["type"] == "searchResEntry"  # references to other servers are not followed
             ]
 
     def read(self, dn: str, attributes: list[str]) -> Entry | None:
@@ -276,12 +275,12 @@ class Conversation:
             self._connection.socket.close()
 
     def _check_aborted(self) -> None:
-        """``abort`` shuts the socket that it sees; a newer one is given up here."""
+        """``abort`` shuts the socket that it sees; a newer one is closed here."""
         if self._aborted.is_set():
             raise TimeoutError
 
     def _trust(self) -> ssl.SSLContext | None:
-        """Make the TLS settings anew each time, so that a renewed authority is seen."""
+        """Make the TLS settings each time, so that a renewed authority is used."""
         settings = self._settings
         if not settings.start_tls and urlsplit(settings.url).scheme != "ldaps":
             return None
@@ -308,7 +307,7 @@ class Conversation:
 
     @contextmanager
     def _mapped(self) -> Generator[None]:
-        """The one place where foreign exceptions become ours."""
+        """Turn foreign exceptions into the hub's, here and nowhere else."""
         try:
             yield
         except DirectoryUnavailable:

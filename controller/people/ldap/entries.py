@@ -1,4 +1,4 @@
-"""What LDAP entries say: filters, names, groups, disabled accounts. Pure."""
+"""Reads LDAP entries: filters, names, groups, disabled accounts. Pure."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def login_filter(search_filter: str, username: str) -> str:
 
 
 def find_filter(search_filter: str, uid_attribute: str, uid: UserId) -> str:
-    """Return the filter for somebody whose uid is known.
+    """Return the filter for a person whose uid is known.
 
-    People may log in by something else than the uid (their mail address, say), so the uid is
-    asked for by its own attribute, and the other conditions of the search filter stay in force.
+    People may log in with another attribute than the uid, such as their mail address. So this
+    filter uses the uid's own attribute, and keeps the other conditions of the search filter.
     """
     conditions = search_filter.replace(PLACEHOLDER, "*")
     return f"(&({uid_attribute}={escape_filter_chars(uid)}){conditions})"
@@ -65,7 +65,7 @@ def find_filter(search_filter: str, uid_attribute: str, uid: UserId) -> str:
 def suggest_filter(conditions: str, uid_attribute: str, name_attribute: str, prefix: str) -> str:
     """Return the filter for people whose uid, or a word of whose name, begins with the prefix.
 
-    The name is looked for where ``display_name`` takes it from: in cn only for want of another.
+    The name is searched where ``display_name`` takes it from: cn only if there is no other.
     """
     text = escape_filter_chars(prefix)
     name, cn = (f"({one}={text}*)({one}=* {text}*)" for one in (name_attribute, "cn"))
@@ -82,8 +82,8 @@ def group_filter(dn: str, uid: str) -> str:
 def split_dn(dn: str) -> list[tuple[str, str]]:
     """Return a DN's parts (RFC 4514), nearest first, types in lower case, values unescaped.
 
-    Not ldap3's parse_dn: that one leaves the escapes in, and takes "cn=C# users" for no DN.
-    Raises ValueError if it is none.
+    Not ldap3's parse_dn: it leaves the escapes in, and does not accept "cn=C# users".
+    Raises ValueError if it is not a DN.
     """
     parts: list[tuple[str, str]] = []
     position = 0
@@ -100,10 +100,10 @@ def split_dn(dn: str) -> list[tuple[str, str]]:
 def own_uid(entry: Entry, uid_attribute: str) -> str:
     """Return the one uid of an entry, as the directory spells it. Raises LoginRefused.
 
-    An entry may have several; then it is the one that its DN begins with, for attributes have no
-    order that could be trusted, and one person must never become two. Nor two people one: to a
-    directory "straße" and "strasse" may be two, to us they would be the same, so a uid is taken
-    only if nothing but its capitals changes on the way to its canonical form.
+    If an entry has several, the one in its DN counts: attributes have no reliable order, and one
+    person must never become two. Two people must never become one, either: "straße" and "strasse"
+    may be two people in a directory, but have one canonical form. So a uid is accepted only if
+    its canonical form differs in nothing but case.
     """
     twins = {canonical_uid(value): value for value in entry.values(uid_attribute)}
     if len(twins) > 1:
@@ -120,7 +120,7 @@ def own_uid(entry: Entry, uid_attribute: str) -> str:
 
 
 def display_name(entry: Entry, name_attribute: str, uid: str) -> str:
-    """Return a name for people's eyes: one line, nothing invisible, not too long."""
+    """Return a name to display: one line, no invisible characters, not too long."""
     for text in (*entry.values(name_attribute), *entry.values("cn"), uid):
         visible = "".join(one if one.isprintable() else " " for one in text)
         name = " ".join(visible.split())[:DISPLAY_NAME_MAX].rstrip()
@@ -130,11 +130,11 @@ def display_name(entry: Entry, name_attribute: str, uid: str) -> str:
 
 
 def is_disabled(entry: Entry) -> bool:
-    """Tell whether the directory has this account switched off.
+    """Tell whether the directory has disabled this account.
 
-    A dated pwdAccountLockedTime does not count: it is the server's answer to wrong passwords and
-    is enforced by the server at the next bind. If it ended a running login, anybody could throw
-    anybody out by typing wrong passwords.
+    A pwdAccountLockedTime with a date does not count: it follows wrong passwords, and the server
+    enforces it at the next bind. If it ended log-ins, anybody could log others out by typing wrong
+    passwords.
     """
     if _LOCKED_FOR_GOOD in entry.values("pwdAccountLockedTime"):
         return True
@@ -168,7 +168,7 @@ def person_of(entry: Entry, found: Iterable[Entry], settings: Ldap) -> Person:
     """Judge an entry and the groups found for it. Raises LoginRefused.
 
     Names of groups are compared without regard to case; ``groups`` has the directory's spelling.
-    The admin group opens no door: administrators must be in an allowed group too.
+    The admin group alone does not let anybody in: administrators must be in an allowed group, too.
     """
     uid = own_uid(entry, settings.uid_attribute)
     if is_disabled(entry):

@@ -1,4 +1,4 @@
-"""What people are told, and what they have chosen."""
+"""Notices to people, and their choices."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from controller.store.kubernetes.records import DESK, Desk
 
 
 class DeskRecords(Records, DeskStore):
-    """What people are told, and what they have chosen."""
+    """Notices to people, and their choices."""
 
     @override
     async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:
         def work(found: Desk | None) -> Desk:
             desk = found or Desk()
             last = desk.notices[0].number if desk.notices else 0
-            # By the clock, so that a number is not given again to another after all are gone.
+            # By the clock, so that no number is used twice after all are gone.
             notice = Notice(max(last + 1, int(now)), now, text, more)
             return replace(desk, notices=[notice, *desk.notices][:NOTICES_KEPT])
 

@@ -1,4 +1,4 @@
-"""What owners of sessions have granted: to people by name, and by links."""
+"""Grants of owners: shares to people by name, and links."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controller.store.kubernetes.records import GRANTS, Grants, HeldLink
 
 
 class GrantRecords(Records, GrantStore):
-    """What owners of sessions have granted."""
+    """Grants of owners."""
 
     @override
     async def add_share(self, share: Share) -> bool:
@@ -58,7 +58,7 @@ class GrantRecords(Records, GrantStore):
 
     @override
     async def remove_person(self, uid: UserId) -> None:
-        # Not from the mirror: an invitation of this moment must go, too.
+        # Not from the mirror: a new invitation must end, too.
         for grants in await self._list(GRANTS):
             share = grants.shares.get(uid)
             if share is not None:

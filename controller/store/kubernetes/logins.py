@@ -1,4 +1,4 @@
-"""Log-ins that stand, and failed ones."""
+"""Valid log-ins, and failed attempts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FAILURE_OBJECTS = 16
 
 
 class LoginRecords(Records, LoginStore):
-    """Log-ins that stand, and failed ones."""
+    """Valid log-ins, and failed attempts."""
 
     @override
     async def add_login(self, login: Login) -> int:
@@ -69,7 +69,7 @@ class LoginRecords(Records, LoginStore):
 
     @override
     async def failures(self, who: str, since: float) -> list[float]:
-        """Asks the cluster: guesses are counted wherever they were made."""
+        """Asks the cluster, to count attempts at every controller."""
         self._forgotten = max(self._forgotten, since)
         found = await self._read(FAILURES, _shard(who))
         return [at for at in (found.times if found else {}).get(who, ()) if at > since]

@@ -27,17 +27,19 @@ INSTANCE = label_key(labels.INSTANCE)
 
 _BODY = "body"
 
-TRIES = 20  # of a change that others are quicker with each time
+TRIES = 20  # attempts at a change that loses against others
 
 _AGAIN_SECONDS = 0.02
 
-_SETTLE_SECONDS = 0.05  # one act makes several changes; and a Pod is seen before its ticket goes
+_SETTLE_SECONDS = (
+    0.05  # seconds; one act makes several changes, and a Pod appears before its ticket goes
+)
 
-_DELETED_KEPT = 1000  # objects whose late news is told apart from new ones
+_DELETED_KEPT = 1000  # deleted objects that are remembered, to ignore late news of them
 
 
 class Object(msgspec.Struct, frozen=True):
-    """A ConfigMap, as far as it is looked at."""
+    """The parts of a ConfigMap that are read."""
 
     metadata: Thing
     data: dict[str, str] | None = None
@@ -54,7 +56,7 @@ class Object(msgspec.Struct, frozen=True):
 
     @property
     def version(self) -> int:
-        """Return up to which of the cluster's changes it tells."""
+        """Return the version of the cluster's state that the list is of."""
         return version_of(self.metadata)
 
 
@@ -67,7 +69,7 @@ class Records:
     """Records as ConfigMaps: each change reads one and writes it back with its version."""
 
     def __init__(self, settings: Settings, *, identity: str, wall: Callable[[], float]) -> None:
-        """Nothing is asked of the cluster yet.
+        """Keep the parts. No request is made yet.
 
         ``identity``: this controller's name among those of the instance; ``wall``: seconds since
         the epoch.
@@ -78,7 +80,7 @@ class Records:
         self.api = Api(settings.kubernetes)
         self._mirror = _Mirror(TOLD)
         self._turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
-        self._forgotten = 0.0  # failures until then are over
+        self._forgotten = 0.0  # failures before this have expired
 
     async def aclose(self) -> None:
         """Let go of the connection; a later call opens it again."""
@@ -87,7 +89,7 @@ class Records:
     async def changes(self) -> AsyncGenerator[None, None]:
         """Yield whenever another controller may have changed what is kept.
 
-        As long as it is followed, questions are answered from memory.
+        While it is followed, reads come from memory.
         """
         source = Source("records", self._path, self._selector())
         async with anyio.create_task_group() as group:
@@ -116,7 +118,7 @@ class Records:
         return f"{self._instance}-{kind.name}-{place}"
 
     async def _all(self, kind: Kind[_T]) -> list[_T]:
-        """Return all records of a kind, from the mirror if that is followed."""
+        """Return all records of a kind, from the mirror if it is followed."""
         if not self._mirror.known:
             return await self._list(kind)
         with mapped():
@@ -131,7 +133,7 @@ class Records:
         return decoded(await self.api.request("GET", self._path(), query=query), _Objects)
 
     async def _get(self, kind: Kind[_T], place: str) -> _T | None:
-        """Return one record, from the mirror if that is followed."""
+        """Return one record, from the mirror if it is followed."""
         if not self._mirror.known:
             return await self._read(kind, place)
         found = self._mirror.named(self._name(kind, place))
@@ -158,7 +160,7 @@ class Records:
         return body(kind, found)
 
     async def _add(self, kind: Kind[_T], place: str, body: _T) -> int:
-        """Make a record; return its version. Raises StoreUnavailable if it is there already."""
+        """Make a record; return its version. Raises StoreUnavailable if it exists."""
         with mapped():
             try:
                 return await self._post(self._name(kind, place), kind, body)
@@ -168,9 +170,9 @@ class Records:
     async def _change(
         self, kind: Kind[_T], place: str, work: Callable[[_T | None], _T | None]
     ) -> None:
-        """Put what ``work`` makes of a record in its place; None: none.
+        """Replace a record by what ``work`` returns for it; None: remove it.
 
-        ``work`` is asked again if somebody else changed the record meanwhile.
+        ``work`` is called again if somebody else changed the record meanwhile.
         """
         name = self._name(kind, place)
         turn = self._turns.setdefault(name, anyio.Lock())
@@ -230,14 +232,14 @@ class Records:
 
 
 class _Mirror:
-    """All records, as far as a watch and this controller's own writing have told."""
+    """All records, as far as they are known from a watch and from this controller's own writes."""
 
     def __init__(self, told: Collection[str]) -> None:
-        """``told``: the kinds whose changes concern those who follow."""
+        """``told``: the kinds whose changes are reported to followers."""
         self._told = told
-        self.known = False  # the last list was had, and is followed
-        # All changes up to this version are known, whoever made them. What was written here says
-        # nothing of it: others may have made changes before, of which no news has come yet.
+        self.known = False  # the last list was read, and is followed
+        # All changes up to this version are known, by any controller. This controller's own writes
+        # do not count: earlier changes of others may not have arrived yet.
         self.heard = 0
         self.news = anyio.Event()
         self._items: dict[str, Object] = {}
@@ -252,7 +254,7 @@ class _Mirror:
     def replace(self, listed: bytes) -> None:
         found = decoded(listed, _Objects)
         version = version_of(found.metadata)
-        # What was written here while the list was on its way is newer than it.
+        # This controller's writes during the request are newer than the list.
         newer = [one for one in self._items.values() if one.version > version]
         self._items = {}
         for one in (*(found.items or ()), *newer):
@@ -270,12 +272,12 @@ class _Mirror:
         self.heard = max(self.heard, one.version)  # a watch tells changes in their order
 
     def lose(self, *, listed: bool) -> None:
-        # The cluster itself is asked as long as others' changes are not heard of.
+        # Reads go to the cluster while changes of others do not arrive.
         del listed
         self.known = False
 
     def take(self, one: Object) -> None:
-        """Keep an object, unless this is old news of it."""
+        """Keep an object, unless a newer version of it is known."""
         there = self._items.get(one.metadata.name)
         if one.metadata.uid in self._deleted or (there and there.version >= one.version):
             return
@@ -297,7 +299,7 @@ class _Mirror:
 
 
 def hashed(text: str) -> str:
-    """Return what stands for a text in an object's name."""
+    """Return the form of a text in an object's name."""
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
@@ -323,7 +325,7 @@ def busy() -> StoreUnavailable:
 
 @contextmanager
 def mapped() -> Generator[None, None, None]:
-    """Turn the cluster's and the decoder's errors into ours, here and nowhere else."""
+    """Turn the cluster's and the decoder's errors into the hub's, here and nowhere else."""
     try:
         yield
     except (EngineUnavailable, msgspec.DecodeError) as error:

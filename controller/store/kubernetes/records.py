@@ -1,4 +1,4 @@
-"""What each kind of record holds."""
+"""The kinds of records, and their contents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _T = TypeVar("_T", bound=msgspec.Struct)
 
 
 class HeldLink(msgspec.Struct, frozen=True):
-    """A link, and whom it does not let in any more."""
+    """A link, and the people whom it no longer lets in."""
 
     link: Link
     digest: str
@@ -22,38 +22,38 @@ class HeldLink(msgspec.Struct, frozen=True):
 
 
 class Grants(msgspec.Struct, frozen=True):
-    """Of one session."""
+    """The grants of one session."""
 
     shares: dict[UserId, Share] = {}
     links: dict[str, HeldLink] = {}
 
     def has_room_for(self, share: Share) -> bool:
-        """Tell whether one more share may stand here; looks of administrators always may."""
+        """Tell whether there may be one more share; those of administrators always may."""
         others = sum(not one.look for one in self.shares.values() if one.uid != share.uid)
         return share.look or others < SHARES_MOST
 
 
 class Failures(msgspec.Struct, frozen=True):
-    """Some of them, oldest first, by key."""
+    """A part of the failed log-ins, oldest first, by key."""
 
     times: dict[str, list[float]] = {}
 
 
 class Desk(msgspec.Struct, frozen=True):
-    """Of one person."""
+    """The notices and choices of one person."""
 
     notices: list[Notice] = []  # the newest first
     ahead: frozenset[str] = frozenset()
 
 
 class Starts(msgspec.Struct, frozen=True):
-    """Times and seconds, by profile."""
+    """Start times and durations in seconds, by profile."""
 
     starts: dict[str, list[tuple[float, float]]] = {}
 
 
 class Memos(msgspec.Struct, frozen=True):
-    """What one controller knew. ``at``: seconds since the epoch."""
+    """The memos of one controller. ``at``: seconds since the epoch."""
 
     by: str
     at: float
@@ -61,7 +61,7 @@ class Memos(msgspec.Struct, frozen=True):
 
 
 class Kind(msgspec.Struct, Generic[_T], frozen=True):
-    """A kind of records. ``told``: whether its changes concern those who follow."""
+    """A kind of records. ``told``: whether its changes are reported to followers."""
 
     name: str
     type: type[_T]

@@ -1,4 +1,4 @@
-"""What administrators have decided."""
+"""Decisions of administrators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controller.store.kubernetes.records import RULES
 
 
 class RuleRecords(Records, RuleStore):
-    """What administrators have decided."""
+    """Decisions of administrators."""
 
     @override
     async def rules(self) -> Rules:

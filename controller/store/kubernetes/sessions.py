@@ -1,4 +1,4 @@
-"""What is remembered of sessions: their starts, their use, who waits for one."""
+"""Facts about sessions: times of starts, memos, the queue."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from controller.store import STARTS_KEPT, SessionStore
 from controller.store.kubernetes.objects import Records, hashed
 from controller.store.kubernetes.records import MEMOS, STARTS, TICKET, Memos, Starts
 
-_MEMOS_FRESH_SECONDS = 2.0 * SHARED_ROUND_MOST  # whoever wrote none for so long does not run
+_MEMOS_FRESH_SECONDS = (
+    2.0 * SHARED_ROUND_MOST
+)  # seconds; a controller without a memo for this time does not run
 
-_MEMOS_KEPT_SECONDS = 3600.0  # of a controller that is gone, for the one that comes after it
+_MEMOS_KEPT_SECONDS = 3600.0  # seconds; memos of a stopped controller, for its successor
 
 
 class SessionRecords(Records, SessionStore):
-    """What is remembered of sessions."""
+    """Facts about sessions."""
 
     @override
     async def add_start(self, profile: str, seconds: float, now: float) -> None:
@@ -51,7 +53,7 @@ class SessionRecords(Records, SessionStore):
 
     @override
     async def others_memos(self) -> dict[SessionId, Memo]:
-        """Their clocks may differ by seconds, as clocks of one cluster do."""
+        """Clocks in a cluster may differ by seconds."""
         now = self._wall()
         fresh: list[Memos] = []
         for one in await self._all(MEMOS):
@@ -76,7 +78,7 @@ class SessionRecords(Records, SessionStore):
 
 
 def _merged(found: Collection[Memos]) -> dict[SessionId, Memo]:
-    """Return the newest memo of each session, as idle as whoever saw it used last says."""
+    """Return the newest memo of each session, with the shortest idle time."""
     memos: dict[SessionId, Memo] = {}
     for one in sorted(found, key=lambda one: one.at):
         for session, memo in one.memos.items():

@@ -1,4 +1,4 @@
-"""The store of several controllers, whole."""
+"""The complete store of several controllers."""
 
 from __future__ import annotations
 

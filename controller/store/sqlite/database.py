@@ -1,4 +1,4 @@
-"""One SQLite file: opened, brought up to this version, copied."""
+"""One SQLite file: opens, migrates and copies it."""
 
 from __future__ import annotations
 
@@ -72,18 +72,18 @@ _MIGRATIONS = (
     CREATE TABLE message (session TEXT PRIMARY KEY, text TEXT NOT NULL, until REAL NOT NULL) STRICT;
     """,
 )
-"""Forward only: the file's user_version counts those that were run."""
+"""Migrations, forward only; the file's user_version counts those that were run."""
 
 
 class Database:
     """One SQLite file. Calls go to a thread and take turns there.
 
-    The file is opened at the first call, and again at each one as long as it cannot be: a hub
-    whose records are damaged says so and denies, and goes on once somebody has seen to them.
+    The file is opened at the first call, and at each later one until that works: a hub with
+    damaged records reports that and denies, and goes on once they are repaired.
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Nothing is opened yet."""
+        """Keep the path. The file is not opened yet."""
         self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
@@ -100,7 +100,7 @@ class Database:
         await anyio.to_thread.run_sync(self.close)
 
     def _opened(self) -> sqlite3.Connection:
-        """Return the file, in this version's form."""
+        """Return the open file, migrated to this version."""
         if self._db is not None:
             return self._db
         db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
@@ -127,12 +127,12 @@ class Database:
 
 
 def copy_store(path: Path, target: Path) -> int:
-    """Copy the records as of one moment, though they are in use; return the copy's version.
+    """Copy the records at one moment, even in use; return the copy's version.
 
     Raises StoreUnavailable.
     """
     with mapped():
-        # A name that is not there would be made.
+        # SQLite would make a missing file.
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True)) as db, closing(sqlite3.connect(target)) as to:
             db.backup(to)
@@ -141,7 +141,7 @@ def copy_store(path: Path, target: Path) -> int:
 
 
 def store_version(path: Path) -> int:
-    """Return the version of records that can be used here: whole, and of no newer hub.
+    """Return the version of records that are intact and not from a newer hub.
 
     Raises StoreUnavailable for others.
     """
@@ -170,7 +170,7 @@ def _version(db: sqlite3.Connection) -> int:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Generator[None, None, None]:
-    """All or nothing; the file is locked for writing from the beginning on."""
+    """Run a transaction; the file is locked for writing from its beginning."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -182,7 +182,7 @@ def transaction(db: sqlite3.Connection) -> Generator[None, None, None]:
 
 @contextmanager
 def mapped() -> Generator[None, None, None]:
-    """Turn sqlite3's and the decoder's errors into ours, here and nowhere else."""
+    """Turn sqlite3's and the decoder's errors into the hub's, here and nowhere else."""
     try:
         yield
     except (sqlite3.Error, msgspec.DecodeError, OSError) as error:

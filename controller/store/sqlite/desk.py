@@ -1,4 +1,4 @@
-"""What people are told, and what they have chosen."""
+"""Notices to people, and their choices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controller.store.sqlite.database import Database
 
 
 class DeskTables(Database, DeskStore):
-    """What people are told, and what they have chosen."""
+    """Notices to people, and their choices."""
 
     @override
     async def add_notice(self, uid: UserId, text: str, more: str, now: float) -> None:

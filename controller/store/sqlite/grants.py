@@ -1,4 +1,4 @@
-"""What owners of sessions have granted: to people by name, and by links."""
+"""Grants of owners: shares to people by name, and links."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controller.store.sqlite.database import Database, transaction
 
 
 class GrantTables(Database, GrantStore):
-    """What owners of sessions have granted."""
+    """Grants of owners."""
 
     @override
     async def add_share(self, share: Share) -> bool:
@@ -137,7 +137,7 @@ class GrantTables(Database, GrantStore):
 
 
 def _bar(db: sqlite3.Connection, session: SessionId, uid: UserId) -> None:
-    """Let none of the session's links let this person in any more."""
+    """Stop all links of the session from letting this person in."""
     db.execute(
         "INSERT OR IGNORE INTO redeemed SELECT id, ? FROM link WHERE session = ?", (uid, session)
     )
@@ -147,7 +147,7 @@ def _bar(db: sqlite3.Connection, session: SessionId, uid: UserId) -> None:
 
 
 def _add_share(db: sqlite3.Connection, share: Share) -> bool:
-    """Keep an invitation; False: the session has as many as it may."""
+    """Store an invitation; False: the session has as many as it may."""
     count = "SELECT count(*) FROM share WHERE session = ? AND uid <> ? AND NOT look"
     others = db.execute(count, (share.session, share.uid)).fetchone()[0]
     if not share.look and others >= SHARES_MOST:

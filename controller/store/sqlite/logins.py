@@ -1,4 +1,4 @@
-"""Log-ins that stand, and failed ones."""
+"""Valid log-ins, and failed attempts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controller.store.sqlite.database import Database
 
 
 class LoginTables(Database, LoginStore):
-    """Log-ins that stand, and failed ones."""
+    """Valid log-ins, and failed attempts."""
 
     @override
     async def add_login(self, login: Login) -> int:
@@ -49,7 +49,7 @@ class LoginTables(Database, LoginStore):
 
     @override
     async def read_logins(self) -> Reading:
-        """Nobody else writes the file: there is nothing to hear of."""
+        """Nobody else writes the file, so there is no news."""
         return Reading(tuple(await self._run(_logins)))
 
     @override

@@ -1,4 +1,4 @@
-"""What administrators have decided."""
+"""Decisions of administrators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controller.store.sqlite.database import Database
 
 
 class RuleTables(Database, RuleStore):
-    """What administrators have decided."""
+    """Decisions of administrators."""
 
     @override
     async def rules(self) -> Rules:

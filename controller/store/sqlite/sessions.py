@@ -1,4 +1,4 @@
-"""What is remembered of sessions: their starts, their use, who waits for one."""
+"""Facts about sessions: times of starts, memos, the queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controller.store.sqlite.database import Database, transaction
 
 
 class SessionTables(Database, SessionStore):
-    """What is remembered of sessions."""
+    """Facts about sessions."""
 
     @override
     async def add_start(self, profile: str, seconds: float, now: float) -> None:

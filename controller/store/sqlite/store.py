@@ -1,4 +1,4 @@
-"""The store of one controller, whole."""
+"""The complete store of one controller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from controller.store.sqlite.sessions import SessionTables
 
 
 class SqliteStore(LoginTables, GrantTables, DeskTables, SessionTables, RuleTables, Store):
-    """Everything in one file."""
+    """The store in one file."""
 
     @override
     async def ping(self) -> None:
@@ -24,6 +24,6 @@ class SqliteStore(LoginTables, GrantTables, DeskTables, SessionTables, RuleTable
 
     @override
     async def changes(self) -> AsyncGenerator[None, None]:
-        """The file is one controller's: nobody else changes it."""
+        """Nobody else changes the file."""
         await anyio.sleep_forever()
         yield
