@@ -43,7 +43,7 @@ class DesktopEndpoints(Endpoints):
         stage: Callable[[], str | None],
         save: Callable[[], Awaitable[str | None]],
     ) -> None:
-        """Takes its parts; routes appear with `mount`."""
+        """Keeps the parts; routes are added by `mount`."""
         super().__init__(
             activity,
             roots,
@@ -61,7 +61,7 @@ class DesktopEndpoints(Endpoints):
         self._save_desktop = save
 
     def mount(self, app: web.Application) -> None:
-        """The shared door and routes first; behind the door, nothing else before it is ready."""
+        """The shared check and routes first; nothing else is served before it is ready."""
         super().mount(app)
         app.middlewares.append(self._wait)
         app.add_routes(

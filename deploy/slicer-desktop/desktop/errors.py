@@ -2,9 +2,9 @@
 
 SlicerError
 ├── DesktopError      the screen or the program on it did not come up     exit 70
-├── ProtocolError     a client said what no page of ours says
+├── ProtocolError     a client sent what the hub's page never sends
 └── SaveError         the program did not save
-    └── CannotSave    it is a program that cannot be asked to
+    └── CannotSave    the program cannot save on request
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class DesktopError(SlicerError):
 
 
 class ProtocolError(SlicerError):
-    """A message that the relay does not know, or one out of its bounds."""
+    """A message that the relay does not know, or that exceeds its limits."""
 
 
 class SaveError(SlicerError):
@@ -25,4 +25,4 @@ class SaveError(SlicerError):
 
 
 class CannotSave(SaveError):
-    """The program has no ear for it; its user saves by hand."""
+    """The program cannot be asked to save; its user saves by hand."""

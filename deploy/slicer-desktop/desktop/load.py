@@ -1,4 +1,4 @@
-"""Whether the program computes: the processor time that it takes, and whether it wants more."""
+"""Whether the program computes: the processor time that it uses, and whether it waits for more."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 # Half a core for seconds on end: a segmentation or a filter. An idle Slicer takes a few percent.
 BUSY_CORES = 0.5
-# Of so many looks one that computes shows in each a thread that runs or waits for a core; an idle
-# one in hardly any, so that it does not in three of five by chance.
+# In each of five samples a computing program has a thread that runs or waits for a core. An idle one
+# has it in hardly any, so three of five are no coincidence.
 _LOOKS, _MOST = 5, 3
 
 
 class Look(NamedTuple):
-    """What the processes were at, at one moment.
+    """The state of the processes at one moment.
 
     ``ticks``: by process, of clock time in user and kernel mode since its start; ``runnable``:
     whether any thread runs or waits for a core.

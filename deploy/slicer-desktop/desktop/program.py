@@ -22,7 +22,7 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_program(path: Path) -> Program:
-    """The program that the build put in. Raises DesktopError if the file is missing or wrong."""
+    """The program of this image. Raises DesktopError if its file is missing or wrong."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Program)
     except (OSError, msgspec.DecodeError) as error:

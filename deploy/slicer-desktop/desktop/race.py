@@ -1,4 +1,4 @@
-"""Several things at once, of which the first to end ends all."""
+"""Runs several tasks, of which the first to end ends all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choke point: every connection between a browser and the VNC server, and each message on it.
+"""Checks every connection between a browser and the VNC server, and each message on it.
 
 One WebSocket carries two things. Binary messages are VNC's bytes. Text messages are ours: the gate
 tells the page who is here and what the hub has to say, and the page says ``keep``, or
@@ -64,7 +64,7 @@ class Connection:
         return taken
 
     async def close(self, code: int, reason: bytes) -> None:
-        """Says why and cuts; at most half a second, whether the other side listens or not."""
+        """Sends the reason and closes, within half a second, even if nobody reads it."""
         try:
             await asyncio.wait_for(self.socket.close(code=code, message=reason), _CLOSE_SECONDS)
         except TimeoutError:
@@ -95,7 +95,7 @@ class Relay:
         """One connection from its first byte to its last."""
         visitor = parse_visitor(request.headers, standalone=self._standalone)
         if visitor is None:
-            raise PermissionError("a WebSocket without a visitor got past the door")
+            raise PermissionError("a WebSocket without a visitor passed the check")
         most = visitor.role.most_sockets
         if self._windows_of(visitor) >= most:
             raise web.HTTPTooManyRequests(text=too_many_sentence(most))
@@ -126,25 +126,25 @@ class Relay:
         return socket
 
     async def kick(self, selection: Selection) -> list[Client]:
-        """Cuts the connections that the selection names; at most half a second."""
+        """Closes the connections of the selection, within half a second."""
         chosen = select(self._activity.clients, selection)
         await self._cut([client.id for client in chosen], KICKED, b"closed by the hub")
         return chosen
 
     async def end(self) -> None:
-        """Cuts everybody, because the session ends."""
+        """Closes all connections, because the session ends."""
         await self._cut(list(self._connections), WSCloseCode.GOING_AWAY, b"the session ends")
 
     def notify(self, notice: Notice) -> None:
         """A banner for everyone, with a clock and a Keep button if it has an end.
 
-        An empty text takes it away.
+        An empty text removes it.
         """
         self._notice = notice if notice.text else None
         self._tell_all()
 
     def ask(self, user: str) -> None:
-        """Tells everybody that ``user``, who only views, would like to control, until dismissed."""
+        """Tells everybody that the viewer ``user`` asks for control, until dismissed."""
         if user in self._viewers() and user not in self._asking:
             log.event("control.asked", user=user)
             self._asking.append(user)
@@ -238,7 +238,7 @@ class Relay:
             self._tell_all()
 
     async def _report(self, connection: Connection) -> None:
-        """Tells the page how things stand, at once and after each change; never a change only."""
+        """Sends the whole state to the page, at once and after each change."""
         visitor = connection.client.visitor
         while True:
             await connection.news.wait()

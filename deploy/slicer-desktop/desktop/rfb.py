@@ -1,4 +1,4 @@
-"""What a VNC client says, cut into whole messages (RFB 3.8, RFC 6143, and TigerVNC's additions).
+"""Cuts what a VNC client sends into messages (RFB 3.8, RFC 6143, and TigerVNC's additions).
 
 Only the direction from the client to the server is read. A message that is not named here cannot
 be cut off from what follows it, so it ends the connection.
@@ -15,7 +15,7 @@ from desktop.errors import ProtocolError
 
 Read = Callable[[int], Awaitable[bytes]]
 
-# A megabyte of text on the clipboard is more than anybody means to paste.
+# A megabyte of text on the clipboard is more than anybody pastes.
 TEXT_BYTES = 1024 * 1024
 
 _SET_ENCODINGS = 2
@@ -27,7 +27,7 @@ _EXTENDED_KEY = 255
 
 
 class Kind(Enum):
-    """What a message is about.
+    """Kind of a message.
 
     PICTURE concerns the client's own picture only; the others change what everybody sees.
     """

@@ -1,8 +1,8 @@
 """Asks the program to save, through two small files in a folder that both can write.
 
-The program looks every moment for ``request.json`` ({"id", "path"}), saves its scene to that path,
-and writes ``answer.json`` ({"id", "saved", "message"}). Files, because a program like 3D Slicer has
-one thread for everything and looks at a clock more gladly than at a socket.
+The program checks regularly for ``request.json`` ({"id", "path"}), saves its scene to that path,
+and writes ``answer.json`` ({"id", "saved", "message"}). They are files, because a program like 3D
+Slicer has one thread for everything, where a timer is simpler than a socket.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 class Saver:
-    """``talk``: the folder of the two files. ``able``: whether the program listens at all."""
+    """``talk``: the folder of the two files. ``able``: whether the program supports this."""
 
     def __init__(
         self,

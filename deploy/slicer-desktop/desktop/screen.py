@@ -59,7 +59,7 @@ class Screen:
 
     @property
     def own_pids(self) -> set[int]:
-        """The processes that are there without the program, this one included."""
+        """The processes besides those of the program, including this one."""
         return {1, os.getpid(), *(helper.pid for helper in self._helpers.values())}
 
     async def start(self) -> None:
@@ -99,7 +99,7 @@ class Screen:
                 # All connections come from the gate; one that breaks off must not lock it out.
                 *("-UseBlacklist=0", "-AlwaysShared", "-DisconnectClients=0"),
                 *("-IdleTimeout", "0", "-MaxIdleTime", "0", "-MaxDisconnectionTime", "0"),
-                # What is merely marked with the mouse is not sent to everybody's clipboard.
+                # Text that is only selected with the mouse is not sent to everybody's clipboard.
                 *("-SendPrimary=0", "-SetPrimary=0"),
                 *("-Log", "*:stderr:10", "-displayfd", str(write_end)),
                 pass_fds=(write_end,),
@@ -162,7 +162,7 @@ class Screen:
                 await _end(helper, 1.0)
 
     async def helper_ended(self) -> str:
-        """Waits until the VNC server or the window manager ends; a sentence that says which."""
+        """Waits until the VNC server or the window manager ends; returns a sentence about it."""
         waits = {asyncio.create_task(_exit_of(each)): name for name, each in self._helpers.items()}
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

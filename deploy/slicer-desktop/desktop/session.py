@@ -73,7 +73,7 @@ async def run(settings: Settings) -> None:
 
 
 class Session:
-    """The program on its screen, and everybody who looks at it."""
+    """The program on its screen, and the people connected to it."""
 
     def __init__(self, settings: Settings, program: Program) -> None:
         """Nothing runs before `work`."""
@@ -107,7 +107,7 @@ class Session:
         self._runner: web.AppRunner | None = None
 
     async def work(self) -> None:
-        """Starts everything and watches over it; never ends but by SlicerError."""
+        """Starts everything and watches it; ends only by SlicerError."""
         self._prepare_folders()
         await self._listen()
         await self._screen.start()
@@ -126,7 +126,7 @@ class Session:
             log.failure("save.failed", error)
 
     async def end(self) -> None:
-        """Lets everybody go and ends the processes."""
+        """Disconnects everybody and ends the processes."""
         await self._relay.end()
         await self._screen.stop(_PROGRAM_STOP_SECONDS)
         if self._runner is not None:

@@ -1,8 +1,8 @@
-"""The way to the VNC server: its two passwords, and the greeting that each connection begins with.
+"""Connects to the VNC server: its two passwords, and the greeting of each connection.
 
 The server gives a connection its rights by the password it was opened with: everything, or
-view-only. The gate holds both and chooses; a browser never learns either. So those who only view
-are held back twice: by the relay, which drops what they may not say, and by the server itself.
+view-only. The gate has both and chooses; a browser never learns either. So viewers are restricted
+twice: by the relay, which drops messages that they may not send, and by the server itself.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def make_passwords() -> Passwords:
-    """New ones, known to nobody."""
+    """New random passwords."""
     return Passwords(control=secrets.token_urlsafe(6), view=secrets.token_urlsafe(6))
 
 

@@ -1,7 +1,7 @@
 """The second process of a session: puts scene, gate, endpoints and panel together and serves them.
 
-Nothing heavy is imported before the first line has been written to the channel: the page already
-tells what is going on.
+No heavy module is imported before the first message on the channel, so that the page can already
+show the progress.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from app.people.activity import Selection
 
 _QUIET_SECONDS = 10.0
-_MOST_QUIETS = 12  # then it is saved all the same
-# Of trame-slicer's views (rca_view_factory): the pointer came to be over one, or is so no more.
+_MOST_QUIETS = 12  # after this the scene is saved in any case
+# Messages of trame-slicer's views (rca_view_factory): the pointer entered or left a view.
 _HOVER = frozenset({"set_focus_fps", "set_blur_fps"})
 _SAMPLE = "MNI152-T1-brain.nii.gz"
 
@@ -66,7 +66,7 @@ async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
         channel.send(Stage(name))
 
     stage("import")
-    # JPEG frames do not get smaller by deflating them again; it costs a tenth of a core.
+    # Compressing JPEG frames again gains nothing and costs a tenth of a core.
     os.environ["WSLINK_WS_COMPRESS"] = "0"
     stand_in_for_vtk()
     from app.core.scene import Scene
@@ -84,7 +84,7 @@ async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
 
 
 class Session:
-    """One running session: the scene and everybody who looks at it."""
+    """One running session: the scene and the people connected to it."""
 
     def __init__(self, settings: Settings, scene: Scene, channel: Channel[FromFront]) -> None:
         """Builds the page around the scene."""
@@ -147,7 +147,7 @@ class Session:
             is_new = not files.is_dir() or not any(files.iterdir())
             files.mkdir(parents=True, exist_ok=True)
             if is_new:
-                # A link would lead out of the folder; the copy is 2 MB.
+                # A copy of 2 MB, because a link would lead out of the folder.
                 shutil.copytree(
                     self.settings.samples, files / "samples", copy_function=shutil.copyfile
                 )
@@ -159,7 +159,7 @@ class Session:
             ) from error
 
     def open_first(self) -> None:
-        """Shows the sample, unless there is work of the user's: that is offered instead."""
+        """Shows the sample, unless the user has saved work, which is offered instead."""
         try:
             offers = self._autosaves.offers()
         except FileError as error:
@@ -172,7 +172,7 @@ class Session:
         self.scene.open(sample)
 
     def _is_hover(self, message: Message) -> bool:
-        """The views ask for more pictures while a pointer is over them, moved or not."""
+        """Whether a message says only that a pointer is over a view, which needs no movement."""
         name = message.args[0] if message.method == TRIGGER and message.args else ""
         function = self.scene.server.controller.trigger_fn(name)
         return getattr(function, "__name__", "") in _HOVER
@@ -230,7 +230,7 @@ class Session:
         if serving.done():
             serving.result()
         self._keeper.try_save()
-        # Not torn down piece by piece: VTK's own order at exit is slow and nobody waits for it.
+        # Not closed part by part: VTK's own order at exit is slow, and nobody needs it.
         log.event("session.stopped")
 
     async def _autosave_forever(self) -> None:
@@ -242,7 +242,7 @@ class Session:
                 self._keeper.try_save()
 
     async def _quiet(self) -> None:
-        """Saving stops the picture for a moment: not while somebody turns the brain."""
+        """Waits with saving, which stops the picture for a moment, while somebody is active."""
         for _ in range(_MOST_QUIETS):
             inputs = self.activity.inputs
             await asyncio.sleep(_QUIET_SECONDS)

@@ -1,1 +1,1 @@
-"""3D Slicer's scene and how it is drawn, and what every room needs: errors, log, settings."""
+"""3D Slicer's scene and its drawing, and what every folder needs: errors, log, settings."""

@@ -1,4 +1,4 @@
-"""What 3D Slicer's core does with a file, told by the file's name. No Slicer here: a table only."""
+"""How 3D Slicer's core handles a file, by the file's name. A table only, without Slicer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What Slicer's core does with a file."""
+    """How Slicer's core handles a file."""
 
     SCENE = "scene"
     SEGMENTATION = "segmentation"
@@ -39,7 +39,7 @@ ENDINGS: tuple[tuple[str, Kind], ...] = (
 )
 
 
-# What one thing of the scene is saved as, the format that keeps most of it first.
+# Formats in which a part of the scene can be saved, the most complete one first.
 FORMATS: dict[Kind, tuple[str, ...]] = {
     Kind.VOLUME: (".nrrd", ".nii.gz"),
     Kind.SEGMENTATION: (".seg.nrrd", ".nii.gz"),
@@ -60,8 +60,8 @@ def ending_of(name: str) -> str:
 
 
 def preset_for(scalar_min: float) -> str:
-    """The volume-rendering preset that shows something at once.
+    """The volume-rendering preset that shows a volume well at once.
 
-    Air is about -1000 Hounsfield units in CT; MR and its kin have no negative values to speak of.
+    Air is about -1000 Hounsfield units in CT; MR has hardly any negative values.
     """
     return "CT-Chest-Contrast-Enhanced" if scalar_min < -500 else "MR-Default"  # noqa: PLR2004

@@ -1,7 +1,7 @@
-"""What the libraries do at the start that nobody needs: a third of the time to the first picture.
+"""Leaves out work of the libraries at the start: a third of the time to the first picture.
 
-Each patch is undone when the page is built, except the stand-in for `vtk`, which stays and gives
-whatever the real one gives. Measured in this image, imports of Slicer and VTK being 1.4 s: `vtk`
+Each patch is undone when the page is built, except the stand-in for `vtk`, which stays and offers
+everything that the real one does. Measured in this image (imports of Slicer and VTK: 1.4 s): `vtk`
 0.3 s, drawing while building 0.7 s, drawing for a type check 0.25 s, rendering templates 0.3 s.
 """
 
@@ -33,7 +33,7 @@ class _Vtk(types.ModuleType):
 
 
 def stand_in_for_vtk() -> None:
-    """Call it before anything imports `vtk`."""
+    """Must be called before anything imports `vtk`."""
     if "vtk" not in sys.modules:
         import vtkmodules
 
@@ -70,7 +70,7 @@ def lean_views() -> Generator[None]:
 
 @contextlib.contextmanager
 def lean_page() -> Generator[None]:
-    """While the page is built: each element would render itself and all below it when it is done.
+    """While the page is built: each element would render itself and everything below it.
 
     The whole page is rendered at the end in any case.
     """

@@ -1,4 +1,4 @@
-"""One line of JSON on stdout for each event, from us and from the libraries alike."""
+"""One line of JSON on stdout for each event, of this program and of the libraries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LIMIT = 4000
 
 
 def format_event(when: datetime, level: str, event: str, fields: dict[str, object]) -> str:
-    """One line, whatever the fields hold: JSON escapes line ends. Long texts are cut."""
+    """One line, whatever the fields contain: JSON escapes line ends. Long texts are cut."""
     record: dict[str, object] = {
         "time": when.isoformat(timespec="milliseconds"),
         "level": level,

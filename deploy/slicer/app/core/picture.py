@@ -1,4 +1,4 @@
-"""What all views show, as one small picture: it goes into a saved scene, as the desktop's does."""
+"""A small picture of all views, which is saved with the scene, as the desktop does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GREY = 26  # between the views and around them, 0 to 255: the page's own, nearl
 def picture_of(windows: Sequence[Any]) -> Any:  # noqa: ANN401 - VTK
     """The last picture of each window, row by row (vtkImageData, RGB); None if none is open.
 
-    Nothing is drawn anew.
+    Nothing is drawn again.
     """
     tiles = [_tile(window) for window in windows if min(window.GetSize()) > 0]
     if not tiles:
@@ -65,7 +65,7 @@ def _padded(image: Any, left: int, below: int) -> Any:  # noqa: ANN401 - VTK
 
 
 def _blank(tile: Any) -> Any:  # noqa: ANN401 - VTK
-    """A tile in which nothing of the given one is to be seen."""
+    """A tile that shows nothing of the given picture."""
     return _padded(tile, tile.GetExtent()[1] + 1, 0)
 
 

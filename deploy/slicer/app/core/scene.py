@@ -29,14 +29,14 @@ from app.core.picture import picture_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-# trame has no types; what comes through this has none either.
+# trame has no types, so values from it have none, either.
 _UNTYPED: Any = trame.app
 _CPU_RAY_CAST = "vtkMRMLCPURayCastVolumeRenderingDisplayNode"
-# What Mesa calls its renderers without a graphics card.
+# Mesa's names for renderers without a graphics card.
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast")
 _FIRST_SIZE = 400
-# Pillow's, which brings libjpeg-turbo along. Unless it is named the library looks for one of the
-# system's, and takes this one without a word if it is too old.
+# Pillow's encoder, which includes libjpeg-turbo. Unless it is named, the library uses one of the
+# system, or this one without a message if that is too old.
 _ENCODER = "jpeg"
 _CLASSES = {
     Kind.VOLUME: "vtkMRMLVolumeNode",
@@ -44,7 +44,7 @@ _CLASSES = {
     Kind.MODEL: "vtkMRMLModelNode",
 }
 _MOST_DICOM_FILES = 20_000
-# Of new segments: those of the desktop's table that stand out from a grey scan, in its order.
+# Colours of new segments: those of the desktop's table that stand out from a grey scan.
 _COLOURS = (
     (128, 174, 128),
     (241, 214, 145),
@@ -62,7 +62,7 @@ _COLOURS = (
 
 
 class Node(msgspec.Struct, frozen=True):
-    """One thing in the scene that can be saved by itself. ``id`` is the scene's."""
+    """One part of the scene that can be saved by itself. ``id`` is that of the scene."""
 
     id: str
     name: str
@@ -102,7 +102,7 @@ class Scene:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing of the user's to lose.
+        """Whether the scene contains no work of the user.
 
         Each slice view brings a model of its own, hidden, and a tool may have markups without a
         point in them: neither is anybody's work.
@@ -113,9 +113,9 @@ class Scene:
         return not any(node.GetNumberOfControlPoints() for node in markups)
 
     def open(self, path: Path) -> str:
-        """Opens a file or a folder of DICOM files; returns what to tell the user.
+        """Opens a file or a folder of DICOM files; returns a message for the user.
 
-        A scene or a volume takes the place of what was open; a segmentation or a model is added.
+        A scene or a volume replaces what was open; a segmentation or a model is added.
         Raises FileError.
         """
         kind = Kind.FOLDER if path.is_dir() else kind_of(path.name)
@@ -132,7 +132,7 @@ class Scene:
         return self._open_volume(path)
 
     def write(self, path: Path) -> None:
-        """Writes the scene, its data and how it looks as one .mrb file. Raises FileError."""
+        """Writes the scene, its data and a picture of it as one .mrb file. Raises FileError."""
         scene = self.core.scene
         scene.SetURL(path.as_posix())
         scene.SetRootDirectory(path.parent.as_posix())
@@ -141,7 +141,7 @@ class Scene:
             raise FileError("3D Slicer could not write the scene. Is the disk full?")
 
     def list_nodes(self) -> list[Node]:
-        """Volumes, segmentations and models that hold something and are not the program's own."""
+        """Volumes, segmentations and models that are not empty and not the program's own."""
         return [
             Node(id=node.GetID(), name=node.GetName(), kind=kind)
             for kind, name in _CLASSES.items()
@@ -150,7 +150,7 @@ class Scene:
         ]
 
     def write_node(self, node: Node, path: Path) -> None:
-        """Writes one thing as what the ending of ``path`` says. Raises FileError."""
+        """Writes one part of the scene in the format of ``path``'s ending. Raises FileError."""
         found = self.core.scene.GetNodeByID(node.id)
         if found is None:
             raise FileError(f"{node.name} is not in the scene any more.")
@@ -159,7 +159,7 @@ class Scene:
 
     def _write(self, found: Any, kind: Kind, path: Path) -> bool:  # noqa: ANN401 - VTK
         if kind is Kind.SEGMENTATION and kind_of(path.name) is Kind.VOLUME:
-            # As a label map: one number a segment, for programs that know no segmentations.
+            # As a label map, one number per segment, for programs without segmentations.
             self.core.io_manager.write_segmentation(found, path.as_posix())
             return path.is_file()
         storage = found.CreateDefaultStorageNode()
@@ -167,7 +167,7 @@ class Scene:
         return bool(storage.WriteData(found)) and path.is_file()
 
     def draw(self) -> None:
-        """Draws every view of the layout once, so that the first visitor waits for nothing."""
+        """Draws every view of the layout once, so that the first visitor does not wait."""
         for view in self._shown():
             view.update_size(_FIRST_SIZE, _FIRST_SIZE)
             view.render_window().Render()
@@ -209,10 +209,10 @@ class Scene:
 
 
 def _mend_brushes(views: Any) -> None:  # noqa: ANN401 - trame-slicer
-    """Without this painting, erasing and smoothing end in an error (trame-slicer 2.0.0).
+    """Without this, painting, erasing and smoothing fail (trame-slicer 2.0.0).
 
-    Its brushes are switched on while they are made, before they are told which view they are in,
-    and make nothing to draw with then.
+    Its brushes are switched on while they are made, before they know their view, so they cannot
+    draw.
     """
     brush: Any = SegmentationPaintPipeline
     switch = brush.SetActive
@@ -226,9 +226,9 @@ def _mend_brushes(views: Any) -> None:  # noqa: ANN401 - trame-slicer
 
 
 def _mend_colours(editor: Any) -> None:  # noqa: ANN401 - trame-slicer
-    """Without this a new segment may be grey or black over the grey scan, and is not seen.
+    """Without this, a new segment may be grey or black over the grey scan, and invisible.
 
-    The desktop's table of colours is not in the library, and its stand-in is chance.
+    The library does not contain the desktop's table of colours and chooses at random.
     """
     add = editor.add_empty_segment
 
@@ -239,7 +239,7 @@ def _mend_colours(editor: Any) -> None:  # noqa: ANN401 - trame-slicer
 
 
 def _unused_colour(editor: Any) -> list[float]:  # noqa: ANN401 - trame-slicer
-    """The first colour that no segment has; the least used one if each has been used."""
+    """The first unused colour; the least used one if all are used."""
     segmentation = editor.active_segmentation
     present = segmentation.get_segment_colors() if segmentation else []
     used = [tuple(round(255 * part) for part in colour) for colour in present]
@@ -262,7 +262,7 @@ def _renderer_of(window: Any) -> str:  # noqa: ANN401 - VTK
 
 
 def _encoder() -> str:
-    """What makes the pictures that are sent, and a warning if it is not the fast one."""
+    """Logs which encoder makes the sent pictures, with a warning if it is not the fast one."""
     version = features.version_feature("libjpeg_turbo")
     if version:
         return f"libjpeg-turbo {version}"
@@ -276,7 +276,7 @@ def _quiet_vtk() -> None:
 
 
 def _log_vtk() -> None:
-    """VTK's warnings as events, each text once: some come with every change of a view's size."""
+    """Logs VTK's warnings, each text once: some come with every change of a view's size."""
     seen: set[str] = set()
     window: Any = vtkOutputWindow()
     window.SetDisplayModeToNever()

@@ -1,4 +1,4 @@
-"""What the environment may set. Everything has a default that is right inside the hub."""
+"""Settings from the environment. The defaults are right inside the hub."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def files(self) -> Path:
-        """The folder that the user sees as "Files"."""
+        """The folder that the page shows as "My files"."""
         return self.home / "files"
 
     @property
     def home_url(self) -> str:
-        """The hub's first page, as the browser of somebody in the session can ask for it."""
+        """The address of the hub's home page, for a browser in the session."""
         return f"{self.hub_url}/"
 
     @property
     def share_url(self) -> str:
-        """The hub's page where the owner says who may be here; empty without a hub."""
+        """The hub's page where the owner invites people; empty without a hub."""
         return f"{self.hub_url}/sessions/{self.session}/share" if self.session else ""
 
 
 def parse_settings(environ: Mapping[str, str]) -> Settings:
-    """Reads the variables that the hub, or whoever runs the image alone, sets.
+    """Reads the variables that the hub sets, or the person who runs the image alone.
 
     ``SLICERHUB_STANDALONE`` (0 or 1), ``SLICERHUB_AUTOSAVE_SEC`` (whole seconds),
     ``SLICERHUB_SESSION`` (the hub's id), ``SLICERHUB_SESSION_SLUG`` (its word for the name),

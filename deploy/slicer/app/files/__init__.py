@@ -1,1 +1,1 @@
-"""A person's files: where they may be, how they are written whole, saved scenes and autosaves."""
+"""A person's files: allowed paths, complete writes, saved scenes and autosaves."""

@@ -1,9 +1,9 @@
-"""What is saved by itself: one folder a session's name, numbered, of which the newest stay.
+"""Autosaves: numbered scenes in one folder for each name of a session, of which the newest stay.
 
-Order is that of the numbers: a clock may be wrong, and two programs may save into one folder at
-once, when a session is started anew before the one before it has ended. A number is taken by making
-a file that may not exist. Sessions of one person that are called otherwise have folders of their
-own, so that none pushes out the work of another.
+Numbers give the order: a clock may be wrong, and two programs may save into one folder at the same
+time, if a session is started again before the earlier one has ended. A program takes a number by
+making a file that must not exist yet. Sessions of one person with different names have different
+folders, so that none removes the work of another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KEPT_AUTOSAVES = 3
 AUTOSAVE_FOLDER = "autosave"
-# Of the session without a name. The hub's words for names end in a number, so none is this one.
+# Folder of the session without a name. The hub's slugs end in a hash, so none is this word.
 UNNAMED = "unnamed"
 
 _NAME = re.compile(r"scene-([0-9]{6,})-([0-9]{8}T[0-9]{6}Z)\.mrb")
@@ -38,7 +38,7 @@ _OFFERED = re.compile(r"\.scene-([0-9]{6,})\.offered")
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A saved scene that can be opened.
+    """A saved scene that is offered.
 
     ``things`` is None if it cannot be told what is in it. ``picture``: how it looked, as PNG; empty
     if there is none.
@@ -52,14 +52,14 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 def autosave_name(number: int, when: datetime) -> str:
-    """``scene-000012-20260131T094100Z.mrb``: sorts by number, and tells people the time."""
+    """``scene-000012-20260131T094100Z.mrb``: sorts by number, and shows the time."""
     return f"scene-{number:06}-{when.astimezone(UTC):{_TIME}}.mrb"
 
 
 def parse_autosave(name: str) -> tuple[int, datetime] | None:
     """Number and time of an autosave, None for any other file.
 
-    Those of before there were numbers have the number 0.
+    Old autosaves without a number have the number 0.
     """
     if found := _NAME.fullmatch(name):
         number, time = int(found[1]), found[2]
@@ -85,20 +85,20 @@ def number_of(name: str) -> int:
 
 
 def next_number(names: Iterable[str]) -> int:
-    """One more than every number that somebody has, or is about to have."""
+    """One more than every number that is used, or taken but not used yet."""
     names = list(names)
     marks = [int(found[1]) for name in names if (found := _TAKEN.fullmatch(name))]
     return 1 + max([*map(number_of, names), *marks], default=0)
 
 
 def surplus_autosaves(names: Iterable[str], keep: Collection[str] = ()) -> list[str]:
-    """All autosaves but the newest three and ``keep``; other names are nobody's to delete."""
+    """All autosaves except the newest three and ``keep``; other files are never deleted."""
     numbered = [name for name in in_order(names) if number_of(name)]
     return [name for name in numbered[KEPT_AUTOSAVES:] if name not in keep]
 
 
 class Autosaves:
-    """The autosaves of the sessions of one name, of one person.
+    """The autosaves of a person's sessions of one name.
 
     ``home``: the person's volume. ``files``: the folder of their files in it. ``session``: the
     hub's word for the name, empty for the unnamed one.
@@ -107,7 +107,7 @@ class Autosaves:
     def __init__(
         self, home: Path, files: Path, session: str, *, opener: Opener = open_folder
     ) -> None:
-        """Touches nothing before it is asked to."""
+        """Touches no file yet."""
         self._home = home
         self._files = files
         self._folder = PurePosixPath(AUTOSAVE_FOLDER, session or UNNAMED)
@@ -116,9 +116,9 @@ class Autosaves:
 
     @contextlib.contextmanager
     def draft(self) -> Generator[Draft]:
-        """A file for the scene to be written into; it is gone afterwards, unless `keep` kept it.
+        """A file into which the scene is written; it is removed afterwards, unless `keep` kept it.
 
-        Raises FileError for whatever the file system says meanwhile.
+        Raises FileError for errors of the file system.
         """
         with (
             told("Your scene"),
@@ -128,9 +128,9 @@ class Autosaves:
             yield draft
 
     def keep(self, draft: Draft, now: datetime) -> str | None:
-        """Makes the draft the newest autosave and drops what is too old; returns its name.
+        """Makes the draft the newest autosave and removes old ones; returns its name.
 
-        None, and there is no further autosave, if the scene has nothing in it. Raises FileError.
+        Returns None, without a new autosave, if the scene is empty. Raises FileError.
         """
         if draft.is_empty:
             raise FileError("3D Slicer wrote nothing. Save your scene under a name of your own.")
@@ -149,11 +149,11 @@ class Autosaves:
             return next(iter(in_order(self._names(self._folder))), None)
 
     def offers(self) -> list[Offer]:
-        """What a new session offers to open: the newest, and what nobody has answered before.
+        """Returns what a new session offers to open: the newest autosave, and unanswered offers.
 
-        From now on, and until `answered`, none of them is dropped, not by a later session either.
-        Without any of this name, the newest of those from before names had folders: nobody knows
-        whose they are, so they are left where they are, and offered to each that has none.
+        Until `answered`, none of them is removed, also not by a later session. If there is none of
+        this name, it returns the newest from the time before names had folders: nobody knows to
+        which name they belong, so they stay, and are offered to each name that has none.
         Raises FileError.
         """
         with told("Your scenes", "read"):
@@ -174,7 +174,7 @@ class Autosaves:
         return _with_pictures(chosen)
 
     def answered(self) -> None:
-        """Whoever was offered them has chosen: one, or none. Raises FileError."""
+        """Notes that the person has chosen one of the offers, or none. Raises FileError."""
         self._offered = set()
         with (
             told("Your choice"),
@@ -206,11 +206,11 @@ class Autosaves:
             with self._open(self._files, self._folder, make=False) as folder:
                 for mark in marks:
                     os.close(folder.create(mark))
-        except OSError as error:  # then it is known for as long as this session lasts
+        except OSError as error:  # then this session remembers it
             log.failure("autosave.unmarked", error)
 
     def _tidy(self, folder: Folder, newest: str) -> None:
-        """What is there has been saved, so nothing that goes wrong here is a reason to say no."""
+        """The scene has been saved, so an error in tidying up is not an error of saving."""
         try:
             names = folder.names()
             waiting = _marked(names)
@@ -256,11 +256,11 @@ def _marked(names: Iterable[str]) -> set[int]:
 
 
 class Keeper:
-    """Saves when somebody has done something since the last time, and tells how that goes.
+    """Saves if there was input since the last time, and reports trouble.
 
-    ``inputs()``: how often somebody did something. ``write(path)`` saves the scene there, and
-    ``is_empty()`` tells whether there is nothing in it. ``trouble(text)`` tells everybody that
-    their work is not saved, once for as long as it lasts; an empty text, that it is again.
+    ``inputs()``: the number of inputs so far. ``write(path)`` saves the scene there, and
+    ``is_empty()`` tells whether it is empty. ``trouble(text)`` tells everybody once that their work
+    is not saved; an empty text, that it is saved again.
     """
 
     def __init__(
@@ -273,7 +273,7 @@ class Keeper:
         now: Callable[[], datetime],
         trouble: Callable[[str], None],
     ) -> None:
-        """Nothing has been done, and nothing saved."""
+        """There was no input yet, and nothing is saved."""
         self._autosaves = autosaves
         self._inputs = inputs
         self._is_empty = is_empty
@@ -285,11 +285,11 @@ class Keeper:
 
     @property
     def is_due(self) -> bool:
-        """Whether somebody did something since the last time that it was saved."""
+        """Whether there was input since the last save."""
         return self._inputs() != self._saved
 
     def save(self) -> str | None:
-        """The name of the newest autosave, written now if there is something new; None for none.
+        """Saves if there is something new; returns the name of the newest autosave, or None.
 
         Raises FileError.
         """
@@ -306,7 +306,7 @@ class Keeper:
         return name or self._autosaves.newest()
 
     def try_save(self) -> None:
-        """Like `save`, where nobody waits for an answer."""
+        """Like `save`, but nobody waits for an answer."""
         try:
             self.save()
         except SlicerError as error:

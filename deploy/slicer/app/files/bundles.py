@@ -1,7 +1,7 @@
-"""What is in a saved scene: 3D Slicer's bundle (.mrb) is a ZIP file of one folder.
+"""Reads what is in a saved scene: 3D Slicer's bundle (.mrb) is a ZIP file of one folder.
 
-In it are the scene (``Scene/Scene.mrml``), its files (``Scene/Data/Brain.nrrd``) and, where the
-program made one, a picture of how it looked (``Scene/Scene.png``). It is only looked into here.
+It contains the scene (``Scene/Scene.mrml``), its files (``Scene/Data/Brain.nrrd``) and perhaps a
+picture (``Scene/Scene.png``). Bundles are only read here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from app.core.kinds import Kind, ending_of, kind_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Of markups, which cannot be opened by themselves and therefore are no `Kind`.
+# Endings of markups, which cannot be opened by themselves and therefore are not a `Kind`.
 _MARKUPS = (".mrk.json", ".fcsv")
 _MOST_NAMED = 6
 _MOST_PICTURE = 512 * 1024  # bytes; ours have a tenth of it
-# What a file says that somebody has tampered with; RuntimeError: it wants a password.
+# Errors of a damaged or hostile file; RuntimeError: it needs a password.
 _SPOILT = (
     OSError,
     ValueError,
@@ -38,14 +38,14 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Thing(msgspec.Struct, frozen=True):
-    """Something in a saved scene, as it was called there. ``kind``: volume, model, ..."""
+    """A part of a saved scene, with its name there. ``kind``: volume, model, ..."""
 
     name: str
     kind: str
 
 
 def things_of(members: Iterable[str]) -> tuple[Thing, ...]:
-    """What a saved scene holds, by the names of the files in it: ``Scene/Data/Brain.nrrd``."""
+    """The parts of a saved scene, by the names of the files in it: ``Scene/Data/Brain.nrrd``."""
     things: list[Thing] = []
     for member in members:
         path = PurePosixPath(member)
@@ -62,7 +62,7 @@ def things_of(members: Iterable[str]) -> tuple[Thing, ...]:
 
 
 def things_in(path: Path) -> tuple[Thing, ...] | None:
-    """What the saved scene at ``path`` holds, None if that cannot be told."""
+    """The parts of the saved scene at ``path``, None if they cannot be read."""
     try:
         with zipfile.ZipFile(path) as bundle:
             return things_of(bundle.namelist())
@@ -71,7 +71,7 @@ def things_in(path: Path) -> tuple[Thing, ...] | None:
 
 
 def describe(things: tuple[Thing, ...] | None) -> str:
-    """What is told of a saved scene before its size: ``Brain (volume), Tumour (model), ``."""
+    """The words about a saved scene before its size: ``Brain (volume), Tumour (model), ``."""
     if things is None:
         return ""
     named = [f"{thing.name} ({thing.kind})" for thing in things[:_MOST_NAMED]]

@@ -1,10 +1,9 @@
-"""Folders by their handles, and files that are there whole or not at all.
+"""Folders by their handles, and files that are complete or do not exist.
 
-What is done through a handle happens in that folder, whatever its path leads to meanwhile, and no
-link in it is followed: on a volume of a group everybody may put one where a colleague writes next.
-A file is written as a draft, under a random name that nobody had, and put in place when it is on
-the disk. A draft is locked for as long as it is written, so that one that nobody holds any more, of
-a program that was killed, is known and taken away.
+Acts through a handle happen in that folder, even if its path leads elsewhere meanwhile, and links
+are not followed: on a group's volume anybody can put a link where a colleague writes next. A file
+is written as a draft under a random name, and renamed when it is on the disk. A draft is locked
+while it is written, so that a draft of a program that was killed can be recognised and removed.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from app.core.errors import FileError
 from app.core.kinds import ending_of
-from app.files.paths import Place
+from app.files.paths import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-# Below the person's volume: what 3D Slicer writes by itself, which it does by a path.
+# Folder of the person's volume for files that 3D Slicer writes itself, by a path.
 DRAFTS = PurePosixPath(".drafts")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-# Without waiting for whoever might be at the other end of a pipe.
+# Without waiting for the other end of a pipe.
 _OLD = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
 _DRAFT = re.compile(r"\.?draft-[0-9a-f]{16}[.a-z]*")
 _COPY_BYTES = 1024 * 1024
@@ -40,7 +39,7 @@ class Folder:
     """One open folder. Everything here may raise OSError."""
 
     def __init__(self, path: Path, handle: int) -> None:
-        """Takes over the handle. ``path`` is for programs that cannot be given one."""
+        """Takes over the handle. ``path`` is for programs that cannot use a handle."""
         self.path = path
         self.handle = handle
 
@@ -61,7 +60,7 @@ class Folder:
         return os.open(name, _NEW, 0o666, dir_fd=self.handle)
 
     def write(self, handle: int, content: bytes) -> None:
-        """Writes all of it at the handle's place."""
+        """Writes all data at the handle's position."""
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(handle, rest) :]
@@ -79,17 +78,17 @@ class Folder:
             os.close(handle)
 
     def move(self, name: str, folder: Folder, new: str) -> None:
-        """Gives a file its place in one step; a file or link of that name is replaced."""
+        """Renames a file in one step; a file or link of that name is replaced."""
         os.replace(name, new, src_dir_fd=self.handle, dst_dir_fd=folder.handle)
 
     def remove(self, name: str) -> None:
-        """Takes a name away; that it is not there is no error."""
+        """Removes a name; a missing one is no error."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.handle)
 
     @contextlib.contextmanager
     def draft(self, ending: str = "", *, hidden: bool = True) -> Generator[Draft]:
-        """A new file for as long as this lasts, unless `Draft.put` has given it its place."""
+        """A new file that is removed at the end, unless `Draft.put` has renamed it."""
         self._sweep()
         name, handle = self._begin(ending, hidden=hidden)
         try:
@@ -103,7 +102,7 @@ class Folder:
         while True:
             name = f"{'.' if hidden else ''}draft-{secrets.token_hex(8)}{ending}"
             handle = self.create(name)
-            # Who sweeps may have come between the two steps.
+            # A sweep may have come between the two steps.
             if _hold(handle) and os.fstat(handle).st_nlink:
                 return name, handle
             os.close(handle)
@@ -134,7 +133,7 @@ class Opener(Protocol):
 
 
 class Draft:
-    """A file that has not got its place yet."""
+    """A file that does not have its final name yet."""
 
     def __init__(self, folder: Folder, name: str, handle: int) -> None:
         """Made by `Folder.draft`."""
@@ -144,7 +143,7 @@ class Draft:
 
     @property
     def path(self) -> Path:
-        """For programs that write by themselves; they may replace the file."""
+        """The path, for programs that write by themselves; they may replace the file."""
         return self._folder.path / self.name
 
     @property
@@ -157,7 +156,7 @@ class Draft:
         self._folder.write(self._handle, content)
 
     def put(self, folder: Folder, name: str) -> None:
-        """Gives it its place, in this folder or another one, once it is on the disk."""
+        """Gives it its final name, in this folder or another one, once it is on the disk."""
         self._folder.sync(self.name)
         try:
             self._folder.move(self.name, folder, name)
@@ -196,26 +195,26 @@ def open_folder(root: Path, relative: PurePosixPath, *, make: bool) -> Folder:
     return Folder(root / relative, handle)
 
 
-def write_whole(home: Path, place: Place, write: Callable[[Path], None]) -> None:
-    """Lets ``write`` fill a file in the person's own volume, then puts it where it belongs.
+def write_whole(home: Path, target: Target, write: Callable[[Path], None]) -> None:
+    """Lets ``write`` fill a file in the person's own volume, then moves it to ``target``.
 
-    So nobody else can touch what is written by a path. Raises FileError.
+    So nobody else can touch a file that is written by its path. Raises FileError.
     """
     with (
-        told(place.name),
+        told(target.name),
         open_folder(home, DRAFTS, make=True) as drafts,
-        drafts.draft(ending_of(place.name), hidden=False) as draft,
+        drafts.draft(ending_of(target.name), hidden=False) as draft,
     ):
         write(draft.path)
         if draft.is_empty:
-            raise FileError(f"3D Slicer wrote nothing into {place.name}. Save it once more.")
-        with open_folder(place.root, place.folder, make=True) as folder:
-            draft.put(folder, place.name)
+            raise FileError(f"3D Slicer wrote nothing into {target.name}. Save it once more.")
+        with open_folder(target.root, target.folder, make=True) as folder:
+            draft.put(folder, target.name)
 
 
 @contextlib.contextmanager
 def told(what: str, done: str = "written") -> Generator[None]:
-    """Makes of whatever the file system says a FileError: what could not be done, and why."""
+    """Turns errors of the file system into a FileError: what failed, and why."""
     try:
         yield
     except OSError as error:
@@ -233,6 +232,6 @@ def _hold(handle: int) -> bool:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks: then nobody can sweep it away either
+    except OSError:  # a file system without locks: then nobody can remove it, either
         return True
     return True

@@ -1,4 +1,4 @@
-"""Names and places of files. No file is opened here: paths and decisions only."""
+"""Names and paths of files. No file is opened here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TITLE_LETTERS = 50
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line of the list. ``path`` is relative to its root, ``size`` in bytes, 0 for a folder."""
+    """An entry of a folder. ``path`` is relative to its root, ``size`` in bytes, 0 for a folder."""
 
     path: str
     name: str
@@ -30,8 +30,8 @@ class Entry(msgspec.Struct, frozen=True):
     size: int
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where a file is to be: ``folder`` below ``root`` has no links, ``name`` is what it is now."""
+class Target(msgspec.Struct, frozen=True):
+    """Where a file is written: ``folder`` below ``root``, without links, and the ``name``."""
 
     root: Path
     folder: PurePosixPath
@@ -58,7 +58,7 @@ def parse_relative(text: str) -> PurePosixPath:
 def resolve_inside(root: Path, relative: PurePosixPath) -> Path:
     """The real path below ``root``, after following every link.
 
-    Raises FileError if a link leads outside: what the session may open is what it shows.
+    Raises FileError if a link leads outside: the session may open only what it shows.
     """
     base = root.resolve()
     path = (base / relative).resolve()
@@ -67,15 +67,15 @@ def resolve_inside(root: Path, relative: PurePosixPath) -> Path:
     return path
 
 
-def place_of(root: Path, relative: PurePosixPath) -> Place:
-    """Where a file of this path is written: a link of that very name is replaced, not followed.
+def target_of(root: Path, relative: PurePosixPath) -> Target:
+    """The target of a file with this path: a link of that name is replaced, not followed.
 
     Raises FileError if a link on the way leads outside.
     """
     base = root.resolve()
     above = relative.parent
     folder = resolve_inside(root, above).relative_to(base) if above.parts else above
-    return Place(root=base, folder=PurePosixPath(folder), name=relative.name)
+    return Target(root=base, folder=PurePosixPath(folder), name=relative.name)
 
 
 def free_name(title: str, ending: str, taken: Iterable[str]) -> str:
@@ -97,7 +97,7 @@ def free_name(title: str, ending: str, taken: Iterable[str]) -> str:
 
 
 def find_roots(files: Path, groups: Path) -> dict[str, Path]:
-    """The places that the session shows: the user's own files, then each mounted group volume."""
+    """The folders that the session shows: the user's own files, then each group volume."""
     roots = {"My files": files}
     if groups.is_dir():
         roots |= {path.name: path for path in sorted(groups.iterdir()) if path.is_dir()}
@@ -105,7 +105,7 @@ def find_roots(files: Path, groups: Path) -> dict[str, Path]:
 
 
 def list_folder(root: Path, folder: Path) -> list[Entry]:
-    """Folders first, then files, each by name; hidden ones left out; 2,000 at most.
+    """The folder's entries: folders first, then files, by name, without hidden ones; 2,000 at most.
 
     Raises FileError if the folder cannot be read.
     """

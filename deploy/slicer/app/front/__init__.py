@@ -1,1 +1,1 @@
-"""HTTP and WebSockets: what is answered, and whether a request or a message goes further."""
+"""HTTP and WebSockets: answers, and the decision on each request and message."""

@@ -1,4 +1,4 @@
-"""A whole answer of the first process, as it goes over the wire."""
+"""A complete HTTP answer of the first process, as bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 def http_answer(status: str, body: object, method: str, *, kind: str = "text/plain") -> bytes:
-    """A whole response. ``body``: text of that kind, or a value that becomes JSON."""
+    """A complete response. ``body``: text of that kind, or a value that becomes JSON."""
     if isinstance(body, str):
         content = body.encode()
     else:

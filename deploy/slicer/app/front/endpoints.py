@@ -1,6 +1,6 @@
-"""HTTP of the program: the door for every request, what the hub has done, files in and out.
+"""HTTP of the program: the check of every request, the hub's endpoints, upload and download.
 
-What must be answered while a computation runs is the first process's, see `app.front.front`.
+The first process answers what must not wait for a computation, see `app.front.front`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aiohttp import web
 from app.core import log
 from app.core.errors import FileError, SlicerError
 from app.files.folders import open_folder, told
-from app.files.paths import parse_relative, place_of, resolve_inside
+from app.files.paths import parse_relative, resolve_inside, target_of
 from app.people.notices import Notice
 from app.people.roles import ASK_PATH, is_own_page, may_request, parse_visitor
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _COPY_BYTES = 1024 * 1024
-# The page compiles its templates in the browser (unsafe-eval) and styles elements in place. All
-# else comes from here: a library that asks the internet for a picture is refused by the browser.
+# The page compiles its templates in the browser (unsafe-eval) and styles elements inline. All else
+# comes from this server: the browser refuses requests of libraries to the internet.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
     " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:;"
@@ -46,12 +46,12 @@ _NAMED_BY_CONTENT = ("/assets/", "/__trame_", "/trame_slicer_")
 
 
 class Endpoints:
-    """The routes of a session beside the page's own.
+    """The routes of a session besides those of the page.
 
     ``roots``: the folders of files by the name the page shows; ``page``: the page itself (HTML).
 
     ``save()`` returns the name of the newest autosave, once the scene is in it, None for none;
-    ``notify(notice)`` shows a banner; ``ask(user)`` tells the others who would like to control.
+    ``notify(notice)`` shows a banner; ``ask(user)`` tells the others who asks for control.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Endpoints:
         self._ask = ask
 
     def mount(self, app: web.Application) -> None:
-        """Before the application is frozen: the door first, then our routes."""
+        """Must be called before the application is frozen: adds the check, then the routes."""
         app.middlewares.append(self._door)
         app.on_response_prepare.append(_close_afterwards)
         app.add_routes(
@@ -116,7 +116,7 @@ class Endpoints:
         return web.Response(text=self._html, content_type="text/html")
 
     async def _no_launcher(self, _request: web.Request) -> web.Response:
-        """The page asks first whether somebody would start its program for it. Nobody needs to."""
+        """Answers the page's request to start its program, which already runs."""
         return web.Response(status=204)
 
     async def _ask_for_control(self, request: web.Request) -> web.Response:
@@ -153,33 +153,33 @@ class Endpoints:
         return web.FileResponse(
             path,
             headers={
-                # Never shown as a page: a user's HTML file would run as this origin.
+                # Never shown as a page: a user's HTML file would run with this origin.
                 "Content-Disposition": f"attachment; filename*=UTF-8''{quote(path.name, safe='')}",
                 "Content-Type": "application/octet-stream",
             },
         )
 
     async def _upload(self, request: web.Request) -> web.Response:
-        place = self._find(request, place_of)
-        if (place.root / place.folder / place.name).is_dir():
-            raise web.HTTPConflict(text=f"{place.name} is a folder.\n")
+        target = self._find(request, target_of)
+        if (target.root / target.folder / target.name).is_dir():
+            raise web.HTTPConflict(text=f"{target.name} is a folder.\n")
         number = self._activity.begun(time.monotonic())
         size = 0
         try:
             with (
-                told(place.name),
-                open_folder(place.root, place.folder, make=True) as folder,
+                told(target.name),
+                open_folder(target.root, target.folder, make=True) as folder,
                 folder.draft() as draft,
             ):
                 async for chunk in request.content.iter_chunked(_COPY_BYTES):
                     draft.write(chunk)
                     size += len(chunk)
-                draft.put(folder, place.name)
+                draft.put(folder, target.name)
         except FileError as error:
             raise web.HTTPInsufficientStorage(text=f"{error}\n") from error
         finally:
             self._activity.ended(number)
-        log.event("file.uploaded", name=place.name, size=size)
+        log.event("file.uploaded", name=target.name, size=size)
         return web.Response(status=201)
 
 

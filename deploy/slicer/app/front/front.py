@@ -1,16 +1,17 @@
 """The first process of the session: it takes every connection and answers what must not wait.
 
-Loading VTK and Slicer takes seconds, a filter on a large volume minutes, and all of it holds the
-interpreter, so nobody in that process could answer meanwhile. Therefore there are two. This one
-accepts, looks at the head of the request without taking it, and
+Loading VTK and Slicer takes seconds, a filter on a large volume minutes. Both block the process
+that runs them, so it cannot answer meanwhile. Therefore there are two processes. This one accepts
+connections, reads the head of the request without consuming it, and
 
-- while the other one loads, answers with a page that says what is going on;
-- answers the hub's questions by itself at all times: `/-/ready`, `/-/activity`, `/-/kick`;
-- hands every other connection on to the program, as it is. It carries one request and is closed
-  then, so that none of the hub's ends up behind a page's. No byte of a session passes through here.
+- answers with a page that shows the progress while the other process loads;
+- answers the hub's requests itself at all times: `/-/ready`, `/-/activity`, `/-/kick`;
+- passes every other connection on to the program unchanged. A connection carries one request and is
+  then closed, so that no request of the hub waits behind one of a page. No byte of a session passes
+  through here.
 
-Of the pages' WebSockets it keeps a second handle: a kick is carried out here if the program, being
-busy, does not do it politely in time. How the other process begins and ends is in `process`.
+It keeps a second handle of the pages' WebSockets, to carry out a kick if the program is busy and
+does not do so in time. `process` starts and ends the other process.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 _BODY_BYTES = 64 * 1024
 _HEAD_SECONDS = 5.0
 _MOST_WAITING = 512
-# The program reports each half second: silent for longer than this it computes.
+# The program reports each half second: if it is silent for longer than this, it computes.
 _SILENT_SECONDS = 0.5 + BUSY_SECONDS
 # A kick takes at most a second, whatever the program does.
 _KICK_SECONDS = 0.6
@@ -65,7 +66,7 @@ STAGES = {
 
 
 class Front:
-    """Every connection from its first byte on, until it is answered or handed on.
+    """Handles every connection until it is answered or passed on.
 
     ``end``: our end of the pair that `app.stream.channel` speaks over.
     """
@@ -76,7 +77,7 @@ class Front:
         listener: socket.socket,
         end: socket.socket,
     ) -> None:
-        """Takes its parts; nobody is let in before `open`."""
+        """Keeps the parts; no connection is accepted before `open`."""
         self._settings = settings
         self._listener = listener
         self._channel: Channel[FromProgram] = Channel(end, FromProgram)
@@ -93,7 +94,7 @@ class Front:
 
     @property
     def stage(self) -> str:
-        """How far the program's start has come, one of `STAGES`."""
+        """The stage of the program's start, one of `STAGES`."""
         return self._stage
 
     @property
@@ -102,14 +103,14 @@ class Front:
         return self._ready
 
     def open(self) -> None:
-        """Takes connections from now on, and hears what the program says."""
+        """Accepts connections from now on, and receives the program's messages."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._listener, self._accept)
         loop.add_reader(self._channel, self._hear)
         log.event("front.listening", port=self._settings.port)
 
     def close(self) -> None:
-        """Takes none any more, and lets go of those that it keeps."""
+        """Accepts no more connections, and closes those that it keeps."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listener)
         loop.remove_reader(self._channel)
@@ -121,7 +122,7 @@ class Front:
             for message, _ in self._channel.received():
                 self._heard_at = time.monotonic()
                 self._note(message)
-        except EOFError:  # it has ended; SIGCHLD tells how
+        except EOFError:  # it has ended; SIGCHLD has its exit code
             asyncio.get_running_loop().remove_reader(self._channel)
 
     def _note(self, message: FromProgram) -> None:
@@ -174,9 +175,9 @@ class Front:
                 log.event("request.broken", level=logging.WARNING, error=type(error).__name__)
 
     def _is_full(self, request: Request, visitor: Visitor | None) -> bool:
-        """Whether this would be one socket too many of one person.
+        """Whether a person has too many sockets open for another one.
 
-        Of those that the program, being busy, has not noticed the end of, only the open ones count.
+        A busy program may not have noticed closed ones yet: only open ones count.
         """
         if not self._ready or request.path != SOCKET_PATH or visitor is None:
             return False

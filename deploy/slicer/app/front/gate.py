@@ -1,4 +1,4 @@
-"""The choke point: each WebSocket, and each message on it, by who it is.
+"""Checks each WebSocket, and each message on it, by the person and their role.
 
 wslink gives a handler per endpoint. Three of its methods are wrapped on the instance: `onConnect`
 sees the handshake's headers, `onMessage` each frame, `onCompleteMessage` each whole message before
@@ -70,9 +70,9 @@ class Steady:
 class Gate:
     """Knows every connection of one wslink handler and decides about each message.
 
-    ``redraw(area)`` is called when somebody who only views asks for a view's picture;
-    ``changed()`` whenever somebody came or went; ``report()`` after that, after input, and each
-    half second; ``greet(client)`` once a page has its state.
+    ``redraw(area)`` is called when a viewer asks for a view's picture; ``changed()`` whenever
+    somebody connects or leaves; ``report()`` after that, after input, and each half second;
+    ``greet(client)`` once a page has its state.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class Gate:
         greet: Callable[[Client], None],
         is_hover: Callable[[Message], bool],
     ) -> None:
-        """Takes its parts; nothing is gated before `attach`.
+        """Keeps the parts; nothing is checked before `attach`.
 
-        ``is_hover``: the page sends this when something moves below a resting pointer, too.
+        ``is_hover``: whether the page sends a message even if the pointer only rests on a view.
         """
         self._activity = activity
         self._standalone = standalone
@@ -128,7 +128,7 @@ class Gate:
             try:
                 await frame(is_binary, msg, client_id)
             except (ValueError, TypeError, KeyError, IndexError) as error:
-                # What the library raises for a frame that no page of ours sends.
+                # The library raises this for a frame that the hub's pages never send.
                 log.event("client.malformed", client=client_id, error=str(error))
                 self._let_go(client_id)
 
@@ -139,10 +139,10 @@ class Gate:
         handler.onMessage, handler.onCompleteMessage = on_message, on_complete
 
     async def watch(self) -> None:
-        """Measures how late the event loop is, and lets go of clients that stopped reading.
+        """Measures how late the event loop is, and disconnects clients that stopped reading.
 
-        wslink sends each frame to all clients one after the other: one that takes nothing would
-        stop the picture of everybody else.
+        wslink sends each frame to all clients one after the other: a client that does not read
+        would stop the picture of everybody else.
         """
         due = time.monotonic()
         while True:
@@ -158,7 +158,7 @@ class Gate:
                     self._let_go(client_id)
 
     async def kick(self, selection: Selection) -> list[Client]:
-        """Cuts the connections that the selection names; at most half a second."""
+        """Closes the connections of the selection, within half a second."""
         chosen = select(self._activity.clients, selection)
         await asyncio.gather(*(self._close(client) for client in chosen))
         return chosen
@@ -170,7 +170,7 @@ class Gate:
     def _joined(self, request: web.Request, client_id: str) -> None:
         visitor = parse_visitor(request.headers, standalone=self._standalone)
         if visitor is None:
-            raise PermissionError("a WebSocket without a visitor got past the door")
+            raise PermissionError("a WebSocket without a visitor passed the check")
         if request.transport is not None:
             self._transports[client_id] = request.transport
         number = getattr(request.protocol, "number", 0)
@@ -232,7 +232,7 @@ class Gate:
             self._handler.unchunkers[client.id].set_max_message_size(limit)
         elif method == STATE_GET:
             self._greet(client)
-            # A page drops what reaches it before it has taken its state in.
+            # A page ignores messages that arrive before it has its state.
             for delay in _GREET_AGAIN:
                 asyncio.get_running_loop().call_later(delay, self._greet_again, client)
 
@@ -257,7 +257,7 @@ class Gate:
         return now - since >= _STUCK_SECONDS
 
     def _let_go(self, client_id: str) -> None:
-        """No further message in or out from this moment; the socket is closed at once."""
+        """Closes the socket at once; no further message goes in or out."""
         self._handler.authentified_client_ids.discard(client_id)
         self._left_early(client_id)
         if transport := self._transports.get(client_id):

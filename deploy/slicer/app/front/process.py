@@ -1,7 +1,7 @@
-"""The program's process: how it is begun, how it is asked to stop, and what its end means.
+"""The program's process: its start, its stop, and the meaning of its exit code.
 
-The first process passes on the stop signal, brings the other's stray lines of text into the log,
-and ends as the other ends.
+The first process passes on the stop signal, puts the other's plain lines of text into the log, and
+ends with the same exit code.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from app.core.settings import Settings
 
-# The engine kills after ten seconds; what is left of them is for the log.
+# The engine kills after ten seconds; the rest of that time is for the log.
 STOP_SECONDS = 9.0
 _LINE_BYTES = 32 * 1024
 _BACKLOG = 256
@@ -46,7 +46,7 @@ def listen(port: int) -> socket.socket:
 
 
 def run(settings: Settings, program: Callable[[socket.socket], int]) -> int:
-    """Runs ``program(end)`` in a child process; returns what to exit with.
+    """Runs ``program(end)`` in a child process; returns the exit code.
 
     ``end`` is the program's end of the pair that `app.stream.channel` speaks over.
     """
@@ -61,7 +61,7 @@ def run(settings: Settings, program: Callable[[socket.socket], int]) -> int:
         os.close(errors_read)
         os.dup2(errors_write, 2)
         os.close(errors_write)
-        # _exit: nothing of the parent's clean-up may run twice.
+        # _exit: the parent's clean-up must not run twice.
         os._exit(program(theirs))
     theirs.close()
     os.close(errors_write)
@@ -69,20 +69,20 @@ def run(settings: Settings, program: Callable[[socket.socket], int]) -> int:
 
 
 class Process:
-    """The program's process, and the front that connections go through meanwhile.
+    """The program's process, and the front that accepts connections.
 
-    ``pid``: its id. ``errors``: what it writes past the log.
+    ``pid``: its id. ``errors``: the output that it writes outside the log.
     """
 
     def __init__(self, pid: int, errors: int, front: Front) -> None:
-        """Takes its parts; nobody is let in before `run`."""
+        """Keeps the parts; no connection is accepted before `run`."""
         self._pid = pid
         self._errors = errors
         self._front = front
         self._stopping = False
 
     async def run(self) -> int:
-        """Until the program has ended; returns what to exit with."""
+        """Runs until the program has ended; returns the exit code."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[int] = loop.create_future()
         loop.add_signal_handler(signal.SIGCHLD, self._reap, ended)
@@ -109,7 +109,7 @@ class Process:
             os.kill(self._pid, number)
 
     def _reap(self, ended: asyncio.Future[int]) -> None:
-        """As process 1 of its container it also inherits orphans; they must not stay zombies."""
+        """Reaps orphans, which process 1 of a container inherits."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -147,7 +147,7 @@ class Process:
         return 128 - code
 
     async def _relay_errors(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Lines that C++ code writes past `logging` go into the log as events."""
+        """Logs lines that C++ code writes outside `logging`."""
         reader = asyncio.StreamReader(limit=_LINE_BYTES)
         transport, _ = await loop.connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._errors, "rb")

@@ -1,4 +1,4 @@
-"""The head of a request, read without taking it: whoever gets the connection reads it again."""
+"""Reads the head of a request without consuming it: the next process reads it again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def parse_head(head: bytes) -> Request:
 
 
 async def peek_head(connection: socket.socket) -> bytes:
-    """The head of a request, which stays in the socket for whoever reads it.
+    """The head of a request, which stays in the socket for the next reader.
 
     Raises EOFError if it ends before, ValueError if it is too long.
     """
@@ -57,7 +57,7 @@ async def peek_head(connection: socket.socket) -> bytes:
             raise EOFError
         if len(seen) == HEAD_BYTES:
             raise ValueError("too long a head")
-        # What is there keeps the socket readable: waiting for more has no better way.
+        # The unread bytes keep the socket readable, so there is no better way to wait for more.
         await asyncio.sleep(_PEEK_SECONDS)
 
 

@@ -1,1 +1,1 @@
-"""Tools of a session that are drawn on its views or shown in its panel; none knows another."""
+"""Tools that are drawn on the views or shown in the panel; none imports another."""

@@ -1,7 +1,7 @@
 """The letters at the edges of a slice: where the patient's left, back and head are.
 
-They are part of the view's picture and are found anew each time that it is drawn, so that no
-picture ever goes with another one's letters.
+They are part of the view's picture and computed each time that it is drawn, so that a picture never
+shows the letters of another one.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 # Right, anterior and superior are the positive directions of Slicer's coordinates (RAS, mm).
 _LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
-# A direction is named by a second and third letter from about 15 degrees off the first one on; in
-# the order of their parts, as DICOM does it (PS3.3 C.7.6.1.1.1, Patient Orientation).
+# From about 15 degrees off the first letter, a direction has a second and third one, in the order
+# of their parts, as in DICOM (PS3.3 C.7.6.1.1.1, Patient Orientation).
 _PART_MIN = 0.26
-# Formats that do not say, or not reliably, how the patient lies.
+# Formats that do not tell, or not reliably, how the patient lies.
 _SILENT = (".hdr",)
 
 _SIZE = 18  # pixels
 _MARGIN = 0.015  # of the view
-_COLOUR = (0.9, 0.9, 0.9)  # no colour: those of a picture mean something
+_COLOUR = (0.9, 0.9, 0.9)  # no colour, because colours in a picture have a meaning
 # Of each edge: where it stands in the view, 0 to 1 from below on the left, and how it is set there
 # (VTK's numbers: 0 left or bottom, 1 in the middle, 2 right or top).
 _PLACES = {
@@ -36,7 +36,7 @@ _PLACES = {
 
 
 class Edges(msgspec.Struct, frozen=True):
-    """What stands at the edges of a slice; empty where it is not known."""
+    """The letters at the edges of a slice; empty where they are not known."""
 
     left: str = ""
     right: str = ""
@@ -72,7 +72,7 @@ def says_how_it_lies(file: str) -> bool:
 
 
 def show_letters(views: Any) -> None:  # noqa: ANN401 - trame-slicer's ViewManager
-    """Let each slice view show them, also those that a layout brings later."""
+    """Shows them on each slice view, also on those of later layouts."""
     for view in views.get_slice_views():
         _Letters(view)
     create = views.create_view
@@ -88,10 +88,10 @@ def show_letters(views: Any) -> None:  # noqa: ANN401 - trame-slicer's ViewManag
 
 
 class _Letters:
-    """Four texts of one slice view. Kept by what VTK calls before it draws."""
+    """The four texts of one slice view. VTK's callback before drawing keeps them alive."""
 
     def __init__(self, view: Any) -> None:  # noqa: ANN401 - trame-slicer's SliceView
-        # What draws texts is found only if it was loaded.
+        # VTK finds its text renderer only if it was loaded.
         import vtkmodules.vtkRenderingFreeType  # noqa: F401  # pyright: ignore[reportUnusedImport]
         from vtkmodules.vtkRenderingCore import vtkTextActor
 

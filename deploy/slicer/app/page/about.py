@@ -1,4 +1,4 @@
-"""What stands behind the page's "About": what this is made of, and what it is not."""
+"""The page's "About": what this program is made of, and what it is not for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ v3: Any = vuetify3
 
 
 class LocalAboutDialog(AboutDialog):
-    """Takes the library's place: that one loads its pictures from four places on the internet."""
+    """Replaces the library's dialog, which loads pictures from four sites on the internet."""
 
     def create_dialog(self) -> None:
         """Builds it, closed."""

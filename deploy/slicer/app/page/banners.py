@@ -1,4 +1,4 @@
-"""What the hub and the program have to say: banners that stay, and a line that goes by itself."""
+"""Messages of the hub and the program: banners that stay, and a line that disappears."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Banners:
     """The hub's notice, the trouble with saving, and the line at the bottom."""
 
     def __init__(self, server: Any) -> None:  # noqa: ANN401 - trame has no types
-        """There is nothing to say; what is shown is built by the three that build."""
+        """There is no message yet; the three build methods make the widgets."""
         self._state: Any = server.state
         self._state.update(
             {
@@ -32,14 +32,14 @@ class Banners:
     def show_notice(self, notice: Notice) -> None:
         """A banner for everyone, with a clock and a Keep button if it has an end.
 
-        An empty text takes it away.
+        An empty text removes it.
         """
         with self._state:
             self._state.hub_notice = notice.text
             self._state.hub_notice_until = notice.until.isoformat() if notice.until else ""
 
     def show_trouble(self, text: str) -> None:
-        """A banner for everyone that stays; an empty text takes it away and says so."""
+        """A banner for everyone that stays; an empty text removes it and says so."""
         with self._state:
             self._state.hub_trouble = text
         if not text:
@@ -76,7 +76,7 @@ class Banners:
             v3.VBtn("Keep", v_if=("hub_notice_until && hub_role !== 'view'",), click=self._keep)
 
     def build_trouble(self) -> None:
-        """What is wrong with saving, for those whose work it is."""
+        """Trouble with saving, for people who may change things."""
         with v3.VAlert(
             v_if=("hub_trouble && hub_role !== 'view'",),
             type="error",
@@ -91,5 +91,5 @@ class Banners:
             html.Span("{{ hub_message }}")
 
     def _keep(self) -> None:
-        """Reaching this is input already: the gate has noted it."""
+        """The click itself counts as input, which the gate has noted."""
         self._state.hub_notice = self._state.hub_notice_until = ""

@@ -1,4 +1,4 @@
-"""The files of the person and of their groups, as the panel shows them and acts on them."""
+"""The person's files and those of their groups, in the panel."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trame.widgets import html, vuetify3
 from app.core import log
 from app.core.errors import FileError, SlicerError
 from app.core.kinds import FORMATS, Kind
-from app.files.paths import free_name, list_folder, parse_relative, place_of, resolve_inside
+from app.files.paths import free_name, list_folder, parse_relative, resolve_inside, target_of
 from app.page.texts import human
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.scene import Scene
-    from app.files.paths import Place
+    from app.files.paths import Target
 
 # The widgets are made at run time and have no types.
 v3: Any = vuetify3
@@ -34,10 +34,10 @@ _ICONS = {
 
 
 class Files:
-    """One folder at a time, and what of the scene can be saved into it.
+    """Shows one folder at a time, and the parts of the scene that can be saved into it.
 
-    ``put(place, write)`` has a file written and puts it there, and raises FileError; ``say(text)``
-    tells it on every page.
+    ``put(target, write)`` writes a file to a target, and raises FileError; ``say(text)`` shows a
+    message on every page.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Files:
         scene: Scene,
         roots: dict[str, Path],
         *,
-        put: Callable[[Place, Callable[[Path], None]], None],
+        put: Callable[[Target, Callable[[Path], None]], None],
         say: Callable[[str], None],
     ) -> None:
-        """Nothing is listed; what is shown is built by `build`."""
+        """Nothing is listed yet; `build` makes the widgets."""
         self._scene = scene
         self._roots = roots
         self._put = put
@@ -76,11 +76,11 @@ class Files:
             server.trigger(name)(action)
 
     def refresh(self) -> None:
-        """Lists the folder that is shown anew."""
+        """Lists the shown folder again."""
         self._browse(self._root, self._folder)
 
     def build(self) -> None:
-        """The panel's drawer: saving, sending, the things of the scene, the folder."""
+        """The panel's drawer: saving, uploading, the parts of the scene, the folder."""
         with html.Div(classes="pa-3"):
             html.Div("Files", classes="text-subtitle-1 mb-2")
             v3.VSelect(
@@ -90,7 +90,7 @@ class Files:
                 update_modelValue=(self._browse, "[$event]"),
                 density="compact",
                 hide_details=True,
-                label="Place",
+                label="Location",
                 classes="mb-2",
             )
             with html.Div(classes="d-flex align-center mb-2", style="gap: .5rem;"):
@@ -195,7 +195,7 @@ class Files:
                 )
 
     def _build_nodes(self) -> None:
-        """One line for each thing in the scene, with a button for each format it is saved as."""
+        """One line for each part of the scene, with a button for each format to save it in."""
         v3.VListSubheader(
             "Open now: save one by itself", v_if=("hub_nodes.length",), classes="px-3"
         )
@@ -224,7 +224,7 @@ class Files:
         self._say(problem or "Uploaded")
         self.refresh()
 
-    # What the page's buttons do. Only those who may change things get this far.
+    # The actions of the page's buttons. Only people who may change things get here.
 
     def _browse(self, root: str, folder: str = "") -> None:
         if root not in self._roots:
@@ -264,7 +264,7 @@ class Files:
         ]
 
     def _save_node(self, number: str, ending: str) -> None:
-        """Saves one thing into the folder that is shown, under its own name."""
+        """Saves one part of the scene into the shown folder, under its own name."""
         node = next((each for each in self._scene.list_nodes() if each.id == number), None)
         if node is None or ending not in FORMATS[node.kind]:
             return
@@ -274,8 +274,8 @@ class Files:
             taken = [entry.name for entry in list_folder(base, folder)]
             name = free_name(node.name, ending, taken)
             relative = f"{self._folder}/{name}" if self._folder else name
-            place = place_of(base, parse_relative(relative))
-            self._put(place, functools.partial(self._scene.write_node, node))
+            target = target_of(base, parse_relative(relative))
+            self._put(target, functools.partial(self._scene.write_node, node))
         except SlicerError as error:
             self._say(str(error))
             return
@@ -300,19 +300,19 @@ class Files:
         self._list_nodes()
 
     def _save_here(self, typed: str | None) -> None:
-        """The name comes with the press: the state that has it may still be on its way."""
+        """The name comes with the click, because the state with it may arrive later."""
         name = (typed or "").strip() or "scene"
         if not name.lower().endswith(".mrb"):
             name += ".mrb"
         relative = f"{self._folder}/{name}" if self._folder else name
         try:
-            place = place_of(self._roots[self._root], parse_relative(relative))
-            self._put(place, self._scene.write)
+            target = target_of(self._roots[self._root], parse_relative(relative))
+            self._put(target, self._scene.write)
         except SlicerError as error:
             self._say(str(error))
             return
-        log.event("scene.saved", name=place.name)
-        self._say(f"Saved as {place.name}")
+        log.event("scene.saved", name=target.name)
+        self._say(f"Saved as {target.name}")
         self.refresh()
 
     def _trigger(self, function: Callable[..., None]) -> str:

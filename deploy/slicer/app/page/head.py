@@ -1,4 +1,4 @@
-"""The head of a page: what its scripts must know before they run."""
+"""The head of a page: values that its scripts need before they run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def page_with(index: str, settings: Settings, *scripts: str) -> str:
-    """The page with what it must know of the hub, and with these scripts before its own."""
+    """The page with the values about the hub, and with these scripts before its own."""
     known = {"home": settings.home_url, "share": settings.share_url}
     tags = [
         f'<meta name="slicerhub-{name}" content="{html.escape(value)}">'

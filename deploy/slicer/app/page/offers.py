@@ -1,4 +1,4 @@
-"""The scenes that a new session offers to open: what was open when one before it ended."""
+"""The saved scenes of earlier sessions that a new session offers to open."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ v3: Any = vuetify3
 
 
 class Offers:
-    """Offered until one of them is chosen, or none.
+    """Shows the offers until the person chooses one, or none.
 
     ``say(text)`` tells it on every page; ``answered()`` notes that one of the offered scenes was
     chosen, or none, and raises FileError.
@@ -31,7 +31,7 @@ class Offers:
     def __init__(
         self, scene: Scene, *, say: Callable[[str], None], answered: Callable[[], None]
     ) -> None:
-        """Nothing is offered; what is shown is built by `build`."""
+        """Nothing is offered yet; `build` makes the widgets."""
         self._scene = scene
         self._say = say
         self._answered = answered
@@ -40,7 +40,7 @@ class Offers:
         self._state.update({"hub_offers": []})
 
     def show(self, offers: list[Offer]) -> None:
-        """Offers to open what was open at the end of a session before."""
+        """Offers to open the scenes of earlier sessions."""
         self._offered = {offer.path.name: offer.path for offer in offers}
         self._state.hub_offers = [
             {
@@ -53,7 +53,7 @@ class Offers:
         ]
 
     def build(self) -> None:
-        """A banner with a line and a button for each."""
+        """A banner with a line and a button for each offer."""
         with v3.VAlert(
             v_if=("hub_offers.length && hub_role !== 'view'",),
             type="info",

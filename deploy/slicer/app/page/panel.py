@@ -1,4 +1,4 @@
-"""What the page shows beyond the viewer itself: files, who is here, and what the hub has to say.
+"""What the page shows besides the viewer: files, people, and messages of the hub.
 
 trame keeps one state for all pages. What differs from page to page (who am I, may I change
 anything) is sent to that page alone, after it got the common state. Values the hub's part of the
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.core.scene import Scene
-    from app.files.paths import Place
+    from app.files.paths import Target
     from app.people.activity import Activity, Client
 
 # The widgets are made at run time and have no types.
@@ -36,7 +36,7 @@ _STATIC = Path(__file__).with_name("static")
 _SERVED = "__slicerhub_page"
 # Needed before the library's own scripts run.
 EARLY_SCRIPTS = (f"{_SERVED}/door.js", f"{_SERVED}/socket.js")
-# What changes without anybody on the page having done something.
+# State that changes without an action on the page.
 _TOLD_TO_ALL = (
     "hub_people",
     "hub_viewing",
@@ -51,8 +51,8 @@ class Panel:
     """Builds the page from its parts: people, banners, offers and files.
 
     ``share_url``: the hub's page where the owner lets people in, empty if there is none.
-    ``put(place, write)`` has a file written and puts it there; ``answered()`` notes that one of the
-    offered scenes was chosen, or none. Both raise FileError.
+    ``put(target, write)`` writes a file to a target; ``answered()`` notes that one of the offered
+    scenes was chosen, or none. Both raise FileError.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Panel:
         activity: Activity,
         *,
         share_url: str,
-        put: Callable[[Place, Callable[[Path], None]], None],
+        put: Callable[[Target, Callable[[Path], None]], None],
         answered: Callable[[], None],
     ) -> None:
         """Builds the page's widgets and the first values."""
@@ -87,10 +87,10 @@ class Panel:
         scene.logic._layout_button_logic.data.current_layout_id = _LAYOUT  # noqa: SLF001
 
     def greeting(self, client: Client) -> dict[str, object]:
-        """What this client's page is told once it is there.
+        """The state that this client's page gets once it is there.
 
-        Who it is, which is for this page alone; and what all pages are told, as it is now: a page
-        drops what was said between its asking for the common state and its taking it in.
+        It contains the person, which is for this page alone, and the present state of all pages,
+        because a page misses changes while it loads the common state.
         """
         own = {"hub_role": client.visitor.role.value, "hub_user": client.visitor.user}
         return own | {name: self._state[name] for name in _TOLD_TO_ALL}
@@ -119,7 +119,7 @@ class Panel:
         layout = ui.layout
         layout.title.set_text("3D Slicer")
         layout.footer.hide()
-        # Files go over HTTP into the volume, with progress; these two send them through memory.
+        # Files are uploaded to the volume by HTTP, with progress; these two use memory.
         ui.load_volume_items_buttons.v_if = ("false",)
         ui.download_scene_button.v_if = ("false",)
         with layout:

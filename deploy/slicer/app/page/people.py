@@ -1,4 +1,4 @@
-"""Who is here, as the page shows it, and who asks for control."""
+"""The people in the session, and those who ask for control."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class People:
     """
 
     def __init__(self, server: Any, activity: Activity, *, share_url: str) -> None:  # noqa: ANN401 - trame has no types
-        """Nobody is here; what is shown is built by `build` and `build_asking`."""
+        """Nobody is here yet; `build` and `build_asking` make the widgets."""
         self._activity = activity
         self._state: Any = server.state
         self._state.update(
@@ -55,7 +55,7 @@ class People:
             self._state.hub_asking = [user for user in self._state.hub_asking if user in looking]
 
     def show_asking(self, user: str) -> None:
-        """Tells those with control that this person would like it, too; once until dismissed."""
+        """Tells people with control that this person asks for it; once until dismissed."""
         here = {each.visitor.user for each in self._activity.clients}
         if user in here and user not in self._state.hub_asking:
             log.event("control.asked", user=user)
@@ -63,7 +63,7 @@ class People:
                 self._state.hub_asking = [*self._state.hub_asking, user]
 
     def build(self) -> None:
-        """Who is here, and for those who only view the way to ask for more."""
+        """The people here, and a button for viewers to ask for control."""
         with html.Div(classes="d-flex align-center mr-2", style="gap: .5rem;"):
             v3.VChip(
                 "{{ hub_viewing }}",
@@ -90,7 +90,7 @@ class People:
             )
 
     def build_asking(self) -> None:
-        """A banner for each who asks, for those with control."""
+        """A banner for each request, for people with control."""
         with (
             v3.VAlert(
                 v_for="user in hub_role !== 'view' ? hub_asking : []",

@@ -1,4 +1,4 @@
-"""Small things in words and addresses: a size for people, a picture inside the page."""
+"""Formats a size for people, and a picture as an address inside the page."""
 
 from __future__ import annotations
 

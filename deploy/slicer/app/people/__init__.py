@@ -1,1 +1,1 @@
-"""Who is connected, with which right, what they last did, and what they are told."""
+"""People: who is connected, their roles, their activity, and notices to them."""

@@ -1,4 +1,4 @@
-"""When a person last did something, who is connected, and whether something is being computed.
+"""Activity: the last input, the people who are connected, and running computations.
 
 Bookkeeping only: the time comes in as an argument. Times of day are for people and for the hub;
 spans are measured on the monotonic clock, so that a step of the clock changes nothing.
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Drawing a frame takes tenths of a second in software; what takes longer is a computation.
 BUSY_SECONDS = 1.0
-# How long after its end a computation that stopped the program is still reported: a question that
-# arrived meanwhile is answered only afterwards, and must hear of it.
+# Time after its end for which a computation that blocked the program is still reported: a question
+# that arrived meanwhile is answered only afterwards, and must learn of it.
 BUSY_ECHO_SECONDS = 2.0
 
 
@@ -36,7 +36,7 @@ class Client(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whom to let go: those who match every field that is given; ``all`` is everybody."""
+    """The clients to disconnect: those that match every given field; ``all`` is everybody."""
 
     user: str | None = None
     role: Role | None = None
@@ -49,10 +49,10 @@ class Selection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Activity:
-    """The one place that knows; only the event loop's thread touches it."""
+    """The only record of activity; only the event loop's thread uses it."""
 
     def __init__(self) -> None:
-        """Nobody is here and nothing has happened."""
+        """Nobody is connected, and there was no input."""
         self._clients: dict[str, Client] = {}
         self._last_input_at: datetime | None = None
         self._inputs = 0
@@ -72,7 +72,7 @@ class Activity:
 
     @property
     def inputs(self) -> int:
-        """How many inputs there were: what a clock says may be one and the same for two of them."""
+        """The number of inputs, because two inputs may have the same time."""
         return self._inputs
 
     def joined(self, client: Client) -> None:
@@ -84,7 +84,7 @@ class Activity:
         self._clients.pop(client_id, None)
 
     def get(self, client_id: str) -> Client | None:
-        """The client of a connection, None once it has left or was let go."""
+        """The client of a connection, None once it has left or was disconnected."""
         return self._clients.get(client_id)
 
     def touched(self, when: datetime) -> None:
@@ -93,22 +93,22 @@ class Activity:
         self._inputs += 1
 
     def begun(self, clock: float) -> int:
-        """Something was asked for at ``clock`` (monotonic seconds); give the number to `ended`."""
+        """A request began at ``clock`` (monotonic seconds); pass the number to `ended`."""
         self._next += 1
         self._running[self._next] = clock
         return self._next
 
     def ended(self, number: int) -> None:
-        """It is done."""
+        """The request has ended."""
         self._running.pop(number, None)
 
     def ticked(self, clock: float, late: float) -> None:
-        """A timer came ``late`` seconds late: for that long the program did something else."""
+        """A timer came ``late`` seconds late: the program was busy for that time."""
         if late >= BUSY_SECONDS:
             self._stalled_until = clock
 
     def is_busy(self, clock: float) -> bool:
-        """Whether a computation runs, or just ended after stopping everything else."""
+        """Whether a computation runs, or has just ended after blocking everything else."""
         if any(clock - since >= BUSY_SECONDS for since in self._running.values()):
             return True
         return self._stalled_until is not None and clock - self._stalled_until <= BUSY_ECHO_SECONDS

@@ -1,4 +1,4 @@
-"""What the hub has to say to everybody who is connected."""
+"""Notices of the hub to everybody who is connected."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 
 
 class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A banner for everyone connected; an empty text takes it away.
+    """A banner for everyone connected; an empty text removes it.
 
-    ``until``: RFC 3339 time at which what it says happens, unless somebody keeps the session.
+    ``until``: RFC 3339 time of the announced event, unless somebody keeps the session.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Who asks, and with which right: two headers that only the proxy in front can set.
+"""The person of a request and their role: two headers that only the proxy in front can set.
 
 Traefik deletes both names from what the client sent and sets them from the hub's answer. A request
 without them did not come through the hub, so it is refused unless the image runs alone.
@@ -23,7 +23,7 @@ KICK_PATH = "/-/kick"
 SOCKET_PATH = "/ws"
 ASK_PATH = "/ask"
 _PRIVATE = "/-/"
-# One person's windows, tabs and telephones. More would be somebody who keeps others out: each
+# Enough for one person's windows, tabs and phones. More would slow down others, because each
 # picture is sent to everybody, one after the other.
 _MOST_SOCKETS_VIEW = 8
 _MOST_SOCKETS_CHANGE = 16
@@ -39,22 +39,22 @@ class Role(StrEnum):
 
     @property
     def may_change(self) -> bool:
-        """Owner and control may do everything in the session; view and service only look."""
+        """Owner and control may do everything in the session; view and service only view."""
         return self in {Role.OWNER, Role.CONTROL}
 
     @property
     def most_sockets(self) -> int:
-        """How many sockets a person may have open at once to get one more with this right."""
+        """The most sockets that a person may have open at once to get another in this role."""
         return _MOST_SOCKETS_CHANGE if self.may_change else _MOST_SOCKETS_VIEW
 
 
 def too_many_sentence(most: int) -> str:
-    """What somebody is told who has that many open."""
+    """The answer to a person with too many open sockets."""
     return f"You have this session open {most} times. Close one of your other windows first.\n"
 
 
 class Visitor(msgspec.Struct, frozen=True):
-    """One who asks. ``user`` is the hub's canonical name in plain letters, empty for the hub."""
+    """The sender of a request. ``user`` is the hub's canonical name, empty for the hub."""
 
     user: str
     role: Role
@@ -63,9 +63,9 @@ class Visitor(msgspec.Struct, frozen=True):
 def parse_visitor(headers: Mapping[str, str], *, standalone: bool) -> Visitor | None:
     """The visitor that the headers name, or None: refuse.
 
-    ``headers`` must look names up without regard to case. A role that is not one of ours is
-    refused, also when ``standalone`` is set: then somebody does stand in front. The hub writes
-    the name as it stands in an address, because a header holds only ASCII.
+    ``headers`` must ignore the case of names. An unknown role is refused, also if ``standalone`` is
+    set, because then there is a proxy in front. The hub percent-encodes the name, because a header
+    can only hold ASCII.
     """
     role = headers.get(ROLE_HEADER)
     user = unquote(headers.get(USER_HEADER, ""))
@@ -83,9 +83,9 @@ def parse_visitor(headers: Mapping[str, str], *, standalone: bool) -> Visitor | 
 def may_request(path: str, method: str, visitor: Visitor | None) -> bool:
     """Whether the request is answered at all.
 
-    Everybody may ask whether the session is ready: probes carry no headers. The hub's endpoints
-    are the hub's alone, and the hub has no business on the page. Files of the user go out and in
-    only for those who may change things; to ask for that right is for those who have it not.
+    Everybody may ask whether the session is ready, because probes have no headers. Only the hub may
+    use its endpoints, and only those. Only people who may change things upload and download files;
+    only people who may not can ask for control.
     """
     if path == READY_PATH:
         return method in {"GET", "HEAD"}

@@ -1,1 +1,1 @@
-"""How a page's connection gets to the program, and what may go over it: input in, pictures out."""
+"""How a page's connection gets to the program, and what may go over it: input and pictures."""

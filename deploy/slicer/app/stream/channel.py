@@ -1,4 +1,4 @@
-"""What the two processes of a session tell each other, each message whole, connections with it.
+"""The messages between the two processes of a session, which can carry connections.
 
 The pair of sockets keeps the bounds of messages (SOCK_SEQPACKET) and carries file descriptors: the
 first process accepts every connection and hands it on.
@@ -30,7 +30,7 @@ class Stage(msgspec.Struct, frozen=True, tag="stage"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The program takes connections from now on."""
+    """The program accepts connections from now on."""
 
 
 class Connected(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, tag="status"):
-    """What the program knows of its use; comes on every change, and at least each half second."""
+    """The program's activity; sent on every change, and at least each half second."""
 
     last_input_at: datetime | None
     busy: bool
@@ -51,19 +51,19 @@ class Status(msgspec.Struct, frozen=True, tag="status"):
 
 
 class Closed(msgspec.Struct, frozen=True, tag="closed"):
-    """The program has done with a connection."""
+    """The program has finished with a connection."""
 
     number: int
 
 
 class Handed(msgspec.Struct, frozen=True, tag="handed"):
-    """A connection, whose descriptor comes with this message. Nothing was read from it yet."""
+    """A connection; this message carries its descriptor. Nothing was read from it yet."""
 
     number: int
 
 
 class Kick(msgspec.Struct, frozen=True, tag="kick"):
-    """Close the pages that the selection names, politely."""
+    """Close the pages of the selection in order."""
 
     selection: Selection
 
@@ -74,16 +74,16 @@ _Message = TypeVar("_Message")
 
 
 class Channel(Generic[_Message]):
-    """One end of the pair; ``kind`` is what comes in at this end."""
+    """One end of the pair; ``kind`` is the type of the incoming messages."""
 
     def __init__(self, end: socket.socket, kind: Any) -> None:  # noqa: ANN401 - a union of types
-        """Takes one end of a SOCK_SEQPACKET pair."""
+        """Keeps one end of a SOCK_SEQPACKET pair."""
         end.settimeout(0)
         self._end = end
         self._decoder: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(kind)
 
     def fileno(self) -> int:
-        """For the event loop: readable means that `received` has something."""
+        """For the event loop: readable means that `received` returns something."""
         return self._end.fileno()
 
     def send(self, message: FromProgram | FromFront, *, fd: int | None = None) -> bool:
@@ -99,7 +99,7 @@ class Channel(Generic[_Message]):
         return True
 
     def received(self) -> Iterator[tuple[_Message, list[int]]]:
-        """All that has come, without waiting; the descriptors are the caller's to close.
+        """All received messages, without waiting; the caller must close the descriptors.
 
         Raises EOFError when the other process has ended.
         """

@@ -1,4 +1,4 @@
-"""Connections that the first process hands over, and its wish that some of them be closed.
+"""Takes connections from the first process, and closes some at its request.
 
 Importing it loads aiohttp.
 """
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 
 class Connection(RequestHandler):
-    """One connection with the number that the first process gave it, which hears of its end."""
+    """One connection with its number in the first process, which is told of its end."""
 
     def __init__(self, server: Any, number: int, ended: Callable[[int], None]) -> None:  # noqa: ANN401
-        """Like the ones that the server would make by itself for a port of its own."""
+        """Like the connections that the server would make for a port of its own."""
         super().__init__(server, loop=asyncio.get_running_loop(), **server._kwargs)  # noqa: SLF001
         self.number = number
         self._ended = ended
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The other process holds a second handle: the socket closes when it lets go, too."""
+        """The other process has a second handle: the socket closes when both are closed."""
         super().connection_lost(exc)
         self._ended(self.number)
 
 
 class Intake:
-    """Gives an aiohttp server its connections. ``kick(selection)`` closes pages politely."""
+    """Gives connections to an aiohttp server. ``kick(selection)`` closes pages in order."""
 
     def __init__(
         self,
@@ -43,14 +43,14 @@ class Intake:
         channel: Channel[FromFront],
         kick: Callable[[Selection], Coroutine[Any, Any, object]],
     ) -> None:
-        """Takes its parts; nothing is taken in before `open`."""
+        """Keeps the parts; no connection is taken before `open`."""
         self._server = server
         self._channel = channel
         self._kick = kick
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def open(self) -> None:
-        """From now on, on the running event loop."""
+        """Takes connections from now on, on the running event loop."""
         asyncio.get_running_loop().add_reader(self._channel, self._hear)
 
     def _hear(self) -> None:

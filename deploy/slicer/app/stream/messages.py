@@ -1,8 +1,8 @@
-"""What a client may say over the WebSocket, decided on each whole message before it is dispatched.
+"""Decides what a client may send over the WebSocket, for each message before its dispatch.
 
-The page speaks wslink: `{"id": str, "method": str, "args": [...]}`. What is not named here is
-refused to those who only view: a method that a later version of a library adds is refused until
-somebody has read it.
+The page speaks wslink: `{"id": str, "method": str, "args": [...]}`. Methods that are not listed
+here are refused for viewers, so a method of a later version of a library is refused until somebody
+has reviewed it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # 4 GiB is what wslink allows after its greeting, allocated before a byte of it has arrived.
 LIMIT_VIEW = 64 * 1024
 LIMIT_CHANGE = 64 * 1024 * 1024
-# A message of which a part is missing keeps its whole size in memory.
+# An incomplete message occupies its whole size in memory.
 PENDING_VIEW = 4
 PENDING_CHANGE = 64
 
@@ -27,11 +27,11 @@ STATE_GET = "trame.state.get"
 SIZE = "trame.rca.size"
 TRIGGER = "trame.trigger"
 
-# For nobody: ending the program is the hub's business, and frames come from the server.
+# Refused for everybody: only the hub ends the program, and frames come from the server.
 _NEVER = frozenset({"application.exit", "application.exit.later", "trame.rca.push"})
 # The page sends these by itself while it is set up and taken down.
 _SILENT_FOR_VIEW = frozenset({"trame.lifecycle.update", "trame.error.client", "trame.rca.drop"})
-# What only a person's hand causes. The page reports its size by itself, also when nobody is there.
+# Methods that only a person's action causes. The page reports its size without one.
 _INPUT = frozenset({"trame.rca.event", TRIGGER, "trame.state.update"})
 
 
@@ -44,10 +44,10 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Verdict(Enum):
-    """What becomes of a message.
+    """The decision about a message.
 
     PASS: dispatch it. IGNORE: answer nothing, do nothing. REDRAW: send that view's picture.
-    REFUSE: answer with an error. CLOSE: this is no page of ours.
+    REFUSE: answer with an error. CLOSE: the client is not the hub's page.
     """
 
     PASS = "pass"  # noqa: S105 - not a password
@@ -58,7 +58,7 @@ class Verdict(Enum):
 
 
 def parse_message(raw: object) -> Message | None:
-    """The message, or None if it has not the form that wslink's own dispatch relies on."""
+    """The message, or None if it does not have the form that wslink's dispatch needs."""
     if not isinstance(raw, dict):
         return None
     try:
@@ -68,7 +68,7 @@ def parse_message(raw: object) -> Message | None:
 
 
 def decide(role: Role, message: Message | None) -> Verdict:
-    """What becomes of one whole message of a client with this role."""
+    """The decision about one complete message of a client with this role."""
     if message is None:
         return Verdict.CLOSE
     if message.id.startswith("system:"):
@@ -84,5 +84,5 @@ def decide(role: Role, message: Message | None) -> Verdict:
 
 
 def is_input(role: Role, message: Message) -> bool:
-    """Whether a person did something that keeps the session alive. Those who view do not."""
+    """Whether a message is input that keeps the session running. Viewers' messages are not."""
     return role.may_change and message.method in _INPUT

@@ -13,7 +13,7 @@ from aiohttp import web
 from app.core.errors import FileError
 from app.core.kinds import ending_of
 from app.files.folders import DRAFTS, open_folder, write_whole
-from app.files.paths import Place, place_of
+from app.files.paths import Target, target_of
 from app.front.endpoints import Endpoints
 from app.people.activity import Activity
 
@@ -54,7 +54,7 @@ def names_in(folder: Path) -> list[str]:
 def test_a_link_is_replaced_and_not_followed(group: Path, own: Path) -> None:
     """A colleague cannot make somebody overwrite a file of their own."""
     (group / "brain.nrrd").symlink_to(own / "thesis.nrrd")
-    write_whole(own.parent, place_of(group, PurePosixPath("brain.nrrd")), write("saved"))
+    write_whole(own.parent, target_of(group, PurePosixPath("brain.nrrd")), write("saved"))
     assert not (group / "brain.nrrd").is_symlink()
     assert (group / "brain.nrrd").read_text() == "saved"
     assert (own / "thesis.nrrd").read_text() == "mine"
@@ -63,11 +63,11 @@ def test_a_link_is_replaced_and_not_followed(group: Path, own: Path) -> None:
 def test_a_folder_that_becomes_a_link_is_refused(group: Path, own: Path) -> None:
     """Also between the look at where a path leads and the writing."""
     (group / "new").mkdir()
-    place = place_of(group, PurePosixPath("new/thesis.nrrd"))
+    target = target_of(group, PurePosixPath("new/thesis.nrrd"))
     (group / "new").rmdir()
     (group / "new").symlink_to(own)
     with pytest.raises(FileError):
-        write_whole(own.parent, place, write("theirs"))
+        write_whole(own.parent, target, write("theirs"))
     assert (own / "thesis.nrrd").read_text() == "mine"
 
 
@@ -75,15 +75,15 @@ def test_links_out_of_the_folder_are_refused(group: Path, own: Path) -> None:
     """A path through a link ends where the folder ends."""
     (group / "out").symlink_to(own)
     with pytest.raises(FileError):
-        place_of(group, PurePosixPath("out/thesis.nrrd"))
+        target_of(group, PurePosixPath("out/thesis.nrrd"))
 
 
 def test_links_inside_the_folder_are_paths_like_others(group: Path) -> None:
     """Whoever put them there meant it."""
     (group / "real").mkdir()
     (group / "known as").symlink_to(group / "real")
-    place = place_of(group, PurePosixPath("known as/a.nrrd"))
-    assert place == Place(group.resolve(), PurePosixPath("real"), "a.nrrd")
+    target = target_of(group, PurePosixPath("known as/a.nrrd"))
+    assert target == Target(group.resolve(), PurePosixPath("real"), "a.nrrd")
 
 
 def test_drafts_have_names_that_nobody_knows(group: Path) -> None:
@@ -125,10 +125,10 @@ def test_nothing_half_is_left(group: Path, own: Path) -> None:
         path.write_text("half")
         raise FileError("no")
 
-    place = place_of(group, PurePosixPath("brain.nrrd"))
+    target = target_of(group, PurePosixPath("brain.nrrd"))
     for writer in (fail, Path.touch):
         with pytest.raises(FileError):
-            write_whole(own.parent, place, writer)
+            write_whole(own.parent, target, writer)
     assert (group / "brain.nrrd").read_text() == "old"
     assert list((own.parent / DRAFTS).iterdir()) == []
 
