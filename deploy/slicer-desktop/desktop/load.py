@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 # Half a core for seconds on end: a segmentation or a filter. An idle Slicer takes a few percent.
 BUSY_CORES = 0.5
-# In each of five samples a computing program has a thread that runs or waits for a core. An idle one
-# has it in hardly any, so three of five are no coincidence.
-_LOOKS, _MOST = 5, 3
+# A computing program has a thread that runs or waits for a core in each of five samples. An idle
+# one has it in hardly any, so three of five are no coincidence.
+_SAMPLES, _MOST = 5, 3
 
 
-class Look(NamedTuple):
+class Sample(NamedTuple):
     """The state of the processes at one moment.
 
     ``ticks``: by process, of clock time in user and kernel mode since its start; ``runnable``:
@@ -33,8 +33,8 @@ def parse_stat(stat: str) -> tuple[str, int]:
     return fields[0], int(fields[11]) + int(fields[12])
 
 
-def look_at(proc: Path, without: Collection[int]) -> Look:
-    """Look at every process below ``proc`` (normally /proc) but these."""
+def sample_of(proc: Path, without: Collection[int]) -> Sample:
+    """Read the state of every process below ``proc`` (normally /proc) but these."""
     ticks: dict[int, int] = {}
     runnable = False
     for entry in proc.iterdir():
@@ -46,7 +46,7 @@ def look_at(proc: Path, without: Collection[int]) -> Look:
         except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
             continue
         runnable = runnable or any(map(_is_runnable, threads))
-    return Look(ticks, runnable)
+    return Sample(ticks, runnable)
 
 
 def _is_runnable(thread: Path) -> bool:
@@ -56,26 +56,26 @@ def _is_runnable(thread: Path) -> bool:
         return False
 
 
-def cores_used(before: Look, after: Look, seconds: float) -> float:
+def cores_used(before: Sample, after: Sample, seconds: float) -> float:
     """How many cores were in use on average; a process that is new counts from its start."""
     spent = sum(max(0, ticks - before.ticks.get(pid, 0)) for pid, ticks in after.ticks.items())
     return spent / os.sysconf("SC_CLK_TCK") / seconds if seconds > 0 else 0.0
 
 
 class Load:
-    """Whether the program computes, by looks in turn.
+    """Whether the program computes, by one sample after the other.
 
     Time used alone does not tell: on a full server a computation may get a tenth of a core, and
     its session would be stopped as one that nobody needs.
     """
 
-    def __init__(self, first: Look, at: float) -> None:
-        """``at``: the time of the look in seconds of a clock that never goes back."""
+    def __init__(self, first: Sample, at: float) -> None:
+        """``at``: the time of the sample in seconds of a clock that never goes back."""
         self._last, self._at = first, at
-        self._runnable = deque([False] * _LOOKS, maxlen=_LOOKS)
+        self._runnable = deque([False] * _SAMPLES, maxlen=_SAMPLES)
 
-    def is_busy(self, now: Look, at: float) -> bool:
-        """Tell whether it computed since the last look, or has been asking for a core for long."""
+    def is_busy(self, now: Sample, at: float) -> bool:
+        """Tell whether it computed since the last sample, or has long been waiting for a core."""
         used = cores_used(self._last, now, at - self._at)
         self._last, self._at = now, at
         self._runnable.append(now.runnable)

@@ -23,7 +23,7 @@ from app.people.roles import Role
 
 from desktop.endpoints import DesktopEndpoints
 from desktop.errors import CannotSave, DesktopError
-from desktop.load import Load, look_at
+from desktop.load import Load, sample_of
 from desktop.program import Program, read_program, settings_folder
 from desktop.race import race
 from desktop.relay import Relay
@@ -180,11 +180,11 @@ class Session:
         number: int | None = None
         proc = Path("/proc")
         since = time.monotonic()
-        load = Load(look_at(proc, self._screen.own_pids), since)
+        load = Load(sample_of(proc, self._screen.own_pids), since)
         while True:
             await asyncio.sleep(_LOAD_SECONDS)
             now = time.monotonic()
-            is_busy = load.is_busy(look_at(proc, self._screen.own_pids), now)
+            is_busy = load.is_busy(sample_of(proc, self._screen.own_pids), now)
             if is_busy and number is None:
                 number = self._activity.begun(since)
             elif not is_busy and number is not None:

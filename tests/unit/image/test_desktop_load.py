@@ -6,23 +6,23 @@ import os
 from pathlib import Path
 
 import pytest
-from desktop.load import Load, Look, look_at
+from desktop.load import Load, Sample, sample_of
 
-SECONDS = 2.0  # between two looks
+SECONDS = 2.0  # between two samples
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def told(looks: list[tuple[float, bool]]) -> list[bool]:
-    """Return what is told at each look: cores used since the last, whether one is wanted."""
-    load, spent, answers = Load(Look({7: 0}, runnable=False), 0.0), 0.0, list[bool]()
-    for number, (cores, runnable) in enumerate(looks, 1):
+def told(samples: list[tuple[float, bool]]) -> list[bool]:
+    """Return what is told at each sample: cores used since the last, whether one is wanted."""
+    load, spent, answers = Load(Sample({7: 0}, runnable=False), 0.0), 0.0, list[bool]()
+    for number, (cores, runnable) in enumerate(samples, 1):
         spent += cores * SECONDS * TICKS
-        answers.append(load.is_busy(Look({7: int(spent)}, runnable), number * SECONDS))
+        answers.append(load.is_busy(Sample({7: int(spent)}, runnable), number * SECONDS))
     return answers
 
 
 @pytest.mark.parametrize(
-    ("looks", "answers"),
+    ("samples", "answers"),
     [
         ([(0.04, False)] * 4, [False] * 4),
         ([(1.0, True), (1.0, True), (0.02, False)], [True, True, False]),
@@ -34,9 +34,9 @@ def told(looks: list[tuple[float, bool]]) -> list[bool]:
     ],
     ids=["idle", "computes", "wants to compute", "computed", "blinks"],
 )
-def test_busy(looks: list[tuple[float, bool]], answers: list[bool]) -> None:
+def test_busy(samples: list[tuple[float, bool]], answers: list[bool]) -> None:
     """A computation counts whether or not the server lets it have a core, and an idle one not."""
-    assert told(looks) == answers
+    assert told(samples) == answers
 
 
 def write_process(proc: Path, pid: int, threads: list[str], *, ticks: tuple[int, int]) -> None:
@@ -59,13 +59,13 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     write_process(tmp_path, 40, ["S", "S"], ticks=(3, 4))
     (tmp_path / "self").mkdir()
     (tmp_path / "99").mkdir()  # ended before it could be read
-    assert look_at(tmp_path, {1}) == Look({40: 7}, runnable=False)
+    assert sample_of(tmp_path, {1}) == Sample({40: 7}, runnable=False)
     write_process(tmp_path, 60, ["S", "D", "R"], ticks=(1, 0))
-    assert look_at(tmp_path, {1}) == Look({40: 7, 60: 1}, runnable=True)
+    assert sample_of(tmp_path, {1}) == Sample({40: 7, 60: 1}, runnable=True)
 
 
 def test_this_process_is_met_at_work() -> None:
-    """The real kernel is understood: who looks is running."""
-    seen = look_at(Path("/proc"), ())
+    """The real kernel is understood: the process that reads is running."""
+    seen = sample_of(Path("/proc"), ())
     assert seen.runnable
     assert seen.ticks[os.getpid()] >= 0
