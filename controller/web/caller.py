@@ -71,9 +71,9 @@ class Callers:
     def caller(self, request: AnyRequest) -> Caller:
         """Return the caller, by bearer token or by cookie.
 
-        Raises NotLoggedIn, or Forged for a changing request with a cookie that the hub's own page did
-        hub's own page did not send. Raises NotReadyYet while the sessions have not been read:
-        whoever that their sessions have ended.
+        Raises NotLoggedIn, or Forged for a changing request with a cookie that the hub's own page
+        did not send. Raises NotReadyYet until the sessions have been read: otherwise owners would
+        be told that theirs have ended.
         """
         public_url = origins.public_url_for(request.headers.get("host", ""), self._settings)
         given = credentials_of(request, self._logins)

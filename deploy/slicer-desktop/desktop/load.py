@@ -11,7 +11,7 @@ from typing import NamedTuple
 # Half a core for seconds on end: a segmentation or a filter. An idle Slicer takes a few percent.
 BUSY_CORES = 0.5
 # A computing program has a thread that runs or waits for a core in each of five samples. An idle
-# one has it in hardly any, so three of five are no coincidence.
+# program has one in hardly any, so three of five are no coincidence.
 _SAMPLES, _MOST = 5, 3
 
 
