@@ -245,7 +245,7 @@ class Renderer:
         return self._templates["aside.html"].render(view=view)
 
     def docs(self, document: Mapping[str, object]) -> str:
-        """Return the API's page, from its OpenAPI document."""
+        """Return the API's page, from its OpenAPI document; it may use technical words."""
         endpoints, shapes = apidoc.read(document)
         template = self._templates["docs.html"]
         return template.render(viewer=None, endpoints=endpoints, shapes=shapes)
