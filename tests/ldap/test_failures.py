@@ -85,8 +85,8 @@ async def test_server_down(slapd: Slapd) -> None:
 
 
 async def test_unknown_host(slapd: Slapd) -> None:
-    """The name does not resolve: the name service is named."""
-    await fails(slapd.with_settings(url="ldap://no-such-host.invalid"), "not known.*name service")
+    """The name does not resolve: DNS is named."""
+    await fails(slapd.with_settings(url="ldap://no-such-host.invalid"), "not known.*DNS")
 
 
 @pytest.mark.row(26)

@@ -613,7 +613,7 @@ def test_a_place_in_line_moves_up_by_itself(hub: Hub, page: Page) -> None:
     """The place is told as it changes, and turns into the steps when it is one's turn."""
     hub.pages["/wait"] = RENDERER.page(QUEUED)
     page.goto(f"{hub.url}/wait")
-    spot = page.get_by_role("status").filter(has_text="in line")
+    spot = page.get_by_role("status").filter(has_text="in the queue")
     expect(spot).to_contain_text("2nd in the queue")
     expect(spot).to_contain_text("waits for a graphics card")
     expect(page.locator("#steps")).to_be_hidden()

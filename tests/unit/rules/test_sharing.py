@@ -47,8 +47,8 @@ def test_an_invitation_ends_in_the_future() -> None:
         (DAY, 1000, ""),
         (59, None, "thirty days"),
         (30 * DAY + 1, None, "thirty days"),
-        (DAY, 0, "thousand times"),
-        (DAY, 1001, "thousand times"),
+        (DAY, 0, "1 to 1000 times"),
+        (DAY, 1001, "1 to 1000 times"),
     ],
 )
 def test_the_bounds_of_a_link(seconds: int, uses: int | None, refused: str) -> None:

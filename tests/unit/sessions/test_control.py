@@ -92,7 +92,7 @@ async def test_taken_back_while_the_store_is_away(parts: SharingParts) -> None:
 async def test_who_is_not_invited(parts: SharingParts) -> None:
     """Nobody comes in by a change, and no guest becomes an owner."""
     parts.grants.withdraw(parts.seen.session.id, BOB.uid)
-    with pytest.raises(InvalidRequest, match="not invited"):
+    with pytest.raises(InvalidRequest, match="no longer invited"):
         await parts.sharing.control.change(parts.seen, BOB.uid, Role.CONTROL, by=OWNER)
     with pytest.raises(InvalidRequest):
         await parts.sharing.control.change(parts.seen, CAROL.uid, Role.OWNER, by=OWNER)

@@ -49,10 +49,10 @@ async def test_somebody_is_invited(parts: SharingParts) -> None:
     ("typed", "role", "seconds", "words"),
     [
         ("mallory", Role.VIEW, None, "Nobody"),
-        ("alice", Role.VIEW, None, "yours already"),
+        ("alice", Role.VIEW, None, "already yours"),
         ("*", Role.VIEW, None, "no user name"),
         ("bob", Role.OWNER, None, '"view" or "control"'),
-        ("bob", Role.VIEW, 0, "must lie ahead"),
+        ("bob", Role.VIEW, 0, "must be in the future"),
     ],
 )
 async def test_what_is_refused(

@@ -85,7 +85,7 @@ async def test_files_of_somebody_else(engine: Engine, orchestrator: DockerOrches
     engine.volumes[name] = {labels.OWNER: "mallory"}
     with pytest.raises(EngineUnavailable, match="Nothing is mounted"):
         await orchestrator.ensure(session())
-    with pytest.raises(EngineUnavailable, match="left as it is"):
+    with pytest.raises(EngineUnavailable, match="was not changed"):
         await orchestrator.remove_volume(ALICE)
     assert (list(engine.volumes), engine.networks) == ([name], {})
 

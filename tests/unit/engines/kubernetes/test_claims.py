@@ -58,7 +58,7 @@ async def test_files_of_somebody_else(claims: Claims, cluster: FakeCluster) -> N
     await Calls(HUB, cluster).post(body)
     with pytest.raises(EngineUnavailable, match="not annotated as alice's"):
         await claims.ensure(ALICE)
-    with pytest.raises(EngineUnavailable, match="left as it is"):
+    with pytest.raises(EngineUnavailable, match="was not changed"):
         await claims.remove(ALICE)
     assert len(cluster.names(PLURAL)) == 1
 
@@ -73,7 +73,7 @@ async def test_two_starts_at_once(cluster: FakeCluster, claims: Claims) -> None:
 async def test_no_place(cluster: FakeCluster, claims: Claims) -> None:
     """Where the cluster gives no place for files, its own words say why."""
     cluster.refusals["POST", PLURAL] = NotAdmittedError("exceeded quota: storage")
-    with pytest.raises(EngineUnavailable, match="No place for files is given: exceeded quota"):
+    with pytest.raises(EngineUnavailable, match="gives no storage for files: exceeded quota"):
         await claims.ensure(ALICE)
 
 

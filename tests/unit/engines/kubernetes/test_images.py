@@ -40,7 +40,7 @@ async def test_no_such_profile(images: Images, cluster: FakeCluster) -> None:
     """A profile that was taken out of the settings is told as such, without asking anybody."""
     with pytest.raises(ImageRefused) as caught:
         await images.check("gone")
-    assert "no profile gone" in caught.value.cause
+    assert "profile gone no longer exists" in caught.value.cause
     assert cluster.asked == []
 
 
