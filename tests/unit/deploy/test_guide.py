@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+
+from controller.cli.main import main
 
 ROOT = Path(__file__).parents[3]
 GUIDE = ROOT / "deploy/guide"
@@ -17,6 +22,8 @@ _FENCE = re.compile(r"^ *(```|~~~).*?^ *\1 *$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)")
 _LINK = re.compile(r"\[[^\[\]]*\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
+_BLOCK = re.compile(r"^```(?:console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_OWN = re.compile(r"(?:^|\s)\.?/?(deploy/[\w./-]+)")
 _NAMED = re.compile(r"`((?:controller|tests)/[\w./-]*)`")
 
 
@@ -118,3 +125,35 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
     """Whoever looks for a test or a part of the program finds it where a page says that it is."""
     for named in _NAMED.findall(document.read_text("utf-8")):
         assert (ROOT / named).exists(), f"{named}: there is no such file"
+
+
+def typed(document: Path) -> list[str]:
+    """Return the commands of a document, block by block, without what they answer."""
+    blocks = _BLOCK.findall(document.read_text("utf-8"))
+    return [
+        "\n".join(
+            line.removeprefix("$ ")
+            for line in block.splitlines()
+            if not block.startswith("$ ") or line.startswith(("$ ", " "))
+        )
+        for block in blocks
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_commands_can_be_typed(document: Path) -> None:
+    """A shell understands each command, and the files and commands of the hub in it exist."""
+    for block in typed(document):
+        words = re.sub(r"<[a-z ]+[^<>\n]*>", "word", block)
+        read = subprocess.run(
+            ["bash", "-n"], check=False, input=words, text=True, capture_output=True
+        )
+        assert read.returncode == 0, f"{block}\n{read.stderr}"
+        for file in _OWN.findall(block):
+            assert (ROOT / file).exists(), f"{file}: there is no such file"
+        for words in re.findall(r"(?:controller|run) slicerhub (.+)", block):
+            command: Any = main
+            for word in words.split():
+                if isinstance(command, click.Group):
+                    command = command.commands.get(word)
+                    assert command is not None, f"slicerhub {words}: there is no {word}"
