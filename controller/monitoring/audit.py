@@ -53,7 +53,7 @@ class Act(StrEnum):
     LOGIN_FAILED = "login_failed"  # reason: refused, throttled, unavailable
     # reason: asked, elsewhere, everywhere, replaced, departed, admin, keys, too_many
     LOGOUT = "logout"
-    QUEUE = "queue"  # somebody waits in line for a place
+    QUEUE = "queue"  # somebody waits in the queue for a place
     START = "start"
     START_FAILED = "start_failed"
     READY = "ready"

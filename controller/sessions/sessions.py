@@ -336,7 +336,7 @@ class Sessions:
     # -- for housekeeping ------------------------------------------------------------------
 
     def serve_queue(self) -> None:
-        """See whether the next in line can begin."""
+        """See whether the next in the queue can begin."""
         if self.ready:
             self.launching.serve_queue()
 

@@ -96,7 +96,7 @@ class Sharing:
         ``leads``: whether it is this controller that closes what had been opened by that. Raises
         StoreUnavailable.
         """
-        # Who waits in line may have invited others already.
+        # Who waits in the queue may have invited others already.
         living = {one.session.id: one for one in self._sessions.everything()}
         self.cutting.forget_gone(living.keys())
         self.reconciling.forget_gone(living.keys())

@@ -188,7 +188,7 @@ class AdminSessionsController(Controller):
         session_id: FromPath[str],
     ) -> AdminSessionOut:
         """Stop a session; the files stay, and its owner is told who did it."""
-        # As it was: who waits in line is gone at once.
+        # As it was: who waits in the queue is gone at once.
         entry = table.entry(session_id)
         out = session_out(entry, sessions.message(entry.seen), now)
         await acts.stop(session_id, caller.actor)

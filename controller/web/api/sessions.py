@@ -105,7 +105,7 @@ def session_out(
 
 
 def _place_out(sessions: Sessions, seen: Observed) -> PlaceOut | None:
-    """Return where a session stands in line; None: it does not wait."""
+    """Return where a session stands in the queue; None: it does not wait."""
     place = sessions.queue.place(seen)
     return PlaceOut(place.position, place.waits_for) if place else None
 

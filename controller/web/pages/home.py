@@ -65,7 +65,7 @@ class SessionCard(msgspec.Struct, frozen=True):
     shared_with: int = 0  # people invited
     warning: StopWarning | None = None
     ahead: bool = False  # started at log-in, not by a press
-    place: QueuePosition | None = None  # waiting in line
+    place: QueuePosition | None = None  # waiting in the queue
     can_share: bool = True
     saves_long: bool = False  # it stops, and its program takes its time to save
 
@@ -106,7 +106,7 @@ class ProfileChoice(msgspec.Struct, frozen=True):
     available: bool = True
     why_not: str = ""  # a sentence, if it is not available
     ahead: bool | None = None  # started at log-in? None: that is not offered
-    queue: int | None = None  # people waiting in line; None: it has no line
+    queue: int | None = None  # people waiting in the queue; None: it has no queue
     gpus: str = ""  # such as "GPU: 1 free"
 
 
@@ -236,7 +236,7 @@ class HomeViews(msgspec.Struct, frozen=True):
         return reasons.pop() if offered and None not in lacks and len(reasons) == 1 else ""
 
     def _refusal(self, person: Person, profile: Profile) -> Shortfall | None:
-        """Return why a press on the button would be refused; None: it starts, or waits in line."""
+        """Return why the button would be refused; None: it starts, or waits in the queue."""
         shortfall = self.sessions.launching.shortfall(person, profile)
         if shortfall is not None and profile.queue and shortfall.resource is not Resource.OWN:
             return None

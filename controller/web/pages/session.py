@@ -51,7 +51,7 @@ class StartingView(msgspec.Struct, frozen=True):
     name: str = ""
     message: str = ""
     failure: Failure | None = None
-    place: QueuePosition | None = None  # waiting in line: shown instead of the steps
+    place: QueuePosition | None = None  # waiting in the queue: shown instead of the steps
     can_cancel: bool = True  # guests only look on
 
     @property

@@ -106,7 +106,7 @@ class JoinView(msgspec.Struct, frozen=True):
     role: Role  # VIEW or CONTROL
     until: datetime | None = None  # UTC; None: while the session runs
     now: datetime | None = None  # UTC; None: times are said with their day
-    waits_for: str = ""  # what it stands in line for
+    waits_for: str = ""  # what it stands in the queue for
 
 
 class ShareForm(msgspec.Struct, frozen=True):
