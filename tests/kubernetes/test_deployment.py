@@ -236,10 +236,10 @@ def test_no_moment_without_a_log_in(hub: Deployment, alice: Person, bob: Person)
     ):
         alice.wait(session_id, "ready")
         until(lambda: alice.is_served(session_id), "the session itself")
+        until(lambda: min(anybody.total(), foreign.total()) > KNOCKS, "many knocks at it")
         alice.stop(session_id)
         until(lambda: not hub.left(), "the end of all but the files")
     for answers in (anybody, foreign):
-        assert answers.total() > KNOCKS
         assert not [status for status in answers if 200 <= status < 300], answers
     assert anybody.keys() <= {401, 404}, anybody
 
@@ -388,7 +388,8 @@ def test_a_companion_has_the_hubs_log_in(hub: Deployment, alice: Person) -> None
     with hub.companion():
         until(lambda: alice.browser.get("/apps/board/").status_code == 200, "the board")
         assert "You are Alice" in alice.browser.get("/apps/board/").text
-        assert 'href="/apps/board/"' in alice.browser.get("/").text
+        # The other controller hears of it by itself, and may do so a moment later.
+        until(lambda: 'href="/apps/board/"' in alice.browser.get("/").text, "the link to it")
         with client(hub.url) as script:
             assert script.get("/apps/board/").status_code == 401
         with client(hub.url, headers=PAGE, follow_redirects=True) as stranger:
