@@ -150,7 +150,7 @@ def test_a_second_one_does_not_start(memory_hub: Hub) -> None:
 
 def _serve(hub: Hub, instance: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-c", "from controller.cli import main; main()", "serve"],
+        [sys.executable, "-c", "from controller.cli.main import main; main()", "serve"],
         env=hub.environment | {"SLICERHUB_INSTANCE": instance},
         cwd=ROOT,
         capture_output=True,
