@@ -19,24 +19,12 @@ from controller.web.pages.home import ProfileChoice
 from controller.web.pages.login import DemoAccount
 from controller.web.pages.session import Failure
 from controller.web.render import RefusalView, Renderer
-from tests.support.page_views import (
-    ALICE,
-    EMPTY,
-    FAILURE,
-    FRESH,
-    HOME,
-    HOSTILE,
-    JOIN,
-    LINK,
-    LOGIN,
-    NOW,
-    OVERDUE,
-    PAGES,
-    READY,
-    SHARE,
-    SHARED_OUT,
-    UNUSED,
-)
+from tests.support.page_views import PAGES
+from tests.support.page_views.common import ALICE, HOSTILE, NOW
+from tests.support.page_views.home import EMPTY, HOME, OVERDUE, READY, UNUSED
+from tests.support.page_views.login import LOGIN
+from tests.support.page_views.session import FAILURE
+from tests.support.page_views.sharing import FRESH, JOIN, LINK, SHARE, SHARED_OUT
 
 FORBIDDEN_WORDS = re.compile(r"\b(containers?|pods?|images?|routes?|tokens?)\b", re.IGNORECASE)
 SPOKEN_ATTRIBUTES = {
