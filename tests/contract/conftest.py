@@ -1,8 +1,9 @@
-"""The engines that must behave alike."""
+"""The engines that must behave alike, and the stores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -16,10 +17,14 @@ from controller.engines.docker.engine import DockerOrchestrator
 from controller.engines.memory import Fetch, MemoryOrchestrator
 from controller.rules import companions
 from controller.settings.schema import Settings
+from controller.store import Store
+from controller.store.sqlite.store import SqliteStore
 from tests.support.engine import Lab, lab
 from tests.support.registry import forget, publish, registry
 
 DEADLINE = 90.0  # seconds; the machine may be busy with other things
+
+Opened = Callable[[], Store]
 
 
 class MemoryEngine:
@@ -96,7 +101,7 @@ async def until_ended(orchestrator: Orchestrator, session: Session) -> Observed:
             await anyio.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def engine_lab() -> Generator[Lab, None, None]:
     """Give an instance on the real engine."""
     with lab() as made:
@@ -160,3 +165,25 @@ async def distant_engine(
         return engine
     forget(docker_lab.api, remote_image)
     return DockerEngine(docker_lab, settings)
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncGenerator[Opened, None]:
+    """Give a way to open the same records once more, as another controller or a later one does."""
+    made: list[SqliteStore] = []
+
+    def again() -> SqliteStore:
+        made.append(SqliteStore(tmp_path / "store.sqlite"))
+        return made[-1]
+
+    yield again
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(params=["file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[Store, None, None]:
+    """Give a new store of each kind."""
+    made = SqliteStore(tmp_path / "store.sqlite" if request.param == "file" else ":memory:")
+    yield made
+    made.close()

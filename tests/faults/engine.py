@@ -1,7 +1,7 @@
 """As much of a Docker engine as the hub uses, in memory: it behaves, and remembers.
 
-What the real engine does in each of these cases is shown in tests/contract/test_docker.py; the
-same sessions, killed at the same points on the real one, are in test_kills.py.
+What the real engine does in each of these cases is shown in tests/contract/docker; the same
+sessions, killed at the same points on the real one, are in test_kills.py.
 """
 
 from __future__ import annotations

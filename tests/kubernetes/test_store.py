@@ -11,14 +11,11 @@ from msgspec.structs import replace
 from controller.settings.schema import Kubernetes, Settings
 from controller.store import Store
 from controller.store.kubernetes.store import KubernetesStore
+from tests.contract.conftest import Opened
 from tests.contract.test_store import *  # noqa: F403 - the tests themselves
-from tests.contract.test_store import Opened
+from tests.contract.test_store_grants import *  # noqa: F403 - the same
 from tests.kubernetes.conftest import Cluster
 from tests.support.samples import settings
-
-# Of the file, and how it may be damaged.
-del test_lost_file, test_older_hub, test_newer_hub, test_interrupted_migration  # noqa: F821
-del test_damaged_file, test_no_folder, test_lost_table, test_locked  # noqa: F821
 
 pytestmark = pytest.mark.anyio
 
