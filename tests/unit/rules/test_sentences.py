@@ -1,0 +1,284 @@
+"""What people read of a session: why it waits, starts, failed or was stopped, and why it lives."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from msgspec.structs import replace
+
+from controller.core.model import Observed, Phase, QueuePosition
+from controller.core.records import Reason, Sign
+from controller.rules.lifecycle import Activity, Limits
+from controller.rules.sentences import (
+    KeepReason,
+    Step,
+    StepState,
+    farewell_of,
+    keep_reason,
+    message_of,
+    progress_of,
+    warning_of,
+)
+from tests.unit.rules.facts import (
+    BORN,
+    ENDED,
+    FAILED_AT_100,
+    FETCHING,
+    FRESH,
+    LIMITS,
+    READY,
+    REFUSED,
+    STOPPING,
+    UP,
+    idle_warned,
+    lifetime_warned,
+)
+
+FORBIDDEN = {"container", "pod", "image", "route", "token"}
+
+
+def words_of(sentence: str) -> set[str]:
+    """Return the words of a sentence, in lower case and without its signs."""
+    return set(re.findall(r"\w+", sentence.lower()))
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"),
+    [
+        (None, "within 180 seconds"),
+        (137, "memory"),
+        (0, "ended by itself"),
+        (143, "restart of the server"),
+        (3, "exit code 3"),
+    ],
+)
+def test_failures_are_explained(exit_code: int | None, words: str) -> None:
+    """A failed session says why in a sentence."""
+    assert words in message_of(Phase.FAILED, replace(ENDED, exit_code=exit_code), LIMITS)
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_every_phase_has_a_sentence(phase: Phase) -> None:
+    """Whatever goes on, people read a sentence and none of the engine's words."""
+    sentence = message_of(phase, ENDED, LIMITS)
+    assert sentence.endswith(".")
+    assert words_of(sentence).isdisjoint(FORBIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("phase", "seen", "place", "sentence"),
+    [
+        (Phase.PENDING, BORN, None, "Your session is being prepared."),
+        (Phase.PENDING, BORN, (1, "a free place"), "1st in the queue; it waits for a free place."),
+        (Phase.PENDING, BORN, (2, "its turn"), "2nd in the queue; it waits for its turn."),
+        (Phase.PENDING, BORN, (3, "a free place"), "3rd in the queue; it waits for a free place."),
+        (Phase.PENDING, BORN, (4, "a free place"), "4th in the queue; it waits for a free place."),
+        (
+            Phase.PENDING,
+            BORN,
+            (11, "a free place"),
+            "11th in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (12, "a free place"),
+            "12th in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (13, "a free place"),
+            "13th in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (21, "a free place"),
+            "21st in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (102, "a free place"),
+            "102nd in the queue; it waits for a free place.",
+        ),
+        (
+            Phase.PENDING,
+            BORN,
+            (111, "a free place"),
+            "111th in the queue; it waits for a free place.",
+        ),
+        (Phase.PENDING, FETCHING, None, "Fetching the program: 3 of 9 GB."),
+        (Phase.PENDING, FETCHING, (1, "its turn"), "1st in the queue; it waits for its turn."),
+        (Phase.STARTING, replace(UP, progress="It wakes up."), None, "It wakes up."),
+        (Phase.STARTING, UP, None, "Your files are connected; the program is loading."),
+        (Phase.READY, replace(READY, progress="It wakes up."), None, "Ready."),
+        (Phase.READY, READY, None, "Ready."),
+        (Phase.STOPPING, STOPPING, None, "It is stopping. The files stay."),
+        (Phase.FAILED, REFUSED, None, "It cannot be started."),
+        (Phase.FAILED, replace(REFUSED, exit_code=3), None, "It cannot be started."),
+        (
+            Phase.FAILED,
+            replace(ENDED, exit_code=137, progress="The machine that it ran on was lost."),
+            None,
+            "The machine that it ran on was lost.",
+        ),
+    ],
+)
+def test_messages(
+    phase: Phase, seen: Observed, place: tuple[int, str] | None, sentence: str
+) -> None:
+    """Who waits reads where they stand in the queue, or what goes on, or why it came to nothing."""
+    stands = QueuePosition(*place) if place else None
+    assert sentence == message_of(phase, seen, LIMITS, place=stands)
+
+
+@pytest.mark.parametrize("reason", [Reason.IDLE, Reason.LIFETIME])
+def test_warning_words(reason: Reason) -> None:
+    """The warning in a session says why it will stop, in whole sentences of plain words."""
+    sentence = warning_of(reason)
+    assert sentence.endswith(".")
+    assert words_of(sentence).isdisjoint(FORBIDDEN)
+    assert ("long" in sentence) is (reason is Reason.LIFETIME)
+
+
+@pytest.mark.parametrize(
+    ("reason", "limits", "sentence"),
+    [
+        (Reason.IDLE, LIMITS, "after 30 minutes unused. Your files are there."),
+        (
+            Reason.LIFETIME,
+            LIMITS,
+            "after 24 hours, the longest it may run. Your files are there.",
+        ),
+        (Reason.IDLE, replace(LIMITS, idle=20), "after 20 seconds unused. Your files are there."),
+        (Reason.IDLE, replace(LIMITS, idle=7200), "after 2 hours unused. Your files are there."),
+        (
+            Reason.DEPARTED,
+            LIMITS,
+            "because this account may no longer use the hub. Your files are kept.",
+        ),
+        (Reason.ADMIN, LIMITS, "by the administrator. Your files are there."),
+        (
+            Reason.DRAIN,
+            LIMITS,
+            "because the hub is being emptied for maintenance. Your files are there.",
+        ),
+        (Reason.STOPPED, LIMITS, ""),
+        (Reason.FAILED, LIMITS, ""),
+        (Reason.UNUSED, LIMITS, ""),
+    ],
+)
+def test_farewell(reason: Reason, limits: Limits, sentence: str) -> None:
+    """Who comes back to a stopped session reads why; who stopped it reads nothing."""
+    assert sentence == farewell_of(reason, limits)
+
+
+@pytest.mark.parametrize(
+    ("phase", "seen", "states"),
+    [
+        (Phase.PENDING, BORN, "active todo todo todo"),
+        (Phase.PENDING, replace(BORN, complete=True), "done active todo todo"),
+        (Phase.STARTING, UP, "done done active todo"),
+        (Phase.READY, READY, "done done done done"),
+        (Phase.FAILED, ENDED, "done done failed todo"),
+        (Phase.FAILED, BORN, "failed todo todo todo"),
+        (Phase.FAILED, REFUSED, "failed todo todo todo"),
+        (Phase.STOPPING, UP, "done done active todo"),
+    ],
+)
+def test_progress(phase: Phase, seen: Observed, states: str) -> None:
+    """The steps of a start show what is done, what is going on and where it failed."""
+    steps = progress_of(phase, seen, title="Slicer", usual=None)
+    assert states == " ".join(step.state.value for step in steps)
+
+
+def test_progress_says_how_long_it_takes() -> None:
+    """Where earlier starts are known, people see how long the loading usually takes."""
+    steps = progress_of(Phase.STARTING, UP, title="Slicer", usual=6.2)
+    assert Step("Slicer is loading", StepState.ACTIVE, "usually 6 s") in steps
+
+
+def test_progress_says_what_goes_on() -> None:
+    """What a start waits for stands beside the step that waits, and nowhere else."""
+    steps = progress_of(Phase.PENDING, FETCHING, title="Slicer", usual=6.2)
+    assert steps == [
+        Step("Place found", StepState.ACTIVE, "Fetching the program: 3 of 9 GB."),
+        Step("Your files connected", StepState.TODO),
+        Step("Slicer is loading", StepState.TODO, "usually 6 s"),
+        Step("Ready", StepState.TODO),
+    ]
+
+
+USED = replace(FRESH, last_active=1000, sign=Sign.INPUT)
+PLACE = QueuePosition(1, "a free place")
+NEVER_IDLE = replace(LIMITS, idle=0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "activity", "limits", "why"),
+    [
+        (Phase.PENDING, FRESH, LIMITS, KeepReason("1st in the queue, waits for a free place")),
+        (Phase.STARTING, FRESH, LIMITS, KeepReason("starting")),
+        (Phase.STOPPING, USED, LIMITS, KeepReason("stopping")),
+        (Phase.FAILED, FAILED_AT_100, LIMITS, KeepReason("failed, shown until", 700)),
+        (Phase.FAILED, FRESH, LIMITS, KeepReason("failed, shown until", 1660)),
+        (Phase.READY, FRESH, LIMITS, KeepReason("no use seen since", 0)),
+        (Phase.READY, USED, LIMITS, KeepReason("input", 1000, past=True)),
+        (
+            Phase.READY,
+            replace(USED, sign=Sign.REQUEST),
+            LIMITS,
+            KeepReason("request", 1000, past=True),
+        ),
+        (Phase.READY, replace(USED, sign=Sign.COMPUTING), LIMITS, KeepReason("computing")),
+        (
+            Phase.READY,
+            replace(USED, sign=Sign.COMPUTING, last_active=900),
+            LIMITS,
+            KeepReason("computed", 900, past=True),
+        ),
+        (
+            Phase.READY,
+            replace(USED, sign=Sign.KEPT, kept_by="alice"),
+            LIMITS,
+            KeepReason("kept by alice until", 2800),
+        ),
+        (
+            Phase.READY,
+            replace(USED, sign=Sign.KEPT, kept_by="alice"),
+            NEVER_IDLE,
+            KeepReason("kept by alice", 1000, past=True, more="never stopped for idleness"),
+        ),
+        (
+            Phase.READY,
+            USED,
+            NEVER_IDLE,
+            KeepReason("input", 1000, past=True, more="never stopped for idleness"),
+        ),
+        (
+            Phase.READY,
+            replace(USED, ahead=True),
+            LIMITS,
+            KeepReason("started ahead, unused, waits until", 1600),
+        ),
+        (
+            Phase.READY,
+            replace(USED, warned=idle_warned(1000, 1300)),
+            LIMITS,
+            KeepReason("unused, warned, stops at", 1300, more="unless it is used"),
+        ),
+        (
+            Phase.READY,
+            replace(USED, warned=lifetime_warned(1000, 1300)),
+            LIMITS,
+            KeepReason("its time is up, stops at", 1300),
+        ),
+    ],
+)
+def test_why_it_lives(phase: Phase, activity: Activity, limits: Limits, why: KeepReason) -> None:
+    """Administrators read why a session has not been stopped, and until when that holds."""
+    place = PLACE if phase is Phase.PENDING else None
+    assert why == keep_reason(phase, activity, 1060, limits, place=place)
