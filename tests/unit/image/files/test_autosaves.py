@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +14,6 @@ from app.files.autosaves import (
     KEPT_AUTOSAVES,
     UNNAMED,
     Autosaves,
-    Keeper,
     autosave_name,
     in_order,
     next_number,
@@ -23,140 +21,16 @@ from app.files.autosaves import (
     parse_autosave,
     surplus_autosaves,
 )
-from app.files.bundles import Thing, things_in
 from app.files.folders import Folder, open_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.core.model import slug
+from tests.unit.image.files.work import NOON, THESIS, Killed, Steps, Work, numbers, saved
 
-NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 FIRST = datetime(1970, 1, 1)  # noqa: DTZ001 - hypothesis adds the zone
 LAST = datetime(2200, 1, 1)  # noqa: DTZ001
 TIMES = st.datetimes(FIRST, LAST, timezones=st.just(UTC))
 NUMBERS = st.integers(1, 10**12)
-THESIS = slug("thesis")
-
-
-class Killed(BaseException):
-    """The program is no more: it does nothing else, not even tidy up."""
-
-
-class Steps:
-    """Opens folders that count what is done to the disk, and ``stop`` instead of step ``last``."""
-
-    def __init__(self, last: int, stop: Callable[[], BaseException]) -> None:
-        """Nothing has been done."""
-        self.done = 0
-        self.last = last
-        self._stop = stop
-
-    def take(self) -> None:
-        """One step, or the end."""
-        if self.done == self.last:
-            raise self._stop()
-        self.done += 1
-
-    def open(self, root: Path, relative: PurePosixPath, *, make: bool) -> Folder:
-        """In place of `open_folder`."""
-        if make:
-            self.take()
-        opened = open_folder(root, relative, make=make)
-        return Counted(opened.path, opened.handle, self)
-
-
-class Counted(Folder):
-    """A folder in which each change is a step."""
-
-    def __init__(self, path: Path, handle: int, steps: Steps) -> None:
-        """Takes over the handle."""
-        super().__init__(path, handle)
-        self._steps = steps
-
-    def create(self, name: str) -> int:
-        """A step."""
-        self._steps.take()
-        return super().create(name)
-
-    def sync(self, name: str = ".") -> None:
-        """A step."""
-        self._steps.take()
-        super().sync(name)
-
-    def move(self, name: str, folder: Folder, new: str) -> None:
-        """A step."""
-        self._steps.take()
-        super().move(name, folder, new)
-
-    def remove(self, name: str) -> None:
-        """A step."""
-        self._steps.take()
-        super().remove(name)
-
-
-class Work:
-    """What one session does: a scene with this in it, autosaved when ``save`` is called."""
-
-    def __init__(self, home: Path, session: str = "", *, steps: Steps | None = None) -> None:
-        """A session that has just started; nobody did anything."""
-        self.autosaves = Autosaves(
-            home, home / "files", session, opener=steps.open if steps else open_folder
-        )
-        self.things = ["Brain.nrrd"]
-        self.inputs = 0
-        self.now = NOON
-        self.told: list[str] = []
-        self.full = False
-        self.written = 0
-        self.keeper = Keeper(
-            self.autosaves,
-            inputs=lambda: self.inputs,
-            is_empty=lambda: False,
-            write=self._write,
-            now=lambda: self.now,
-            trouble=self.told.append,
-        )
-
-    def do(self) -> str | None:
-        """Somebody does something, and it is saved."""
-        self.inputs += 1
-        return self.keeper.save()
-
-    def _write(self, path: Path) -> None:
-        self.written += 1
-        if self.full:
-            path.write_bytes(b"half a sc")
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write_scene(path, *self.things)
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A person's volume."""
-    (tmp_path / "files").mkdir()
-    return tmp_path
-
-
-def write_scene(path: Path, *things: str) -> None:
-    """A saved scene with files of these names in it."""
-    with zipfile.ZipFile(path, "w") as bundle:
-        bundle.writestr("Scene/Scene.mrml", "<MRML/>")
-        for thing in things:
-            bundle.writestr(f"Scene/Data/{thing}", "data")
-
-
-def saved(home: Path, session: str = UNNAMED) -> list[str]:
-    """The autosaves of a session's name, oldest first; fails if one is not whole."""
-    folder = home / "files" / "autosave" / session
-    names = in_order(each.name for each in folder.iterdir()) if folder.is_dir() else []
-    for name in names:
-        assert things_in(folder / name), f"{name} is not whole"
-    return names[::-1]
-
-
-def numbers(home: Path, session: str = UNNAMED) -> list[int]:
-    """Their numbers."""
-    return [number_of(name) for name in saved(home, session)]
 
 
 # Names and numbers.
@@ -442,101 +316,3 @@ def test_a_number_that_was_used_meanwhile_is_not_used_again(home: Path) -> None:
     work.do()
     assert numbers(home) == [1, 2]
     assert other.keeper.save() == saved(home)[-1]
-
-
-# Offers.
-
-
-def test_the_newest_is_offered_with_what_is_in_it(home: Path) -> None:
-    """Names, kinds, size and time are told before it is opened."""
-    work = Work(home)
-    work.do()
-    work.things = ["Brain.nrrd", "Tumour.seg.nrrd"]
-    name = work.do()
-    (offer,) = Work(home).autosaves.offers()
-    assert offer.path.name == name
-    assert offer.things == (Thing("Brain", "volume"), Thing("Tumour", "segmentation"))
-    assert offer.saved_at == NOON
-    assert offer.size == offer.path.stat().st_size
-    assert Work(home, THESIS).autosaves.offers() == []
-
-
-def test_the_offer_shows_how_it_looked(home: Path) -> None:
-    """The picture in the saved scene is offered with it; where there is none, nothing."""
-    picture = b"\x89PNG\r\n\x1a\n"
-    autosaves = Autosaves(home, home / "files", "")
-    for extra in ({}, {"Scene/Scene.png": picture}):
-        with autosaves.draft() as draft:
-            write_scene(draft.path, "Brain.nrrd")
-            with zipfile.ZipFile(draft.path, "a") as bundle:
-                for member, content in extra.items():
-                    bundle.writestr(member, content)
-            autosaves.keep(draft, NOON)
-        (offer,) = Autosaves(home, home / "files", "").offers()
-        assert offer.picture == extra.get("Scene/Scene.png", b"")
-        autosaves.answered()
-
-
-def test_an_offer_that_nobody_answered_outlives_all_that_comes_after(home: Path) -> None:
-    """Neither this session's work nor that of three later ones pushes it out."""
-    real = Work(home).do()
-    for _ in range(3):
-        work = Work(home)
-        assert real in [offer.path.name for offer in work.autosaves.offers()]
-        for _ in range(5):
-            work.do()
-    beside = Work(home)  # one of that name that has offered nothing
-    for _ in range(5):
-        beside.do()
-    assert saved(home)[0] == real
-    assert len(saved(home)) <= KEPT_AUTOSAVES + 3
-
-
-def test_an_offer_that_was_answered_is_like_any_other(home: Path) -> None:
-    """Whoever chose, one or none, is not asked again, and three are kept as before."""
-    Work(home).do()
-    work = Work(home)
-    work.autosaves.offers()
-    work.autosaves.answered()
-    for _ in range(5):
-        work.do()
-    assert numbers(home) == [4, 5, 6]
-    assert len(Work(home).autosaves.offers()) == 1
-
-
-def test_answering_what_was_never_offered_is_no_error(home: Path) -> None:
-    """A new volume has no folder yet."""
-    Work(home).autosaves.answered()
-
-
-@pytest.mark.parametrize("session", ["", THESIS])
-def test_autosaves_of_before_are_offered_and_never_touched(home: Path, session: str) -> None:
-    """What an older program left is offered to each session that has nothing of its own yet."""
-    folder = home / "files" / "autosave"
-    folder.mkdir()
-    old = [f"scene-202501{day:02}T120000Z.mrb" for day in range(1, 7)]
-    for name in old[:4]:
-        write_scene(folder / name, "Brain.nrrd")
-    for name in old[4:]:  # somebody looked around in an empty one
-        write_scene(folder / name)
-    work = Work(home, session)
-    (offer,) = work.autosaves.offers()
-    assert offer.path == folder / old[3]
-    work.autosaves.answered()
-    for _ in range(5):
-        work.do()
-    assert sorted(each.name for each in folder.iterdir() if each.is_file()) == old
-    (offer,) = Work(home, session).autosaves.offers()
-    assert number_of(offer.path.name) == 5
-
-
-def test_a_disk_too_full_for_a_mark_still_offers(home: Path) -> None:
-    """The offer is protected for as long as this session lasts."""
-    name = Work(home).do()
-    steps = Steps(0, lambda: OSError(errno.ENOSPC, "No space left"))
-    work = Work(home, steps=steps)
-    assert [offer.path.name for offer in work.autosaves.offers()] == [name]
-    steps.last = -1  # there is room again
-    for _ in range(5):
-        work.do()
-    assert saved(home)[0] == name
