@@ -138,6 +138,25 @@ def value(found: dict[str, Metric], name: str, **labels: str) -> float:
     return values[0]
 
 
+async def test_metrics(fresh: World) -> None:
+    """The monitoring counts sessions by phase, answers by status, and how long starts take."""
+    alices = await fresh.session()
+    await fresh.session(ready=False)
+    await fresh.verify(alices)
+    async with fresh.private() as monitoring:
+        answer = await monitoring.get("/metrics")
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        lines = answer.text.splitlines()
+        assert 'slicerhub_sessions{phase="ready",profile="slicer"} 1.0' in lines
+        assert 'slicerhub_sessions{phase="starting",profile="slicer"} 1.0' in lines
+        assert 'slicerhub_verify_answers_total{status="401"} 1.0' in lines
+        assert 'slicerhub_start_seconds_count{profile="slicer"} 1.0' in lines
+        assert "alice" not in answer.text
+        await fresh.spend(1900)
+        decided = 'slicerhub_housekeeping_decisions_total{decision="remove_idle"} 1.0'
+        assert decided in (await monitoring.get("/metrics")).text.splitlines()
+
+
 async def test_how_full_it_is(day: World) -> None:
     """Monitoring sees who is there, how many wait, and which cards are taken: only numbers."""
     found = await scrape(day)

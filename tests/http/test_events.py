@@ -1,0 +1,134 @@
+"""Events of sessions: what they tell who follows a start, or keeps a page open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from tests.support.hub import DEADLINE, World
+
+pytestmark = pytest.mark.anyio
+
+Event = tuple[str, Any]
+
+
+def events_in(text: str) -> list[Event]:
+    """Return the events of a stream: their names and what they say."""
+    found: list[Event] = []
+    for block in text.replace("\r\n", "\n").split("\n\n"):
+        pairs = (line.partition(": ") for line in block.splitlines())
+        fields = {name: value for name, _, value in pairs}
+        if "event" in fields:
+            found.append((fields["event"], json.loads(fields["data"])))
+    return found
+
+
+@asynccontextmanager
+async def following(client: httpx.AsyncClient, path: str) -> AsyncGenerator[list[httpx.Response]]:
+    """Read a stream of events to its end while the test makes things happen."""
+    answers: list[httpx.Response] = []
+
+    async def read() -> None:
+        answers.append(await client.get(path))
+
+    with anyio.fail_after(DEADLINE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            yield answers
+
+
+async def test_events_until_ready(fresh: World) -> None:
+    """Who follows a start sees its steps until it is ready, and then the stream ends."""
+    made = await fresh.session(ready=False)
+    alice = await fresh.script("alice")
+    async with following(alice, f"/api/v1/sessions/{made}/events") as answers:
+        fresh.gateway.served.add(made)
+    assert answers[0].headers["content-type"].startswith("text/event-stream")
+    events = events_in(answers[0].text)
+    assert {name for name, _ in events} == {"progress"}
+    assert [event["phase"] for _, event in events] == ["starting", "ready"]
+    last = events[-1][1]
+    assert last["url"] == f"/s/{made}/"
+    assert [step["state"] for step in last["steps"]] == ["done"] * 4
+    assert last["elapsed"] >= 0
+
+
+async def test_events_until_failed(fresh: World) -> None:
+    """Who follows a start that fails reads why, and then the stream ends."""
+    made = await fresh.session(ready=False)
+    alice = await fresh.script("alice")
+    async with following(alice, f"/api/v1/sessions/{made}/events") as answers:
+        fresh.orchestrator.crash(made, exit_code=3, message="")
+    name, last = events_in(answers[0].text)[-1]
+    assert name == "progress"
+    assert last["phase"] == "failed"
+    assert "exit code 3" in last["message"]
+    assert "failed" in [step["state"] for step in last["steps"]]
+
+
+async def test_events_until_gone(fresh: World) -> None:
+    """Who follows a start that is stopped elsewhere learns that it is gone."""
+    made = await fresh.session(ready=False)
+    alice = await fresh.script("alice")
+    async with following(alice, f"/api/v1/sessions/{made}/events") as answers:
+        await alice.delete(f"/api/v1/sessions/{made}")
+    assert events_in(answers[0].text)[-1] == ("gone", {})
+
+
+async def test_changes_of_my_sessions(fresh: World) -> None:
+    """A page that stays open hears of each change of one's own sessions, and of no others."""
+    alice = await fresh.script("alice")
+    heard: list[Event] = []
+    gone = anyio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's own
+        heard.extend(events_in(message.get("body", b"").decode()))
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/api/v1/events",
+        "raw_path": b"/api/v1/events",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"authorization", alice.headers["authorization"].encode())],
+        "client": ("10.0.0.1", 1),
+        "server": ("localhost", 8080),
+    }
+    with anyio.fail_after(DEADLINE):
+        async with anyio.create_task_group() as group:
+            group.start_soon(fresh.app.public, scope, receive, send)  # type: ignore[arg-type]
+            await until_heard(heard, 1)
+            made = await fresh.session("bob")
+            mine = await fresh.session("alice")
+            await until_heard(heard, 2)
+            await anyio.wait_all_tasks_blocked()
+            count = len(heard)
+            bob = await fresh.script("bob")
+            await bob.delete(f"/api/v1/sessions/{made}")
+            await fresh.until(made, None)
+            assert len(heard) == count
+            fresh.orchestrator.crash(mine, exit_code=0, message="")
+            await until_heard(heard, count + 1)
+            gone.set()
+    assert {name for name, _ in heard} == {"sessions"}
+
+
+async def until_heard(heard: list[Event], number: int) -> None:
+    """Wait for so many events."""
+    while len(heard) < number:  # noqa: ASYNC110 - a stream has no event of its own
+        await anyio.sleep(0.005)
