@@ -18,6 +18,15 @@ async def hub(anyio_backend: str) -> AsyncGenerator[World, None]:
         yield made
 
 
+@pytest.fixture(scope="module")
+async def own_hosts(anyio_backend: str) -> AsyncGenerator[World, None]:
+    """Run such a hub whose sessions have hosts of their own."""
+    assert anyio_backend == "asyncio"
+    made = world(session_domain="", limits_sessions_per_user="1000", limits_sessions_total="2000")
+    async with running(made):
+        yield made
+
+
 @pytest.fixture
 async def fresh(anyio_backend: str) -> AsyncGenerator[World, None]:
     """Run a hub with usual settings, for tests that count sessions or turn its clock."""

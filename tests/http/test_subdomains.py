@@ -1,126 +1,30 @@
-"""Sessions at hosts of their own: the hand-off from the hub, and what it is worth to others."""
+"""Sessions at hosts of their own: what is served there, to whom, and what never is."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from http.cookies import SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
-from controller.core.model import SessionId
-from controller.people.handoff import CODE_SECONDS
 from controller.people.tokens import LEEWAY
-from tests.support.hub import HTML, ORIGIN, World, problem, running, same_answer, world
-from tests.support.samples import session_id
+from tests.support.hub import ORIGIN, World, problem, same_answer
+from tests.support.own_hosts import (
+    JSON,
+    NAVIGATION,
+    UNKNOWN,
+    Person,
+    host_of,
+    origin_of,
+    person,
+)
 
 pytestmark = pytest.mark.anyio
 
-NAVIGATION = {"Accept": HTML}
-JSON = {"Accept": "application/json"}
-ENTRY, STATE, LOGIN = "slicerhub-entry", "slicerhub-state", "slicerhub-login"
-UNKNOWN = session_id(4711)
-
 
 @pytest.fixture(scope="module")
-async def hub(anyio_backend: str) -> AsyncGenerator[World, None]:
-    """Run a hub whose sessions have hosts of their own."""
-    assert anyio_backend == "asyncio"
-    made = world(session_domain="", limits_sessions_per_user="1000", limits_sessions_total="2000")
-    async with running(made):
-        yield made
-
-
-def host_of(wanted: str) -> str:
-    """Return the host of a session."""
-    return f"{wanted}.localhost:8080"
-
-
-def origin_of(wanted: str) -> str:
-    """Return the origin of a session."""
-    return f"http://{host_of(wanted)}"
-
-
-class Person:
-    """A browser that keeps each host's cookies, and goes where it is told."""
-
-    def __init__(self, hub: World) -> None:
-        """Know nobody."""
-        self.hub = hub
-        self.jar: dict[str, dict[str, str]] = {}
-
-    def cookie(self, host: str) -> dict[str, str]:
-        """Return the Cookie header for a host."""
-        kept = "; ".join(f"{name}={value}" for name, value in self.jar.get(host, {}).items())
-        return {"Cookie": kept} if kept else {}
-
-    async def get(self, url: str, *, routed: bool = True, **headers: str) -> httpx.Response:
-        """Open a page; ``routed``: Traefik has the session's own router."""
-        parts = urlsplit(url)
-        host = parts.netloc or urlsplit(ORIGIN).netloc
-        uri = parts.path + (f"?{parts.query}" if parts.query else "")
-        sent = NAVIGATION | self.cookie(host) | headers
-        wanted = host.partition(".")[0]
-        if host != urlsplit(ORIGIN).netloc and routed:
-            answer = await self.hub.verify(wanted, sent, host=host, uri=uri)
-        else:
-            answer = await self.hub.client().get(f"http://{host}{uri}", headers=sent)
-        for one in answer.headers.get_list("set-cookie"):
-            for morsel in SimpleCookie(one).values():
-                assert morsel["domain"] == ""
-                if morsel.key in {ENTRY, STATE, LOGIN}:
-                    assert morsel["path"] == "/"
-                    assert morsel["httponly"]
-                    assert morsel["samesite"].lower() == "lax"
-                kept = self.jar.setdefault(host, {})
-                if morsel["max-age"] == "0":
-                    kept.pop(morsel.key, None)
-                else:
-                    kept[morsel.key] = morsel.value
-        return answer
-
-    async def log_in(self, user: str) -> None:
-        """Log in at the hub."""
-        browser = await self.hub.browser(user)
-        name, _, value = browser.cookie.partition("=")
-        self.jar.setdefault(urlsplit(ORIGIN).netloc, {})[name] = value
-
-    async def code_for(self, wanted: str, path: str = "/") -> str:
-        """Return the address at the session's host to which the hub sends this person."""
-        asked = await self.get(origin_of(wanted) + path)
-        assert asked.status_code == 302, asked.text
-        sent = await self.get(asked.headers["location"])
-        assert sent.status_code == 302, sent.text
-        location: str = sent.headers["location"]
-        assert location.startswith(f"{origin_of(wanted)}/.slicerhub/enter?code=")
-        return location
-
-    async def enter(self, wanted: str, path: str = "/", *, routed: bool = True) -> httpx.Response:
-        """Enter a session; return the answer that lets in."""
-        return await self.get(await self.code_for(wanted, path), routed=routed)
-
-
-async def person(hub: World, user: str) -> Person:
-    """Return somebody who is logged in at the hub."""
-    made = Person(hub)
-    await made.log_in(user)
-    return made
-
-
-@pytest.mark.parametrize("routed", [True, False], ids=["verify", "waiting"])
-async def test_hand_off(hub: World, *, routed: bool) -> None:
-    """Who is logged in at the hub comes in without a question, to the page that they wanted."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    answer = await alice.enter(alices, "/deep/er?x=1&y=%2F", routed=routed)
-    assert answer.status_code == 302
-    assert answer.headers["location"] == f"{origin_of(alices)}/deep/er?x=1&y=%2F"
-    assert set(alice.jar[host_of(alices)]) == {ENTRY}
-    passed = await alice.get(f"{origin_of(alices)}/")
-    assert passed.status_code == 200
-    assert passed.headers["x-slicerhub-user"] == "alice"
-    assert "cookie" not in passed.headers
+def hub(own_hosts: World) -> World:
+    """The hub of this file: its sessions have hosts of their own."""
+    return own_hosts
 
 
 async def test_session_url(hub: World) -> None:
@@ -135,177 +39,6 @@ async def test_session_url(hub: World) -> None:
     starting = await browser.get(f"/starting/{alices}")
     assert starting.status_code == 200
     assert starting.headers["refresh"] == f"0; url={origin_of(alices)}/"
-
-
-async def test_stranger_logs_in_first(hub: World) -> None:
-    """Who is not logged in at the hub logs in there, and is in the session then."""
-    alices = await hub.session()
-    alice = Person(hub)
-    asked = await alice.get(f"{origin_of(alices)}/a?b=c")
-    to_login = await alice.get(asked.headers["location"])
-    assert to_login.status_code == 302
-    target = parse_qs(urlsplit(to_login.headers["location"]).query)["next"][0]
-    browser = await hub.browser()
-    onward = await browser.log_in("alice", "alice", target)
-    # No redirect, either: it would end at the session's host.
-    assert onward.status_code == 200
-    assert onward.headers["refresh"] == f"0; url={target}"
-    name, _, value = browser.cookie.partition("=")
-    alice.jar[urlsplit(ORIGIN).netloc] = {name: value}
-    sent = await alice.get(ORIGIN + target)
-    entered = await alice.get(sent.headers["location"])
-    assert entered.headers["location"] == f"{origin_of(alices)}/a?b=c"
-    assert ENTRY in alice.jar[host_of(alices)]
-
-
-@pytest.mark.parametrize("routed", [True, False], ids=["verify", "waiting"])
-async def test_programs_are_not_redirected(hub: World, *, routed: bool) -> None:
-    """What is no page gets 401 without a cookie: scripts and handshakes, and forms."""
-    alices = await hub.session()
-    nobody = Person(hub)
-    for headers in (
-        JSON,
-        {"Accept": "*/*", "Sec-WebSocket-Key": "eA==", "Origin": origin_of(alices)},
-        {"Accept": HTML, "Sec-Fetch-Mode": "cors"},
-    ):
-        for path in ("/", "/.slicerhub/enter?code=x"):
-            answer = await nobody.get(f"{origin_of(alices)}{path}", routed=routed, **headers)
-            assert answer.status_code == 401
-            assert "set-cookie" not in answer.headers
-            problem(answer)
-    answer = await hub.verify(alices, NAVIGATION, host=host_of(alices), uri="/", method="POST")
-    assert answer.status_code == 401
-
-
-async def test_code_is_good_once(hub: World) -> None:
-    """A code that was used opens nothing any more, even with the cookie that it was made for."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    code = await alice.code_for(alices)
-    before = dict(alice.jar[host_of(alices)])
-    assert (await alice.get(code)).status_code == 302
-    alice.jar[host_of(alices)] = before
-    again = await alice.get(code)
-    assert again.headers["location"].startswith(f"{ORIGIN}/enter/{alices}?")
-    assert ENTRY not in alice.jar[host_of(alices)]
-
-
-async def test_code_in_another_browser(hub: World) -> None:
-    """A code that somebody else gets hold of is worth nothing without the browser's state."""
-    alices = await hub.session()
-    alice, mallory = await person(hub, "alice"), Person(hub)
-    code = await alice.code_for(alices)
-    for state in ({}, {STATE: "m" * 32}):
-        mallory.jar[host_of(alices)] = dict(state)
-        answer = await mallory.get(code)
-        assert answer.headers["location"].startswith(f"{ORIGIN}/enter/{alices}?")
-        assert ENTRY not in mallory.jar[host_of(alices)]
-    assert (await alice.get(code)).headers["location"] == f"{origin_of(alices)}/"
-
-
-async def test_code_at_another_session(hub: World) -> None:
-    """A code lets into the session that it was made for, and into no other of the same person."""
-    one, other = await hub.session(), await hub.session()
-    alice = await person(hub, "alice")
-    code = await alice.code_for(one)
-    alice.jar[host_of(other)] = dict(alice.jar[host_of(one)])
-    answer = await alice.get(code.replace(one, other))
-    assert answer.headers["location"].startswith(f"{ORIGIN}/enter/{other}?")
-    assert ENTRY not in alice.jar[host_of(other)]
-
-
-async def test_code_too_late(hub: World) -> None:
-    """A code ends by itself in a moment."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    code = await alice.code_for(alices)
-    hub.clock.advance(CODE_SECONDS + LEEWAY + 1)
-    answer = await alice.get(code)
-    assert answer.headers["location"].startswith(f"{ORIGIN}/enter/{alices}?")
-    # They are logged in still, and in at the second try: nobody has to do anything.
-    sent = await alice.get(answer.headers["location"])
-    assert (await alice.get(sent.headers["location"])).headers["location"].endswith("/")
-    assert ENTRY in alice.jar[host_of(alices)]
-
-
-@pytest.mark.parametrize(
-    "target",
-    ["//evil.example", "https://evil.example/", "/\\evil.example", "/../x", "evil", "/a\r\nX: y"],
-)
-async def test_tampered_target(hub: World, target: str) -> None:
-    """Whatever is written into the addresses on the way, nobody is led to another host."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    code = await alice.code_for(alices)
-    tampered = str(httpx.URL(code).copy_set_param("next", target))
-    answer = await alice.get(tampered)
-    assert answer.headers["location"] == f"{origin_of(alices)}/"
-    asked = await alice.get(f"{origin_of(UNKNOWN)}/")
-    hub_side = str(httpx.URL(asked.headers["location"]).copy_set_param("next", target))
-    sent = await alice.get(hub_side.replace(UNKNOWN, alices))
-    assert "evil" not in sent.headers["location"]
-
-
-async def test_code_is_no_cookie(hub: World) -> None:
-    """No kind of token passes for another: not a code, an entry, a log-in, nor a script's."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    code = parse_qs(urlsplit(await alice.code_for(alices)).query)["code"][0]
-    await alice.enter(alices)
-    entry = alice.jar[host_of(alices)][ENTRY]
-    login = alice.jar[urlsplit(ORIGIN).netloc][LOGIN]
-    bearer = (await hub.script("alice")).headers["Authorization"].partition(" ")[2]
-    for cookie in (
-        f"{ENTRY}={login}",
-        f"{ENTRY}={code}",
-        f"{ENTRY}={bearer}",
-        f"{LOGIN}={login}",
-        f"{LOGIN}={entry}",
-    ):
-        answer = await hub.verify(alices, JSON | {"Cookie": cookie}, host=host_of(alices), uri="/")
-        assert answer.status_code == 401, cookie
-    for cookie in (f"{LOGIN}={entry}", f"{LOGIN}={code}", f"{ENTRY}={entry}"):
-        answer = await hub.client().get("/api/v1/me", headers={"Cookie": cookie})
-        assert answer.status_code == 401, cookie
-    for token in (entry, code, login):
-        headers = {"Authorization": f"Bearer {token}"}
-        assert (await hub.client().get("/api/v1/me", headers=headers)).status_code == 401
-
-
-async def test_entry_of_another_session(hub: World) -> None:
-    """An entry that one session was tricked out of opens no other, its owner's own or anybody's."""
-    one, other = await hub.session(), await hub.session()
-    alice = await person(hub, "alice")
-    await alice.enter(one)
-    entry = alice.cookie(host_of(one))
-    answer = await hub.verify(other, JSON | entry, host=host_of(other), uri="/")
-    assert answer.status_code == 401
-    assert (await hub.verify(one, JSON | entry, host=host_of(one), uri="/")).status_code == 200
-
-
-async def test_foreign(hub: World) -> None:
-    """Nobody gets a code for another person's session; foreign, stopped, unknown look the same."""
-    alices = await hub.session()
-    stopped = await hub.session("bob")
-    await (await hub.script("bob")).delete(f"/api/v1/sessions/{stopped}")
-    await hub.until(stopped, None)
-    bob = await person(hub, "bob")
-    answers: list[httpx.Response] = []
-    for wanted in (alices, stopped, UNKNOWN):
-        asked = await bob.get(f"{origin_of(wanted)}/", routed=wanted == alices)
-        assert asked.status_code == 302
-        answers.append(await bob.get(asked.headers["location"]))
-    assert [one.status_code for one in answers] == [403, 403, 403]
-    assert same_answer(answers[0], answers[1])
-    assert same_answer(answers[0], answers[2])
-    script = await hub.script("bob")
-    headers = JSON | {"Authorization": script.headers["Authorization"]}
-    seen = await hub.verify(alices, headers, host=host_of(alices), uri="/")
-    assert seen.status_code == 403
-    for wanted in (stopped, UNKNOWN):
-        answer = await hub.client().get(f"{origin_of(wanted)}/", headers=headers)
-        assert answer.status_code == 403
-        assert answer.content == seen.content
 
 
 async def test_places_look_the_same(hub: World) -> None:
@@ -517,52 +250,6 @@ async def test_old_addresses(hub: World) -> None:
     assert (await nobody.get(f"{ORIGIN}/s/{alices}/", Accept="*/*")).status_code == 401
 
 
-async def test_planted_entry(hub: World) -> None:
-    """A cookie that another page has planted lets nobody in, and sends nobody round in circles."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    await alice.enter(alices)
-    entry = alice.cookie(host_of(alices))["Cookie"]
-    torn = {"Cookie": f"{entry}; {ENTRY}=planted"}
-    answer = await hub.verify(alices, JSON | torn, host=host_of(alices), uri="/")
-    assert answer.status_code == 401
-    code = urlsplit(await alice.code_for(await hub.session()))
-    page = await hub.verify(
-        alices, NAVIGATION | torn, host=host_of(alices), uri=f"{code.path}?{code.query}"
-    )
-    assert page.status_code == 403
-    assert "cookie" in page.text
-    assert len(page.content) < 1024
-
-
-async def test_no_cookies(hub: World) -> None:
-    """A browser that keeps no cookies is told so after the second try, and not sent on for ever."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    url, visited = f"{origin_of(alices)}/", 0
-    while True:
-        answer = await alice.get(url)
-        alice.jar.pop(host_of(alices), None)
-        visited += 1
-        assert visited < 10
-        if answer.status_code != 302:
-            break
-        url = answer.headers["location"]
-    assert answer.status_code == 403
-    assert "Allow cookies" in answer.text
-
-
-async def test_two_tabs(hub: World) -> None:
-    """Two tabs that open at the same time both come in."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    first = await alice.code_for(alices, "/first")
-    second = await alice.code_for(alices, "/second")
-    for code, path in ((first, "/first"), (second, "/second")):
-        answer = await alice.get(code)
-        assert answer.headers["location"] == f"{origin_of(alices)}{path}"
-
-
 async def test_session_of_another_mode(hub: World) -> None:
     """A session that was started in path mode is served to nobody at the hub's own address."""
     alices = await hub.session()
@@ -570,23 +257,3 @@ async def test_session_of_another_mode(hub: World) -> None:
     for headers in (NAVIGATION, JSON):
         answer = await hub.verify(alices, headers | login)
         assert answer.status_code == 400
-
-
-async def test_state_is_looked_at(hub: World) -> None:
-    """The hub makes no code for a state that is none: who comes without begins at the session."""
-    alices = await hub.session()
-    alice = await person(hub, "alice")
-    for query in ("", "?state=", "?state=x", f"?state={'g' * 64}"):
-        answer = await alice.get(f"{ORIGIN}/enter/{alices}{query}")
-        assert answer.headers["location"] == f"{origin_of(alices)}/"
-
-
-async def test_path_mode_has_no_hand_off(anyio_backend: str) -> None:
-    """In path mode there are no codes and no entries, and no host is a session's."""
-    assert anyio_backend == "asyncio"
-    async with running(world()) as hub:
-        alices: SessionId = await hub.session()
-        browser = await hub.browser("alice")
-        assert (await browser.get(f"/enter/{alices}?state={'0' * 64}")).status_code == 404
-        answer = await hub.verify(alices, {"Accept": HTML, "Cookie": browser.cookie})
-        assert answer.status_code == 200
