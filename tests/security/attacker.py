@@ -36,6 +36,7 @@ PORT = urlsplit(URL).port or 80
 COOKIE = f"{INSTANCE}-login"
 ECHO_IMAGE = "slicerhub-test/echo"
 MEGABYTE = 1 << 20
+LIMIT = 5  # failures of one name at one address
 QUIET = 0.3  # seconds without a byte, after which an answer on a raw socket is over
 
 SECRETS: set[str] = set()
@@ -250,6 +251,16 @@ def try_login(name: str, password: str, *, url: str = URL, **headers: str) -> ht
         f"{url}/api/v1/login",
         json={"username": name, "password": password},
         headers={"Host": HUB_HOST} | {key.replace("_", "-"): one for key, one in headers.items()},
+        timeout=30,
+    )
+
+
+def log_in_by_form(name: str, password: str) -> httpx.Response:
+    """Try to log in as a browser."""
+    return httpx.post(
+        f"{URL}/login",
+        data={"username": name, "password": password, "next": "/"},
+        headers={"Origin": URL, **PAGE},
         timeout=30,
     )
 
