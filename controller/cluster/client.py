@@ -108,7 +108,7 @@ class Api:
     """One connection to the cluster, made at the first request."""
 
     def __init__(self, settings: Kubernetes) -> None:
-        """Keep the settings. No request is made yet."""
+        """No request is made yet."""
         self._settings = settings
         self._client: Transport | None = None
         self._connecting = anyio.Lock()

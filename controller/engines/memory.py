@@ -41,7 +41,6 @@ class MemoryOrchestrator(Orchestrator):
     """Sessions that are entries of a dictionary: for trying the hub out, and for its tests."""
 
     def __init__(self, settings: Settings) -> None:
-        """Begin with no session."""
         self._settings = settings
         self._sessions: dict[SessionId, Observed] = {}
         self._changed = anyio.Event()

@@ -41,7 +41,7 @@ class Judge:
     def __init__(
         self, settings: Settings, sessions: Sessions, logins: Logins, entries: Handoff | None
     ) -> None:
-        """Keep the parts. ``entries`` is given if sessions have hosts of their own."""
+        """``entries`` is given if sessions have hosts of their own."""
         self._settings = settings
         self._sessions = sessions
         self._logins = logins
@@ -92,7 +92,6 @@ class CompanionJudge:
     """Turns questions about companions into verdicts."""
 
     def __init__(self, settings: Settings, companions: Companions, logins: Logins) -> None:
-        """Keep the parts."""
         self._settings = settings
         self._companions = companions
         self._logins = logins

@@ -57,7 +57,6 @@ class Verify:
         closed: Closed,
         metrics: Counts,
     ) -> None:
-        """Keep the parts."""
         self._settings = settings
         self._door = CompanionJudge(settings, companions, logins)
         self._app_refusals = Refusals(settings, closed.app, APP_CLOSED)

@@ -61,7 +61,6 @@ class Metrics:
     """All numbers of one controller, in a registry of its own."""
 
     def __init__(self) -> None:
-        """Begin at zero."""
         registry = self._registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=registry)
         self.watch(

@@ -14,7 +14,6 @@ class Desk:
     """Everybody's notices and choices. Each method raises StoreUnavailable."""
 
     def __init__(self, settings: Settings, store: DeskStore) -> None:
-        """Nothing is kept here: the store is asked each time."""
         self._settings = settings
         self._store = store
 

@@ -184,7 +184,6 @@ class Keys:
     """The key ring in use; it can be replaced while the hub runs."""
 
     def __init__(self, ring: KeyRing) -> None:
-        """Begin with this one."""
         self.ring = ring
 
     def issue(self, claims: Claims) -> str:

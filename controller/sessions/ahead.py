@@ -17,7 +17,6 @@ class StartAhead:
     """Starts what people have chosen. A log-in never fails for it."""
 
     def __init__(self, sessions: Sessions, desk: Desk) -> None:
-        """Nothing starts before somebody logs in."""
         self._sessions = sessions
         self._desk = desk
 

@@ -29,7 +29,6 @@ class Control:
         revoking: Revoking,
         audit: Audit,
     ) -> None:
-        """Nothing changes before somebody acts."""
         self._settings = settings
         self._sessions = sessions
         self._grants = grants

@@ -38,7 +38,6 @@ class Invitations:
         directory: Directory,
         audit: Audit,
     ) -> None:
-        """Nobody is invited before an owner does."""
         self._settings = settings
         self._grants = grants
         self._records = records

@@ -37,7 +37,6 @@ class Links:
         control: Control,
         audit: Audit,
     ) -> None:
-        """There are no links before an owner makes one."""
         self._settings = settings
         self._sessions = sessions
         self._grants = grants

@@ -43,7 +43,6 @@ class Poller:
     def __init__(
         self, sessions: Sessions, orchestrator: Orchestrator, gateway: Gateway, metrics: Metrics
     ) -> None:
-        """No session is polled yet."""
         self._metrics = metrics
         self._pace = Pace()
         self._sessions = sessions

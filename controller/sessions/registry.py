@@ -82,7 +82,6 @@ class Work:
     """Work under way for one session, whether it exists or not."""
 
     def __init__(self) -> None:
-        """Begin with no work."""
         self.start: Start | None = None  # not accepted by the engine yet
         self.stopping = False
         self.stop_pending: Reason | None = None  # it must be stopped as soon as the engine answers

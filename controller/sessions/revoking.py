@@ -31,7 +31,6 @@ class Revoking:
         *,
         audit: Audit,
     ) -> None:
-        """Nothing is taken back before somebody does."""
         self._sessions = sessions
         self._grants = grants
         self._records = records

@@ -52,7 +52,6 @@ class Callers:
     """
 
     def __init__(self, settings: Settings, logins: Logins, sessions: Sessions) -> None:
-        """Nobody has asked yet."""
         self._settings = settings
         self._logins = logins
         self._sessions = sessions

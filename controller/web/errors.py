@@ -28,7 +28,6 @@ class Errors:
     """Answers to every error of the pages and of the API."""
 
     def __init__(self, settings: Settings, logins: Logins, renderer: Renderer) -> None:
-        """Nothing has failed yet."""
         self._settings = settings
         self._logins = logins
         self._renderer = renderer

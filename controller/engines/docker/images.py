@@ -39,7 +39,6 @@ class Transfer:
     """An image on its way to the engine, and those who wait for it."""
 
     def __init__(self) -> None:
-        """Begin with nothing fetched and nobody listening."""
         self.lock = anyio.Lock()  # whoever holds it fetches
         self.listeners: list[Callable[[str], None]] = []
         self.text = ""
@@ -140,7 +139,6 @@ class Images:
     """The programs of profiles: fetched where they are not there, and looked at before a start."""
 
     def __init__(self, settings: Settings, calls: Calls) -> None:
-        """Nothing is asked of the engine yet."""
         self._settings = settings
         self._calls = calls
         self._transfers: dict[str, Transfer] = {}  # by image

@@ -28,7 +28,6 @@ class Networks:
     """The networks of this instance's sessions."""
 
     def __init__(self, settings: Settings, calls: Calls) -> None:
-        """Nothing is asked of the engine yet."""
         self._settings = settings
         self._calls = calls
         self._subnets = anyio.Lock()

@@ -28,7 +28,6 @@ class Progress:
     """Adds up the messages of ``POST /images/create`` (engine 20.10 and later)."""
 
     def __init__(self) -> None:
-        """Begin with nothing heard."""
         self._layers: dict[str, _Layer] = {}
 
     def hear(self, message: PullMessage) -> None:

@@ -16,7 +16,6 @@ class Measurements:
     """What each session has taken since it was asked for last: the engine tells sums only."""
 
     def __init__(self, calls: Calls) -> None:
-        """Nothing is asked of the engine yet."""
         self._calls = calls
         self._samples: dict[SessionId, tuple[datetime, int]] = {}
 

@@ -30,7 +30,6 @@ class Volumes:
     """The volumes of this instance."""
 
     def __init__(self, settings: Settings, calls: Calls) -> None:
-        """Nothing is asked of the engine yet."""
         self._settings = settings
         self._calls = calls
         self.tidy = False  # nothing of what opens volumes was left behind

@@ -20,7 +20,6 @@ class Claims:
     """The claims of this instance."""
 
     def __init__(self, settings: Settings, calls: Calls) -> None:
-        """Nothing is asked of the cluster yet."""
         self._settings = settings
         self._calls = calls
 

@@ -20,7 +20,6 @@ class Images:
     """The programs of profiles. The nodes' kubelets fetch them, and the Pods' events tell of it."""
 
     def __init__(self, settings: Settings, calls: Calls) -> None:
-        """Nothing is asked of the cluster yet."""
         self._settings = settings
         self._calls = calls
 

@@ -68,7 +68,7 @@ class LdapDirectory:
     """
 
     def __init__(self, settings: Ldap, *, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """Keep the settings. No request is made yet."""
+        """No request is made yet."""
         self._settings = settings
         self._answer_seconds = answer_seconds
         self._threads = ThreadPoolExecutor(settings.max_connections, thread_name_prefix="ldap")

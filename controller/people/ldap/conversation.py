@@ -131,7 +131,7 @@ class Conversation:
     """One connection to the server, used by one thread; only ``abort`` comes from another."""
 
     def __init__(self, settings: Ldap) -> None:
-        """Keep the settings. No connection is opened yet."""
+        """No connection is opened yet."""
         self._settings = settings
         self._connection: Any = None  # ldap3.Connection, whose types are half unknown
         self._aborted = threading.Event()

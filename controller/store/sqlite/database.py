@@ -83,7 +83,7 @@ class Database:
     """
 
     def __init__(self, path: Path | str) -> None:
-        """Keep the path. The file is not opened yet."""
+        """The file is not opened yet."""
         self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None

@@ -43,7 +43,7 @@ class DesktopEndpoints(Endpoints):
         stage: Callable[[], str | None],
         save: Callable[[], Awaitable[str | None]],
     ) -> None:
-        """Keeps the parts; routes are added by `mount`."""
+        """Routes are added by `mount`."""
         super().__init__(
             activity,
             roots,

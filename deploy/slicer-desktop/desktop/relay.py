@@ -83,7 +83,6 @@ class Relay:
     """
 
     def __init__(self, activity: Activity, open_line: OpenLine, *, standalone: bool) -> None:
-        """Nobody is connected."""
         self._activity = activity
         self._open_line = open_line
         self._standalone = standalone

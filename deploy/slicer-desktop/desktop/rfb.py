@@ -66,7 +66,6 @@ class ClientMessages:
     """The messages of one client; ``read(n)`` gives exactly n bytes."""
 
     def __init__(self, read: Read) -> None:
-        """Nothing has been read."""
         self._read = read
         self._encodings: frozenset[int] = frozenset()
 

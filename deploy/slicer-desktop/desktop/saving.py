@@ -46,7 +46,6 @@ class Saver:
         *,
         able: bool,
     ) -> None:
-        """Nothing is saved before `save`."""
         self._talk = talk
         self._autosaves = autosaves
         self._activity = activity

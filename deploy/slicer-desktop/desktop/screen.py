@@ -43,7 +43,6 @@ class Screen:
         manager_config: Path,
         environment: Mapping[str, str],
     ) -> None:
-        """Nothing runs before `start`."""
         self.socket = runtime / "vnc"
         self._program = program
         self._passwords = passwords

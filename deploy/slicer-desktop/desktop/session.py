@@ -76,7 +76,6 @@ class Session:
     """The program on its screen, and the people connected to it."""
 
     def __init__(self, settings: Settings, program: Program) -> None:
-        """Nothing runs before `work`."""
         self._settings = settings
         self._program = program
         self._began = time.monotonic()

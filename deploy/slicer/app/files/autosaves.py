@@ -107,7 +107,6 @@ class Autosaves:
     def __init__(
         self, home: Path, files: Path, session: str, *, opener: Opener = open_folder
     ) -> None:
-        """Touches no file yet."""
         self._home = home
         self._files = files
         self._folder = PurePosixPath(AUTOSAVE_FOLDER, session or UNNAMED)
@@ -273,7 +272,6 @@ class Keeper:
         now: Callable[[], datetime],
         trouble: Callable[[str], None],
     ) -> None:
-        """There was no input yet, and nothing is saved."""
         self._autosaves = autosaves
         self._inputs = inputs
         self._is_empty = is_empty

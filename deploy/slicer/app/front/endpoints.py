@@ -65,7 +65,7 @@ class Endpoints:
         notify: Callable[[Notice], None],
         ask: Callable[[str], None],
     ) -> None:
-        """Takes its parts; routes appear with `mount`."""
+        """Routes are added by `mount`."""
         self._activity = activity
         self._roots = roots
         self._html = page

@@ -77,7 +77,7 @@ class Front:
         listener: socket.socket,
         end: socket.socket,
     ) -> None:
-        """Keeps the parts; no connection is accepted before `open`."""
+        """No connection is accepted before `open`."""
         self._settings = settings
         self._listener = listener
         self._channel: Channel[FromProgram] = Channel(end, FromProgram)

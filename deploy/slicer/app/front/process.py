@@ -75,7 +75,7 @@ class Process:
     """
 
     def __init__(self, pid: int, errors: int, front: Front) -> None:
-        """Keeps the parts; no connection is accepted before `run`."""
+        """No connection is accepted before `run`."""
         self._pid = pid
         self._errors = errors
         self._front = front

@@ -17,7 +17,7 @@ class Banners:
     """The hub's notice, the trouble with saving, and the line at the bottom."""
 
     def __init__(self, server: Any) -> None:  # noqa: ANN401 - trame has no types
-        """There is no message yet; the three build methods make the widgets."""
+        """The three build methods make the widgets."""
         self._state: Any = server.state
         self._state.update(
             {

@@ -48,7 +48,7 @@ class Files:
         put: Callable[[Target, Callable[[Path], None]], None],
         say: Callable[[str], None],
     ) -> None:
-        """Nothing is listed yet; `build` makes the widgets."""
+        """`build` makes the widgets."""
         self._scene = scene
         self._roots = roots
         self._put = put

@@ -31,7 +31,7 @@ class Offers:
     def __init__(
         self, scene: Scene, *, say: Callable[[str], None], answered: Callable[[], None]
     ) -> None:
-        """Nothing is offered yet; `build` makes the widgets."""
+        """`build` makes the widgets."""
         self._scene = scene
         self._say = say
         self._answered = answered

@@ -24,7 +24,7 @@ class People:
     """
 
     def __init__(self, server: Any, activity: Activity, *, share_url: str) -> None:  # noqa: ANN401 - trame has no types
-        """Nobody is here yet; `build` and `build_asking` make the widgets."""
+        """`build` and `build_asking` make the widgets."""
         self._activity = activity
         self._state: Any = server.state
         self._state.update(

@@ -52,7 +52,6 @@ class Activity:
     """The only record of activity; only the event loop's thread uses it."""
 
     def __init__(self) -> None:
-        """Nobody is connected, and there was no input."""
         self._clients: dict[str, Client] = {}
         self._last_input_at: datetime | None = None
         self._inputs = 0

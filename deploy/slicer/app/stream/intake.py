@@ -43,7 +43,7 @@ class Intake:
         channel: Channel[FromFront],
         kick: Callable[[Selection], Coroutine[Any, Any, object]],
     ) -> None:
-        """Keeps the parts; no connection is taken before `open`."""
+        """No connection is taken before `open`."""
         self._server = server
         self._channel = channel
         self._kick = kick
