@@ -213,7 +213,7 @@ class Application:
         )
 
     async def run(self) -> None:
-        """Follow the engine and keep house until cancelled."""
+        """Follow the engine and do the housekeeping until cancelled."""
         self.audit.start()
         await self.store_sync.load()
         try:

@@ -17,7 +17,7 @@ from controller.store.sqlite.store import SqliteStore
 def open_store(settings: Settings, identity: str) -> tuple[Store, KeyStorage]:
     """Return the store that the settings name, and the key storage. Nothing is read yet.
 
-    ``identity``: the name of whoever uses it, among those of the instance.
+    ``identity``: the name of this controller among those of the instance.
     """
     if settings.store == "kubernetes":
         from controller.people.keys_secret import KeySecret

@@ -1,6 +1,6 @@
 """The contract between the hub and an engine that runs sessions.
 
-An engine holds the only record of a session (its labels); whoever asks twice gets the same
+An engine holds the only record of a session (its labels), so asking twice gives the same
 answer. Implementations do I/O only: what they send is built in ``core.labels``,
 ``rules.routes`` and ``manifests``, what it means is decided in ``rules.lifecycle``.
 """
@@ -20,7 +20,7 @@ class Orchestrator(Protocol):
     async def ensure(self, session: Session) -> None:
         """Make the session exist and run; returns when the engine accepted it, not when ready.
 
-        Idempotent; mends what a crash left half made. Raises SessionExists or SessionStopping if
+        Idempotent; repairs what a crash left half made. Raises SessionExists or SessionStopping if
         the same owner has one of the same name, ImageRefused if the profile's image is missing
         or unsafe. After any error nothing of a session that did not exist before is left.
         """
@@ -38,7 +38,7 @@ class Orchestrator(Protocol):
     async def remove(self, session_id: SessionId, *, grace: timedelta) -> None:
         """End the session and forget it; its owner's files stay.
 
-        The program inside has ``grace`` to put things away. Idempotent: a missing session is
+        The program inside has ``grace`` to end in order. Idempotent: a missing session is
         success, a removal that was cut short is finished.
         """
         ...
@@ -59,7 +59,7 @@ class Orchestrator(Protocol):
     def watch(self) -> AsyncGenerator[Sequence[Observed], None]:
         """Yield whole snapshots, now and after any change; reconnects by itself, never ends.
 
-        Whoever watches closes it, too (``aclosing``): it has tasks of its own.
+        The caller must close it (``aclosing``), because it has tasks of its own.
         """
         ...
 
@@ -76,7 +76,7 @@ class Orchestrator(Protocol):
         ...
 
     async def make_volume(self, owner: UserId) -> None:
-        """Make the place for a person's files, with its labels and empty; one there stays."""
+        """Make an empty volume with its labels for a person's files; an existing one stays."""
         ...
 
     async def remove_volume(self, owner: UserId) -> None:
@@ -89,7 +89,7 @@ class Orchestrator(Protocol):
     async def apps(self) -> Sequence[Offer]:
         """Return what runs of services that want the hub's log-in, as their owners label them.
 
-        Only what names this instance. Replicas of one service may stand there each.
+        Only what names this instance. Each replica of a service may be listed.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Which of several controllers keeps house. See ``lease`` for how they agree on a cluster."""
+"""Which of several controllers leads: it does the housekeeping. On a cluster see ``lease``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing_extensions import override
 
 
 class Election(Protocol):
-    """Decides which controller keeps house."""
+    """Decides which controller leads."""
 
     @property
     def leading(self) -> bool:
-        """Whether this controller keeps house at this moment."""
+        """Whether this controller leads at this moment."""
         ...
 
     async def run(self) -> None:

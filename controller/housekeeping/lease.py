@@ -1,8 +1,8 @@
-"""The election on a cluster: whoever holds the Lease keeps house.
+"""The election on a cluster: the controller that holds the Lease leads.
 
-The holder renews it every few seconds. A holder that cannot stops keeping house before any other
-may begin. The others read it each second, and take it once it has not changed for its whole length
-by their own monotonic clock, so no two clocks are compared. Kubernetes' own components do the same
+The holder renews it every few seconds. A holder that cannot stops leading before another may begin.
+The others read it each second, and take it once it has not changed for its whole length by their
+own monotonic clock, so no two clocks are compared. Kubernetes' own components do the same
 (client-go's leaderelection).
 """
 
@@ -25,17 +25,17 @@ LEASE_SECONDS = 15.0
 
 _RENEW_SECONDS = 5.0  # between two renewals
 
-_LOOK_SECONDS = 1.0  # between two reads of those who wait
+_LOOK_SECONDS = 1.0  # between two reads of the others
 
 _SURE_SECONDS = 10.0  # for which the holder is sure of the Lease after it asked for a renewal
 
-_RELEASE_SECONDS = 2.0  # for the last word of a controller that ends
+_RELEASE_SECONDS = 2.0  # for the release by a controller that ends
 
 _log = structlog.get_logger("election")
 
 
 class LeaseElection(Election):
-    """Whoever holds a Lease of the cluster keeps house."""
+    """The controller that holds a Lease of the cluster leads."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class LeaseElection(Election):
 
     @override
     async def run(self) -> None:
-        """Raises nothing: while the cluster is away, nobody keeps house."""
+        """Raises nothing: while the cluster does not answer, no controller leads."""
         try:
             while True:
                 before = self.leading

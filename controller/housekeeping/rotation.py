@@ -37,7 +37,7 @@ class Rotation:
         wall: Callable[[], float],
         leads: Callable[[], bool],
     ) -> None:
-        """``wall``: seconds since the epoch; ``leads``: whether this controller keeps house."""
+        """``wall``: seconds since the epoch; ``leads``: whether this controller leads."""
         self._keys = keys
         self._storage = storage
         self._logins = logins

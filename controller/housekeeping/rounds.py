@@ -68,7 +68,7 @@ class Housekeeping:
         """Nothing happens before ``run``.
 
         ``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``leads`` tells whether
-        this controller is the one that acts; the others look on.
+        this controller is the one that acts.
         """
         self._clock = clock
         self._wall = wall

@@ -53,7 +53,7 @@ class Act(StrEnum):
     LOGIN_FAILED = "login_failed"  # reason: refused, throttled, unavailable
     # reason: asked, elsewhere, everywhere, replaced, departed, admin, keys, too_many
     LOGOUT = "logout"
-    QUEUE = "queue"  # somebody waits in the queue for a place
+    QUEUE = "queue"  # a session is put into the queue
     START = "start"
     START_FAILED = "start_failed"
     READY = "ready"
@@ -65,8 +65,8 @@ class Act(StrEnum):
     LINK_MADE = "link_made"
     LINK_ENDED = "link_ended"
     JOIN = "join"  # by a link
-    STOP = "stop"  # reason: as records.Reason; whoever began it
-    GONE = "gone"  # ended past this controller: by the command, by the engine, by another one
+    STOP = "stop"  # reason: as records.Reason; by a person or by the hub
+    GONE = "gone"  # ended without this controller: by the command, the engine, another controller
     ADMIN_STOP = "admin_stop"
     ADMIN_MESSAGE = "admin_message"
     ADMIN_EXTEND = "admin_extend"
@@ -174,7 +174,7 @@ class _File(RotatingFileHandler):
         return open(self.baseFilename, "a", encoding=self.encoding, opener=_private)
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:  # noqa: N802 - its name there
-        # A pipe is never turned over; Python 3.13 would ask it for its length.
+        # A pipe is never rotated; Python 3.13 would ask it for its length.
         path = Path(self.baseFilename)
         return not (path.exists() and not path.is_file()) and bool(super().shouldRollover(record))
 

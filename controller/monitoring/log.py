@@ -1,4 +1,4 @@
-"""Logs: one JSON line an event on standard output, whoever wrote it.
+"""Logs: one JSON line for each event on standard output, also for those of libraries.
 
 Values are escaped by JSON, so that a name with a line break stays on one line. Values that could
 be secrets are hidden, by their keys.

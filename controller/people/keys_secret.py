@@ -67,7 +67,7 @@ class KeySecret:
                 if ring == found:
                     return ring
                 data[_KEYS] = b64encode(msgspec.json.encode(ring)).decode()
-                with suppress(ConflictError):  # somebody was quicker: what they made is read now
+                with suppress(ConflictError):  # another was quicker: its ring is read now
                     await self._put_secret(path, secret, name, data)
                     return ring
         raise busy()
@@ -81,7 +81,7 @@ class KeySecret:
     async def _put_secret(
         self, path: str, found: dict[str, Any] | None, name: str, data: dict[str, str]
     ) -> None:
-        if found is not None:  # with all that whoever made it wrote on it
+        if found is not None:  # with the metadata that it was made with
             await self._api.request("PUT", f"{path}/{name}", body=found | {"data": data})
             return
         body = {

@@ -75,7 +75,7 @@ class Logins:
         )
 
     def when_ended(self, tell: Ended) -> None:
-        """Let somebody hear of all log-ins that have ended, whoever ended them."""
+        """Call ``tell`` with all log-ins that end, for whatever reason."""
         self.standing.when_ended(tell)
 
     async def leave(self, login: Login, *, by: Actor, reason: str) -> None:

@@ -1,21 +1,20 @@
 """From a token to the log-in that it proves, and back.
 
-Of several controllers each hears a moment later of what another has written. A log-in must be good
-at all of them in the answer that brings its cookie, and one that has ended at none. A record that
-is not known here may be either, and which of the two is told by the store's revisions: the token
-says in which one its record stood, and the reading says up to which one everything is known here.
+With several controllers, each learns a moment later what another has written. A new log-in must be
+valid at all of them as soon as its cookie is sent, and one that has ended at none. A log-in that is
+not known here may be either. The store's revisions tell which: the token names the revision in
+which the log-in was written, and this controller knows up to which revision it has read.
 
-- The record's revision is in the reading: it would be known here if it stood. It has ended, or was
-  lost: refused. After a restart that is so of all tokens.
-- It is not: whoever signed the token had written the record, and nothing that was heard of has
-  ended it. The token tells what the record says, and counts like it until that is heard of, which
-  takes no longer than to hear that another log-in has ended.
-- The log-in is older than news can be: this controller hears nothing any more, or the records are
-  those of before, from a copy. It lets in nobody by what it has not heard. Refused.
+- That revision has been read here, and the log-in is not there: it has ended, or was lost. It is
+  refused. After a restart this is true of every unknown token.
+- That revision has not been read here yet: the controller that signed the token had written the
+  log-in before, and nothing read so far ends it. The token carries what the record says, and counts
+  like it until the record is read. An end of a log-in takes as long to arrive.
+- The log-in is older than changes need to arrive: this controller no longer gets changes, or the
+  records are an older copy. It is refused.
 
-What was ended here is refused at once, whether it was heard of or not, and whether the store could
-be told or not: that is tried until it is done. With one controller there are no revisions, and no
-token tells anything.
+A log-in that was ended here is refused at once, even before the store has been told, which is tried
+until it works. With one controller there are no revisions, and no token carries a record.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ class Proofs:
         """Return the log-in that a token belongs to; None: it is over.
 
         Raises NotReadyYet while it may be one that has not been read from the store yet, and
-        LoginNotHeardOf where the token does not tell enough of one that is news.
+        LoginNotHeardOf where it is too new to be read and the token does not carry enough of it.
         """
         login = self._standing.get(claims.sid)
         if login is None and not self._standing.is_over(claims.sid):
@@ -99,9 +98,9 @@ class Proofs:
         return self._standing.use(login)
 
     def _unheard(self, claims: Claims) -> Login | None:
-        """Return a log-in that is not known here and has not ended here, if it is news.
+        """Return a log-in that is too new to be known here, from its token.
 
-        Why that is safe stands at the top.
+        The module's docstring tells why that is safe.
         """
         news = claims.news
         if news is None or news.revision <= self._standing.revision:
@@ -110,7 +109,7 @@ class Proofs:
             return None
         person = news.person
         if person is None and claims.session:
-            # At a session's own host nothing counts but who it is: no group opens anything.
+            # At a session's own host only the person matters: no group opens anything there.
             return _login_of(claims, news, Person(UserId(claims.sub), claims.sub))
         if person is None:
             raise LoginNotHeardOf

@@ -1,8 +1,8 @@
 """The log-ins that stand, as far as this controller knows, and the one place where they end.
 
 A log-in stands from ``put`` until ``end``, or until ``follow`` reads that it is gone. Nothing else
-takes one out, and both report it: whoever has to do something then has asked for it by
-``when_ended``, and no caller has to remember.
+removes one, and both report it to the subscribers of ``when_ended``, so no caller has to remember
+what must follow.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Standing:
     # -- how they begin and end ------------------------------------------------------------
 
     def when_ended(self, tell: Ended) -> None:
-        """Let somebody hear of all log-ins that have ended, whoever ended them."""
+        """Call ``tell`` with all log-ins that end, for whatever reason."""
         self._subscribers.append(tell)
 
     def put(self, login: Login) -> None:
@@ -82,7 +82,7 @@ class Standing:
                 self.put(login)
         self.revision = read.revision
         self.known = True
-        # Whoever has ended them tells of it, too, unless it was killed in between.
+        # The controller that ended them tells of it, too, unless it was killed in between.
         self._tell([one for one in before if one.sid not in self._by_sid], asked=False)
 
     def _drop(self, sid: str) -> None:

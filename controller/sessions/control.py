@@ -16,7 +16,7 @@ from controller.settings.schema import Settings
 
 
 class Control:
-    """What guests may do: look on, or control."""
+    """What guests may do: view, or control."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Control:
         return changed
 
     async def take(self, seen: Observed, uid: UserId, role: Role, by: Actor) -> bool:
-        """Take control from a guest who is to look on only; False: they had none.
+        """Take control from a guest, who may still view; False: they had none.
 
         Raises NotWrittenDown.
         """
@@ -75,8 +75,8 @@ class Control:
         return True
 
     async def given(self, seen: Observed, uid: UserId, before: Role | None, role: Role) -> None:
-        """Let everybody know what somebody may do now; ``before``: what they might until now."""
+        """Tell everybody what somebody may do now; ``before``: what they could do until now."""
         self._sessions.announce()
         if rules.gains_control(before, role):
-            # They come back by themselves, with what they may now.
+            # Their page reconnects by itself, in the new role.
             await self._cutting.cut(seen, uid)

@@ -76,7 +76,7 @@ class Cutting:
         session_id = seen.session.id
         self._due.setdefault(session_id, set()).add(uid)
         if self._sessions.phase(seen) is not Phase.READY:
-            return True  # nobody can be connected, most likely; the next look makes sure
+            return True  # most likely nobody can be connected; the next poll makes sure
         cut = False
 
         async def try_once() -> None:

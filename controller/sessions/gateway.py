@@ -327,7 +327,7 @@ def _trust(settings: Settings) -> ssl.SSLContext:
     """Return the trusted certificates: the system's authorities, and those of the file.
 
     The file may contain the site's own authority, or the certificate that Traefik was given. That
-    certificate is then trusted whoever signed it.
+    certificate is then trusted, no matter who signed it.
     """
     context = ssl.create_default_context()
     if settings.gateway_ca_file:

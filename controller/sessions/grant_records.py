@@ -55,7 +55,7 @@ class GrantRecords:
     ) -> Share:
         """Let somebody in, or change what they may; ``seconds`` None: while the session runs.
 
-        ``look``: an administrator looks on, whom nobody has invited. Raises TooManyGrants.
+        ``look``: an administrator looks into it; nobody has invited them. Raises TooManyGrants.
         """
         asked = self._grants.taken
         async with self.withdrawals.turn:

@@ -21,7 +21,7 @@ class Withdrawal(msgspec.Struct, frozen=True):
 
     session: SessionId | None = None
     uid: UserId | None = None
-    lowered: bool = False  # they may still look on
+    lowered: bool = False  # they may still view
     bar: bool = True  # the links that are open do not let them in again
 
     def covers(self, session: SessionId, uid: UserId | None) -> bool:
@@ -105,7 +105,7 @@ class Grants:
         return self._take(Withdrawal(uid=uid))
 
     def lower(self, session_id: SessionId, uid: UserId) -> list[Share]:
-        """Let a guest who may control only look on."""
+        """Let a guest who may control only view."""
         return self._take(Withdrawal(session_id, uid, lowered=True))
 
     def expire(self) -> list[Share]:

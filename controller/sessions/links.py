@@ -1,4 +1,4 @@
-"""Invitations by link: an owner makes one, and whoever has it joins."""
+"""Invitations by link: an owner makes one, and anybody who has it can join."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Links:
     async def make(
         self, seen: Observed, role: Role, *, seconds: int, max_uses: int | None, by: Actor
     ) -> FreshLink:
-        """Make a link that invites whoever has it.
+        """Make a link that invites anybody who has it.
 
         Raises InvalidRequest for odd bounds, and TooManyGrants.
         """

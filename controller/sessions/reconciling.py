@@ -23,9 +23,9 @@ from controller.sessions.gateway import Client
 from controller.sessions.sessions import Sessions
 from controller.sessions.tasks import Tasks
 
-_STRANGERS_MAX = 20  # of a session at once that are dealt with: more of them are a lie
+_STRANGERS_MAX = 20  # of a session that are dealt with at once; one that names more is lying
 
-_TOLD_SECONDS = 600.0  # for which somebody who stays connected without a right is told of once
+_TOLD_SECONDS = 600.0  # for which somebody who stays connected without a right is recorded once
 
 _NEWS_SECONDS = 2.0  # in which one controller hears of what another has written
 
@@ -56,7 +56,7 @@ class Reconciling:
         self._told: dict[SessionId, dict[tuple[UserId, str], float]] = {}  # and when last seen
 
     async def judge(self, seen: Observed, clients: Iterable[Client]) -> None:
-        """Cut who is connected by the session's own word, and may not be, or not so.
+        """Cut people who are connected, as the session says, and may not be, or not in this role.
 
         A session may say what it likes: it loses connections by that, and nobody gains any.
         """
@@ -88,7 +88,7 @@ class Reconciling:
         return {uid: why for uid, why in strangers.items() if now - since[uid] >= _NEWS_SECONDS}
 
     def _tell(self, seen: Observed, strangers: dict[UserId, str]) -> None:
-        """Put on record who was connected without a right, each once as long as that goes on."""
+        """Record who was connected without a right, each once as long as that lasts."""
         now = self._clock()
         told = {
             one: at
@@ -98,7 +98,7 @@ class Reconciling:
         for uid, why in strangers.items():
             if (uid, why) not in told:
                 if len(told) >= _STRANGERS_MAX:
-                    continue  # it names others at each look, and would fill the record
+                    continue  # it names others at each poll, and would fill the audit log
                 self._metrics.stranger(why)
                 self._audit.record_on(seen.session, Act.CUT, CONTROLLER, guest=uid, reason=why)
             told[uid, why] = now

@@ -20,7 +20,7 @@ _log = structlog.get_logger("sharing")
 
 
 class Revoking:
-    """The ends of invitations, whoever ends them."""
+    """Ends invitations: by the owner, the guest or the hub."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Revoking:
         await self._records.sweep(living.keys() | newer)
 
     def _note(self, shares: Iterable[Share], reason: str) -> None:
-        """Put on record that the hub itself has taken invitations back."""
+        """Record in the audit log that the hub itself has taken invitations back."""
         for share in shares:
             self._sessions.usage.forget_guest(share.session, share.uid)
             self._audit.record(

@@ -29,7 +29,7 @@ from controller.sessions.suggestions import Suggestions
 from controller.sessions.tasks import Tasks
 from controller.settings.schema import Settings
 
-_READY_SECONDS = 5.0  # between two looks whether the sessions have been read
+_READY_SECONDS = 5.0  # between two checks whether the sessions have been read
 
 
 class Sharing:
@@ -96,7 +96,7 @@ class Sharing:
         ``leads``: whether it is this controller that closes what had been opened by that. Raises
         StoreUnavailable.
         """
-        # Who waits in the queue may have invited others already.
+        # Owners of sessions in the queue may have invited others already.
         living = {one.session.id: one for one in self._sessions.everything()}
         self.cutting.forget_gone(living.keys())
         self.reconciling.forget_gone(living.keys())

@@ -34,7 +34,7 @@ class Usage:
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: UTC now.
 
-        ``leads`` tells whether this controller is the one that keeps house.
+        ``leads`` tells whether this controller leads.
         """
         self._settings = settings
         self._registry = registry
@@ -133,7 +133,7 @@ class Usage:
                 self._hear_warning(session_id, known, memo.warned)
 
     def _hear_warning(self, session_id: SessionId, known: Known, told: Announced | None) -> None:
-        """Take over the warning of the controller that keeps house, or its absence."""
+        """Take over the leader's warning, or its absence."""
         now = self._clock()
         warned = None if told is None else Warned(told.reason, now - told.ago, now + told.left)
         if warned and warned.reason is Reason.IDLE and known.activity.last_active > warned.at:

@@ -18,7 +18,7 @@ class Withdrawals:
     """What was taken back and is owed to the store."""
 
     def __init__(self, grants: Grants, store: GrantStore) -> None:
-        """``turn`` is had by whoever writes, one at a time."""
+        """``turn``: a lock, held by the one caller that writes."""
         self._grants = grants
         self._store = store
         self.turn = anyio.Lock()
@@ -42,7 +42,7 @@ class Withdrawals:
         """Write down what was taken before something was ``asked`` for, which is given now.
 
         Of the whole session: what others had makes room, and does not bar them from a new link.
-        Whoever calls has the ``turn``. Raises StoreUnavailable.
+        The caller holds the ``turn``. Raises StoreUnavailable.
         """
         for withdrawal, taken in self._grants.owed().items():
             if taken <= asked and withdrawal.session in {None, session_id}:

@@ -68,7 +68,7 @@ class Calls:
 
     async def ping(self) -> None:
         """Raise EngineUnavailable unless the engine answers."""
-        # Whoever asks does not wait for an engine that hangs; the thread does.
+        # The caller does not wait for an engine that hangs; the thread does.
         await self.call(lambda api: api.ping(), abandon_on_cancel=True)
 
     async def remove_container(self, container: str) -> None:

@@ -218,10 +218,10 @@ class DockerOrchestrator(Orchestrator):
                     with anyio.move_on_after(patience) as quiet:
                         await receive.receive()
                         await anyio.sleep(_DEBOUNCE_SECONDS)
-                    # The engine tells of an end before its own list knows it: look once more.
+                    # The engine reports an end before its own list shows it: list once more.
                     patience = _RELIST_SECONDS if quiet.cancelled_caught else _SETTLE_SECONDS
             except GeneratorExit:
-                pass  # whoever watched has closed this; the group would make a fault of it
+                pass  # the caller has closed this; the group would report it as a fault
             finally:
                 events.close()
                 group.cancel_scope.cancel()

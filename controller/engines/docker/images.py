@@ -39,7 +39,7 @@ class Transfer:
     """An image on its way to the engine, and those who wait for it."""
 
     def __init__(self) -> None:
-        self.lock = anyio.Lock()  # whoever holds it fetches
+        self.lock = anyio.Lock()  # its holder fetches
         self.listeners: list[Callable[[str], None]] = []
         self.text = ""
         self.refusal = ""  # why it cannot be had

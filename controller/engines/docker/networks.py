@@ -49,7 +49,7 @@ class Networks:
                 try:
                     await self._calls.call(partial(create_network, body=body))
                 except OverlapError:
-                    continue  # a foreign network took it meanwhile, or the host routes it
+                    continue  # a foreign network has taken it, or the host routes it
                 return
         raise EngineUnavailable(
             f"No network is free in {docker_settings.network_pool}. The administrator must widen "
@@ -67,7 +67,7 @@ class Networks:
                 continue  # joined by another call meanwhile
 
     async def remove(self, session_id: SessionId) -> None:
-        """Remove a session's network, and whoever is in it from it."""
+        """Disconnect everything from a session's network and remove it."""
         name = manifests.network_name(self._settings.instance, session_id)
         found = await self._calls.gone_is_fine(lambda api: api.inspect_network(name))
         if found is None:

@@ -55,7 +55,7 @@ _SAME_SECONDS = 30.0  # after which what has not changed is told again
 
 _DEBOUNCE_SECONDS = 0.02  # one start makes several events
 
-_GONE_SECONDS = 0.1  # between two looks whether a Pod is gone
+_GONE_SECONDS = 0.1  # between two checks whether a Pod is gone
 
 _FORCED_SECONDS = 10.0  # after which even a forced deletion must have been done
 
@@ -249,7 +249,7 @@ class KubernetesOrchestrator(Orchestrator):
                         before = snapshot
                         yield snapshot
             except GeneratorExit:
-                pass  # whoever watched has closed this; the group would make a fault of it
+                pass  # the caller has closed this; the group would report it as a fault
             finally:
                 group.cancel_scope.cancel()
 

@@ -15,7 +15,7 @@ from controller.engines.kubernetes.calls import Calls
 
 _METRICS_SECONDS = 10.0  # metrics-server measures each 15 s
 
-_NO_METRICS_SECONDS = 300.0  # between two looks whether there are metrics by now
+_NO_METRICS_SECONDS = 300.0  # between two checks whether there are metrics
 
 _log = structlog.get_logger("kubernetes")
 

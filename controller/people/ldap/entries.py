@@ -152,8 +152,8 @@ def is_disabled(entry: Entry) -> bool:
 def groups_of(entry: Entry, found: Iterable[Entry], group_base: str) -> frozenset[str]:
     """Return the cn of each group: of those found under the base, and of the person's memberOf.
 
-    If a base is set, a memberOf outside it does not count: else whoever may make groups anywhere
-    in the directory could make one with a name that the hub trusts.
+    If a base is set, a memberOf outside it does not count: otherwise people who may make groups
+    anywhere in the directory could make one with a name that the hub trusts.
     """
     names = {name for group in found for name in group.values("cn")}
     for dn in entry.values("memberOf"):

@@ -69,7 +69,7 @@ class Records:
     """Records as ConfigMaps: each change reads one and writes it back with its version."""
 
     def __init__(self, settings: Settings, *, identity: str, wall: Callable[[], float]) -> None:
-        """Keep the parts. No request is made yet.
+        """No request is made yet.
 
         ``identity``: this controller's name among those of the instance; ``wall``: seconds since
         the epoch.
@@ -101,7 +101,7 @@ class Records:
                     self._mirror.news = anyio.Event()
                     yield
             except GeneratorExit:
-                pass  # whoever followed has closed this; the group would make a fault of it
+                pass  # the caller has closed this; the group would report it as a fault
             finally:
                 self._mirror.lose(listed=False)
                 group.cancel_scope.cancel()
@@ -187,7 +187,7 @@ class Records:
                     try:
                         await self._write(name, kind, found, after)
                     except (ConflictError, MissingError):
-                        pass  # somebody else was quicker
+                        pass  # another controller was quicker
                     else:
                         return
                 await anyio.sleep(_AGAIN_SECONDS)

@@ -262,13 +262,13 @@ class AdminSessionsController(Controller):
 async def admin_events(
     streams: Streams, logins: Logins, caller: Caller
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
-    """Yield an event whenever anybody's session may have changed, but not one after the other.
+    """Yield an event whenever anybody's session may have changed, at intervals.
 
-    It ends with the log-in, or when whoever it belongs to is no administrator any more.
+    It ends with the log-in, or when its person is no longer an administrator.
     """
     async for _ in streams.changes(caller.login, at_least_every=_AGAIN_SECONDS):
         if not logins.person_of(caller.login).admin:
             return
         yield ServerSentEventMessage(event="sessions", data="{}")
-        # Hundreds of sessions change all the time; a table that jumps helps nobody.
+        # Hundreds of sessions change all the time; nobody can read a table that jumps.
         await anyio.sleep(_QUIET_SECONDS)

@@ -74,7 +74,7 @@ def provide_screen(
     viewer: NamedDependency[Viewer],
     now: NamedDependency[datetime],
 ) -> Screen:
-    """Return what a page is shown with to whoever asks."""
+    """Return what a page for this viewer is shown with."""
     return Screen(renderer, viewer, now)
 
 

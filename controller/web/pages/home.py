@@ -326,7 +326,7 @@ class HomeViews(msgspec.Struct, frozen=True):
 
 
 def _drain_notice(drain: Drain | None) -> tuple[NoticeView, ...]:
-    """Return what everybody is told while nothing starts any more."""
+    """Return what everybody is told during a drain."""
     if drain is None:
         return ()
     kind = NoticeKind.WARNING

@@ -52,7 +52,7 @@ class StartingView(msgspec.Struct, frozen=True):
     message: str = ""
     failure: Failure | None = None
     place: QueuePosition | None = None  # waiting in the queue: shown instead of the steps
-    can_cancel: bool = True  # guests only look on
+    can_cancel: bool = True  # guests cannot stop it
 
     @property
     def title(self) -> str:

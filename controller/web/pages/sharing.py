@@ -49,7 +49,7 @@ class GuestRow(msgspec.Struct, frozen=True):
 
 
 class LinkRow(msgspec.Struct, frozen=True):
-    """A link that invites whoever has it; its code is known to nobody any more."""
+    """A link that invites anybody who has it; its code is not kept."""
 
     id: str
     role: Role  # VIEW or CONTROL

@@ -224,7 +224,7 @@ class Screen:
 async def _relay_lines(process: asyncio.subprocess.Process, note: Callable[[str], None]) -> None:
     """Hands on each line that the process writes, until it and its children have closed the pipe.
 
-    Ends with the process, whoever still holds the pipe.
+    Ends with the process, even if another one still holds the pipe.
     """
     reader = process.stdout
     if reader is None:

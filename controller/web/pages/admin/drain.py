@@ -1,4 +1,4 @@
-"""The pages by which administrators empty the hub for maintenance."""
+"""The pages of a drain: administrators block new sessions before maintenance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from controller.web.render import Viewer
 
 
 class DrainState(msgspec.Struct, frozen=True):
-    """Nothing new starts."""
+    """A drain: new sessions are blocked."""
 
     by: str
     since: datetime  # UTC
@@ -30,7 +30,7 @@ class DrainState(msgspec.Struct, frozen=True):
 
 
 class AdminDrainView(msgspec.Struct, frozen=True):
-    """The question before nothing starts any more."""
+    """The question before a drain."""
 
     template: ClassVar[str] = "admin_drain.html"
 
@@ -55,7 +55,7 @@ class DrainForm(msgspec.Struct, frozen=True):
 
 
 def drain_state(drain: Drain | None) -> DrainState | None:
-    """Return how the hub is being emptied; None: it is not."""
+    """Return the drain in force; None: there is none."""
     if drain is None:
         return None
     return DrainState(
@@ -71,7 +71,7 @@ def ask_drain(
     sessions: NamedDependency[Sessions],
     screen: NamedDependency[Screen],
 ) -> Response[str]:
-    """Ask before nothing starts any more."""
+    """Ask before new sessions are blocked."""
     return screen.page(_drain_view(sessions, screen.viewer, screen.now))
 
 
@@ -94,7 +94,7 @@ async def drain(
     caller: NamedDependency[Caller],
     data: Annotated[DrainForm, Form],
 ) -> Response[str]:
-    """Let nothing start any more."""
+    """Block new sessions."""
     try:
         await acts.drain(data.message, _stop_at(data, screen.now), caller.actor)
     except (Refused, Unavailable) as error:
@@ -123,6 +123,6 @@ def _stop_at(data: DrainForm, now: datetime) -> float | None:
 
 @post("/admin/drain/end", status_code=303)
 async def undrain(acts: NamedDependency[Acts], caller: NamedDependency[Caller]) -> Response[str]:
-    """Let things start again."""
+    """Let sessions start again."""
     await acts.undrain(caller.actor)
     return done("/admin", "undrain")
