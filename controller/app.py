@@ -233,7 +233,7 @@ class Application:
             await self.audit.stop()
 
     def leave(self) -> None:
-        """Say from now on that others are to be asked."""
+        """Report from now on that requests should go to other controllers."""
         self.health.leaving = True
 
     async def finish(self, seconds: float) -> None:
@@ -251,7 +251,7 @@ async def build(settings: Settings) -> Application:
     Raises ConfigError for an unusable key ring, StoreUnavailable where that is in the cluster and
     cannot be read.
     """
-    # Another one at each start: two processes of one machine must not take each other for one.
+    # A new one at each start, so that two processes on one machine are not taken for one.
     identity = f"{platform.node()}-{secrets.token_hex(4)}"
     store, key_storage = open_store(settings, identity)
     try:

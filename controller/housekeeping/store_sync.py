@@ -1,4 +1,4 @@
-"""What stands in memory of the store's records, and the store's records themselves, agree."""
+"""Keeps what is in memory of the store's records in step with the store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger("app")
 
 
 class StoreSync:
-    """Reads the store at the start, follows it, and tells it the rest before an end."""
+    """Reads the store at the start, follows it, and writes what is left before the end."""
 
     def __init__(
         self,
@@ -63,24 +63,24 @@ class StoreSync:
                 return
 
     async def run(self) -> None:
-        """Let what other controllers write down count here, too, until cancelled."""
+        """Apply what other controllers write, until cancelled."""
         async with aclosing(self._store.changes()) as changes:
             async for _ in changes:
                 try:
                     await self.hear()
                 except StoreUnavailable as error:
-                    # What is known holds on; the store tells when it can be read again.
+                    # What is known stays valid; the store tells when it can be read again.
                     _log.warning("store_not_followed", notes=getattr(error, "__notes__", []))
 
     async def hear(self) -> None:
-        """Let what other controllers have written count here. Raises StoreUnavailable."""
+        """Apply what other controllers have written. Raises StoreUnavailable."""
         await self._logins.load()
         self._withdrawn(await self._grant_records.load())
         await self._queue.load()
         await self._rule_book.load()
 
     async def write_down(self) -> None:
-        """Tell the store what has ended and could not be written: the last chance before an end."""
+        """Write what has ended and could not be written so far: the last chance before the end."""
         for write_down in (self._logins.write_down, self._grant_records.withdrawals.write_down):
             try:
                 await write_down()

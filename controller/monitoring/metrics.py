@@ -92,7 +92,7 @@ class Metrics:
         )
         self._asked = Counter(
             "slicerhub_session_questions",
-            "Requests to sessions, and what came back: an answer, a refusal, nothing, or nonsense",
+            "Requests to sessions, by outcome: answered, refused, no answer, or unreadable",
             ["question", "outcome"],
             registry=registry,
         )
@@ -104,7 +104,7 @@ class Metrics:
         )
         self._strangers = Counter(
             "slicerhub_connected_without_right",
-            "People who were connected to a session without right; they were disconnected",
+            "People who were connected to a session without permission; they were disconnected",
             ["reason"],
             registry=registry,
         )
@@ -177,7 +177,7 @@ class Metrics:
         self._faults.labels(work).inc()
 
     def stranger(self, reason: str) -> None:
-        """Count somebody who was connected to a session without right; one of STRANGERS."""
+        """Count somebody who was connected without permission; ``reason`` is one of STRANGERS."""
         self._strangers.labels(reason).inc()
 
     def asked(self, question: str, outcome: str) -> None:

@@ -140,7 +140,7 @@ class Entering:
         try:
             await self._ending.end(surplus, by=CONTROLLER, reason="too_many", asked=False)
         except NotWrittenDown as error:
-            # The fresh one stands all the same, and housekeeping tries again.
+            # The new log-in is valid all the same, and housekeeping tries again.
             _log.warning("surplus_unwritten", user=fresh.person.uid, error=str(error))
 
 

@@ -56,7 +56,7 @@ class Standing:
         self._sids.setdefault(login.person.uid, set()).add(login.sid)
 
     def end(self, logins: Collection[Login], *, asked: bool, for_good: bool = False) -> None:
-        """Let log-ins stand no longer, and tell everybody who has to do something then.
+        """End log-ins, and tell the subscribers.
 
         ``for_good``: whatever the store says of them yet, until it has heard of it.
         """
@@ -67,7 +67,7 @@ class Standing:
         self._tell(logins, asked=asked)
 
     def follow(self, read: Reading, *, proven: Callable[[Login], bool]) -> None:
-        """Let those stand that were read from the store, and no others.
+        """Take over the log-ins that were read from the store, and no others.
 
         One that the store has not heard of yet stays. One that was ended here for good does not
         come back, nor one that is not ``proven``.

@@ -1,8 +1,8 @@
 """Closes what somebody has open in a session, and sees to it that it stays closed.
 
-What is open already runs past Traefik, so the session itself is asked to close it; an image that
-cannot do that has to be restarted. A session may not hear that, and somebody may come in while it
-is said: so soon after a cut the session is looked into some more.
+Traefik asks about the beginning of a connection only, so the session itself is asked to close what
+is open; an image that cannot do that has to be restarted. That request may get lost, and somebody
+may come in meanwhile, so the session is polled a few more times soon after a cut.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Cutting:
     async def cut(self, seen: Observed, uid: UserId) -> bool:
         """Close what a person has open on a session; False: it cannot, or does not answer.
 
-        Who may still enter comes back by themselves.
+        The pages of people who may still enter reconnect by themselves.
         """
         if not self.can_cut(seen):
             return False
@@ -113,16 +113,16 @@ class Cutting:
         return False
 
     def look_after(self, sessions: Iterable[SessionId]) -> None:
-        """See a while after something was taken who is connected to these sessions.
+        """Check for a while after something was taken back who is connected to these sessions.
 
-        Somebody may have come in meanwhile by an answer of verify from before, or by way of a
-        controller that had not heard of it yet.
+        Somebody may have come in meanwhile by an earlier answer of verify, or by a controller that
+        did not know of it yet.
         """
         for session_id in sessions:
             self._look_in_after(session_id, self._times.look_after)
 
     def look_in_soon(self, session_id: SessionId, seconds: float) -> None:
-        """See in so many seconds who is connected to a session."""
+        """Check after so many seconds who is connected to a session."""
         self._look_in_after(session_id, (seconds,))
 
     def _look_in_after(self, session_id: SessionId, pauses: Iterable[float]) -> None:

@@ -86,7 +86,7 @@ class LinkRecords:
         return [one for one in await self._store.links(session_id) if one.is_open(now)]
 
     async def end(self, session_id: SessionId, link_id: str) -> None:
-        """End a link; who came by it stays invited. A missing one is success."""
+        """End a link; people who joined by it stay invited. A missing one is success."""
         await self._store.remove_link(session_id, link_id)
 
     async def peek(self, code: str) -> Link:
@@ -99,8 +99,8 @@ class LinkRecords:
     async def redeem(self, code: str, person: Person) -> Share:
         """Let a person in by a link. Raises LinkOver and TooManyGrants.
 
-        Who may do as much already uses none of it up and keeps what they have; else the link's
-        role and end take the place of it.
+        A person who may do as much already keeps their invitation and uses none of the link up;
+        otherwise the link's role and end replace it.
         """
         asked = self._grants.taken
         async with self._withdrawals.turn:

@@ -1,8 +1,7 @@
 """Compares who is connected to a session with who may be, at each poll; the rest is cut.
 
-A grant that is taken back counts for the very next request. What is open already is cut then, but a
-session may not hear that, and somebody may come in while it is said. So each poll compares again,
-whatever was lost on the way.
+A grant that is taken back counts for the very next request. What is open already is cut then, but
+that request may get lost, and somebody may come in meanwhile. So each poll compares again.
 """
 
 from __future__ import annotations

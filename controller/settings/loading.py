@@ -1,9 +1,9 @@
 """Reads the settings: one TOML file and/or ``SLICERHUB_*`` variables, decoded strictly.
 
 A variable is named after the path of its setting: ``[ldap] url`` is ``SLICERHUB_LDAP_URL``; it wins
-over the file. Lists are comma separated in variables. For every text there is a twin with ``_FILE``
-(or ``_file``) after its name, which names a file with the value: for secrets. An empty variable
-counts as unset. Profiles and group volumes are only in the file, as ``[profiles.<id>]`` and
+over the file. Lists are comma separated in variables. For secrets, every text can also be given by
+a file: the setting's name with ``_FILE`` (or ``_file``) names it. An empty variable counts as
+unset. Profiles and group volumes are only in the file, as ``[profiles.<id>]`` and
 ``[volumes.<name>]``. Every fault is reported, not only the first.
 """
 

@@ -63,7 +63,13 @@ _WORDS = {
     408: ("Request too slow", "The request did not arrive completely in time. Send it again."),
     413: ("Request too large", "The request is larger than the hub accepts. Shorten it."),
     415: ("Wrong content type", "Send a form or JSON, as this address expects."),
-    500: ("Error in the hub", "Something went wrong. The hub's log says more."),
+    500: (
+        "Error in the hub",
+        (
+            "Something went wrong. Try again. If it happens again, tell the administrator: the "
+            "hub's log says more."
+        ),
+    ),
 }
 
 

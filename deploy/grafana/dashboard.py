@@ -258,7 +258,7 @@ ROWS = (
                 "no_answer, unreadable: programs that hang or misbehave",
             ),
             View(
-                "Guests without right",
+                "Guests without permission",
                 "ops",
                 (_rate("slicerhub_connected_without_right_total", "reason"),),
                 "They were disconnected",

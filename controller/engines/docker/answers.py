@@ -58,7 +58,7 @@ class Container(Labelled, frozen=True, rename="pascal", kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """Tell whether its program is there no more."""
+        """Tell whether its program has ended."""
         return self.state in {"exited", "dead"}
 
     @property

@@ -155,7 +155,7 @@ class Images:
             if transfer.text:
                 tell(transfer.text)
             async with transfer.lock:
-                # Somebody else may have been at it while this one waited.
+                # Another caller may have fetched it while this one waited.
                 if transfer.refusal:
                     raise ImageRefused(transfer.refusal)
                 if await self._image(image) is None:

@@ -53,13 +53,13 @@ class Measured(msgspec.Struct, frozen=True):
 
 
 class OwnerReference(msgspec.Struct, frozen=True):
-    """Whom an object goes with."""
+    """The object that owns another one, which is removed with it."""
 
     uid: str
 
 
 class Metadata(msgspec.Struct, frozen=True, rename="camel"):
-    """Of any object."""
+    """The metadata of any object."""
 
     name: str = ""
     uid: str = ""
@@ -91,7 +91,7 @@ class Terminated(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class State(msgspec.Struct, frozen=True):
-    """One of the three."""
+    """The state of a container: one of the three."""
 
     waiting: Waiting | None = None
     running: Running | None = None
@@ -99,7 +99,7 @@ class State(msgspec.Struct, frozen=True):
 
 
 class ContainerStatus(msgspec.Struct, frozen=True):
-    """Of one container."""
+    """The status of one container."""
 
     name: str
     state: State = State()

@@ -37,7 +37,7 @@ class Follower(Generic[_T]):
         self._ring = ring
 
     def replace(self, listed: bytes) -> None:
-        """Begin anew with all there are."""
+        """Replace all by these."""
         found = items_of(listed)
         self.items, self.faults = {}, {}
         for one in found:
@@ -64,7 +64,7 @@ class Follower(Generic[_T]):
             self.faults.pop(cast("Thing", thing).metadata.name, None)
 
     def lose(self, *, listed: bool) -> None:
-        """Know nothing from now on, unless all there are was told: that is as good as its age."""
+        """Forget all, unless the whole list was read: then it is as good as its age."""
         if not listed:
             self.known = False
 

@@ -48,7 +48,7 @@ _ELSEWHERE = "Your files are still connected elsewhere. Stop your other session,
 
 _NO_MACHINE = "Waiting for a free machine."
 
-_NO_FILES = "Waiting for a place for your files."
+_NO_FILES = "Waiting for storage for your files."
 
 _LOST = "The machine that it runs on does not answer."
 
@@ -81,7 +81,7 @@ _HAPPENED = {
 
 _ENDED = {
     "OOMKilled": "It needed more memory than it may have.",
-    "Evicted": "The machine that it ran on became short of memory or disk space.",
+    "Evicted": "The machine that it ran on ran short of memory or disk space.",
     "NodeLost": "The machine that it ran on was lost.",
     "NodeShutdown": "The machine that it ran on was switched off.",
     "Terminated": "The machine that it ran on was switched off.",  # NodeShutdown since 1.22

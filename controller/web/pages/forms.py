@@ -23,7 +23,7 @@ from controller.web.render import Renderer, View, Viewer
 
 
 class ErrorView(msgspec.Struct, frozen=True):
-    """Any page that says that something cannot be had."""
+    """The page of an error."""
 
     template: ClassVar[str] = "error.html"
 

@@ -111,7 +111,7 @@ class ProfileChoice(msgspec.Struct, frozen=True):
 
 
 class CompanionLink(msgspec.Struct, frozen=True):
-    """Something else of the site that the viewer may open."""
+    """Another service of the site that the viewer may open."""
 
     app: str
     title: str

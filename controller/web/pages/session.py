@@ -37,7 +37,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class StartingView(msgspec.Struct, frozen=True):
-    """The page that stands in a session's place until it is ready."""
+    """The page that is shown until a session is ready."""
 
     template: ClassVar[str] = "starting.html"
 
@@ -115,7 +115,7 @@ async def failure_view(sessions: Sessions, seen: Observed, *, log: bool) -> Fail
 async def starting_view(
     settings: Settings, sessions: Sessions, viewer: Viewer, seen: Observed
 ) -> StartingView:
-    """Return what stands in a session's place until it is ready."""
+    """Return the page that is shown until a session is ready."""
     is_owner = seen.session.owner == viewer.user
     return StartingView(
         viewer=viewer,

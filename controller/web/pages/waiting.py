@@ -1,4 +1,4 @@
-"""What stands in a session's place while Traefik has no router of the session's own.
+"""What is served at a session's address while Traefik has no router for the session.
 
 The hub's low-priority router leads here: in path mode what is below ``/s/<id>/``, in subdomain
 mode what comes to a session's host. The verdicts are verify's, so that a session that is starting,
@@ -37,7 +37,7 @@ from controller.web.render import AsideView, Renderer
 
 
 class Waiting:
-    """The ASGI application for the places of sessions."""
+    """The ASGI application for addresses of sessions that have no router."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Waiting:
             renderer,
             AsideView(home=home, title="One moment", sentence="The session is opening."),
             NotReadyYet.status,
-            refresh=1,  # Traefik is just about to take over: look again
+            refresh=1,  # Traefik is about to take over: ask again
         )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
@@ -139,7 +139,7 @@ class Waiting:
             return self._refusals.answer(question, Verdict.FORBID)
         headers = SECURITY_HEADERS | NO_STORE | {"Content-Type": HTML}
         if self._sessions.phase(seen) is Phase.READY:
-            # Traefik is just about to take over: look again.
+            # Traefik is about to take over: ask again.
             headers["Refresh"] = "1"
         public_url = origins.public_url_for(question.host, self._settings)
         caller = Caller(found.login, public_url, question.address)

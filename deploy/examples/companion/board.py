@@ -1,6 +1,6 @@
 """A notice board: everybody who may see it reads all notes and adds their own.
 
-It has no log-in. Who writes stands in the headers that the hub sets; nobody else reaches it. The
+It has no log-in: the headers that the hub sets say who writes, and only Traefik reaches it. The
 last hundred notes are kept until it stops.
 """
 

@@ -107,7 +107,7 @@ class DesktopEndpoints(Endpoints):
         except msgspec.DecodeError as error:
             raise web.HTTPBadRequest(text=f"{error}\n") from error
         if selection.is_empty:
-            raise web.HTTPBadRequest(text="Name whom to let go: user, role or all.\n")
+            raise web.HTTPBadRequest(text="Name whom to disconnect: user, role or all.\n")
         gone = await self._relay.kick(selection)
         log.event("kick", users=[client.visitor.user for client in gone])
         return web.json_response({"closed": len(gone)})

@@ -12,7 +12,7 @@ from desktop.errors import DesktopError
 class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``name`` for people, ``version`` for the folder of its settings, ``command`` to run.
 
-    ``saves``: whether it comes with an ear for requests to save (see `desktop.saving`).
+    ``saves``: whether it can be asked to save (see `desktop.saving`).
     """
 
     name: str

@@ -57,7 +57,7 @@ class Saver:
     async def save(self, seconds: float) -> str | None:
         """The name of the newest autosave, written now if there is something new; None for none.
 
-        Raises CannotSave if the program has no ear for it, SaveError if it did not manage within
+        Raises CannotSave if the program cannot be asked, SaveError if it did not manage within
         ``seconds``, FileError if the file system did not let it.
         """
         if not self._able:
@@ -87,9 +87,7 @@ class Saver:
                 try:
                     said = msgspec.json.decode(answer.read_bytes(), type=_Answer)
                 except msgspec.DecodeError as error:
-                    raise SaveError(
-                        f"The program answered what cannot be read: {error}."
-                    ) from error
+                    raise SaveError(f"The program's answer cannot be read: {error}.") from error
                 finally:
                     answer.unlink()
                 if said.id == request.id:

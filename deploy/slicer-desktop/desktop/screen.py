@@ -135,7 +135,7 @@ class Screen:
             short_lives = short_lives + 1 if is_short else 0
         raise DesktopError(
             f"{self._program.name} ended {_MOST_SHORT_LIVES} times right after its start."
-            " Its own messages stand in the log."
+            " Its own messages are in the log."
         )
 
     async def _run_once(self, on_window: Callable[[], None]) -> None:

@@ -63,8 +63,8 @@ function askingLine(user) {
 function setRights() {
   screen.viewOnly = !mayChange();
   // The owner's window decides how large the desktop is; the others see it scaled. Only on a change:
-  // noVNC asks for the size each time this is set, and the server then lets go of everybody who is
-  // just about to join.
+  // noVNC asks for the size each time this is set, and the server then disconnects everybody who is
+  // about to join.
   const decides = role === "owner";
   if (screen.resizeSession !== decides) screen.resizeSession = decides;
 }

@@ -29,12 +29,12 @@ _DONE: Mapping[str, tuple[str, str]] = {
     "extend": ("The session may run longer.", "{} sessions may run longer."),
     "undrain": ("Sessions can be started again.", ""),
     "drain": ("New sessions are blocked.", ""),
-    "quota": ("The new limit counts from now on.", ""),
-    "logout": ("They are logged out.", ""),
+    "quota": ("The new limit applies from now on.", ""),
+    "logout": ("The user is logged out.", ""),
     "files": ("The files are removed.", ""),
     "none": ("Choose sessions first.", ""),
-    "release": ("They can try again.", ""),
-    "released": ("They could already try again.", ""),
+    "release": ("Released. A correct password is accepted again.", ""),
+    "released": ("These log-ins were no longer refused.", ""),
 }
 
 

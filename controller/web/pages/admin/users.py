@@ -87,21 +87,21 @@ class ThrottledRow(msgspec.Struct, frozen=True):
 
 
 class AdminThrottledView(msgspec.Struct, frozen=True):
-    """Whose log-ins are refused, and why."""
+    """The log-ins that are refused now, and the limits."""
 
     template: ClassVar[str] = "admin_throttled.html"
 
     viewer: Viewer
     now: datetime  # UTC
     rows: tuple[ThrottledRow, ...]
-    per_user: int  # failures of one name from one address that are borne
+    per_user: int  # failures of one name from one address that are allowed
     per_address: int
     window: timedelta  # for which they count
     said: str = ""
 
 
 class ReleaseForm(msgspec.Struct, frozen=True):
-    """Who may try again."""
+    """The log-ins to release."""
 
     id: str = ""
 
@@ -155,7 +155,7 @@ def _user(user: User) -> AdminUser:
     if user.volume is not None:
         size = user.volume.size
         files = "size not known" if size is None else sentences.bytes_text(size)
-        files += " set aside" if size is not None and user.volume.reserved else ""
+        files += " reserved" if size is not None and user.volume.reserved else ""
     return AdminUser(
         user=user.uid,
         href=_user_address(user.uid),
@@ -305,7 +305,7 @@ async def release(
     caller: NamedDependency[Caller],
     data: Annotated[ReleaseForm, Form],
 ) -> Response[str]:
-    """Let somebody try again."""
+    """Release refused log-ins."""
     try:
         await people.release(data.id, caller.actor)
     except NotThrottled:

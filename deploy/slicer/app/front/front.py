@@ -269,7 +269,7 @@ class Front:
             return http_answer("400 Bad Request", f"{error}\n", "POST")
         if selection.is_empty:
             return http_answer(
-                "400 Bad Request", "Name whom to let go: user, role or all.\n", "POST"
+                "400 Bad Request", "Name whom to disconnect: user, role or all.\n", "POST"
             )
         self._hear()
         chosen = select((client for client, _ in self._pages.values()), selection)

@@ -43,7 +43,7 @@ class Banners:
         with self._state:
             self._state.hub_trouble = text
         if not text:
-            self.say("Your scene is saved again.")
+            self.say("Saving works again. Your scene is saved.")
 
     def say(self, text: str) -> None:
         """A line at the bottom of every page, for some seconds."""

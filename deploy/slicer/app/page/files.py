@@ -197,7 +197,7 @@ class Files:
     def _build_nodes(self) -> None:
         """One line for each part of the scene, with a button for each format to save it in."""
         v3.VListSubheader(
-            "Open now: save one by itself", v_if=("hub_nodes.length",), classes="px-3"
+            "In the scene: save one part by itself", v_if=("hub_nodes.length",), classes="px-3"
         )
         with (
             v3.VList(v_if=("hub_nodes.length",), density="compact", nav=True),

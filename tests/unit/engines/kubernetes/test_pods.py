@@ -95,7 +95,7 @@ STARTS: list[tuple[Facts, Event | None, str, str]] = [
     (
         unschedulable(UNBOUND),
         event("FailedScheduling", UNBOUND, kind="Warning"),
-        "Waiting for a place for your files.",
+        "Waiting for storage for your files.",
         f"Unschedulable: {UNBOUND}",
     ),
     (

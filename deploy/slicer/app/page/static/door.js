@@ -1,6 +1,6 @@
 // What a page of a session does when its connection has ended, and the clock of a notice.
-// It asks whether its person may still be here: who may comes back by itself, with the right that
-// the hub gives now; who may not is told so and shown the way home. Nobody asks for ever.
+// It asks whether its person may still be here. If so, it connects again, with the role that the hub
+// gives now; if not, it says so and links to the home page. It does not ask for ever.
 (() => {
   const PAUSES = [0.3, 1, 2, 4, 8, 15, 15, 15]; // seconds before each question
   const SHORT_LIFE = 10_000; // milliseconds: a connection that ends so soon was no success

@@ -1,4 +1,4 @@
-// Mends what the libraries' page does wrong on a busy computer (trame-rca 2.11, trame-client 4.1).
+// Repairs what the libraries' page does wrong on a busy computer (trame-rca 2.11, trame-client 4.1).
 (() => {
   // The newest picture of a view is always the one that stays. The library drops a picture that
   // comes while the fourth one before it is still being decoded, and shows an older one that is
