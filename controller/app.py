@@ -122,7 +122,7 @@ class Application:
             grant_records=self.grant_records,
             queue=self.sessions.queue,
             rule_book=self.sessions.rule_book,
-            withdrawn=self.sharing.cutting.look_after,
+            withdrawn=self.sharing.cutting.check_after,
         )
         self.rotation = (
             Rotation(

@@ -44,9 +44,9 @@ class History:
     def sample(self) -> None:
         """Note how full the hub is."""
         usages = [
-            look.usage
+            poll.usage
             for one in self._sessions.all()
-            if (look := self._poller.last(one.session.id)) is not None and look.usage is not None
+            if (poll := self._poller.last(one.session.id)) is not None and poll.usage is not None
         ]
         self._samples.append(
             Sample(

@@ -99,12 +99,12 @@ class Table:
         place = places.get(seen.session.id)
         profile = self._sessions.profile_of(seen)
         why, why_at = self._sessions.keep_reason(seen, place)
-        look = self._poller.last(seen.session.id)
+        poll = self._poller.last(seen.session.id)
         return Entry(
             seen=seen,
             title=sentences.session_title(profile.title, seen.session.name),
             phase=self._sessions.phase(seen),
-            usage=look.usage if look else None,
+            usage=poll.usage if poll else None,
             cpus=profile.cpus,
             memory_bytes=profile.memory_mib * 2**20,
             active_at=self._sessions.usage.last_activity(seen),
@@ -128,8 +128,8 @@ class Table:
         sessions = self._sessions
 
         def usage(seen: Observed) -> Usage:
-            look = self._poller.last(seen.session.id)
-            return (look.usage if look else None) or Usage(-1.0, -1)
+            poll = self._poller.last(seen.session.id)
+            return (poll.usage if poll else None) or Usage(-1.0, -1)
 
         keys: dict[Sort, Callable[[Observed], object]] = {
             Sort.STARTED: lambda seen: seen.session.created_at,

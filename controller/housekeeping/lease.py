@@ -25,7 +25,7 @@ LEASE_SECONDS = 15.0
 
 _RENEW_SECONDS = 5.0  # between two renewals
 
-_LOOK_SECONDS = 1.0  # between two reads of the others
+_READ_SECONDS = 1.0  # between two reads of the others
 
 _SURE_SECONDS = 10.0  # for which the holder is sure of the Lease after it asked for a renewal
 
@@ -76,7 +76,7 @@ class LeaseElection(Election):
                     _log.warning("lease_not_renewed", error=error.in_full)
                 if before is not self.leading:
                     _log.info("leading" if self.leading else "not_leading", who=self._identity)
-                await anyio.sleep(_RENEW_SECONDS if self.leading else _LOOK_SECONDS)
+                await anyio.sleep(_RENEW_SECONDS if self.leading else _READ_SECONDS)
         finally:
             with anyio.move_on_after(_RELEASE_SECONDS, shield=True):
                 await self._release()

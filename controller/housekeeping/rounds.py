@@ -180,7 +180,7 @@ class Housekeeping:
             case Keep():
                 return
             case Poll():
-                await self._poller.look(seen)
+                await self._poller.poll(seen)
                 decision = self._sessions.agenda.of(seen)
                 if decision != Poll():  # else it could not be found out; the next round tries again
                     await self._carry_out(seen, decision)

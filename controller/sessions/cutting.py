@@ -28,11 +28,11 @@ _log = structlog.get_logger("sharing")
 
 
 class CutTimes(msgspec.Struct, frozen=True):
-    """Seconds within which somebody is cut, and after which it is looked into that again."""
+    """Seconds within which somebody is cut, and after which it is checked again."""
 
     within: float = 5.0  # design.md section 6: an open view is closed within this time
     again: float = 1.0  # between two times that a session is asked
-    look_after: tuple[float, ...] = (1.0, 2.0, 2.0)  # pauses: at 1, 3 and 5 s after a cut
+    check_after: tuple[float, ...] = (1.0, 2.0, 2.0)  # pauses: at 1, 3 and 5 s after a cut
 
 
 class Cutting:
@@ -91,7 +91,7 @@ class Cutting:
                 while True:
                     group.start_soon(try_once)
                     await anyio.sleep(self._times.again)
-        self.look_after([session_id])
+        self.check_after([session_id])
         if not cut:
             _log.warning("not_cut", session=session_id, guest=uid)
         return cut
@@ -112,34 +112,34 @@ class Cutting:
                 return True
         return False
 
-    def look_after(self, sessions: Iterable[SessionId]) -> None:
+    def check_after(self, sessions: Iterable[SessionId]) -> None:
         """Check for a while after something was taken back who is connected to these sessions.
 
         Somebody may have come in meanwhile by an earlier answer of verify, or by a controller that
         did not know of it yet.
         """
         for session_id in sessions:
-            self._look_in_after(session_id, self._times.look_after)
+            self._check_after(session_id, self._times.check_after)
 
-    def look_in_soon(self, session_id: SessionId, seconds: float) -> None:
+    def check_soon(self, session_id: SessionId, seconds: float) -> None:
         """Check after so many seconds who is connected to a session."""
-        self._look_in_after(session_id, (seconds,))
+        self._check_after(session_id, (seconds,))
 
-    def _look_in_after(self, session_id: SessionId, pauses: Iterable[float]) -> None:
-        async def look_in() -> None:
+    def _check_after(self, session_id: SessionId, pauses: Iterable[float]) -> None:
+        async def check() -> None:
             for seconds in pauses:
                 await anyio.sleep(seconds)
-                await self._look_in(session_id)
+                await self._check(session_id)
 
-        self._tasks.spawn("look", session_id, look_in)
+        self._tasks.spawn("look", session_id, check)
 
-    async def _look_in(self, session_id: SessionId) -> None:
+    async def _check(self, session_id: SessionId) -> None:
         try:
             seen = self._sessions.any(session_id)
         except NoSuchSession:
             return
         if self._sessions.phase(seen) is Phase.READY:
-            await self._pace.go(partial(self._poller.look, seen))
+            await self._pace.go(partial(self._poller.poll, seen))
 
     def forget_gone(self, living: Collection[SessionId]) -> None:
         """Forget what was to be cut in other sessions than these."""

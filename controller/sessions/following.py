@@ -94,4 +94,4 @@ class Following:
             known = self._usage.adopt(observed, first=not self._registry.ready)
             self._registry.add(session_id, known)
         self._registry.put(observed)
-        self._readiness.look(session_id)
+        self._readiness.begin(session_id)

@@ -48,7 +48,7 @@ _log = structlog.get_logger("gateway")
 class Patience(msgspec.Struct, frozen=True):
     """Seconds for a request to a session, from connecting to the last byte."""
 
-    look: float = 5.0  # a session that computes may be slow to answer
+    poll: float = 5.0  # a session that computes may be slow to answer
     save: float = 60.0  # a large scene takes longer than the engine's own grace
 
 
@@ -201,7 +201,7 @@ class TraefikGateway(Gateway):
         All answers of sessions pass here, and every error in them is contained here.
         """
         try:
-            with anyio.fail_after(self._patience.look if seconds is None else seconds):
+            with anyio.fail_after(self._patience.poll if seconds is None else seconds):
                 request = self._request(session_id, question)
                 answer = await _exchange(self._transport, request, question.most)
             said = read(answer)
@@ -251,9 +251,9 @@ class TraefikGateway(Gateway):
     @override
     async def ping(self) -> None:
         domain = self._settings.sessions_at
-        status = await self._look("/login", self._hub_host())
+        status = await self._status("/login", self._hub_host())
         # For a session that does not exist, the hub itself must answer.
-        refusal = await self._look("/", self._host(new_session_id())) if domain else None
+        refusal = await self._status("/", self._host(new_session_id())) if domain else None
         if status == _NO_ROUTE and self._settings.orchestrator == "kubernetes":
             raise GatewayUnavailable(
                 "Traefik answers 404 for the hub's own log-in page: it knows no route to the hub. "
@@ -274,7 +274,7 @@ class TraefikGateway(Gateway):
                 "of Compose, or the hub's IngressRoute."
             )
 
-    async def _look(self, path: str, host: str) -> int:
+    async def _status(self, path: str, host: str) -> int:
         """Return the status. A connection of its own makes each host show its certificate."""
         request = self._to(host, path, _Question("ping", "GET", path), {})
         try:

@@ -176,7 +176,7 @@ class Launching:
 
     def _put(self, seen: Observed) -> None:
         self._registry.put(seen)
-        self._readiness.look(seen.session.id)
+        self._readiness.begin(seen.session.id)
 
     async def _restart(self, session: Session, person: Person, profile: Profile, by: Actor) -> None:
         async for _ in self._registry.changes(at_least_every=1.0):

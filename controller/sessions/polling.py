@@ -62,30 +62,30 @@ class Poller:
 
     def clients(self, session_id: SessionId) -> tuple[Client, ...]:
         """Return who was connected at the last poll, the longest first."""
-        look = self._last.get(session_id)
-        return look.inside.clients if look and look.inside else ()
+        poll = self._last.get(session_id)
+        return poll.inside.clients if poll and poll.inside else ()
 
     async def all(self) -> None:
         """Poll every running session."""
         ready = [one for one in self._sessions.all() if self._sessions.phase(one) is Phase.READY]
         living = {one.session.id for one in ready}
-        self._last = {one: look for one, look in self._last.items() if one in living}
+        self._last = {one: poll for one, poll in self._last.items() if one in living}
         async with anyio.create_task_group() as group:
             for seen in ready:
-                group.start_soon(self._pace.go, functools.partial(self.look, seen))
+                group.start_soon(self._pace.go, functools.partial(self.poll, seen))
 
     async def refresh(self, seen: Observed) -> None:
         """Poll a session for a page, unless that has just been done."""
         last = self._last.get(seen.session.id)
         if last is None or anyio.current_time() - last.at >= _FRESH_SECONDS:
-            await self.look(seen)
+            await self.poll(seen)
 
-    async def look(self, seen: Observed) -> None:
+    async def poll(self, seen: Observed) -> None:
         """Poll one session, and note its signs of life."""
         with contained("look", self._metrics, session=seen.session.id):
-            await self._look(seen)
+            await self._ask(seen)
 
-    async def _look(self, seen: Observed) -> None:
+    async def _ask(self, seen: Observed) -> None:
         session_id = seen.session.id
         profile = self._sessions.profile_of(seen)
         inside = await self._gateway.inside(session_id) if profile.endpoints else None

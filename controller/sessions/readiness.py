@@ -65,7 +65,7 @@ class Readiness:
         for profile in self._settings.profiles:
             await self._learn_usual(profile.id)
 
-    def look(self, session_id: SessionId) -> None:
+    def begin(self, session_id: SessionId) -> None:
         """Begin to probe a session, if it runs and is not served yet."""
         seen, work = self._registry.seen(session_id), self._registry.work(session_id)
         if seen is None or not self._tasks.running or work.probing or seen.served:

@@ -82,7 +82,7 @@ class Reconciling:
         before = self._doubted.get(session_id, {})
         self._doubted[session_id] = {uid: before.get(uid, now) for uid in strangers}
         if strangers and not before:
-            self._cutting.look_in_soon(session_id, _NEWS_SECONDS)
+            self._cutting.check_soon(session_id, _NEWS_SECONDS)
         since = self._doubted[session_id]
         return {uid: why for uid, why in strangers.items() if now - since[uid] >= _NEWS_SECONDS}
 
@@ -106,7 +106,7 @@ class Reconciling:
     def logged_out(self, logins: Collection[Login], asked: bool) -> None:
         """Begin to close what people have open anywhere whose log-ins have ended."""
         if not self._tasks.running:
-            return  # it begins with a look at who is connected
+            return  # it first asks who is connected
         people = {one.person.uid for one in logins if asked or self._may_be_inside(one)}
         for uid in sorted(people):
             shown = (seen for seen, _ in self._sessions.shared_with(uid))

@@ -169,7 +169,7 @@ class Registry:
         session_id = seen.session.id
         known = self._known.get(session_id)
         if known is None:
-            known = self._known[session_id] = Known(seen, self.first_look(seen.session))
+            known = self._known[session_id] = Known(seen, self.first_activity(seen.session))
         if not seen.running:
             known.served = False
         work = self.work(session_id)
@@ -180,7 +180,7 @@ class Registry:
         )
         return known
 
-    def first_look(self, session: Session) -> Activity:
+    def first_activity(self, session: Session) -> Activity:
         """Return the activity of a session without a memo."""
         now = self._clock()
         age = max(0.0, (self._wall() - session.created_at).total_seconds())

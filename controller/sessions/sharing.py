@@ -84,7 +84,7 @@ class Sharing:
                 if self._sessions.ready:
                     break
             # A controller before this one may have ended in the middle of a cut.
-            self.cutting.look_after(one.session.id for one in self._sessions.all())
+            self.cutting.check_after(one.session.id for one in self._sessions.all())
             try:
                 await anyio.sleep_forever()
             finally:

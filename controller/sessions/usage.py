@@ -57,7 +57,7 @@ class Usage:
         """
         memo = self._memos.get(seen.session.id)
         if memo is None:
-            activity = self._registry.first_look(seen.session)
+            activity = self._registry.first_activity(seen.session)
             # A session older than its start limit was most likely ready before.
             late = activity.age_then > self._registry.limits(seen.session).start
             known = Known(seen, activity)

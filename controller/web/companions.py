@@ -15,7 +15,7 @@ from controller.rules import companions, cookies, routes
 from controller.rules.companions import Companion, Refusal, is_name, judge
 from controller.settings.schema import Settings
 
-_LOOK_SECONDS = 3.0  # between two searches for companions
+_SEARCH_SECONDS = 3.0  # between two searches for companions
 
 _log = structlog.get_logger("companions")
 
@@ -43,7 +43,7 @@ class Companions:
             except EngineUnavailable as error:
                 # Known companions stay: each request needs a log-in and a group anyway.
                 _log.info("companions_not_looked_for", error=error.in_full)
-            await anyio.sleep(_LOOK_SECONDS)
+            await anyio.sleep(_SEARCH_SECONDS)
 
     async def look(self) -> None:
         """Search once. Raises EngineUnavailable."""

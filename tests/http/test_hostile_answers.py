@@ -18,7 +18,7 @@ from tests.support.samples import session_id, settings
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = Patience(look=0.3, save=0.3)
+PATIENCE = Patience(poll=0.3, save=0.3)
 BOUND = 5.0  # seconds, for a machine with other things to do
 PROFILE = Profile(id="any", title="Any", image="any")
 

@@ -231,9 +231,9 @@ class HomeViews(msgspec.Struct, frozen=True):
         if self.sessions.drain is not None:
             return "Nothing new can be started at present. Running sessions go on."
         offered = self._offered(person)
-        lacks = [self._refusal(person, one) for one in offered]
-        reasons = {shortfall.sentence for shortfall in lacks if shortfall is not None}
-        return reasons.pop() if offered and None not in lacks and len(reasons) == 1 else ""
+        shortfalls = [self._refusal(person, one) for one in offered]
+        reasons = {shortfall.sentence for shortfall in shortfalls if shortfall is not None}
+        return reasons.pop() if offered and None not in shortfalls and len(reasons) == 1 else ""
 
     def _refusal(self, person: Person, profile: Profile) -> Shortfall | None:
         """Return why the button would be refused; None: it starts, or waits in the queue."""

@@ -25,7 +25,7 @@ ALICE, BOB, CAROL = PEOPLE["alice"], PEOPLE["bob"], PEOPLE["carol"]
 
 OWNER = Actor(ALICE.uid)
 
-TIMES = CutTimes(within=0.05, again=0.01, look_after=(0.01,))
+TIMES = CutTimes(within=0.05, again=0.01, check_after=(0.01,))
 
 
 def shared(more: str = "") -> Settings:

@@ -82,7 +82,7 @@ async def test_who_comes_in_meanwhile(parts: SharingParts) -> None:
 async def test_a_session_that_ends_meanwhile(parts: SharingParts) -> None:
     """A session that is gone is looked into no more."""
     async with parts.at_work():
-        parts.sharing.cutting.look_in_soon(parts.seen.session.id, 0.01)
+        parts.sharing.cutting.check_soon(parts.seen.session.id, 0.01)
         parts.show()
         await anyio.sleep(0.02)
     assert parts.poller.last(parts.seen.session.id) is None

@@ -95,7 +95,7 @@ async def test_who_is_there(parts: SharingParts) -> None:
     for name in ("bob", "carol"):
         await invite(parts, name)
     parts.connect((BOB, Role.VIEW))
-    await parts.poller.look(parts.seen)
+    await parts.poller.poll(parts.seen)
     guests = parts.sharing.invitations.guests(parts.seen)
     assert [(one.share.uid, one.connected) for one in guests] == [("bob", True), ("carol", False)]
 

@@ -94,7 +94,7 @@ async def test_news_may_be_on_its_way(parts: SharingParts) -> None:
 async def test_a_poll_judges(parts: SharingParts) -> None:
     """Each look into a session that tells who is connected is compared."""
     parts.connect((BOB, Role.VIEW))
-    await parts.poller.look(parts.seen)
+    await parts.poller.poll(parts.seen)
     assert parts.kicked == [BOB.uid]
 
 

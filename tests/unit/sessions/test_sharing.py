@@ -27,7 +27,7 @@ async def test_nothing_goes_on_after_its_end() -> None:
     await parts.invite(BOB)
     async with parts.at_work():
         pass
-    parts.sharing.cutting.look_after([parts.seen.session.id])
+    parts.sharing.cutting.check_after([parts.seen.session.id])
     parts.sharing.reconciling.logged_out([login], asked=True)
     assert parts.kicked == []
 

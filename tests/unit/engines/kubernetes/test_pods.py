@@ -177,13 +177,13 @@ ENDS: list[tuple[Facts, int, str, str]] = [
         ended("Completed", 0)
         | {"reason": "Evicted", "message": "The node was low on resource: memory."},
         143,
-        "The machine that it ran on became short of memory or disk space.",
+        "The machine that it ran on ran short of memory or disk space.",
         "Evicted: The node was low on resource: memory.",
     ),
     (
         {"phase": "Failed", "reason": "Evicted", "message": "Pod ephemeral local storage"},
         143,
-        "The machine that it ran on became short of memory or disk space.",
+        "The machine that it ran on ran short of memory or disk space.",
         "Evicted: Pod ephemeral local storage",
     ),
     (
