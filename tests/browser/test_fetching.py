@@ -122,7 +122,7 @@ def bob() -> Iterator[Member]:
 
 @pytest.mark.usefixtures("published", "bob")
 def test_the_page_tells_how_far_and_opens(window: Window) -> None:
-    """Whoever starts it reads how many megabytes are there, and is in once it runs."""
+    """The person who starts it reads how many megabytes have arrived, and is in once it runs."""
     page = window.page
     noted: list[str] = notes_of(page)
     page.add_init_script(NOTE_DETAILS)

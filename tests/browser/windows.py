@@ -48,7 +48,7 @@ def open_window(
     scheme: Literal["light", "dark"] = "light",
     size: ViewportSize = DESK,
 ) -> Window:
-    """Open a window; with ``like`` whoever is logged in there is logged in here, too."""
+    """Open a window; with ``like`` the person logged in there is logged in here, too."""
     context = browser.new_context(
         viewport=size,
         color_scheme=scheme,

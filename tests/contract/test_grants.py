@@ -281,7 +281,7 @@ async def test_the_last_use(desk: Desk) -> None:
 
 
 async def test_codes_are_kept_nowhere(desk: Desk) -> None:
-    """Whoever reads the records finds no code that would let them in."""
+    """A person who reads the records finds no code that would let them in."""
     codes: list[str] = []
     for number in range(20):
         fresh = await desk.records.links.make(ONE, Role.VIEW, seconds=HOUR, max_uses=1)

@@ -51,7 +51,7 @@ def run(commands: str, **replaced: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("page", ["ldap.md", "settings.md"])
 def test_the_check(page: str) -> None:
-    """Whoever changed the settings reads of each part whether it works."""
+    """A person who changed the settings reads of each part whether it works."""
     said = run(block_of(page, "slicerhub check"))
     assert "✓ directory" in said.stdout, said.stderr
     assert "✓ engine" in said.stdout

@@ -91,7 +91,7 @@ def test_fifty_launches_and_a_line(people: list[Member], engine: DockerClient) -
     first = {answer.json()["id"] for _, answer in answers} - waiting
     until(lambda: sorted(running(engine, "line")) == sorted(first), what="the first ten")
 
-    # Most give up, from the end of the line; whoever stays has their turn.
+    # Most give up, from the end of the queue; those who stay have their turn.
     left, given_up = line[:PLACES], line[PLACES:]
     stop(people, {one["id"] for one in given_up})
     assert [one["id"] for one in line_of(people)] == [one["id"] for one in left]

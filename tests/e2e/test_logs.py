@@ -22,7 +22,7 @@ def acts(engine: DockerClient, **wanted: str) -> list[dict[str, Any]]:
 
 
 def test_a_links_code_is_in_no_log(engine: DockerClient, stack: str) -> None:
-    """Whoever reads the front door's log, or the hub's, cannot come in by somebody's link."""
+    """A person who reads Traefik's log, or the hub's, cannot come in by somebody's link."""
     code, marker = (secrets.token_urlsafe(16) for _ in range(2))
     where = f"{stack}/join/{code}"
     with httpx.Client(headers={**PAGE, "Referer": where}, follow_redirects=True) as browser:

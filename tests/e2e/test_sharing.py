@@ -218,7 +218,7 @@ def test_guests_are_no_owners(
 def test_a_link_lets_in_once(
     alice: Member, bob: Member, carol: Member, slicer: dict[str, Any], engine: DockerClient
 ) -> None:
-    """Who has a link logs in, reads who shows what, and joins; whoever comes after is told."""
+    """A person with a link logs in, reads who shows what, and joins; the next one is told."""
     code = make_link(alice, slicer, max_uses=1)
     asked = httpx.get(f"{URL}/join/{code}", headers=PAGE)
     assert asked.status_code == 302

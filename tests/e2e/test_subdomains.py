@@ -144,7 +144,7 @@ def test_without_a_cookie_of_its_own_nobody_passes(alice: Member, echo: dict[str
 def test_an_entry_is_for_one_session(
     alice: Member, bob: Member, echo: dict[str, Any], bobs: dict[str, Any]
 ) -> None:
-    """Whoever is in one session is in no other by it, and not at the hub."""
+    """A log-in at one session opens no other session, and not the hub."""
     own = bob.cookie_in(bobs)
     assert request("GET", place_of(bobs), headers=PROGRAM | own).status_code == 200
     assert request("GET", place_of(echo), headers=PROGRAM | own).status_code == 401

@@ -241,7 +241,7 @@ async def test_links(lab: World) -> None:
 
 
 async def test_the_api(lab: World) -> None:
-    """A program gets the same list, and whoever is not logged in none."""
+    """A program gets the same list, and without a log-in there is none."""
     script = await lab.script("alice")
     assert (await script.get("/api/v1/apps")).json() == {
         "items": [

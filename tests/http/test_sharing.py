@@ -380,7 +380,7 @@ async def test_asking_for_control(fresh: World) -> None:
 
 
 async def test_suggestions_are_bounded(fresh: World) -> None:
-    """Names are suggested to who types one; whoever asks for more has to wait."""
+    """Names are suggested to a person who types one; asking for more has to wait."""
     alice = await fresh.script("alice")
     found = (await alice.get("/api/v1/people?q=bob")).json()["items"]
     assert found == [{"user": "bob", "display_name": "Bob Baker"}]

@@ -330,7 +330,7 @@ async def test_asked_for_control_after_it_was_taken_back(pair: Pair) -> None:
 
 
 async def test_a_message_by_way_of_the_other(pair: Pair) -> None:
-    """What an administrator says stands in a session as long as it should, whoever keeps house."""
+    """A session shows an administrator's message as long as it should, at each controller."""
     one, other = pair.worlds
     made = await pair.session()
     carol = await other.script("carol")

@@ -98,7 +98,7 @@ def test_a_session_never_gets_ready(broken: Outage, scene: Scene, profile: str) 
 
 
 def test_a_session_hangs(broken: Outage, scene: Scene, engine: DockerClient) -> None:
-    """Whoever works in it waits; once it goes on everything is as it was."""
+    """People who work in it wait; once it goes on everything is as it was."""
     container = container_of(engine, scene.desktop["id"])
     fault = f"the session of the open desktop hangs for {HANG_SECONDS} s (paused)"
     with broken(fault, may={SESSION: DOWN}, notices=Notices.SILENCE) as vigil:

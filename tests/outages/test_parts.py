@@ -73,7 +73,7 @@ def test_a_part_is_killed(broken: Outage, engine: DockerClient, service: str) ->
 
 @pytest.mark.parametrize("service", PARTS)
 def test_a_part_hangs(broken: Outage, engine: DockerClient, service: str) -> None:
-    """Whoever needs it waits or is told; whoever does not goes on; afterwards all is as before."""
+    """People who need it wait or are told; others go on; afterwards all is as before."""
     notices = Notices.SILENCE if service == "traefik" else Notices.NOTHING
     fault = f"{NAMES[service]} hangs for some seconds (paused)"
     with (

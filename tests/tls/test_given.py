@@ -94,7 +94,7 @@ def test_http_leads_to_https(echo: dict[str, Any]) -> None:
     "host", ["evil.example", f"evil.{DOMAIN}", f"{DOMAIN}.evil.example", "127.0.0.1"]
 )
 def test_15_http_leads_nowhere_else(host: str) -> None:
-    """A foreign name is not sent back to whoever sent it."""
+    """A foreign name is not sent back to the client that sent it."""
     answer = plain("GET", "/", host)
     assert answer.status_code == 404
     assert "location" not in answer.headers

@@ -106,7 +106,7 @@ def test_kick(either: Session) -> None:
 
 
 def test_who_was_let_go_may_return_with_another_right(either: Session) -> None:
-    """A kick is no ban: whoever is let in afterwards is there with the right of then."""
+    """A kick is no ban: a person who is let in again later has the role of that time."""
     with opened(either, BOB) as bob:
         either.post("/-/kick", {"user": "bob"})
         bob.closed_after()

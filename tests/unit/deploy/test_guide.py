@@ -73,7 +73,7 @@ def last_table(document: Path) -> list[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_link_leads_somewhere(document: Path) -> None:
-    """Whoever follows a link finds the file, and the heading within it."""
+    """A reader who follows a link finds the file, and the heading within it."""
     for link in links(document):
         path, _, anchor = link.partition("#")
         target = (document.parent / path).resolve() if path else document
@@ -122,7 +122,7 @@ def test_what_was_run(page: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_file_that_is_named_exists(document: Path) -> None:
-    """Whoever looks for a test or a part of the program finds it where a page says that it is."""
+    """A reader finds a test or a part of the program where a page says that it is."""
     for named in _NAMED.findall(document.read_text("utf-8")):
         assert (ROOT / named).exists(), f"{named}: there is no such file"
 

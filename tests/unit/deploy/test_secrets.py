@@ -77,7 +77,7 @@ def digest(name: str, plugins: set[str]) -> str:
 
 
 def test_no_secret_stands_in_the_repository() -> None:
-    """Keys and tokens are made at the first start; whoever clones the repository has none.
+    """Keys and tokens are made at the first start; a clone of the repository has none.
 
     Files in which an earlier run has found nothing, and that are as they were, are not read again:
     the scanner needs half a minute for all of them.

@@ -136,7 +136,7 @@ def test_the_controller_itself() -> None:
     ],
 )
 def test_companions(app: str, given: Credentials, verdict: Verdict) -> None:
-    """A companion is entered by whoever may, with the same log-ins as a session."""
+    """People who may use a companion enter it, with the same log-ins as a session."""
     hub = Hub()
     found, _ = CompanionJudge(SETTINGS, hub, hub).judge(app, replace(QUESTION, credentials=given))
     assert found is verdict

@@ -43,7 +43,7 @@ async def served() -> AsyncGenerator[tuple[Pages, str]]:
 
 
 async def test_who_leaves_costs_nobody_a_picture(served: tuple[Pages, str]) -> None:
-    """A page that has closed gets nothing more, and whoever comes after it gets the same."""
+    """A page that has closed gets nothing more, and the pages after it get everything."""
     pages, address = served
     async with (
         ClientSession() as session,

@@ -97,7 +97,7 @@ def room_of(module: str) -> str:
 
 
 def test_every_room_has_a_floor_and_says_what_it_is_for() -> None:
-    """Whoever looks for a place for something finds it by one sentence a room."""
+    """A developer finds where something belongs by one sentence for each folder."""
     rooms = {path.parent.name: path for path in APP.glob("*/__init__.py")}
     above = {path.stem for path in APP.glob("*.py")} - {"__init__"}
     assert FLOOR.keys() == rooms.keys() | above

@@ -1,4 +1,4 @@
-"""However a log-in ends: it is out at once, whoever cuts hears of it, and it does not come back."""
+"""However a log-in ends: it ends at once, the subscriber that cuts is told, and it stays ended."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ async def test_the_controller_itself(desk: Desk) -> None:
 
 
 async def test_forms(desk: Desk) -> None:
-    """A form is good for the log-in that it was made for, whoever else's page it stands on."""
+    """A form is valid only for the log-in that it was made for, on whatever page it is."""
     first, second = await desk.log_in("alice"), await desk.log_in("alice")
     made = desk.logins.proofs.csrf(first)
     assert desk.logins.proofs.csrf_matches(first, made)

@@ -58,7 +58,7 @@ ENDS: dict[str, tuple[Callable[[Known, Login], None], bool]] = {
 
 @pytest.mark.parametrize("way", ENDS)
 def test_each_end_is_told(known: Known, way: str) -> None:
-    """Whoever cuts hears of a log-in that is gone, once, and nobody else's is touched."""
+    """The subscriber that cuts is told once of a log-in that is gone; no other is touched."""
     one, other = known.login("one"), known.login("other", BOB)
     end, asked = ENDS[way]
     end(known, one)

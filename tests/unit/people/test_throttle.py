@@ -90,7 +90,7 @@ async def test_own_success_frees_no_address(gate: Gate) -> None:
 
 
 async def test_many_addresses_of_one_host(gate: Gate) -> None:
-    """Whoever has a whole IPv6 network is one; the next network is another."""
+    """A whole IPv6 network counts as one address; the next network is another."""
     tried = [await gate.guess("alice", f"2001:db8:1:2:{n}::{n}") for n in range(5)]
     assert tried == ["wrong"] * 3 + ["refused"] * 2
     assert await gate.guess("alice", "2001:db8:1:3::1", right=True) == "in"

@@ -66,7 +66,7 @@ def numbers(tickets: list[Ticket]) -> str:
     ],
 )
 def test_order(waiting: str, running: str, order: str) -> None:
-    """Who has nothing goes before who has something; among equals the one who came first."""
+    """People without a running session come first; among equals the one who came first."""
     tickets = line(*(of(n, owner=one) for n, one in enumerate(waiting.split(), start=1)))
     have = [of(50 + n, owner=one) for n, one in enumerate(running.split())]
     assert order == numbers(queue.in_order(tickets, have))

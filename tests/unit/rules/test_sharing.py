@@ -94,5 +94,5 @@ def test_control_changes_hands(before: Role | None, role: Role, loses: bool, gai
 def test_who_may_be_connected(
     role: Role | None, connected_as: Role, logged_in: bool, why: str
 ) -> None:
-    """Whoever is invited, logged in and there in their role stays; owners stay in any."""
+    """A guest who is invited, logged in and in their role stays; owners stay in any role."""
     assert sharing.why_not_connected(role, connected_as, logged_in=logged_in) == why

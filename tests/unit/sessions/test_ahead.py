@@ -1,4 +1,4 @@
-"""Whoever logs in finds running what they have chosen, and is never kept waiting for it."""
+"""People who log in find the sessions that they chose running, and never wait for them."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ async def test_nothing_changes(parts: SharingParts) -> None:
 
 
 async def test_taken_back_while_the_store_is_away(parts: SharingParts) -> None:
-    """They look on at once, and whoever did it is told that it is not written down yet."""
+    """They only view at once, and the owner is told that it is not written down yet."""
     parts.store.away = True
     with pytest.raises(NotWrittenDown):
         await parts.sharing.control.change(parts.seen, CAROL.uid, Role.VIEW, by=OWNER)

@@ -35,7 +35,7 @@ async def test_a_session_that_hangs_once(parts: SharingParts) -> None:
 
 
 async def test_a_session_that_does_not_answer(parts: SharingParts) -> None:
-    """Whoever waits for it is told so within the time, and it stays due."""
+    """The caller that waits for it is told so within the time, and it stays due."""
     parts.gateway.insides[parts.seen.session.id] = None
     assert not await parts.sharing.cutting.cut(parts.seen, BOB.uid)
     assert parts.sharing.cutting.due(parts.seen.session.id) == (BOB.uid,)

@@ -68,7 +68,7 @@ async def test_one_of_a_name() -> None:
 
 
 async def test_no_more_than_ones_own() -> None:
-    """Whoever has as many as one person may have is told how to get another."""
+    """A person with as many sessions as one may have is told how to get another."""
     parts = Parts()
     async with at_work(parts):
         await launch(parts, "one")

@@ -1,4 +1,4 @@
-"""Owners make links, and whoever has one joins."""
+"""Owners make links, and people who have one join."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ async def test_a_guest_leaves(parts: SharingParts) -> None:
 
 
 async def test_the_store_is_away(parts: SharingParts) -> None:
-    """It counts and is cut all the same; whoever did it is told, and a round makes up for it."""
+    """It counts and is cut all the same; the owner is told, and a round writes it down."""
     parts.store.away = True
     with pytest.raises(NotWrittenDown):
         await parts.sharing.revoking.withdraw(parts.seen, BOB.uid, by=OWNER)
@@ -61,7 +61,7 @@ async def test_the_store_is_away(parts: SharingParts) -> None:
 
 
 async def test_a_session_that_does_not_answer(parts: SharingParts) -> None:
-    """Whoever takes it back is told that what is open stays so."""
+    """The person who takes it back is told that what is open stays open."""
     parts.gateway.insides[parts.seen.session.id] = None
     assert not await parts.sharing.revoking.withdraw(parts.seen, BOB.uid, by=OWNER)
     assert await written(parts) == {(parts.seen.session.id, CAROL.uid)}

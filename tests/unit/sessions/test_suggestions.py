@@ -42,7 +42,7 @@ async def test_a_directory_that_cannot_look_people_up(asked: Asked) -> None:
 
 
 async def test_thirty_a_minute(asked: Asked) -> None:
-    """Whoever asks for more than a person types waits; nobody else waits for them."""
+    """A person who asks for more than people type waits; nobody else does."""
     for _ in range(30):
         await asked.suggestions.suggest(ALICE, "bob")
         asked.now += 1

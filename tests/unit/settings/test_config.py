@@ -143,7 +143,7 @@ def test_limits() -> None:
 
 
 def test_a_person_in_another_spelling() -> None:
-    """Whoever writes the settings need not know how the hub spells people's names."""
+    """Administrators need not know how the hub spells people's names in the settings."""
     text = "[limits.people]\nAlice = 7\n'ＢＯＢ' = 2\n'Straße' = 3"
     settings, _ = read(LDAP | {"SLICERHUB_CONFIG": "hub"}, hub=text)
     assert settings.limits.people == {"alice": 7, "bob": 2, "strasse": 3}

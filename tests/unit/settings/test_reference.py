@@ -72,7 +72,7 @@ def test_markdown_needs_no_settings() -> None:
 
 @pytest.mark.parametrize("kind", [Settings, *TABLES, Profile, GroupVolume])
 def test_every_setting_has_a_meaning(kind: type[msgspec.Struct]) -> None:
-    """Whoever adds a setting says what it means."""
+    """Each setting has a text that says what it means."""
     below = meanings(kind)
     for field in msgspec.structs.fields(kind):
         if is_table(field.type) or (kind is Settings and field.name in {"profiles", "volumes"}):
@@ -82,7 +82,7 @@ def test_every_setting_has_a_meaning(kind: type[msgspec.Struct]) -> None:
 
 @pytest.mark.parametrize("kind", [Settings, *TABLES, Profile, GroupVolume])
 def test_every_range_has_a_sentence(kind: type[msgspec.Struct]) -> None:
-    """Whoever is out of a range reads what to do instead of the decoder's words."""
+    """A value out of range is answered with what to do, not with the decoder's words."""
     for field in msgspec.structs.fields(kind):
         for meta in metas_below(field.type):
             bounds = (meta.ge, meta.gt, meta.le, meta.lt, meta.pattern)

@@ -171,6 +171,6 @@ def test_agreeing_keeps_what_was_not_run() -> None:
 
 
 def test_the_last_line_says_how_many_passed() -> None:
-    """Whoever reads only the last line knows what came of it."""
+    """A person who reads only the last line knows the result."""
     written = report.Written({"passed": 12, "failed": 1})
     assert written.closing_line() == "12 passed, 1 failed, 0 skipped"

@@ -189,7 +189,7 @@ async def test_a_foreign_page_can_do_nothing(site: Site) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 async def test_who_only_looks_needs_no_sign(site: Site, method: str) -> None:
-    """What changes nothing is shown to whoever may see it."""
+    """What changes nothing is shown to everybody who may see it."""
     status, _ = await site.ask("/safe", {}, method=method)
     assert status in {200, 204}
 

@@ -1,4 +1,4 @@
-"""Whoever is refused is told why, in the form that they can use."""
+"""People and programs that are refused are told why, in a form that they can use."""
 
 from __future__ import annotations
 

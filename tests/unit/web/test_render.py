@@ -272,7 +272,7 @@ def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
     ],
 )
 def test_a_place_in_line_is_said_as_people_say_it(position: int, text: str) -> None:
-    """Whoever waits reads a number with the right ending."""
+    """A person in the queue reads a number with the right ending."""
     assert sentences.place_text(position) == text
     waiting = replace(READY, phase=Phase.PENDING, place=QueuePosition(position, "a free place"))
     page = Page(RENDERER.page(replace(HOME, sessions=(waiting,))))
@@ -333,7 +333,7 @@ def test_what_an_invitation_lets_somebody_do_is_said_before_it_is_made() -> None
 
 
 def test_a_link_invites_for_a_day_and_to_view_unless_told_otherwise() -> None:
-    """Whoever presses at once shares little and not for long."""
+    """An owner who presses at once shares little and not for long."""
     chosen = [o["value"] for o in Page(RENDERER.page(SHARE)).all("option") if "selected" in o]
     assert chosen == ["view", "", "view", "86400"]
 

@@ -1,4 +1,4 @@
-"""Whoever's files they are, they get them and nobody else does."""
+"""People get their own files, and nobody else does."""
 
 from __future__ import annotations
 

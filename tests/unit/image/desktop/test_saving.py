@@ -23,7 +23,7 @@ NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 
 class Desktop:
-    """A person's volume, a program that saves as it is told to, and whoever asks it."""
+    """A person's volume, a program that saves as it is told to, and the one who asks it."""
 
     def __init__(self, home: Path, *, able: bool = True) -> None:
         """Nobody did anything."""

@@ -79,7 +79,7 @@ def test_links_out_of_the_folder_are_refused(group: Path, own: Path) -> None:
 
 
 def test_links_inside_the_folder_are_paths_like_others(group: Path) -> None:
-    """Whoever put them there meant it."""
+    """A person put them there on purpose."""
     (group / "real").mkdir()
     (group / "known as").symlink_to(group / "real")
     target = target_of(group, PurePosixPath("known as/a.nrrd"))
