@@ -30,6 +30,7 @@ from docker import DockerClient
 from e2e.stack import INSTANCE, Member, container_of, part, place_of
 
 from controller.rules.routes import VERIFY_ALIASES
+from tests.support.inside import inside
 
 USER = "bob"
 PROFILE = "echo"
@@ -168,7 +169,7 @@ def address_on_edge(container: Any) -> str:  # noqa: ANN401 - the client's own
 
 def accepted(controller: Any) -> int:  # noqa: ANN401
     """Return how many connections the controller's kernel has accepted so far."""
-    said = controller.exec_run(["cat", "/proc/net/snmp"]).output.decode()
+    said = inside(controller, "cat", "/proc/net/snmp")
     names, values = (line.split() for line in said.splitlines() if line.startswith("Tcp:"))
     return int(values[names.index("PassiveOpens")])
 

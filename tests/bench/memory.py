@@ -15,6 +15,8 @@ import docker
 from bench.measure import machine, table
 from e2e.stack import part
 
+from tests.support.inside import inside
+
 TARGET = 90.0  # MiB, controller
 _MIB = 1024 * 1024
 
@@ -29,10 +31,10 @@ def engine_number(container: Any) -> float:  # noqa: ANN401 - the client's own
 
 def process_number(container: Any, kind: str) -> float:  # noqa: ANN401
     """Return MiB of the first process: ``Rss``, ``Pss`` or ``Pss_Anon``."""
-    said = container.exec_run(["cat", "/proc/1/smaps_rollup"])
-    found = re.search(rf"^{kind}:\s+(\d+) kB", said.output.decode(), re.MULTILINE)
+    said = inside(container, "cat", "/proc/1/smaps_rollup")
+    found = re.search(rf"^{kind}:\s+(\d+) kB", said, re.MULTILINE)
     if found is None:
-        raise click.ClickException(f"{container.name} does not tell: {said.output.decode()}")
+        raise click.ClickException(f"{container.name} does not tell: {said}")
     return int(found[1]) / 1024
 
 

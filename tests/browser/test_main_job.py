@@ -39,6 +39,7 @@ from e2e.stack import SESSIONS, URL, Member, container_of, remove_files
 from PIL import Image, ImageStat
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
+from tests.support.inside import inside
 from tests.support.waits import until
 
 DARK, LIGHT = 80, 200  # mean brightness of a page, of 255
@@ -76,11 +77,8 @@ def upload(page: Page, file: Path) -> None:
 
 def content_of(engine: DockerClient, session_id: str, name: str) -> str:
     """Return what stands in a file of a session, as the session itself reads it."""
-    found = container_of(engine, session_id).exec_run(
-        ["find", "/home/slicer", "-name", name, "-exec", "cat", "{}", "+"]
-    )
-    assert found.exit_code == 0, found.output
-    return found.output.decode()
+    finding = ("find", "/home/slicer", "-name", name, "-exec", "cat", "{}", "+")
+    return inside(container_of(engine, session_id), *finding)
 
 
 def stop_before_two_windows(browser: Browser, window: Window, card: Locator) -> None:

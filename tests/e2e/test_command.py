@@ -9,14 +9,15 @@ from typing import Any
 from docker import DockerClient
 from e2e.stack import Member, container_of, part
 
+from tests.support.inside import run_inside
+
 
 def run(
     engine: DockerClient, *words: str, environment: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
     """Run the command in the controller's container; return exit code and all that it said."""
     controller: Any = part(engine, "controller")
-    code, output = controller.exec_run(["slicerhub", *words], environment=dict(environment or {}))
-    return code, output.decode()
+    return run_inside(controller, "slicerhub", *words, environment=environment)
 
 
 def test_check_confirms_what_works_and_names_what_does_not(engine: DockerClient) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from docker import DockerClient
 from e2e.stack import INSTANCE, URL, Member, container_of, hub_answers, open_socket, part, place_of
 
+from tests.support.inside import inside
 from tests.support.waits import until
 
 ROOT = Path(__file__).parents[2]
@@ -76,8 +77,7 @@ def test_down_and_up_keeps_the_files(engine: DockerClient) -> None:
     bob = Member("bob")
     session = bob.launch("echo", "before")
     container = container_of(engine, session["id"])
-    code, _ = container.exec_run(["sh", "-c", "echo mine > /home/slicer/over-night"])
-    assert code == 0
+    inside(container, "sh", "-c", "echo mine > /home/slicer/over-night")
     environment = os.environ | {
         "SLICERHUB_INSTANCE": INSTANCE,
         "SLICERHUB_PORT": URL.rsplit(":", 1)[1],
@@ -93,8 +93,7 @@ def test_down_and_up_keeps_the_files(engine: DockerClient) -> None:
     again = Member("bob")
     session = again.launch("echo", "after")
     container = container_of(engine, session["id"])
-    code, output = container.exec_run(["cat", "/home/slicer/over-night"])
-    assert (code, output) == (0, b"mine\n")
+    assert inside(container, "cat", "/home/slicer/over-night") == "mine\n"
     again.stop_all()
     again.leave()
 

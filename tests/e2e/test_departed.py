@@ -20,6 +20,7 @@ from e2e.stack import (
     place_of,
 )
 
+from tests.support.inside import inside
 from tests.support.waits import until
 
 CHANGE = """ldapmodify -Q -Y EXTERNAL -H ldapi://%2Ftmp%2Fslapd%2Fldapi <<LDIF
@@ -32,8 +33,7 @@ LDIF"""
 
 def change(engine: DockerClient, act: str) -> None:
     """Add bob to the group, or delete him from it."""
-    done = part(engine, "ldap").exec_run(["bash", "-c", CHANGE, act])
-    assert done.exit_code == 0, done.output
+    inside(part(engine, "ldap"), "bash", "-c", CHANGE, act)
 
 
 @contextmanager
@@ -54,10 +54,7 @@ def test_who_leaves_is_out(alice: Member, engine: DockerClient) -> None:
         bob.stop_all()
         alice.invite(shown, "bob", "view")
         own = bob.launch("echo", "left behind")
-        written = container_of(engine, own["id"]).exec_run(
-            ["sh", "-c", "echo kept > /home/slicer/testament"]
-        )
-        assert written.exit_code == 0
+        inside(container_of(engine, own["id"]), "sh", "-c", "echo kept > /home/slicer/testament")
         socket_path = f"{place_of(shown)}ws"
         cookie = bob.cookie_in(shown)
         with (
@@ -93,6 +90,6 @@ def test_who_leaves_is_out(alice: Member, engine: DockerClient) -> None:
         assert bob.browser.get(place_of(shown)).status_code == 403
         assert "may no longer use the hub" in bob.browser.get("/").text
         again = bob.launch("echo", "back")
-        found = container_of(engine, again["id"]).exec_run(["cat", "/home/slicer/testament"])
-        assert found.output == b"kept\n"
+        kept = inside(container_of(engine, again["id"]), "cat", "/home/slicer/testament")
+        assert kept == "kept\n"
         bob.stop_all()

@@ -11,6 +11,7 @@ from docker import DockerClient
 from docker.errors import NotFound
 from e2e.stack import INSTANCE, URL, Member, container_of, networks_of, part, place_of, session_url
 
+from tests.support.inside import inside
 from tests.support.reach import reached
 from tests.support.waits import until
 
@@ -77,14 +78,10 @@ def test_stopping_frees_everything_but_the_files(alice: Member, engine: DockerCl
 def test_files_are_there_in_the_next_session(alice: Member, engine: DockerClient) -> None:
     """What is written in one session is found in the next, whatever its name."""
     first = alice.launch("echo", "writes")
-    code, _ = container_of(engine, first["id"]).exec_run(
-        ["sh", "-c", "echo kept > /home/slicer/note"]
-    )
-    assert code == 0
+    inside(container_of(engine, first["id"]), "sh", "-c", "echo kept > /home/slicer/note")
     alice.stop(first["id"])
     second = alice.launch("echo", "reads")
-    code, output = container_of(engine, second["id"]).exec_run(["cat", "/home/slicer/note"])
-    assert (code, output) == (0, b"kept\n")
+    assert inside(container_of(engine, second["id"]), "cat", "/home/slicer/note") == "kept\n"
     alice.stop(second["id"])
 
 

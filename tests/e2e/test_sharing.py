@@ -22,6 +22,7 @@ from e2e.stack import (
     place_of,
 )
 
+from tests.support.inside import inside, run_inside
 from tests.support.waits import until
 
 CUT_SECONDS = 5  # within which an open view is closed (the hub's promise, not this machine's pace)
@@ -232,7 +233,8 @@ def test_a_link_lets_in_once(
     assert bob.browser.get(place_of(slicer)).status_code == 200
     refused(carol, code)
     assert carol.browser.get(place_of(slicer)).status_code == 403
-    written = part(engine, "controller").exec_run(["grep", "--recursive", "--count", code, "/data"])
+    searching = ("grep", "--recursive", "--count", code, "/data")
+    written = run_inside(part(engine, "controller"), *searching)
     assert written.exit_code == 1, "the link's code can be read in the hub's records"
     take_back(alice, slicer, "bob")
     refused(bob, code)
@@ -266,8 +268,7 @@ def test_a_link_that_came_of_age(
     where = f"/api/v1/sessions/{echo['id']}/links"
     (link,) = alice.api.get(where).json()["items"]
     # Nobody waits for a minute here: the hub's own record of it is made a minute older.
-    aged = part(engine, "controller").exec_run(["python", "-c", AGE, link["id"]])
-    assert aged.exit_code == 0, aged.output
+    inside(part(engine, "controller"), "python", "-c", AGE, link["id"])
     refused(carol, code)
     assert alice.api.get(where).json()["items"] == []
     assert carol.browser.get(place_of(echo)).status_code == 403

@@ -9,6 +9,7 @@ import pytest
 from docker import DockerClient
 from e2e.stack import INSTANCE, START_SECONDS, Member, container_of, hub_answers, part, place_of
 
+from tests.support.inside import run_inside
 from tests.support.waits import until
 
 REMEMBERED = """
@@ -76,7 +77,7 @@ def test_a_crash_of_the_controller_changes_nothing(
     ids = [one["id"] for one in sessions]
     # A controller that knows them as ready repairs at once; else it takes them for being launched.
     until(
-        lambda: controller.exec_run(["python", "-c", REMEMBERED, *ids]).output == b"2\n",
+        lambda: run_inside(controller, "python", "-c", REMEMBERED, *ids).said == "2\n",
         what="the hub's memory of the sessions",
     )
     controller.kill(signal="SIGKILL")

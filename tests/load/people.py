@@ -33,7 +33,7 @@ from security.attacker import change_directory
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from tests.support.breakage import inside
+from tests.support.inside import inside
 
 PEOPLE = 100
 DEADLINE = 300.0  # seconds in which what was turned away must be granted

@@ -12,7 +12,7 @@ from docker import DockerClient
 from e2e.stack import INSTANCE, Member, networks_of, part
 from load.account import HeldLine
 
-from tests.support.breakage import inside
+from tests.support.inside import inside
 from tests.support.waits import until
 
 ECHO_IMAGE = "slicerhub-test/echo"

@@ -33,8 +33,8 @@ from tests.support.breakage import (
     compose_files,
     fill,
     hub_time,
-    inside,
 )
+from tests.support.inside import inside
 from tests.support.waits import until
 
 HERE = Path(__file__).parent

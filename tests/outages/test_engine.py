@@ -23,7 +23,8 @@ from outages.conftest import PARTS, Outage, people
 from outages.table import PROPERTY, Row
 from outages.watch import EVERYWHERE, running, words_of
 
-from tests.support.breakage import healthy, inside
+from tests.support.breakage import healthy
+from tests.support.inside import inside
 from tests.support.waits import until
 
 BACK_SECONDS = 180

@@ -11,7 +11,7 @@ from e2e.stack import Member, container_of, place_of
 from outages.conftest import Outage
 from outages.watch import DOWN, SESSION, Notices, Scene, Vigil, words_of
 
-from tests.support.breakage import inside
+from tests.support.inside import inside
 from tests.support.waits import until
 
 HANG_SECONDS = 6

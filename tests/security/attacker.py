@@ -25,7 +25,8 @@ from websockets.exceptions import InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from controller.people.tokens import KeyRing, parse_key_ring
-from tests.support.breakage import inside, wait_for_hub
+from tests.support.breakage import wait_for_hub
+from tests.support.inside import inside
 from tests.support.waits import until
 
 T = TypeVar("T")

@@ -25,8 +25,9 @@ from security.attacker import (
     try_login,
 )
 
-from tests.support.breakage import frozen, inside
+from tests.support.breakage import frozen
 from tests.support.choice import cases
+from tests.support.inside import inside
 from tests.support.waits import until
 
 ANSWER_SECONDS = 8  # within which a log-in is answered, whatever the directory does

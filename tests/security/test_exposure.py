@@ -30,8 +30,9 @@ from security.attacker import (
 )
 
 from controller.rules import routes
-from tests.support.breakage import ROOT, inside, wait_for_hub
+from tests.support.breakage import ROOT, wait_for_hub
 from tests.support.choice import cases
+from tests.support.inside import inside
 from tests.support.waits import until
 
 SERVICES = ("traefik", "controller", "ldap", "engine-proxy", "engine-proxy-traefik")

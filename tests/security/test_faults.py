@@ -35,10 +35,10 @@ from tests.support.breakage import (
     frozen,
     healthy,
     hub_time,
-    inside,
     wait_for_hub,
 )
 from tests.support.choice import cases
+from tests.support.inside import inside
 from tests.support.waits import until
 
 REPAIRED_SECONDS = 60  # within which what a crash left is made whole or taken away

@@ -19,7 +19,8 @@ from security.attacker import (
     try_login,
 )
 
-from tests.support.breakage import inside, wait_for_hub
+from tests.support.breakage import wait_for_hub
+from tests.support.inside import inside
 from tests.support.waits import until
 
 REFUSAL_SECONDS = 1.0  # before which no refusal is answered

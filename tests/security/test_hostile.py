@@ -14,6 +14,7 @@ from security.attacker import MEGABYTE, Person, at_once, memory_of
 
 from tests.support.choice import cases
 from tests.support.hostile.program import MISBEHAVIOURS
+from tests.support.inside import inside
 from tests.support.waits import until
 
 CYCLES = 6
@@ -41,9 +42,8 @@ def chosen(cycle: int) -> list[str]:
 
 def finished(engine: DockerClient) -> dict[str, float]:
     """Return when each round of housekeeping was last at its end, in seconds since the epoch."""
-    code, said = part(engine, "controller").exec_run(["python", "-c", READ])
-    assert code == 0, said
-    return {name: float(at) for name, at in FINISHED.findall(said.decode())}
+    said = inside(part(engine, "controller"), "python", "-c", READ)
+    return {name: float(at) for name, at in FINISHED.findall(said)}
 
 
 @pytest.fixture(scope="module")

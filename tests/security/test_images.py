@@ -19,7 +19,8 @@ from security.attacker import (
     try_login,
 )
 
-from tests.support.breakage import ROOT, inside
+from tests.support.breakage import ROOT
+from tests.support.inside import inside, run_inside
 
 ENABLE = {"traefik.enable"}
 NAMES = [
@@ -168,8 +169,8 @@ def test_row_34_nothing_helps_to_escape(victim: dict[str, Any], engine: DockerCl
     assert facts["NoNewPrivs"] == "1"
     assert facts["Seccomp"] == "2"
     for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/secrets/kubernetes.io"):
-        assert container.exec_run(["test", "-e", path]).exit_code == 1
-    refused = container.exec_run(["sh", "-c", "echo x > /usr/bin/x"])
+        assert run_inside(container, "test", "-e", path).exit_code == 1
+    refused = run_inside(container, "sh", "-c", "echo x > /usr/bin/x")
     assert refused.exit_code != 0
 
 

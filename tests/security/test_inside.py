@@ -21,7 +21,7 @@ from security.attacker import (
     networks_of,
 )
 
-from tests.support.breakage import inside
+from tests.support.inside import inside
 from tests.support.reach import reached
 from tests.support.waits import until
 

@@ -20,6 +20,7 @@ from docker import DockerClient
 from docker.errors import APIError
 from e2e.stack import INSTANCE, URL, hub_answers, part
 
+from tests.support.inside import inside, run_inside
 from tests.support.waits import until
 
 ROOT = Path(__file__).parents[2]
@@ -27,13 +28,6 @@ FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 CLOCK = ROOT / "tests/security/clock.yaml"
 DISK = ROOT / "tests/security/disk.yaml"
 SMALL = 4 << 20  # bytes of the disk that is filled, as disk.yaml says
-
-
-def inside(container: Any, *command: str, **how: Any) -> str:  # noqa: ANN401
-    """Run a command in a container; return what it says, or fail."""
-    done = container.exec_run(list(command), **how)
-    assert done.exit_code == 0, done.output.decode(errors="replace")
-    return done.output.decode(errors="replace")
 
 
 def surroundings() -> dict[str, str]:
@@ -131,7 +125,7 @@ def fill(controller: Any) -> None:  # noqa: ANN401
     """Leave no room in /small."""
     check_small(controller)
     command = ["dd", "if=/dev/zero", "of=/small/full", "bs=4k", f"count={2 * SMALL // 4096}"]
-    assert controller.exec_run(command).exit_code == 1, "it was not full"
+    assert run_inside(controller, *command).exit_code == 1, "it was not full"
 
 
 @contextmanager

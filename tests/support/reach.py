@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tests.support.inside import inside
+
 _CONNECT = """
 import socket, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -32,9 +34,7 @@ def reached(container: Any, targets: Iterable[str]) -> list[str]:  # noqa: ANN40
     for _ in range(5):
         if not wanted:
             break
-        done = container.exec_run(["python", "-c", _CONNECT, *wanted])
-        assert done.exit_code == 0, done.output
-        lines = done.output.decode().splitlines()
+        lines = inside(container, "python", "-c", _CONNECT, *wanted).splitlines()
         assert len(lines) == len(wanted)
         wanted = [line.removeprefix("open ") for line in lines if line.startswith("open ")]
     return wanted
