@@ -17,11 +17,11 @@ from enum import Enum, auto
 from typing import Any, NoReturn
 
 import anyio
-import docker.errors
 import msgspec
 import requests
 
 from controller.core.errors import StoreUnavailable
+from tests.support.fakes.engine import refusal
 
 API_EFFECTS = frozenset(
     {
@@ -227,11 +227,3 @@ class GuardedPart:
         if self._name == "gateway":
             await anyio.sleep_forever()
         raise StoreUnavailable(f"{label}: nobody there")
-
-
-def refusal(status: int, text: str) -> docker.errors.APIError:
-    """Return the client's error for an answer of this status."""
-    response = requests.Response()
-    response.status_code = status
-    kind = docker.errors.NotFound if status == requests.codes.not_found else docker.errors.APIError
-    return kind(text, response=response, explanation=text)

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from controller.core.model import Observed, Role, UserId
+from tests.faults.checks import Checks
+from tests.faults.people import People
 from tests.faults.points import Fault, Trap
 from tests.faults.world import World
 from tests.support.fakes.directory import PEOPLE
@@ -33,12 +35,14 @@ class Hub(RuleBasedStateMachine):
         """Begin with a hub that has just started."""
         super().__init__()
         self.world = World()
+        self.people = People(self.world)
+        self.checks = Checks(self.world, self.people)
         self.world.spend(2)
 
     def teardown(self) -> None:
         """See that all comes right in the end."""
         try:
-            self.world.recover()
+            self.checks.recover()
         finally:
             self.world.close()
 
@@ -47,46 +51,46 @@ class Hub(RuleBasedStateMachine):
     @rule(who=people, profile=profiles, name=names, wait=waits)
     def launch(self, who: str, profile: str, name: str, *, wait: bool) -> None:
         """Somebody starts a session."""
-        self.world.act(self.world.launch(PEOPLE[who], profile, name), wait=wait)
+        self.world.act(self.people.launch(PEOPLE[who], profile, name), wait=wait)
 
-    @precondition(lambda self: self.world.known())
+    @precondition(lambda self: self.people.known())
     @rule(which=pick, wait=waits)
     def stop(self, which: int, *, wait: bool) -> None:
         """Somebody stops a session of theirs."""
-        self.world.act(self.world.stop(self.session(which)), wait=wait)
+        self.world.act(self.people.stop(self.session(which)), wait=wait)
 
-    @precondition(lambda self: self.world.known())
+    @precondition(lambda self: self.people.known())
     @rule(which=pick, guest=people, role=roles, wait=waits)
     def share(self, which: int, guest: str, role: Role, *, wait: bool) -> None:
         """Somebody invites another."""
         seen = self.session(which)
         if guest != seen.session.owner:
-            self.world.act(self.world.share(seen, UserId(guest), role), wait=wait)
+            self.world.act(self.people.share(seen, UserId(guest), role), wait=wait)
 
-    @precondition(lambda self: self.world.known())
+    @precondition(lambda self: self.people.known())
     @rule(which=pick, guest=people, wait=waits)
     def revoke(self, which: int, guest: str, *, wait: bool) -> None:
         """Somebody takes an invitation back."""
         seen = self.session(which)
         if guest != seen.session.owner:
-            self.world.act(self.world.revoke(seen, UserId(guest)), wait=wait)
+            self.world.act(self.people.revoke(seen, UserId(guest)), wait=wait)
 
-    @precondition(lambda self: self.world.known())
+    @precondition(lambda self: self.people.known())
     @rule(which=pick, role=roles)
     def make_link(self, which: int, role: Role) -> None:
         """Somebody makes a link."""
-        self.world.act(self.world.make_link(self.session(which), role), wait=True)
+        self.world.act(self.people.make_link(self.session(which), role), wait=True)
 
     @precondition(lambda self: self.world.ledger.codes)
     @rule(which=pick, guest=people, wait=waits)
     def join(self, which: int, guest: str, *, wait: bool) -> None:
         """Somebody comes by a link."""
         codes = sorted(self.world.ledger.codes)
-        self.world.act(self.world.join(codes[which % len(codes)], PEOPLE[guest]), wait=wait)
+        self.world.act(self.people.join(codes[which % len(codes)], PEOPLE[guest]), wait=wait)
 
     def session(self, which: int) -> Observed:
         """Return one of the sessions that people see."""
-        known = self.world.known()
+        known = self.people.known()
         return known[which % len(known)]
 
     # -- time and faults -------------------------------------------------------------------
@@ -125,7 +129,7 @@ class Hub(RuleBasedStateMachine):
     @rule()
     def recover(self) -> None:
         """Let all be mended."""
-        self.world.recover()
+        self.checks.recover()
 
     # -- at every moment -------------------------------------------------------------------
 
@@ -139,7 +143,7 @@ class Hub(RuleBasedStateMachine):
     @invariant()
     def hold(self) -> None:
         """Nothing is lost, and nobody has more than they were given."""
-        self.world.check_always()
+        self.checks.check_always()
 
 
 TestHub = Hub.TestCase

@@ -13,8 +13,8 @@ from controller.core.model import Mount, group_volume_name, volume_name
 from controller.engines.docker import client, manifests
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.settings.schema import Settings
-from tests.faults.engine import TRAEFIK, Engine
-from tests.faults.engine import Api as FakeApi
+from tests.support.fakes.engine import TRAEFIK, Engine
+from tests.support.fakes.engine import Api as FakeApi
 from tests.support.samples import session, settings
 
 pytestmark = pytest.mark.anyio

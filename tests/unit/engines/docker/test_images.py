@@ -17,7 +17,7 @@ from controller.engines.docker.calls import Calls
 from controller.engines.docker.images import Images
 from controller.settings.loading import SLICER
 from controller.settings.schema import Settings
-from tests.faults.points import refusal
+from tests.support.fakes.engine import refusal
 from tests.support.samples import settings
 
 pytestmark = pytest.mark.anyio

@@ -1,7 +1,7 @@
 """As much of a Docker engine as the hub uses, in memory: it behaves, and remembers.
 
 What the real engine does in each of these cases is shown in tests/contract/docker; the same
-sessions, killed at the same points on the real one, are in test_kills.py.
+sessions, killed at the same points on the real one, are in tests/faults/test_kills.py.
 """
 
 from __future__ import annotations
@@ -11,11 +11,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import docker.errors
+import requests
+
 from controller.core import labels
-from tests.faults.points import refusal
 
 Facts = dict[str, Any]
 TRAEFIK = "traefik-0"
+
+
+def refusal(status: int, text: str) -> docker.errors.APIError:
+    """Return the client's error for an answer of this status."""
+    response = requests.Response()
+    response.status_code = status
+    kind = docker.errors.NotFound if status == requests.codes.not_found else docker.errors.APIError
+    return kind(text, response=response, explanation=text)
 
 
 class Engine:
