@@ -16,9 +16,14 @@ import anyio
 import msgspec
 import pytest
 from kubernetes.aio import client, config
+from msgspec.structs import replace
 
 from controller.cluster import watching
+from controller.core.model import Observed, Session
+from controller.engines.kubernetes.engine import KubernetesOrchestrator
+from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
 from tests.kubernetes.lab import Lab, build, forget
+from tests.support.samples import settings
 
 DEADLINE = 120.0  # seconds; the machine may be busy with other things
 
@@ -118,6 +123,20 @@ async def namespace(api: Api) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+def configured(cluster: Cluster, namespace: str) -> Settings:
+    """Give the settings of a hub whose own objects are in an empty namespace."""
+    return replace(
+        settings(instance="kt", session_domain=PATH_MODE, path_mode_sharing=PATH_MODE_SHARING),
+        kubernetes=Kubernetes(
+            namespace=namespace,
+            hub_namespace=namespace,
+            kubeconfig=str(cluster.kubeconfig),
+            timeout_seconds=60,
+        ),
+    )
+
+
+@pytest.fixture
 def impatient() -> Iterator[None]:
     """Let the half minute between two lists be a second: nothing is learnt by waiting for it."""
     with pytest.MonkeyPatch.context() as patch:
@@ -141,3 +160,21 @@ async def lab(cluster: Cluster, images: str, namespace: str) -> AsyncIterator[La
     made = Lab(cluster.kubeconfig, cluster.storage_class, namespace, images, "kt")
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def orchestrator(lab: Lab) -> KubernetesOrchestrator:
+    """Give the orchestrator of the lab's instance."""
+    return lab.orchestrator()
+
+
+async def running(orchestrator: KubernetesOrchestrator, made: Session) -> None:
+    """Wait until a session runs and is whole."""
+    await until(
+        lambda: orchestrator.get(made.id), lambda seen: seen == Observed(made, running=True)
+    )
+
+
+async def lines(orchestrator: KubernetesOrchestrator, made: Session) -> list[str]:
+    """Return what a session has said."""
+    return [line async for line in orchestrator.logs(made.id, tail=100)]

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.rules import companions
 from controller.settings.loading import SLICER
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
+from tests.support import samples
 from tests.support.engine import BASE, HOME, IMAGES, WORK
 from tests.support.samples import settings
 
@@ -55,6 +57,20 @@ ALL = IMAGES | {
     "web": dockerfile(PYTHON, "python", "-m", "http.server", "8080", before="WORKDIR /usr\n"),
     "verify": dockerfile(PYTHON, "python", "-c", VERIFY),
 }
+
+NO_GRACE = timedelta(0)
+
+
+def session(
+    number: int = 1, *, owner: str = "alice", name: str = "thesis", profile: str = "good"
+) -> Session:
+    """Return a session of one of the lab's profiles."""
+    return samples.session(number, owner=owner, name=name, profile=profile)
+
+
+def with_kubernetes(found: Settings, **changes: Any) -> Settings:  # noqa: ANN401
+    """Return settings with others for the cluster."""
+    return replace(found, kubernetes=replace(found.kubernetes, **changes))
 
 
 class Lab:

@@ -11,7 +11,7 @@ from tests.contract.conftest import until_ended
 from tests.contract.test_orchestrator import *  # noqa: F403 - the tests themselves
 from tests.kubernetes.lab import Lab
 
-# The nodes fetch what is missing, at the start of a Pod and not before; see test_orchestrator.py.
+# The nodes fetch what is missing, at the start of a Pod and not before; see test_failing.py.
 del test_fetch, test_fetch_at_once, test_nothing_to_fetch  # noqa: F821 - they came with the star
 
 

@@ -15,25 +15,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser.windows import MOVED, changed, drag, frames_of, open_files, views_of
-from playwright.sync_api import Browser, Page, expect
+from browser.windows import MOVED, changed, drag, views_of
+from playwright.sync_api import Browser
 
 from tests.kubernetes.conftest import Cluster
-from tests.kubernetes.deployment import (
-    APPS,
-    CHILDREN,
-    HUB,
-    PAGE,
-    SESSIONS,
-    SLICER,
-    Deployment,
-    Person,
-    client,
-    closed_within,
-    is_open,
-    knocking,
-    until,
-)
+from tests.kubernetes.deployment import APPS, CHILDREN, HUB, SESSIONS, SLICER, Deployment
+from tests.kubernetes.pages import id_below, log_in, start_slicer, upload
+from tests.kubernetes.visitors import PAGE, Person, client, closed_within, is_open, knocking
+from tests.kubernetes.waiting import until
 from tests.support.chromium import chromium
 from tests.support.manifests import Body
 from tests.support.waits import until_steady
@@ -41,7 +30,6 @@ from tests.support.waits import until_steady
 CUT_SECONDS = 5  # within which an open view is closed: the hub's promise
 AGREED_SECONDS = 2  # within which controllers agree: the hub's promise, too
 HEARD_SECONDS = 3  # in which Traefik has surely heard of a change
-START_MS = 120_000
 KNOCKS = 200  # at least, so that a moment of openness would have been seen
 NOTE = "left hippocampus smaller than right\n"
 
@@ -108,39 +96,6 @@ def session(alice: Person) -> str:
     alice.wait(running, "ready")
     until(lambda: alice.is_served(running), "the session itself")
     return running
-
-
-def log_in(page: Page, url: str) -> None:
-    """Log in as alice, as a person does."""
-    page.goto(url)
-    page.get_by_label("User name").fill("alice")
-    page.get_by_label("Password", exact=True).fill("alice")
-    page.keyboard.press("Enter")
-
-
-def start_slicer(page: Page) -> str:
-    """Press the large button and wait until Slicer opens by itself; return its address."""
-    page.get_by_role("button", name="Start Slicer").click()
-    failure = page.locator("main .failure")
-    expect(failure.or_(frames_of(page).first)).to_be_visible(timeout=START_MS)
-    if failure.count():
-        pytest.fail(failure.inner_text())
-    return page.url
-
-
-def id_below(address: str, url: str) -> str:
-    """Return the id of a session that is below a path of the hub's."""
-    assert address.startswith(f"{url}/s/")
-    return address.removeprefix(f"{url}/s/").partition("/")[0]
-
-
-def upload(page: Page, file: Path) -> None:
-    """Put a file into the person's folder, by the panel."""
-    open_files(page)
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload files").click()
-    chooser.value.set_files(file)
-    expect(page.get_by_text(file.name).first).to_be_visible()
 
 
 def test_the_hub_says_that_all_its_parts_answer(hub: Deployment) -> None:
