@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import time
 import uuid
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[3]
 IMAGE = "slicerhub/engine-proxy:0.1.0"
 INSTANCE = "proxied"  # of the hub whose Traefik asks
 START_SECONDS = 20
+DENIED = 403
 
 Untyped = Any  # of the docker client: its published types leave most of it unknown
 
@@ -29,6 +31,22 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     text: str
+
+
+def from_engine(answer: Answer) -> bool:
+    """The engine signs its answers with the version of its API; the proxy's own have none."""
+    return "api-version" in answer.headers
+
+
+def assert_refused(answer: Answer) -> None:
+    """The proxy said no by itself, in the engine's way of saying why."""
+    assert (answer.status, from_engine(answer)) == (DENIED, False), answer.text
+    assert json.loads(answer.text)["message"].startswith("the engine proxy")
+
+
+def encode(body: object) -> bytes:
+    """Write JSON as the engine's Python client does."""
+    return json.dumps(body).encode()
 
 
 class Proxy(NamedTuple):

@@ -1,4 +1,4 @@
-"""The engine proxies let through what the hub does, and nothing that would take over a machine."""
+"""The controller's engine proxy lets through what the hub does, and no other call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -15,17 +14,14 @@ from typing import Any, NamedTuple, cast
 import docker
 import msgspec
 import pytest
-from docker.errors import ImageNotFound
 
 from controller.core.model import Mount, Session, SessionId, UserId
 from controller.engines.docker import manifests
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.settings.loading import SLICER
 from controller.settings.schema import Docker, Settings
-from tests.docker.deploy.conftest import INSTANCE, Answer, Proxy, Untyped
+from tests.docker.deploy.conftest import DENIED, Proxy, Untyped, assert_refused, encode, from_engine
 from tests.support.registry import PASSWORD, USER, forget, publish, registry
-
-DENIED = 403
 
 
 class Bodies(NamedTuple):
@@ -70,20 +66,6 @@ def client(controller_proxy: Proxy) -> Iterator[Untyped]:
     )
     yield client
     client.close()
-
-
-def from_engine(answer: Answer) -> bool:
-    """The engine signs its answers with the version of its API; the proxy's own have none."""
-    return "api-version" in answer.headers
-
-
-def assert_refused(answer: Answer) -> None:
-    """The proxy said no by itself, in the engine's way of saying why."""
-    assert (answer.status, from_engine(answer)) == (DENIED, False), answer.text
-    assert json.loads(answer.text)["message"].startswith("the engine proxy")
-
-
-# --- what the hub does --------------------------------------------------------------------------
 
 
 def test_the_whole_life_of_a_session(
@@ -195,9 +177,6 @@ def test_a_graphics_card_may_be_asked_for(
     assert controller_proxy.ask("POST", "/containers/create", encode(body)).status == 404
 
 
-# --- what the controller's proxy refuses --------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -297,258 +276,3 @@ def test_the_controller_may_not(
         assert (answer.status, from_engine(answer)) == (DENIED, False)
     else:
         assert_refused(answer)
-
-
-ESCAPES: dict[str, dict[str, Any]] = {
-    "privileged": {"Privileged": True},
-    "privileged, as a number": {"Privileged": 1},
-    "host network": {"NetworkMode": "host"},
-    "network of another": {"NetworkMode": "container:0123"},
-    "host processes": {"PidMode": "host"},
-    "processes of another": {"PidMode": "container:0123"},
-    "host memory": {"IpcMode": "host"},
-    "host name": {"UTSMode": "host"},
-    "host users": {"UsernsMode": "host"},
-    "host control groups": {"CgroupnsMode": "host"},
-    "control group of another": {"Cgroup": "container:0123"},
-    "parent control group": {"CgroupParent": "/"},
-    "bound folder": {"Binds": ["/:/host"]},
-    "bound folder, after a volume": {"Binds": ["a:/a", "/:/host"]},
-    "bound folder, after a bracket": {"Binds": ["]", "/:/host"]},
-    "mounted folder": {"Mounts": [{"Type": "bind", "Source": "/", "Target": "/host"}]},
-    "mounted folder, key after value": {
-        "Mounts": [{"Source": "/", "Target": "/h", "Type": "bind"}]
-    },
-    "mount of a kind unheard of": {"Mounts": [{"Type": "cluster", "Source": "a", "Target": "/a"}]},
-    "folder behind a volume": {
-        "Mounts": [
-            {
-                "Type": "volume",
-                "Source": "a",
-                "Target": "/a",
-                "VolumeOptions": {
-                    "DriverConfig": {
-                        "Name": "local",
-                        "Options": {"type": "none", "o": "bind", "device": "/"},
-                    }
-                },
-            }
-        ]
-    },
-    "volume driver": {"VolumeDriver": "other"},
-    "volumes of another": {"VolumesFrom": ["0123"]},
-    "device": {"Devices": [{"PathOnHost": "/dev/sda", "PathInContainer": "/dev/sda"}]},
-    "device rule": {"DeviceCgroupRules": ["a *:* rwm"]},
-    "capability": {"CapAdd": ["SYS_ADMIN"]},
-    "capability, not in a list": {"CapAdd": "SYS_ADMIN"},
-    "no seccomp": {"SecurityOpt": ["seccomp=unconfined"]},
-    "no seccomp, after a good one": {"SecurityOpt": ["no-new-privileges", "seccomp=unconfined"]},
-    "no AppArmor": {"SecurityOpt": ["apparmor:unconfined"]},
-    "new privileges": {"SecurityOpt": ["no-new-privileges:false"]},
-    "unmasked paths": {"MaskedPaths": []},
-    "writable kernel": {"ReadonlyPaths": ["/x"]},
-    "published port": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}},
-    "all ports": {"PublishAllPorts": True},
-    "other runtime": {"Runtime": "/bin/sh"},
-    "log driver": {"LogConfig": {"Type": "syslog", "Config": {"syslog-address": "udp://a:1"}}},
-}
-
-
-def encode(body: object) -> bytes:
-    """Write JSON as the engine's Python client does."""
-    return json.dumps(body).encode()
-
-
-def image_of(host_config: dict[str, Any]) -> dict[str, Any]:
-    """A container's body; the image does not exist, so the engine makes nothing of it."""
-    return {"Image": "slicerhub-test/no-such-image", "HostConfig": host_config}
-
-
-@pytest.mark.parametrize("host_config", ESCAPES.values(), ids=ESCAPES.keys())
-def test_no_container_without_walls(controller_proxy: Proxy, host_config: dict[str, Any]) -> None:
-    """No container that the controller makes gets at the machine or at other containers."""
-    body = encode(image_of(host_config))
-    assert_refused(controller_proxy.ask("POST", "/v1.41/containers/create?name=x", body))
-
-
-def test_the_engine_itself_would_take_such_bodies(engine: Untyped) -> None:
-    """The bodies of these tests are meant seriously: it is the proxy that refuses them."""
-    api = engine.api
-    for name in ("privileged", "host network", "bound folder", "device", "capability"):
-        with pytest.raises(ImageNotFound):
-            api.create_container_from_config(image_of(ESCAPES[name]))
-
-
-PRIVILEGED = '{"Image": "slicerhub-test/no-such-image", "HostConfig": {%s}}'
-DISGUISES = {
-    "small letters": '"privileged": true',
-    "mixed letters": '"pRIVILEGEd": true',
-    "no space": '"Privileged":true',
-    "much space": '"Privileged" \t\r\n : \n\n true',
-    "after a good one": '"Privileged": false, "Privileged": true',
-    "before a good one": '"Privileged": true, "Privileged": false',
-    "an escaped letter in the key": '"Privil\\u0065ged": true',
-    "an escaped capital": '"\\u0050rivileged": true',
-    "an escaped letter in the value": '"NetworkMode": "h\\u006fst"',
-    "an escaped quote": '\\u0022Privileged": true',
-    "a long s": '"Bind\u017f": ["/:/host"]',
-    "a long s, escaped": '"Bind\\u017F": ["/:/host"]',
-    "a Kelvin sign": '"Networ\u212aMode": "host"',
-    "a Kelvin sign, escaped": '"Networ\\u212AMode": "host"',
-    "an escaped slash": '"Binds": ["\\/:/host"]',
-    "in a nested object": '"X": {"Privileged": true}',
-    "behind many backslashes": '"X": "' + "\\\\" * 20000 + '", "Privil\\u0065ged": true',
-    "behind many long letters": '"X": "' + "s" * 50000 + '", "Privileged": true',
-    "behind many brackets": '"X": ' + "[" * 20000 + "]" * 20000 + ', "Privileged": true',
-    "behind many spaces": " " * 60000 + '"Privileged": true',
-    "behind many spaces inside": '"Privileged"' + " " * 60000 + ": true",
-    "many times harmless": '"Privileged": false, ' * 2500 + '"Privileged": true',
-}
-
-
-@pytest.mark.parametrize("text", DISGUISES.values(), ids=DISGUISES.keys())
-def test_no_disguise_helps(controller_proxy: Proxy, text: str) -> None:
-    """The engine reads keys in any case and letters in any notation; so does the proxy."""
-    body = (PRIVILEGED % text).encode()
-    assert_refused(controller_proxy.ask("POST", "/containers/create", body))
-
-
-def test_only_whole_bodies_are_judged(controller_proxy: Proxy) -> None:
-    """What the proxy cannot see as a whole, because of its size or manner, does not pass."""
-    good = encode(image_of({}))
-    assert controller_proxy.ask("POST", "/containers/create", good).status == 404
-    assert_refused(controller_proxy.ask("POST", "/containers/create", good, chunked=True))
-    assert_refused(controller_proxy.ask("POST", "/containers/create", good + b" " * 100_000))
-
-
-def test_what_follows_a_zero_byte_does_nothing(controller_proxy: Proxy) -> None:
-    """A zero byte ends what the proxy reads; the engine takes nothing behind it either."""
-    body = (
-        (PRIVILEGED % '"Privileged": false').encode()
-        + b"\0"
-        + (PRIVILEGED % '"Privileged": true').encode()
-    )
-    first = controller_proxy.ask("POST", "/containers/create", body)
-    inside = b'{"Image": "slicerhub-test/no-such-image", \0"HostConfig": {"Privileged": true}}'
-    second = controller_proxy.ask("POST", "/containers/create", inside)
-    # 404: only the harmless first object was read. 400 or 500: not JSON to the engine.
-    assert first.status in {400, 403, 404, 500}
-    assert second.status in {400, 403, 500}
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/networks/create", {"Name": "x", "Driver": "macvlan", "Options": {"parent": "eth0"}}),
-        ("/networks/create", {"Name": "x", "Driver": "host"}),
-        (
-            "/networks/create",
-            {"Name": "x", "Options": {"com.docker.network.bridge.name": "docker0"}},
-        ),
-        (
-            "/volumes/create",
-            {
-                "Name": "x",
-                "Driver": "local",
-                "DriverOpts": {"type": "none", "o": "bind", "device": "/"},
-            },
-        ),
-        ("/volumes/create", {"Name": "x", "Driver": "other"}),
-    ],
-)
-def test_no_way_out_by_networks_or_volumes(
-    controller_proxy: Proxy, path: str, body: dict[str, Any]
-) -> None:
-    """A network is a bridge of its own and a volume a folder of the engine's, nothing else."""
-    assert_refused(controller_proxy.ask("POST", path, encode(body)))
-
-
-# --- Traefik's ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/_ping",
-        "/version",
-        "/v1.41/version",
-        "/containers/json?all=1",
-        "/v1.41/containers/{id}/json",
-    ],
-)
-def test_traefik_may_look(traefik_proxy: Proxy, victim: Untyped, path: str) -> None:
-    """Traefik finds the sessions that it routes to."""
-    answer = traefik_proxy.ask("GET", path.format(id=victim.id))
-    assert (answer.status, from_engine(answer)) == (200, True)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/containers/json",
-        "/v1.41/containers/json?all=1",
-        "/containers/json?filters=%7B%7D",
-        "/containers/json?all=true&filters=%7B%22label%22%3A%5B%22x%22%5D%7D&filters=%7B%7D",
-    ],
-)
-def test_traefik_lists_what_is_of_its_hub(
-    traefik_proxy: Proxy, victim: Untyped, routed: Untyped, path: str
-) -> None:
-    """Whatever Traefik asks, it is told of no container of anybody else."""
-    answer = traefik_proxy.ask("GET", path)
-    found = [one["Id"] for one in json.loads(answer.text)]
-    assert routed.id in found
-    assert victim.id not in found
-    assert {one["Labels"].get("slicerhub.instance") for one in json.loads(answer.text)} == {
-        INSTANCE
-    }
-
-
-def test_traefik_hears_of_what_is_of_its_hub(
-    traefik_proxy: Proxy, victim: Untyped, routed: Untyped
-) -> None:
-    """What happens to others is not told to Traefik, or it would look at everything each time."""
-    traefik = docker.DockerClient(base_url=traefik_proxy.url, version="1.41")
-    with closing(traefik), closing(traefik.events(decode=True, filters={"type": "image"})) as heard:
-        victim.rename(f"{victim.name}-renamed")
-        routed.rename(f"{routed.name}-renamed")
-        event = next(heard)
-    assert (event["Action"], event["Actor"]["ID"]) == ("rename", routed.id)
-
-
-def test_traefik_hears_events(traefik_proxy: Proxy) -> None:
-    """Traefik learns of a new session without asking again and again."""
-    answer = traefik_proxy.ask("GET", "/v1.41/events")
-    assert (answer.status, from_engine(answer)) == (200, True)
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/containers/{id}/archive?path=/etc/shadow"),
-        ("GET", "/containers/{id}/export"),
-        ("GET", "/containers/{id}/logs?stdout=1"),
-        ("GET", "/containers/{id}/attach/ws"),
-        ("GET", "/containers/{id}/stats"),
-        ("GET", "/containers/{id}/top"),
-        ("POST", "/containers/{id}/exec"),
-        ("POST", "/containers/{id}/start"),
-        ("POST", "/containers/{id}/kill"),
-        ("POST", "/containers/create"),
-        ("POST", "/containers/json"),
-        ("DELETE", "/containers/{id}"),
-        ("GET", "/info"),
-        ("GET", "/networks"),
-        ("GET", "/volumes"),
-        ("GET", "/images/json"),
-        ("GET", "/secrets"),
-        ("GET", "/swarm"),
-        ("POST", "/build"),
-        ("GET", "/containers/{id}/json/../export"),
-        ("GET", "/containers/{id}%2Fexport"),
-        ("GET", "//containers/json"),
-    ],
-)
-def test_traefik_may_not(traefik_proxy: Proxy, victim: Untyped, method: str, path: str) -> None:
-    """A Traefik in foreign hands reads no files and changes nothing (threats.md row 36)."""
-    assert_refused(traefik_proxy.ask(method, path.format(id=victim.id)))
