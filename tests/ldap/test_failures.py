@@ -18,10 +18,12 @@ from controller.core.model import UserId
 from controller.people.ldap.adapter import LdapDirectory
 from controller.people.ldap.conversation import ANSWER_SECONDS
 from controller.settings.schema import Ldap
-from tests.ldap.conftest import free_port, read_until_closed, wait_for
+from tests.ldap.listener import read_until_closed
+from tests.ldap.slapd import free_port, wait_for
 
 if TYPE_CHECKING:
-    from tests.ldap.conftest import Listener, Slapd
+    from tests.ldap.listener import Listener
+    from tests.ldap.slapd import Slapd
 
 pytestmark = pytest.mark.anyio
 
