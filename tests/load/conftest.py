@@ -12,7 +12,9 @@ import pytest
 from docker import DockerClient
 from e2e.stack import running_engine, running_stack
 from load.account import Book, Report, write
-from load.people import PEOPLE, Engine, Gather, Load, Person, enrol
+from load.enrolment import enrol
+from load.people import PEOPLE, Gather, Load, Person
+from load.sessions import Engine
 
 _REPORTS = pytest.StashKey[list[str]]()
 

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from docker import DockerClient
 from e2e.stack import Member, networks_of
 from load.account import Book, Report, report_of
-from load.people import PEOPLE, Engine, Gather, Load, Own, Person
+from load.people import PEOPLE, Gather, Load, Person
 from load.remains import containers_of, duplicates, leftovers, listed
+from load.sessions import Engine, Own
 
 END_SECONDS = 1200.0  # in which it must come to an end on any machine
 

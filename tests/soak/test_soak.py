@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from docker import DockerClient
 from e2e.stack import Member
 from load.account import Book, Report, report_of
-from load.people import Gather, Load, Person, Refused
+from load.patience import Refused
+from load.people import Gather, Load, Person
 from load.remains import (
     at_rest,
     duplicates,
