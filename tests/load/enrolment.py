@@ -9,7 +9,7 @@ from docker import DockerClient
 from e2e.stack import part
 from security.attacker import change_directory
 
-from tests.support.breakage import inside
+from tests.support.inside import inside
 
 _SEARCH = (
     *("ldapsearch", "-Q", "-LLL", "-Y", "EXTERNAL", "-H", "ldapi://%2Ftmp%2Fslapd%2Fldapi"),

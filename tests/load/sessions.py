@@ -8,6 +8,8 @@ from typing import Any
 from docker import DockerClient
 from e2e.stack import INSTANCE, session_url
 
+from tests.support.inside import run_inside
+
 KEPT = "/home/slicer/kept-by-the-soak"
 
 
@@ -46,4 +48,4 @@ class Engine:
             if len(found) != 1:
                 return False
             script = f"printf %s '{text}' > {KEPT}"
-            return found[0].exec_run(["sh", "-c", script]).exit_code == 0
+            return run_inside(found[0], "sh", "-c", script).exit_code == 0
