@@ -16,8 +16,9 @@ import structlog
 from controller.core.errors import HubError, InvalidRequest, NotAllowed, SharingOff, Unavailable
 from controller.core.model import Observed, Person, Phase, Role, UserId
 from controller.core.records import Actor, Drain, Message, Reason
+from controller.core.sentence import Phrase, Sentence
 from controller.monitoring.audit import Act, Audit, Detail
-from controller.rules import sentences
+from controller.rules import notices, sentences
 from controller.sessions.grant_records import GrantRecords
 from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
@@ -69,7 +70,7 @@ class Acts:
         waits = self._sessions.queue.place(seen) is not None
         await self._sessions.stop(seen.session.id, Reason.ADMIN)
         if waits:
-            await self._tell(seen, "was taken out of the queue at", "by the administrator.")
+            await self._tell(seen, notices.taken_out(self._title(seen)))
 
     async def message(self, session_id: str, text: str, by: Actor) -> bool:
         """Tell everybody in a session, and its owner's page; False: only the page shows it."""
@@ -78,18 +79,10 @@ class Acts:
             raise InvalidRequest("Write a message.")
         seen = self._sessions.any(session_id)
         self._record(Act.ADMIN_MESSAGE, seen, by, length=len(text))
-        title = sentences.session_title(self._sessions.profile_of(seen).title, seen.session.name)
-        await self._store.add_notice(
-            seen.session.owner,
-            "The administrator wrote at",
-            f"about {title}: {text}",
-            self._wall(),
-        )
-        self._sessions.announce()
+        await self._tell(seen, notices.written(self._title(seen), text))
         if self._sessions.phase(seen) is not Phase.READY:
             return False
-        words = f"The administrator says: {text}"
-        message = Message(words, self._wall() + MESSAGE_SECONDS)
+        message = Message(str(notices.said(text)), self._wall() + MESSAGE_SECONDS)
         await self._sessions.rule_book.set_message(seen.session.id, message)
         return await self._sessions.banners.show_anew(seen)
 
@@ -100,13 +93,13 @@ class Acts:
         """
         most = self._settings.admin.extend_hours
         if not 0 < hours <= most:
-            raise InvalidRequest(f"A session can be extended by up to {most} hours.")
+            raise InvalidRequest("A session can be extended by up to {most} hours.", most=most)
         seen = self._sessions.any(session_id)
         if self._sessions.usage.expires(seen) is None:
             raise InvalidRequest("This session has no end that could be extended.")
         extra = await self._sessions.usage.extend(seen, hours * _HOUR)
         self._record(Act.ADMIN_EXTEND, seen, by, hours=hours)
-        await self._tell(seen, "may run longer, as the administrator decided at", "")
+        await self._tell(seen, notices.extended(self._title(seen)))
         return extra / _HOUR
 
     async def look(self, session_id: str, person: Person, by: Actor) -> datetime:
@@ -129,14 +122,10 @@ class Acts:
         if self._sessions.role(seen, person.uid) is not None and not self._looks_on(seen, person):
             raise InvalidRequest("This session is already open to you. Open it from your page.")
         minutes = self._settings.admin.look_minutes
-        name = f"{person.display_name} (administration)"
+        name = str(Phrase("{name} (administration)", name=person.display_name))
         self._record(Act.ADMIN_LOOK, seen, by, role=Role.VIEW, minutes=minutes)
         # The owner is told first: a look of which nobody can be told does not happen.
-        await self._tell(
-            seen,
-            f"is being viewed by {name} since",
-            f"for at most {minutes} minutes. They see what you see and can change nothing.",
-        )
+        await self._tell(seen, notices.viewed(self._title(seen), name, minutes))
         if not await self._sessions.banners.tell_of_looker(seen, name):
             raise Unavailable("The session does not answer, so nobody in it could be told.")
         await self._grant_records.invite(
@@ -191,11 +180,12 @@ class Acts:
     def _looks_on(self, seen: Observed, person: Person) -> bool:
         return any(one.uid == person.uid for one in self._sessions.banners.lookers(seen.session.id))
 
-    async def _tell(self, seen: Observed, words: str, more: str) -> None:
-        title = sentences.session_title(self._sessions.profile_of(seen).title, seen.session.name)
-        await self._store.add_notice(
-            seen.session.owner, f"{title} {words}", more or ".", self._wall()
-        )
+    def _title(self, seen: Observed) -> str:
+        return sentences.session_title(self._sessions.profile_of(seen).title, seen.session.name)
+
+    async def _tell(self, seen: Observed, said: Sentence) -> None:
+        text, more = said.around("at")
+        await self._store.add_notice(seen.session.owner, text, more, self._wall())
         self._sessions.announce()
 
     def _record(self, act: Act, seen: Observed, by: Actor, **details: Detail) -> None:
@@ -207,5 +197,5 @@ def clean_message(text: str) -> str:
     """Return a message as one line. Raises InvalidRequest if it is too long."""
     cleaned = unicodedata.normalize("NFC", " ".join(text.split()))
     if len(cleaned) > MESSAGE_MAX:
-        raise InvalidRequest(f"A message can have at most {MESSAGE_MAX} characters.")
+        raise InvalidRequest("A message can have at most {most} characters.", most=MESSAGE_MAX)
     return "".join(one for one in cleaned if unicodedata.category(one)[0] != "C")

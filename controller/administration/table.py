@@ -9,9 +9,10 @@ from enum import StrEnum
 
 import msgspec
 
-from controller.core.model import Observed, Phase, QueuePosition, SessionId, Usage
+from controller.core.model import Observed, Phase, SessionId, Usage
 from controller.rules import sentences
-from controller.rules.sentences import KeepReason
+from controller.rules.keeping import KeepReason
+from controller.rules.queue import QueuePosition
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 

@@ -13,6 +13,7 @@ from controller.administration.table import PAGE
 from controller.core.errors import FilesInUse, InvalidRequest, Unavailable
 from controller.core.model import UserId, Volume
 from controller.core.records import Actor
+from controller.core.sentence import Sentence
 from controller.engines import Orchestrator
 from controller.monitoring.audit import Act, Audit
 from controller.people.logins import Logins
@@ -42,7 +43,7 @@ class Users(msgspec.Struct, frozen=True):
     page: int  # from 1
     pages: int
     measured_at: float | None  # seconds since the epoch
-    fault: str = ""  # why the files are not known
+    fault: Sentence | None = None  # why the files are not known
 
 
 class People:
@@ -71,11 +72,11 @@ class People:
 
     async def users(self, *, query: str, page: int, fresh: bool = False) -> Users:
         """Return one page of the people. Files are measured at most every few minutes."""
-        fault = ""
+        fault: Sentence | None = None
         try:
             await self._measure(fresh=fresh)
         except Unavailable as error:
-            fault = str(error)
+            fault = error.sentence
         volumes = {one.owner: one for one in self._volumes}
         running = Counter(one.session.owner for one in self._sessions.everything())
         here = self._logins.people()
@@ -111,7 +112,7 @@ class People:
     async def set_quota(self, uid: UserId, most: int | None, by: Actor) -> None:
         """Let somebody have another number of sessions; None: as many as configured."""
         if most is not None and not 0 <= most <= _QUOTA_MOST:
-            raise InvalidRequest(f"Choose a number from 0 to {_QUOTA_MOST}.")
+            raise InvalidRequest("Choose a number from 0 to {most}.", most=_QUOTA_MOST)
         self._audit.record(Act.ADMIN_QUOTA, by, whose=uid, sessions=most)
         await self._sessions.rule_book.set_quota(uid, most)
 

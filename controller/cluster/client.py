@@ -245,7 +245,9 @@ def decoded(data: bytes, what: type[_T]) -> _T:
     try:
         return msgspec.json.decode(data, type=what)
     except msgspec.DecodeError as error:
-        raise EngineUnavailable(f"The cluster's answer cannot be read: {error}.") from error
+        raise EngineUnavailable(
+            "The cluster's answer cannot be read: {error}.", error=str(error)
+        ) from error
 
 
 def items_of(listed: bytes) -> list[bytes]:
@@ -300,17 +302,26 @@ def error_of(status: int, message: str) -> EngineUnavailable:
         case 403 if right := _RIGHT.search(message):
             user, verb, resource, group = right.groups()
             where = f"{resource}.{group}" if group else resource
-            return ForbiddenError(f"The hub may not {verb} {where}. Give its Role to {user}.")
+            return ForbiddenError(
+                "The hub may not {verb} {where}. Give its Role to {user}.",
+                verb=verb,
+                where=where,
+                user=user,
+            )
         case 400 | 403 | 413 | 422:
-            return NotAdmittedError(message)
+            return NotAdmittedError("{message}", message=message)
         case 404:
-            return MissingError(f"The cluster says: {message}.")
+            return MissingError("The cluster says: {message}.", message=message)
         case 409:
-            return ConflictError(message)
+            return ConflictError("{message}", message=message)
         case 410:
-            return GoneError(message)
+            return GoneError("{message}", message=message)
         case _:
-            return BrokenError(f"The cluster has an internal error ({status}): {message}.")
+            return BrokenError(
+                "The cluster has an internal error ({status}): {message}.",
+                status=status,
+                message=message,
+            )
 
 
 @contextlib.contextmanager
@@ -320,8 +331,9 @@ def _mapped() -> Generator[None, None, None]:
         yield
     except kube_config.ConfigException as error:
         raise EngineUnavailable(
-            f"The cluster's address is not known ({error}). Set kubernetes.kubeconfig, or run the "
-            "controller in the cluster."
+            "The cluster's address is not known ({error}). Set kubernetes.kubeconfig, or run the "
+            "controller in the cluster.",
+            error=str(error),
         ) from error
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         away = EngineUnavailable(

@@ -39,13 +39,24 @@ imports the library. ``status`` is the HTTP status that a request ending in this
 
 from __future__ import annotations
 
+from typing import LiteralString
+
+from controller.core.sentence import Sentence, Value
+
 
 class HubError(Exception):
-    """Base of all errors of the hub; ``str(error)`` is a sentence for the person in front of it."""
+    """Base of all errors of the hub; ``str(error)`` is a sentence for the person in front of it.
+
+    ``text`` is its template, see ``Sentence``: a value that is missing shows where it is raised.
+    """
 
     status: int = 500
     title: str = "Something went wrong in the hub"
     retry_after: int | None = None  # seconds
+
+    def __init__(self, text: LiteralString, /, **values: Value) -> None:
+        self.sentence = Sentence(text, **values)
+        super().__init__(str(self.sentence))
 
     @property
     def in_full(self) -> str:
@@ -64,7 +75,7 @@ class ConfigError(HubError):
 
     def __init__(self, faults: list[str]) -> None:
         """Keep every fault, so that all of them can be corrected at once."""
-        super().__init__("\n".join(faults))
+        super().__init__("{faults}", faults="\n".join(faults))
         self.faults = faults
 
 
@@ -193,11 +204,11 @@ class SessionStopping(Refused):
 
     status = 409
     title = "Still stopping"
+    retry_after = 5
 
     def __init__(self) -> None:
         """Tell to wait: two sessions that write the same files could damage them."""
         super().__init__("The session with this name is still stopping. Try again in a moment.")
-        self.retry_after = 5
 
 
 class QuotaReached(Refused):
@@ -205,11 +216,7 @@ class QuotaReached(Refused):
 
     status = 429
     title = "Limit reached"
-
-    def __init__(self, sentence: str) -> None:
-        """Retry after a minute: nobody knows when people stop their sessions."""
-        super().__init__(sentence)
-        self.retry_after = 60
+    retry_after = 60  # nobody knows when people stop their sessions
 
 
 class Draining(Refused):
@@ -221,9 +228,8 @@ class Draining(Refused):
 
     def __init__(self, message: str) -> None:
         """``message``: the administrator's own words, if there are any."""
-        super().__init__(
-            message or "The hub is being prepared for maintenance. Running sessions go on."
-        )
+        own = Sentence("The hub is being prepared for maintenance. Running sessions go on.")
+        super().__init__("{words}", words=message or own)
 
 
 class FilesInUse(Refused):
@@ -260,11 +266,11 @@ class TooManyQuestions(Refused):
 
     status = 429
     title = "Too many look-ups"
+    retry_after = 60
 
     def __init__(self) -> None:
         """Say when it works again."""
         super().__init__("Too many names were looked up. Wait a minute, or type the whole name.")
-        self.retry_after = 60
 
 
 class NoSuchLogin(Refused):
@@ -297,13 +303,15 @@ class ImageRefused(Refused):
 
     status = 409
     title = "This cannot be started"
+    plain = Sentence(
+        "This cannot be started, because it is not set up correctly. Tell the administrator."
+    )
 
-    def __init__(self, cause: str) -> None:
-        """Keep what the administrator needs to know."""
-        super().__init__(
-            "This cannot be started, because it is not set up correctly. Tell the administrator."
-        )
-        self.cause = cause
+    def __init__(self, text: LiteralString, /, **values: Value) -> None:
+        """``text``: what the administrator needs to know."""
+        super().__init__("{plain}", plain=self.plain)
+        self.why = Sentence(text, **values)
+        self.cause = str(self.why)
 
     def extra(self) -> dict[str, str]:
         """Return the cause."""
@@ -313,10 +321,7 @@ class ImageRefused(Refused):
 class NoGpu(ImageRefused):
     """The profile needs a graphics card, and the engine has none."""
 
-    def __init__(self, cause: str) -> None:
-        """Tell people the plain reason, the administrator the engine's."""
-        super().__init__(cause)
-        self.args = ("This needs a graphics card, and the server has none.",)
+    plain = Sentence("This needs a graphics card, and the server has none.")
 
 
 class Unavailable(HubError):
@@ -324,11 +329,7 @@ class Unavailable(HubError):
 
     status = 503
     title = "Not available at the moment"
-
-    def __init__(self, sentence: str) -> None:
-        """Suggest another try in five seconds."""
-        super().__init__(sentence)
-        self.retry_after = 5
+    retry_after = 5
 
 
 class DirectoryUnavailable(Unavailable):
@@ -364,10 +365,11 @@ class NotWrittenDown(StoreUnavailable):
 class LoginNotHeardOf(Unavailable):
     """Another controller has just made this log-in, and it is not fully known here yet."""
 
+    retry_after = 2
+
     def __init__(self) -> None:
         """Tell to wait; there is nothing to repair."""
         super().__init__("Your log-in is still being saved. Try again in a few seconds.")
-        self.retry_after = 2
 
 
 class NotReadyYet(Unavailable):

@@ -30,6 +30,7 @@ from controller.core.kinds import (
     Taint,
     text_like,
 )
+from controller.core.sentence import Phrase, Sentence
 
 SessionId = NewType("SessionId", str)  # 26 letters and digits a-z2-7: 128 random bits in base 32
 
@@ -200,9 +201,9 @@ class Observed(msgspec.Struct, frozen=True):
     exit_code: int | None = None  # None: has not ended
     ended_at: datetime | None = None  # UTC
     message: str = ""  # the engine's reason, for the administrator
-    progress: str = ""  # what a start waits for, in words for the person who waits
+    progress: Phrase | None = None  # what a start waits for, for the person who waits
     served: bool = False  # seen through Traefik; filled in by ``sessions``
-    refused: str = ""  # why the engine would not take it, as a sentence; filled in by ``sessions``
+    refused: Sentence | None = None  # why the engine would not take it; filled in by ``sessions``
     newer: bool = False  # made by a newer hub: administrators see it, and the hub leaves it alone
 
 
@@ -214,13 +215,6 @@ class Phase(StrEnum):
     READY = "ready"
     STOPPING = "stopping"
     FAILED = "failed"
-
-
-class QueuePosition(msgspec.Struct, frozen=True):
-    """Where a session stands in the queue."""
-
-    position: int  # 1: next
-    waits_for: str  # "a free place", "a graphics card"
 
 
 class Route(msgspec.Struct, frozen=True):

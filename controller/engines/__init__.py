@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from controller.core.model import Observed, Offer, Session, SessionId, Usage, UserId, Volume
+from controller.core.sentence import Phrase
 
 
 class Orchestrator(Protocol):
@@ -26,11 +27,11 @@ class Orchestrator(Protocol):
         """
         ...
 
-    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+    async def fetch(self, profile_id: str, tell: Callable[[Phrase], None]) -> None:
         """Bring the profile's image to the engine if it is missing; returns once it is there.
 
-        ``tell`` gets the progress in words for the person who waits, from the event loop's
-        thread. Several callers share one transfer. Raises ImageRefused with the registry's words
+        ``tell`` gets the progress for the person who waits, from the event loop's thread.
+        Several callers share one transfer. Raises ImageRefused with the registry's words
         if it cannot be had, or if there is no such profile.
         """
         ...

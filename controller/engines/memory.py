@@ -25,6 +25,7 @@ from controller.core.model import (
     object_name,
     volume_name,
 )
+from controller.core.sentence import Phrase
 from controller.engines import Orchestrator
 from controller.settings.schema import Settings
 
@@ -83,18 +84,18 @@ class MemoryOrchestrator(Orchestrator):
             self._put(Observed(session=session, running=True))
 
     @override
-    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+    async def fetch(self, profile_id: str, tell: Callable[[Phrase], None]) -> None:
         self._known(profile_id)
         script = self.missing.get(profile_id)
         await anyio.lowlevel.checkpoint()
         if script is None:
             return
         for text in script.told:
-            tell(text)
+            tell(Phrase("{text}", text=text))
         if script.hold is not None:
             await script.hold.wait()
         if script.refusal:
-            raise ImageRefused(script.refusal)
+            raise ImageRefused("{refusal}", refusal=script.refusal)
         self.missing.pop(profile_id, None)
 
     @override
@@ -162,11 +163,13 @@ class MemoryOrchestrator(Orchestrator):
     async def check(self, profile_id: str) -> None:
         self._known(profile_id)
         if profile_id in self.missing:
-            raise ImageRefused(f"The program of the profile {profile_id} is not there.")
+            raise ImageRefused(
+                "The program of the profile {profile} is not there.", profile=profile_id
+            )
 
     def _known(self, profile_id: str) -> None:
         if self._settings.profile(profile_id) is None:
-            raise ImageRefused(f"The profile {profile_id} does not exist.")
+            raise ImageRefused("The profile {profile} does not exist.", profile=profile_id)
 
     @override
     async def ping(self) -> None:

@@ -68,7 +68,7 @@ def parse_forwarded(
     headers = _decode(raw)
     missing = [name for name in _FORWARDED if not headers.get(name)]
     if missing:
-        raise InvalidRequest(f"{missing[0]} is missing. Only Traefik may ask this.")
+        raise InvalidRequest("{header} is missing. Only Traefik may ask this.", header=missing[0])
     method, uri = headers["x-forwarded-method"], headers["x-forwarded-uri"]
     if method not in _METHODS or not uri.startswith("/") or not uri.isascii():
         raise InvalidRequest("The forwarded method or address cannot be served.")
@@ -130,7 +130,7 @@ def _decode(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         key = name.decode("latin-1")
         if key in headers:
             if key in _SINGLE or key.startswith(_SINGLE_BEGIN):
-                raise InvalidRequest(f"{key} is there twice.")
+                raise InvalidRequest("{header} is there twice.", header=key)
             # RFC 9110, 5.3: two lines are one list. RFC 9113 splits cookies, too.
             between = "; " if key == "cookie" else ", "
             headers[key] += between + value.decode("latin-1")

@@ -70,7 +70,7 @@ class Refusals:
             case Verdict.FORBID | Verdict.PASS if question.navigation:
                 return self._forbidden
             case Verdict.FORBID | Verdict.PASS:
-                return problem_answer(Refused(f"{self._title}."))
+                return problem_answer(Refused("{title}.", title=self._title))
             case Verdict.WAIT:
                 return problem_answer(Unavailable("The session is still starting. Try again soon."))
             case Verdict.NOT_READY:

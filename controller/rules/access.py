@@ -65,7 +65,7 @@ def clean_name(name: str) -> str:
     """
     cleaned = unicodedata.normalize("NFC", name).strip()
     if len(cleaned) > NAME_MAX:
-        raise InvalidRequest(f"A name can have at most {NAME_MAX} characters.")
+        raise InvalidRequest("A name can have at most {most} characters.", most=NAME_MAX)
     if any(unicodedata.category(character)[0] == "C" for character in cleaned):
         raise InvalidRequest("A name cannot have line breaks or invisible characters.")
     return cleaned

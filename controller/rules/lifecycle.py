@@ -139,7 +139,7 @@ def phase_of(seen: Observed, watched: float, limits: Limits) -> Phase:
     """
     if seen.deleting:
         return Phase.STOPPING
-    if seen.exit_code is not None or seen.refused:
+    if seen.exit_code is not None or seen.refused is not None:
         return Phase.FAILED
     if seen.running and seen.healthy and seen.complete and seen.served:
         return Phase.READY
@@ -153,7 +153,7 @@ def takes_place(seen: Observed) -> bool:
 
     A session that failed only because it took too long may still start, with its resources.
     """
-    return seen.exit_code is None and not seen.refused
+    return seen.exit_code is None and seen.refused is None
 
 
 def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> Decision:
@@ -177,7 +177,7 @@ def decide(seen: Observed, activity: Activity, now: float, limits: Limits) -> De
     ):
         return Remove(Reason.LIFETIME)
     # An engine that reports progress is still working on the start.
-    whole = seen.complete and (seen.running or bool(seen.progress))
+    whole = seen.complete and (seen.running or seen.progress is not None)
     launching = not seen.served and activity.age(now) < LAUNCH_GRACE
     if whole or launching:
         return Keep()

@@ -11,13 +11,20 @@ from collections.abc import Sequence
 
 import msgspec
 
-from controller.core.model import QueuePosition, Session, SessionId
+from controller.core.model import Session, SessionId
 from controller.core.records import Ticket
 from controller.rules import quotas
 from controller.rules.quotas import Resource
 from controller.settings.schema import Settings
 
 _EVERYONES = frozenset({Resource.TOTAL, Resource.CPUS, Resource.MEMORY})
+
+
+class QueuePosition(msgspec.Struct, frozen=True):
+    """Where a session stands in the queue."""
+
+    position: int  # 1: next
+    waits_for: Resource | None  # None: its turn
 
 
 def in_order(tickets: Sequence[Ticket], running: Sequence[Session]) -> list[Ticket]:
@@ -87,6 +94,6 @@ def places(
     for number, ticket in enumerate(in_order(tickets, running), start=1):
         known = settings.profile(ticket.session.profile) is not None
         shortfall = quotas.shortfall_of(ticket.session, running, settings) if known else None
-        waits_for = shortfall.waits_for if shortfall else "its turn"
+        waits_for = shortfall.resource if shortfall else None
         found[ticket.session.id] = QueuePosition(number, waits_for)
     return found

@@ -37,37 +37,6 @@ class Shortfall(msgspec.Struct, frozen=True):
     resource: Resource
     of: str = ""
 
-    @property
-    def sentence(self) -> str:
-        """Tell people what is missing, and what helps."""
-        match self.resource:
-            case Resource.OWN:
-                many = "1 session" if self.of == "1" else f"{self.of} sessions"
-                return (
-                    f"You have {many}, as many as one person may have. Stop one to start another."
-                )
-            case Resource.GPUS:
-                return "All graphics cards are in use. Try again when somebody stops a session."
-            case Resource.CPUS | Resource.MEMORY:
-                return "The server is full. Try again when somebody stops a session."
-            case Resource.GROUP:
-                return "All places of your group are taken. Try again when one of you stops."
-            case Resource.PROFILE | Resource.TOTAL:
-                return "All places are taken. Try again when somebody stops a session."
-
-    @property
-    def waits_for(self) -> str:
-        """Name what a session in the queue waits for."""
-        match self.resource:
-            case Resource.GPUS:
-                return "a graphics card"
-            case Resource.CPUS | Resource.MEMORY:
-                return "room on the server"
-            case Resource.GROUP:
-                return "a place of your group"
-            case Resource.OWN | Resource.PROFILE | Resource.TOTAL:
-                return "a free place"
-
 
 def most_sessions(uid: UserId, limits: Limits) -> int:
     """Return how many sessions a person may have."""

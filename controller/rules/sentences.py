@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 import msgspec
 
-from controller.core.model import Observed, Phase, QueuePosition
-from controller.core.records import Reason, Sign
-from controller.rules.lifecycle import Activity, Limits
+from controller.core.model import Observed, Phase
+from controller.core.sentence import Phrase, Sentence
+from controller.rules.keeping import Keeping, KeepReason
+from controller.rules.lifecycle import Limits
+from controller.rules.queue import QueuePosition
+from controller.rules.quotas import Resource, Shortfall
 
 _MINUTE = 60
 
@@ -18,6 +22,11 @@ _HOUR = 3600
 _DAY = 86_400
 
 _STEP = 1024  # between units of memory
+
+_LOADING = 2  # the step of a start in which the program loads
+
+AT = ""
+"""Stands for a moment that whoever shows a phrase puts in: see ``Phrase.around``."""
 
 
 def session_title(profile_title: str, name: str) -> str:
@@ -39,16 +48,52 @@ def iso_text(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def why_text(why: KeepReason, at: datetime | None, now: datetime) -> str:
+def keep_text(why: KeepReason, at: datetime | None, now: datetime) -> str:
     """Say in one line why a session runs: ``input 2 min ago``, ``kept by alice until 16:00 UTC``.
 
     ``at``: the moment that belongs to ``why``.
     """
     moment = "" if at is None else ago_text(at, now) if why.past else clock_text(at, now)
-    said = " ".join(part for part in (why.words, moment) if part)
-    if not why.more:
-        return said
-    return f"{said} {why.more}" if why.more.startswith("unless") else f"{said}, {why.more}"
+    said = _keep_phrase(why, moment)
+    return str(_never_idle(said) if why.never_idle else said)
+
+
+def keep_around(why: KeepReason) -> tuple[str, str]:
+    """Return what ``keep_text`` says before and after the moment, which a page shows itself."""
+    said = _keep_phrase(why, AT)
+    before, after = said.around("at")
+    return before, _never_idle(said).around("why")[1] if why.never_idle else after
+
+
+def _never_idle(why: Phrase) -> Phrase:
+    return Phrase("{why}, never stopped for idleness", why=why)
+
+
+def _keep_phrase(why: KeepReason, at: str) -> Phrase:
+    if why.place is not None:
+        return Phrase(
+            "{position} in the queue, waits for {resource}",
+            position=_ordinal(why.place.position),
+            resource=awaited(why.place.waits_for),
+        )
+    return _KEEP[why.kind](why.by, at)
+
+
+_KEEP: Mapping[Keeping, Callable[[str, str], Phrase]] = {
+    Keeping.STARTING: lambda _, __: Phrase("starting"),
+    Keeping.STOPPING: lambda _, __: Phrase("stopping"),
+    Keeping.FAILED: lambda _, at: Phrase("failed, shown until {at}", at=at),
+    Keeping.AHEAD: lambda _, at: Phrase("started ahead, unused, waits until {at}", at=at),
+    Keeping.UNUSED: lambda _, at: Phrase("unused, warned, stops at {at} unless it is used", at=at),
+    Keeping.TIME_UP: lambda _, at: Phrase("its time is up, stops at {at}", at=at),
+    Keeping.KEPT_UNTIL: lambda who, at: Phrase("kept by {who} until {at}", who=who, at=at),
+    Keeping.KEPT: lambda who, at: Phrase("kept by {who} {at}", who=who, at=at),
+    Keeping.COMPUTING: lambda _, __: Phrase("computing"),
+    Keeping.COMPUTED: lambda _, at: Phrase("computed {at}", at=at),
+    Keeping.INPUT: lambda _, at: Phrase("input {at}", at=at),
+    Keeping.REQUEST: lambda _, at: Phrase("request {at}", at=at),
+    Keeping.SEEN: lambda _, at: Phrase("no use seen since {at}", at=at),
+}
 
 
 def ago_text(at: datetime, now: datetime) -> str:
@@ -105,6 +150,10 @@ def uses_text(uses: int, most: int | None) -> str:
     return {0: "not used yet", 1: "used once"}.get(uses, f"used {uses} times")
 
 
+STOPPING = Sentence("It is stopping. The files stay.")
+"""Where a session stands that is being stopped."""
+
+
 class StepState(StrEnum):
     """Where a step of a start stands."""
 
@@ -122,146 +171,92 @@ class Step(msgspec.Struct, frozen=True):
     detail: str = ""  # such as "usually 6 s"
 
 
-def failure_of(seen: Observed, limits: Limits) -> str:
-    """Say in a sentence why a failed session failed."""
-    if seen.refused:
+def refusal_of(shortfall: Shortfall) -> Sentence:
+    """Tell people what is missing for one more session, and what helps."""
+    match shortfall.resource:
+        case Resource.OWN if shortfall.of == "1":
+            return Sentence(
+                "You have 1 session, as many as one person may have. Stop one to start another."
+            )
+        case Resource.OWN:
+            return Sentence(
+                "You have {number} sessions, as many as one person may have. Stop one to start "
+                "another.",
+                number=shortfall.of,
+            )
+        case Resource.GPUS:
+            return Sentence(
+                "All graphics cards are in use. Try again when somebody stops a session."
+            )
+        case Resource.CPUS | Resource.MEMORY:
+            return Sentence("The server is full. Try again when somebody stops a session.")
+        case Resource.GROUP:
+            return Sentence("All places of your group are taken. Try again when one of you stops.")
+        case Resource.PROFILE | Resource.TOTAL:
+            return Sentence("All places are taken. Try again when somebody stops a session.")
+
+
+def awaited(resource: Resource | None) -> Phrase:
+    """Name what a session in the queue waits for; None: its turn."""
+    match resource:
+        case None:
+            return Phrase("its turn")
+        case Resource.GPUS:
+            return Phrase("a graphics card")
+        case Resource.CPUS | Resource.MEMORY:
+            return Phrase("room on the server")
+        case Resource.GROUP:
+            return Phrase("a place of your group")
+        case Resource.OWN | Resource.PROFILE | Resource.TOTAL:
+            return Phrase("a free place")
+
+
+def failure_of(seen: Observed, limits: Limits) -> Phrase:
+    """Say why a failed session failed."""
+    if seen.refused is not None:
         return seen.refused
-    if seen.progress:
+    if seen.progress is not None:
         return seen.progress  # the engine's words say more than an exit code
     match seen.exit_code:
         case None:
-            return f"It was not ready within {limits.start:.0f} seconds."
+            return Sentence(
+                "It was not ready within {seconds} seconds.", seconds=f"{limits.start:.0f}"
+            )
         case 137:  # SIGKILL
-            return "It was killed, most likely because it needed more memory than it may have."
+            return Sentence(
+                "It was killed, most likely because it needed more memory than it may have."
+            )
         case 0:
-            return "It ended by itself, or with a restart of the server."
+            return Sentence("It ended by itself, or with a restart of the server.")
         case 143:  # SIGTERM: not by the hub, which removes what it stops
-            return "It was ended from outside, most likely by a restart of the server."
+            return Sentence("It was ended from outside, most likely by a restart of the server.")
         case code:
-            return f"It ended with an error (exit code {code})."
+            return Sentence("It ended with an error (exit code {code}).", code=code)
 
 
 def message_of(
     phase: Phase, seen: Observed, limits: Limits, *, place: QueuePosition | None = None
-) -> str:
-    """Say in a sentence what happens in this phase. ``place``: its position in the queue."""
+) -> Phrase:
+    """Say what happens in this phase. ``place``: its position in the queue."""
     match phase:
         case Phase.PENDING if place is not None:
-            return f"{_ordinal(place.position)} in the queue; it waits for {place.waits_for}."
-        case Phase.PENDING | Phase.STARTING if seen.progress:
+            return Sentence(
+                "{position} in the queue; it waits for {resource}.",
+                position=_ordinal(place.position),
+                resource=awaited(place.waits_for),
+            )
+        case Phase.PENDING | Phase.STARTING if seen.progress is not None:
             return seen.progress
         case Phase.PENDING:
-            return "Your session is being prepared."
+            return Sentence("Your session is being prepared.")
         case Phase.STARTING:
-            return "Your files are connected; the program is loading."
+            return Sentence("Your files are connected; the program is loading.")
         case Phase.READY:
-            return "Ready."
+            return Sentence("Ready.")
         case Phase.STOPPING:
-            return "It is stopping. The files stay."
+            return STOPPING
         case Phase.FAILED:
             return failure_of(seen, limits)
-
-
-def farewell_of(reason: Reason, limits: Limits, *, saved: bool = False) -> str:
-    """Say why a session was stopped: the end of a sentence after "… was stopped at 14:02".
-
-    "" if its owner did it, or knows already. ``saved``: its scene is offered at the next start.
-    """
-    left = (
-        "Your scene was saved; it is offered when you start again."
-        if saved
-        else "Your files are there."
-    )
-    match reason:
-        case Reason.IDLE:
-            return f"after {_span(limits.idle)} unused. {left}"
-        case Reason.LIFETIME:
-            return f"after {_span(limits.lifetime)}, the longest it may run. {left}"
-        case Reason.DEPARTED:
-            return "because this account may no longer use the hub. Your files are kept."
-        case Reason.ADMIN:
-            return f"by the administrator. {left}"
-        case Reason.DRAIN:
-            return f"because the hub is being emptied for maintenance. {left}"
-        case Reason.FAILED | Reason.STOPPED | Reason.UNUSED:
-            return ""
-
-
-def warning_of(reason: Reason) -> str:
-    """Say inside a session why it will be stopped; the banner shows when."""
-    if reason is Reason.LIFETIME:
-        return "This session has run as long as it may and is about to stop. Save your work."
-    return "This session is about to stop, because nobody is using it."
-
-
-class KeepReason(msgspec.Struct, frozen=True):
-    """Why a session is still running, in words that include a moment: ``input`` 2 min ago.
-
-    ``at`` is monotonic and follows ``words``: as a time ago if it is ``past``, else as a time of
-    day. ``more`` ends the sentence.
-    """
-
-    words: str
-    at: float | None = None
-    past: bool = False
-    more: str = ""
-
-
-COMPUTING_FRESH = 90.0
-"""Seconds for which a poll that saw computing is believed: three rounds of polls."""
-
-
-def keep_reason(
-    phase: Phase,
-    activity: Activity,
-    now: float,
-    limits: Limits,
-    *,
-    place: QueuePosition | None = None,
-) -> KeepReason:
-    """Say why a session has not been removed. ``place``: its position in the queue."""
-    match phase:
-        case Phase.PENDING if place is not None:
-            words = f"{_ordinal(place.position)} in the queue, waits for {place.waits_for}"
-            return KeepReason(words)
-        case Phase.PENDING | Phase.STARTING:
-            return KeepReason("starting")
-        case Phase.STOPPING:
-            return KeepReason("stopping")
-        case Phase.FAILED:
-            since = activity.failed_since
-            return KeepReason(
-                "failed, shown until", (now if since is None else since) + limits.failed
-            )
-        case Phase.READY:
-            return _why_ready(activity, now, limits)
-
-
-def _why_ready(activity: Activity, now: float, limits: Limits) -> KeepReason:
-    last = activity.last_active
-    if activity.ahead:
-        return KeepReason("started ahead, unused, waits until", last + limits.ahead)
-    if activity.warned is not None:
-        unused = activity.warned.reason is Reason.IDLE
-        return KeepReason(
-            "unused, warned, stops at" if unused else "its time is up, stops at",
-            activity.warned.stop,
-            more="unless it is used" if unused else "",
-        )
-    if activity.sign is Sign.KEPT and limits.idle:
-        return KeepReason(f"kept by {activity.kept_by} until", last + limits.idle)
-    more = "" if limits.idle else "never stopped for idleness"
-    match activity.sign:
-        case Sign.COMPUTING if now - last <= COMPUTING_FRESH:
-            return KeepReason("computing", more=more)
-        case Sign.COMPUTING:
-            return KeepReason("computed", last, past=True, more=more)
-        case Sign.KEPT:
-            return KeepReason(f"kept by {activity.kept_by}", last, past=True, more=more)
-        case Sign.INPUT | Sign.REQUEST:
-            return KeepReason(activity.sign.value, last, past=True, more=more)
-        case Sign.SEEN:
-            return KeepReason("no use seen since", last, more=more)
 
 
 def _ordinal(number: int) -> str:
@@ -271,35 +266,32 @@ def _ordinal(number: int) -> str:
     return f"{number}{ending}"
 
 
-def _span(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if minutes >= 120:  # noqa: PLR2004 - two hours, where hours begin to read better
-        return f"{round(minutes / 60)} hours"
-    return f"{minutes} minutes" if minutes else f"{seconds:.0f} seconds"
-
-
-_TITLES = ("Place found", "Your files connected", "{title} is loading", "Ready")
-
-
 def progress_of(phase: Phase, seen: Observed, *, title: str, usual: float | None) -> list[Step]:
     """Return the four steps of a start.
 
     ``usual``: seconds that this profile's past starts took, if there were any.
     """
+    titles = (
+        Phrase("Place found"),
+        Phrase("Your files connected"),
+        Phrase("{title} is loading", title=title),
+        Phrase("Ready"),
+    )
     if phase is Phase.READY:
-        reached = len(_TITLES)
+        reached = len(titles)
     elif seen.running or seen.exit_code is not None:
-        reached = 2
+        reached = _LOADING
     else:
         reached = 1 if seen.complete else 0
     steps: list[Step] = []
-    for number, template in enumerate(_TITLES):
+    for number, step in enumerate(titles):
         current = StepState.FAILED if phase is Phase.FAILED else StepState.ACTIVE
         waiting = current if number == reached else StepState.TODO
         state = StepState.DONE if number < reached else waiting
-        loading = template.startswith("{") and state is not StepState.DONE
-        detail = f"usually {usual:.0f} s" if loading and usual else ""
-        if state is StepState.ACTIVE and seen.progress:
+        detail: Phrase | str = ""
+        if number == _LOADING and state is not StepState.DONE and usual:
+            detail = Phrase("usually {seconds} s", seconds=f"{usual:.0f}")
+        if state is StepState.ACTIVE and seen.progress is not None:
             detail = seen.progress
-        steps.append(Step(template.format(title=title), state, detail))
+        steps.append(Step(str(step), state, str(detail)))
     return steps

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from controller.core.model import Observed, Phase
+from controller.core.sentence import Phrase
 from controller.rules import lifecycle
 from controller.sessions.registry import Registry
 from controller.sessions.usage import Usage
@@ -23,10 +24,10 @@ class Agenda:
         registry: Registry,
         usage: Usage,
         *,
-        message: Callable[[Observed], str],
+        message: Callable[[Observed], Phrase],
         clock: Callable[[], float],
     ) -> None:
-        """``message`` describes a session's state in a sentence; ``clock``: monotonic seconds."""
+        """``message`` says where a session stands; ``clock``: monotonic seconds."""
         self._registry = registry
         self._usage = usage
         self._message = message
@@ -59,7 +60,10 @@ class Agenda:
         failed = self._registry.phase(seen) is Phase.FAILED
         if failed and known.activity.failed_since is None:
             _log.warning(
-                "session_failed", session=seen.session.id, why=self._message(seen), of=seen.message
+                "session_failed",
+                session=seen.session.id,
+                why=str(self._message(seen)),
+                of=seen.message,
             )
         if failed is not (known.activity.failed_since is not None):
             known.activity = msgspec.structs.replace(

@@ -68,7 +68,8 @@ class Following:
         known |= {
             session_id: record.seen
             for session_id, record in registry.items()
-            if session_id not in whole and (session_id in at_work or record.seen.refused)
+            if session_id not in whole
+            and (session_id in at_work or record.seen.refused is not None)
         }
         self._note_gone(known)
         registry.keep(known)

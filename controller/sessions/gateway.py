@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from controller.core.errors import ConfigError, GatewayUnavailable, NotLoggedIn
 from controller.core.model import Profile, Role, SessionId, UserId, new_session_id
+from controller.core.sentence import Phrase
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Audience, Claims, Keys
 from controller.rules import origins, routes
@@ -264,14 +265,17 @@ class TraefikGateway(Gateway):
             )
         if not (httpx.codes.is_success(status) or status == _LIMITED):
             raise GatewayUnavailable(
-                f"Traefik answers {status} for the hub's own log-in page. Check "
-                "that public_url names the host of Traefik's router."
+                "Traefik answers {status} for the hub's own log-in page. Check "
+                "that public_url names the host of Traefik's router.",
+                status=status,
             )
         if refusal not in {None, NotLoggedIn.status, _LIMITED}:
             raise GatewayUnavailable(
-                f"Traefik answers {refusal} for the address of a session below "
-                f"{domain}. Give it that domain, too: SLICERHUB_SESSION_DOMAIN in the environment "
-                "of Compose, or the hub's IngressRoute."
+                "Traefik answers {status} for the address of a session below "
+                "{domain}. Give it that domain, too: SLICERHUB_SESSION_DOMAIN in the environment "
+                "of Compose, or the hub's IngressRoute.",
+                status=str(refusal),
+                domain=domain,
             )
 
     async def _status(self, path: str, host: str) -> int:
@@ -284,14 +288,17 @@ class TraefikGateway(Gateway):
         except (httpx.HTTPError, TimeoutError) as error:
             if fault := _tls_fault(error):
                 raise GatewayUnavailable(
-                    f"Traefik shows no valid certificate for {host} ({fault}). Check its names, "
+                    "Traefik shows no valid certificate for {host} ({fault}). Check its names, "
                     "dates and authority (gateway_ca_file), and in Traefik's log "
-                    "whether Traefik could read or fetch it."
+                    "whether Traefik could read or fetch it.",
+                    host=host,
+                    fault=fault,
                 ) from error
             raise GatewayUnavailable(
-                f"Traefik does not answer at {self._settings.gateway_url} "
-                f"({error or f'within {_PING_SECONDS:.0f} s'}). "
-                "Check gateway_url and that Traefik runs."
+                "Traefik does not answer at {url} ({fault}). Check gateway_url and that Traefik "
+                "runs.",
+                url=self._settings.gateway_url,
+                fault=str(error) or Phrase("within {seconds} s", seconds=f"{_PING_SECONDS:.0f}"),
             ) from error
 
 

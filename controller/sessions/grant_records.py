@@ -99,8 +99,9 @@ class GrantRecords:
     async def _add(self, share: Share) -> None:
         if not await self._store.add_share(share):
             raise TooManyGrants(
-                f"{SHARES_MOST} people are invited to this session, and no more may be. Take "
-                "an invitation back to invite somebody else."
+                "{most} people are invited to this session, and no more may be. Take "
+                "an invitation back to invite somebody else.",
+                most=SHARES_MOST,
             )
         self._grants.put(share)
 

@@ -23,9 +23,10 @@ from controller.core.errors import (
 )
 from controller.core.model import Observed, Person, Phase, Profile, Session, SessionId, UserId
 from controller.core.records import CONTROLLER, Actor, Reason
+from controller.core.sentence import Phrase
 from controller.engines import Orchestrator
 from controller.monitoring.audit import Act
-from controller.rules import access, quotas
+from controller.rules import access, quotas, sentences
 from controller.rules.lifecycle import Activity
 from controller.rules.quotas import Resource, Shortfall
 from controller.sessions.queue import Queue
@@ -38,7 +39,6 @@ from controller.settings.schema import Settings
 
 _ANSWER_SECONDS = 5.0  # for which a launch waits for the engine; fetching a program takes longer
 _PING_SECONDS = 3.0  # after which an engine that has been silent counts as away
-_SILENT = "The server for sessions does not answer. Nothing can start now; running sessions go on."
 
 _log = structlog.get_logger("sessions")
 
@@ -108,7 +108,7 @@ class Launching:
             shortfall = self._queue.shortfall_of(session)
             if shortfall is not None:
                 if not profile.queue or shortfall.resource is Resource.OWN or ahead:
-                    raise QuotaReached(shortfall.sentence)
+                    raise QuotaReached("{why}", why=sentences.refusal_of(shortfall))
                 return await self._queue.line_up(session, by)
             begun = self._clock()
             start = self._begin(session, by, ahead=ahead)
@@ -118,7 +118,10 @@ class Launching:
                 # If the engine still makes parts of it, they are removed as soon as possible.
                 self._registry.record(Act.START_FAILED, session, by, reason=EngineUnavailable.title)
                 self._stopping.take_down(session.id, Reason.FAILED)
-                raise EngineUnavailable(_SILENT)
+                raise EngineUnavailable(
+                    "The server for sessions does not answer. Nothing can start now; running "
+                    "sessions go on."
+                )
             start.awaited = False
             if start.error is not None:
                 raise start.error
@@ -273,7 +276,7 @@ class Launching:
             # snapshot.
             self._registry.work(session.id).start = None
             if start.error is not None and not start.awaited:
-                self._put(Observed(session=session, complete=False, refused=str(start.error)))
+                self._put(Observed(session=session, complete=False, refused=start.error.sentence))
             elif start.error is not None or start.scope.cancelled_caught:
                 self.gone(session.id)
                 if isinstance(start.error, EngineUnavailable):
@@ -285,7 +288,7 @@ class Launching:
 
     async def _ask_engine(self, session: Session, start: Start) -> None:
         await self._orchestrator.fetch(
-            session.profile, lambda words: self._note_progress(session.id, words)
+            session.profile, lambda state: self._note_progress(session.id, state)
         )
         now = self._clock()
         known = self._registry.get(session.id)
@@ -307,8 +310,8 @@ class Launching:
         ahead = known is not None and known.activity.ahead
         self._registry.record(Act.START, session, start.by, ahead=ahead or None)
 
-    def _note_progress(self, session_id: SessionId, words: str) -> None:
+    def _note_progress(self, session_id: SessionId, state: Phrase) -> None:
         seen = self._registry.seen(session_id)
         if seen is not None:
-            self._put(msgspec.structs.replace(seen, progress=words))
+            self._put(msgspec.structs.replace(seen, progress=state))
             self._registry.announce()

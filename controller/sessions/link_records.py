@@ -73,8 +73,9 @@ class LinkRecords:
             await self._withdrawals.settle(session_id, asked=asked)
             if not await self._store.add_link(link, _digest(code)):
                 raise TooManyGrants(
-                    f"This session has {LINKS_MOST} open links, as many as it may have. End one "
-                    "to make another."
+                    "This session has {most} open links, as many as it may have. End one "
+                    "to make another.",
+                    most=LINKS_MOST,
                 )
         return FreshLink(link, code)
 

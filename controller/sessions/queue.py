@@ -10,10 +10,11 @@ import msgspec
 import structlog
 
 from controller.core.errors import HubError
-from controller.core.model import Observed, QueuePosition, Session, SessionId, UserId
+from controller.core.model import Observed, Session, SessionId, UserId
 from controller.core.records import Actor, Ticket
 from controller.monitoring.audit import Act
 from controller.rules import lifecycle, queue, quotas
+from controller.rules.queue import QueuePosition
 from controller.rules.quotas import Resource, Shortfall
 from controller.sessions.registry import Registry
 from controller.sessions.rule_book import RuleBook

@@ -17,7 +17,6 @@ from controller.core.model import (
     Observed,
     Phase,
     Profile,
-    QueuePosition,
     Role,
     SessionId,
     UserId,
@@ -25,13 +24,15 @@ from controller.core.model import (
     parse_session_id,
 )
 from controller.core.records import CONTROLLER, Actor, Drain, Reason, Share, Sign
+from controller.core.sentence import Phrase
 from controller.engines import Orchestrator
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
-from controller.rules import access, sentences
+from controller.rules import access, keeping, sentences
 from controller.rules.access import Access
+from controller.rules.keeping import KeepReason
 from controller.rules.lifecycle import Activity, Warned
-from controller.rules.sentences import KeepReason
+from controller.rules.queue import QueuePosition
 from controller.sessions.agenda import Agenda
 from controller.sessions.banners import Banners
 from controller.sessions.following import Following
@@ -245,8 +246,8 @@ class Sessions:
         """Return the session's phase."""
         return self.registry.phase(seen)
 
-    def message(self, seen: Observed) -> str:
-        """Return a sentence about the session's state."""
+    def message(self, seen: Observed) -> Phrase:
+        """Return what is said of the session's state."""
         return sentences.message_of(
             self.phase(seen),
             seen,
@@ -257,11 +258,11 @@ class Sessions:
     def keep_reason(
         self, seen: Observed, place: QueuePosition | None
     ) -> tuple[KeepReason, datetime | None]:
-        """Return why it has not been removed, and the time (UTC) that belongs to those words."""
+        """Return why it has not been removed, and the time (UTC) that belongs to that."""
         now = self._clock()
         activity = self.usage.of(seen) or Activity(first_seen=now, last_active=now)
         limits = self.registry.limits(seen.session)
-        why = sentences.keep_reason(self.phase(seen), activity, now, limits, place=place)
+        why = keeping.keep_reason(self.phase(seen), activity, now, limits, place=place)
         at = None if why.at is None else self._wall() + timedelta(seconds=why.at - now)
         return why, at
 

@@ -14,7 +14,7 @@ from controller.core.model import Observed, Phase, Session, SessionId
 from controller.core.records import Actor, Reason
 from controller.engines import Orchestrator
 from controller.monitoring.audit import Act
-from controller.rules import sentences
+from controller.rules import notices, sentences
 from controller.sessions.gateway import Gateway
 from controller.sessions.queue import Queue
 from controller.sessions.registry import Registry, Saving
@@ -194,14 +194,13 @@ class Stopping:
 
     async def _tell(self, session: Session, reason: Reason, *, saved: bool) -> None:
         """Leave a notice for the owner, unless the owner stopped it."""
-        more = sentences.farewell_of(reason, self._registry.limits(session), saved=saved)
-        if not more:
-            return
         profile = self._registry.profile_of(Observed(session=session, complete=False))
         title = sentences.session_title(profile.title, session.name)
+        said = notices.stopped(title, reason, self._registry.limits(session), saved=saved)
+        if said is None:
+            return
+        text, more = said.around("at")
         try:
-            await self._store.add_notice(
-                session.owner, f"{title} was stopped at", more, self._wall().timestamp()
-            )
+            await self._store.add_notice(session.owner, text, more, self._wall().timestamp())
         except HubError as error:
             _log.warning("notice_lost", session=session.id, error=error.in_full)

@@ -6,6 +6,7 @@ from litestar import Request
 from litestar.datastructures import State
 
 from controller.core.errors import HubError
+from controller.core.sentence import Sentence
 from controller.gate.answers import HTML, NO_STORE, SECURITY_HEADERS, Answer, answer
 from controller.gate.refusals import APP_CLOSED, Closed
 from controller.rules import origins
@@ -54,18 +55,23 @@ JOIN_PATH = "/join/"
 
 
 _WORDS = {
-    400: ("Invalid request", "Something in the request is missing or misspelt."),
+    400: ("Invalid request", Sentence("Something in the request is missing or misspelt.")),
     404: (
         "Page not found",
-        "The address may be mistyped, or what was here has ended. Your files are not affected.",
+        Sentence(
+            "The address may be mistyped, or what was here has ended. Your files are not affected."
+        ),
     ),
-    405: ("Method not allowed", "This address does not accept this kind of request."),
-    408: ("Request too slow", "The request did not arrive completely in time. Send it again."),
-    413: ("Request too large", "The request is larger than the hub accepts. Shorten it."),
-    415: ("Wrong content type", "Send a form or JSON, as this address expects."),
+    405: ("Method not allowed", Sentence("This address does not accept this kind of request.")),
+    408: (
+        "Request too slow",
+        Sentence("The request did not arrive completely in time. Send it again."),
+    ),
+    413: ("Request too large", Sentence("The request is larger than the hub accepts. Shorten it.")),
+    415: ("Wrong content type", Sentence("Send a form or JSON, as this address expects.")),
     500: (
         "Error in the hub",
-        (
+        Sentence(
             "Something went wrong. Try again. If it happens again, tell the administrator: the "
             "hub's log says more."
         ),
@@ -76,11 +82,11 @@ _WORDS = {
 class HttpError(HubError):
     """An error that HTTP itself defines, in the hub's own words."""
 
-    def __init__(self, status: int, detail: str = "") -> None:
+    def __init__(self, status: int, detail: str | Sentence = "") -> None:
         """Use the words of the status, or of the nearest one; ``detail`` replaces the sentence."""
         self.status = status if status in _WORDS else 400 if status < 500 else 500  # noqa: PLR2004
         self.title, sentence = _WORDS[self.status]
-        super().__init__(detail or sentence)
+        super().__init__("{words}", words=detail or sentence)
 
 
 def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:

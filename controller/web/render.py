@@ -59,13 +59,14 @@ from controller.rules.sentences import (
     Step,
     StepState,
     ago_text,
+    awaited,
     clock_text,
     duration_text,
     elapsed_text,
     iso_text,
+    keep_around,
     place_text,
     uses_text,
-    why_text,
 )
 from controller.web import apidoc, sparkline
 
@@ -207,7 +208,8 @@ def compiled(static: str) -> Mapping[str, jinja2.Template]:
         place=place_text,
         uses=uses_text,
         qr_path=qr_path,
-        why=why_text,
+        awaited=awaited,
+        keep_around=keep_around,
         ago=ago_text,
     )
     return {name: environment.get_template(name) for name in environment.list_templates(["html"])}

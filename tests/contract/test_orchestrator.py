@@ -23,6 +23,7 @@ from controller.core.model import (
     UserId,
     volume_name,
 )
+from controller.core.sentence import Phrase
 from controller.engines import Orchestrator
 from controller.settings.schema import Settings
 from tests.support import samples
@@ -166,13 +167,13 @@ async def test_files(engine: Engine) -> None:
 
 async def test_fetch(distant_engine: Engine) -> None:
     """A program that is not there is fetched, which can be followed in words, and then starts."""
-    orchestrator, told = distant_engine.orchestrator, list[str]()
+    orchestrator, told = distant_engine.orchestrator, list[Phrase]()
     for call in (orchestrator.check("remote"), orchestrator.ensure(session(profile="remote"))):
         with pytest.raises(ImageRefused):
             await call
     await orchestrator.fetch("remote", told.append)
     assert told
-    assert not re.search("image|container|pull", " ".join(told), re.IGNORECASE)
+    assert not re.search("image|container|pull", " ".join(map(str, told)), re.IGNORECASE)
     await orchestrator.check("remote")
     await orchestrator.ensure(session(profile="remote"))
     told.clear()
@@ -183,7 +184,7 @@ async def test_fetch(distant_engine: Engine) -> None:
 
 async def test_fetch_at_once(distant_engine: Engine) -> None:
     """Of many who need the same program, each hears of it and each can start it afterwards."""
-    told: dict[int, list[str]] = {number: [] for number in range(4)}
+    told: dict[int, list[Phrase]] = {number: [] for number in range(4)}
     async with anyio.create_task_group() as group:
         for one in told.values():
             group.start_soon(distant_engine.orchestrator.fetch, "remote", one.append)

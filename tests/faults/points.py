@@ -206,7 +206,7 @@ class GuardedPart:
                 points.dead = True
                 await self._nobody(f"before:{label}")
             case Fault.ERROR | Fault.TIMEOUT | Fault.OUTAGE:
-                raise StoreUnavailable(f"before:{label}")
+                raise StoreUnavailable("before:{label}", label=label)
             case _:
                 pass
         answer = await work(*values, **named)
@@ -217,7 +217,7 @@ class GuardedPart:
                 points.dead = True
                 await self._nobody(f"after:{label}")
             case Fault.LOST:
-                raise StoreUnavailable(f"after:{label}")
+                raise StoreUnavailable("after:{label}", label=label)
             case _:
                 pass
         return answer
@@ -226,4 +226,4 @@ class GuardedPart:
         """Be what a dead controller gets: no answer. The store's calls are not to be cancelled."""
         if self._name == "gateway":
             await anyio.sleep_forever()
-        raise StoreUnavailable(f"{label}: nobody there")
+        raise StoreUnavailable("{label}: nobody there", label=label)

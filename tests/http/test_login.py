@@ -158,7 +158,7 @@ async def test_success_forgives(fresh: World) -> None:
 async def test_directory_away(fresh: World) -> None:
     """If the directory is away the page says so; who is in stays in, and no attempt is counted."""
     alice = await fresh.browser("alice")
-    fresh.directory.fault = DirectoryUnavailable(AWAY)
+    fresh.directory.fault = DirectoryUnavailable("{away}", away=AWAY)
     browser = await fresh.browser()
     for _ in range(6):
         answer = await browser.log_in("alice", "alice")

@@ -34,7 +34,7 @@ async def test_stuck(
     await orchestrator.ensure(made)
     seen = await until(
         lambda: orchestrator.get(made.id),
-        lambda found: found.progress == told and message in found.message,
+        lambda found: str(found.progress) == told and message in found.message,
     )
     assert not seen.running
     assert seen.exit_code is None
@@ -49,7 +49,7 @@ async def test_out_of_memory(orchestrator: KubernetesOrchestrator) -> None:
     await orchestrator.ensure(made)
     seen = await until_ended(orchestrator, made)
     assert seen.exit_code == 137
-    assert seen.progress == "It needed more memory than it may have."
+    assert str(seen.progress) == "It needed more memory than it may have."
     assert seen.message.startswith("OOMKilled")
 
 
@@ -94,7 +94,7 @@ async def test_lost_node(lab: Lab) -> None:
     seen = await impatient.get(made.id)
     assert seen is not None
     assert not seen.healthy
-    assert seen.progress == "The machine that it runs on does not answer."
+    assert str(seen.progress) == "The machine that it runs on does not answer."
     async with anyio.create_task_group() as group:
         group.start_soon(lambda: impatient.remove(made.id, grace=NO_GRACE))
         await until(lambda: impatient.get(made.id), lambda found: found is None or found.deleting)

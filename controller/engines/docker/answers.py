@@ -220,7 +220,9 @@ def read(facts: object, what: type[_T]) -> _T:
     try:
         return msgspec.convert(facts, what)
     except msgspec.ValidationError as error:
-        raise UnreadableError(f"The engine's answer cannot be read: {error}.") from error
+        raise UnreadableError(
+            "The engine's answer cannot be read: {error}.", error=str(error)
+        ) from error
 
 
 def read_json(line: bytes, what: type[_T]) -> _T:
@@ -228,7 +230,9 @@ def read_json(line: bytes, what: type[_T]) -> _T:
     try:
         return msgspec.json.decode(line, type=what)
     except msgspec.DecodeError as error:
-        raise UnreadableError(f"The engine's answer cannot be read: {error}.") from error
+        raise UnreadableError(
+            "The engine's answer cannot be read: {error}.", error=str(error)
+        ) from error
 
 
 def read_each(facts: object, what: type[_T]) -> tuple[list[_T], list[Fault]]:

@@ -98,16 +98,16 @@ def mapped() -> Generator[None, None, None]:
     except docker.errors.APIError as error:
         text = str(error.explanation or error)
         if "overlap" in text:
-            raise OverlapError(text) from error
+            raise OverlapError("{text}", text=text) from error
         if "already exists in network" in text or "same name as its current name" in text:
-            raise ConflictError(text) from error
+            raise ConflictError("{text}", text=text) from error
         if "has active endpoints" in text:
-            raise ConflictError(text) from error  # somebody else takes it down, too
+            raise ConflictError("{text}", text=text) from error  # somebody else takes it down, too
         if "is not connected to network" in text:
-            raise MissingError(text) from error
+            raise MissingError("{text}", text=text) from error
         kind = {404: MissingError, 409: ConflictError}.get(error.status_code or 0)
         if kind is not None:
-            raise kind(text) from error
+            raise kind("{text}", text=text) from error
         refused = EngineUnavailable(
             "The engine refuses a request of the hub. Tell your administrator."
         )
@@ -137,7 +137,9 @@ def measure_volumes(settings: Settings) -> object:
         api.timeout = _MEASURE_SECONDS
         answer = api.get(api.base_url + f"/v{api.api_version}/system/df", params={"type": "volume"})
         if not answer.ok:
-            raise EngineUnavailable(f"The engine does not measure volumes: {answer.text[:200]}")
+            raise EngineUnavailable(
+                "The engine does not measure volumes: {said}", said=answer.text[:200]
+            )
         return answer.json()
 
 

@@ -33,6 +33,7 @@ from controller.core.model import (
     Volume,
     object_name,
 )
+from controller.core.sentence import Phrase
 from controller.engines import Orchestrator
 from controller.engines.docker import client, manifests
 from controller.engines.docker.answers import (
@@ -246,7 +247,7 @@ class DockerOrchestrator(Orchestrator):
         return object_name(self._settings.instance, session.owner, session.name)
 
     @override
-    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+    async def fetch(self, profile_id: str, tell: Callable[[Phrase], None]) -> None:
         await self._images.fetch(profile_id, tell)
 
     @override

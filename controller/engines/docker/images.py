@@ -22,6 +22,7 @@ import requests
 from controller.core import labels
 from controller.core.errors import EngineUnavailable, ImageRefused, NoGpu
 from controller.core.model import Profile
+from controller.core.sentence import Phrase, Sentence, Value
 from controller.engines.docker import client
 from controller.engines.docker.answers import Image, Info, PullMessage, read, read_json
 from controller.engines.docker.api import Api
@@ -40,16 +41,16 @@ class Transfer:
 
     def __init__(self) -> None:
         self.lock = anyio.Lock()  # its holder fetches
-        self.listeners: list[Callable[[str], None]] = []
-        self.text = ""
-        self.refusal = ""  # why it cannot be had
+        self.listeners: list[Callable[[Phrase], None]] = []
+        self.state: Phrase | None = None
+        self.refusal: Sentence | None = None  # why it cannot be had
 
-    def tell(self, text: str) -> None:
+    def tell(self, state: Phrase) -> None:
         """Tell the listeners how far it is."""
-        if text != self.text:
-            self.text = text
+        if state != self.state:
+            self.state = state
             for listener in self.listeners:
-                listener(text)
+                listener(state)
 
 
 class _AuthFile(msgspec.Struct):
@@ -73,10 +74,10 @@ def registry_auth(text: str, image: str) -> str | None:
     return auth.encode_header(found).decode() if found else None
 
 
-def words_of(error: EngineUnavailable) -> str:
+def why_broken(error: EngineUnavailable) -> Value:
     """Say why a transfer has failed."""
     if isinstance(error.__cause__, requests.RequestException):
-        return f"the transfer broke off ({error.__cause__})."
+        return Phrase("the transfer broke off ({error}).", error=str(error.__cause__))
     return error.in_full
 
 
@@ -93,7 +94,7 @@ def fetch(settings: Settings, image: str, transfer: Transfer) -> None:
             now = time.monotonic()
             if now - told >= _TELL_SECONDS:
                 told = now
-                anyio.from_thread.run_sync(transfer.tell, progress.text)
+                anyio.from_thread.run_sync(transfer.tell, progress.state)
 
 
 def auth_headers(path: str, image: str) -> dict[str, str]:
@@ -104,7 +105,9 @@ def auth_headers(path: str, image: str) -> dict[str, str]:
         header = registry_auth(Path(path).read_text(encoding="utf-8"), image)
     except (OSError, ValueError) as error:
         raise ImageRefused(
-            f"docker.registry_auth_file: {path} cannot be read ({error}). Correct it."
+            "docker.registry_auth_file: {path} cannot be read ({error}). Correct it.",
+            path=path,
+            error=str(error),
         ) from error
     return {"X-Registry-Auth": header} if header else {}
 
@@ -131,7 +134,9 @@ def _messages(
         for line in filter(None, response.iter_lines()):
             message = read_json(line, PullMessage)
             if message.error:
-                raise ImageRefused(f"The image {image} cannot be fetched: {message.error}")
+                raise ImageRefused(
+                    "The image {image} cannot be fetched: {said}", image=image, said=message.error
+                )
             yield message
 
 
@@ -144,7 +149,7 @@ class Images:
         self._transfers: dict[str, Transfer] = {}  # by image
         self._limiter = anyio.CapacityLimiter(_TRANSFERS)
 
-    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+    async def fetch(self, profile_id: str, tell: Callable[[Phrase], None]) -> None:
         """See that a profile's program is there; ``tell`` how far that is. Raises ImageRefused."""
         image = self._profile(profile_id).image
         if await self._image(image) is not None:
@@ -152,12 +157,12 @@ class Images:
         transfer = self._transfers.setdefault(image, Transfer())
         transfer.listeners.append(tell)
         try:
-            if transfer.text:
-                tell(transfer.text)
+            if transfer.state is not None:
+                tell(transfer.state)
             async with transfer.lock:
                 # Another caller may have fetched it while this one waited.
-                if transfer.refusal:
-                    raise ImageRefused(transfer.refusal)
+                if transfer.refusal is not None:
+                    raise ImageRefused("{refusal}", refusal=transfer.refusal)
                 if await self._image(image) is None:
                     await self._fetch(image, transfer)
         finally:
@@ -171,8 +176,10 @@ class Images:
         image = await self._image(profile.image)
         if image is None:
             raise ImageRefused(
-                f"The image {profile.image} of the profile {profile.id} is not on this server. "
-                "Build it there, or make its registry reachable."
+                "The image {image} of the profile {profile} is not on this server. "
+                "Build it there, or make its registry reachable.",
+                image=profile.image,
+                profile=profile.id,
             )
         own = read(image, Image).config.marks
         # The engine gives an image's labels to its containers: what Traefik or this hub reads.
@@ -181,14 +188,18 @@ class Images:
         )
         if claims:
             raise ImageRefused(
-                f"The image {profile.image} of the profile {profile.id} has labels of its own "
-                f"for Traefik or the hub ({', '.join(claims)}), which could open it to others. It "
-                "is not started."
+                "The image {image} of the profile {profile} has labels of its own "
+                "for Traefik or the hub ({claims}), which could open it to others. It "
+                "is not started.",
+                image=profile.image,
+                profile=profile.id,
+                claims=", ".join(claims),
             )
         if profile.gpus and not await self._offers_gpu():
             raise NoGpu(
-                f"The profile {profile.id} needs a GPU, and the engine offers none. Install the "
-                "NVIDIA container toolkit, or set gpus = 0."
+                "The profile {profile} needs a GPU, and the engine offers none. Install the "
+                "NVIDIA container toolkit, or set gpus = 0.",
+                profile=profile.id,
             )
         return profile
 
@@ -204,17 +215,20 @@ class Images:
                 limiter=self._limiter,
             )
         except ImageRefused as error:
-            transfer.refusal = error.cause
+            transfer.refusal = error.why
             raise
         except EngineUnavailable as error:
             await self._calls.ping()  # raises if it is the engine that is away
-            transfer.refusal = f"The image {image} cannot be fetched: {words_of(error)}"
-            raise ImageRefused(transfer.refusal) from error
+            refusal = ImageRefused(
+                "The image {image} cannot be fetched: {said}", image=image, said=why_broken(error)
+            )
+            transfer.refusal = refusal.why
+            raise refusal from error
 
     def _profile(self, profile_id: str) -> Profile:
         profile = self._settings.profile(profile_id)
         if profile is None:
-            raise ImageRefused(f"The profile {profile_id} no longer exists.")
+            raise ImageRefused("The profile {profile} no longer exists.", profile=profile_id)
         return profile
 
     async def _image(self, image: str) -> object | None:

@@ -52,8 +52,8 @@ class Networks:
                     continue  # a foreign network has taken it, or the host routes it
                 return
         raise EngineUnavailable(
-            f"No network is free in {docker_settings.network_pool}. The administrator must widen "
-            "docker.network_pool."
+            "No network is free in {pool}. The administrator must widen docker.network_pool.",
+            pool=docker_settings.network_pool,
         )
 
     async def join_traefik(self, network: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from controller.core.sentence import Phrase
 from controller.engines.docker.answers import PullMessage
 
 _MB = 1_000_000
@@ -14,7 +15,7 @@ _TALKS_OF_A_LAYER = frozenset(
 
 _TRANSFERRED = frozenset({"Verifying Checksum", "Download complete", "Extracting", "Pull complete"})
 
-BEGINNING = "Fetching the program"
+BEGINNING = Phrase("Fetching the program")
 
 
 class _Layer(msgspec.Struct):
@@ -50,18 +51,33 @@ class Progress:
             layer.unpacked = layer.size
 
     @property
-    def text(self) -> str:
+    def state(self) -> Phrase:
         """Say where it stands: megabytes of 10^6 bytes, as far as their sum is known."""
         layers = self._layers.values()
         size = sum(layer.size for layer in layers)
         if layers and all(layer.here for layer in layers):
-            return f"Unpacking the program: {_of(sum(one.unpacked for one in layers), size)}"
+            unpacked = sum(layer.unpacked for layer in layers)
+            return Phrase(
+                "Unpacking the program: {done} of {size} MB",
+                done=_floor(unpacked),
+                size=_ceiling(size),
+            )
         fetched = sum(layer.fetched for layer in layers)
         if all(layer.size or layer.here for layer in layers) and size:
-            return f"{BEGINNING}: {_of(fetched, size)}"
+            return Phrase(
+                "Fetching the program: {done} of {size} MB",
+                done=_floor(fetched),
+                size=_ceiling(size),
+            )
         # The engine fetches a few layers at once and tells nothing yet of those that wait.
-        return f"{BEGINNING}: {fetched // _MB:,} MB so far" if fetched else BEGINNING
+        if not fetched:
+            return BEGINNING
+        return Phrase("Fetching the program: {done} MB so far", done=_floor(fetched))
 
 
-def _of(part: int, whole: int) -> str:
-    return f"{part // _MB:,} of {-(-whole // _MB):,} MB"
+def _floor(size: int) -> str:
+    return f"{size // _MB:,}"
+
+
+def _ceiling(size: int) -> str:
+    return f"{-(-size // _MB):,}"

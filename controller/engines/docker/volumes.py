@@ -42,8 +42,9 @@ class Volumes:
         # Its name holds a short hash only, its label all.
         if theirs.get(labels.OWNER) != owner:
             raise EngineUnavailable(
-                f"The volume {name} is not labelled as this person's. Nothing is mounted; the "
-                "administrator must check it."
+                "The volume {name} is not labelled as this person's. Nothing is mounted; the "
+                "administrator must check it.",
+                name=name,
             )
         return name
 
@@ -54,8 +55,10 @@ class Volumes:
         theirs = await self._make_volume(body)
         if any(theirs.get(label) != body["Labels"][label] for label in VOLUME_LABELS):
             raise EngineUnavailable(
-                f"The volume {name} is not labelled as the group volume {mount.name}. Nothing is "
-                "mounted; the administrator must check it."
+                "The volume {name} is not labelled as the group volume {group}. Nothing is "
+                "mounted; the administrator must check it.",
+                name=name,
+                group=mount.name,
             )
         # Whether this has been done before cannot be asked for; doing it again is harmless.
         opener = manifests.volume_opener(mount.name, profile.image, self._settings)
@@ -103,7 +106,8 @@ class Volumes:
             found = await self._calls.call(lambda api: api.inspect_volume(name))
             if read(found, Labelled).marks.get(labels.OWNER) != owner:
                 raise EngineUnavailable(
-                    f"The volume {name} is not labelled as this person's. It was not changed."
+                    "The volume {name} is not labelled as this person's. It was not changed.",
+                    name=name,
                 )
             await self._calls.call(lambda api: api.remove_volume(name))
         except MissingError:

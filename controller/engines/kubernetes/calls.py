@@ -66,7 +66,7 @@ class Calls:
         """Return a session's Pods. Raises EngineUnavailable if one cannot be read."""
         found, faults = await self.listed("Pod", Pod, session_id)
         if faults:
-            raise EngineUnavailable(f"The cluster's answer cannot be read: {faults[0]}")
+            raise EngineUnavailable("The cluster's answer cannot be read: {fault}", fault=faults[0])
         return found
 
     async def read_pod(self, name: str) -> Pod | None:

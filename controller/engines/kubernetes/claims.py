@@ -55,7 +55,7 @@ class Claims:
             return
         if (found.annotations or {}).get(labels.key(labels.OWNER)) != owner:
             raise EngineUnavailable(
-                f"The claim {name} is not annotated as this person's. It was not changed."
+                "The claim {name} is not annotated as this person's. It was not changed.", name=name
             )
         await self._calls.delete_claim(name, uid=found.uid)
 
@@ -69,11 +69,13 @@ class Claims:
                 found = await self._calls.get(_KIND, name)
             except NotAdmittedError as error:
                 raise EngineUnavailable(
-                    f"The cluster gives no storage for files: {error}"
+                    "The cluster gives no storage for files: {error}", error=str(error)
                 ) from error
         # Its name holds a short hash only, its annotation all.
         if found and (found.annotations or {}).get(labels.key(label)) != whose:
             raise EngineUnavailable(
-                f"The claim {name} is not annotated as {whose}'s. Nothing is mounted; the "
-                "administrator must check it."
+                "The claim {name} is not annotated as {whose}'s. Nothing is mounted; the "
+                "administrator must check it.",
+                name=name,
+                whose=whose,
             )

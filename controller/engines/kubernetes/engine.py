@@ -32,6 +32,7 @@ from controller.core.model import (
     UserId,
     Volume,
 )
+from controller.core.sentence import Phrase
 from controller.engines import Orchestrator
 from controller.engines.kubernetes import manifests, observed, progress
 from controller.engines.kubernetes.answers import (
@@ -122,8 +123,10 @@ class KubernetesOrchestrator(Orchestrator):
             found = await self._calls.get(kind, name)
             if found and (found.labels or {}).get(manifests.SESSION) != session.id:
                 raise EngineUnavailable(
-                    f"The {kind} {name} already exists and is not the hub's. The administrator "
-                    "must check it."
+                    "The {kind} {name} already exists and is not the hub's. The administrator "
+                    "must check it.",
+                    kind=kind,
+                    name=name,
                 ) from None
 
     async def _undo(self, session: Session) -> None:
@@ -138,7 +141,7 @@ class KubernetesOrchestrator(Orchestrator):
             _log.warning("half_made_session_left", session=session.id, error=error.in_full)
 
     @override
-    async def fetch(self, profile_id: str, tell: Callable[[str], None]) -> None:
+    async def fetch(self, profile_id: str, tell: Callable[[Phrase], None]) -> None:
         """The node's kubelet fetches; the Pod's events tell of it."""
         del tell
         self._images.profile(profile_id)
@@ -158,8 +161,9 @@ class KubernetesOrchestrator(Orchestrator):
             await self._calls.delete_pod(one.metadata, seconds=0)
             if not await self._gone(one.metadata, _FORCED_SECONDS):
                 raise EngineUnavailable(
-                    f"The Pod {one.metadata.name} cannot be deleted. Something holds it, perhaps a "
-                    "finalizer; the administrator must check it."
+                    "The Pod {name} cannot be deleted. Something holds it, perhaps a "
+                    "finalizer; the administrator must check it.",
+                    name=one.metadata.name,
                 )
         self._measurements.forget(session_id)
 

@@ -27,7 +27,7 @@ class Images:
         """Return a profile. Raises ImageRefused if there is none of that name any more."""
         profile = self._settings.profile(profile_id)
         if profile is None:
-            raise ImageRefused(f"The profile {profile_id} no longer exists.")
+            raise ImageRefused("The profile {profile} no longer exists.", profile=profile_id)
         return profile
 
     async def check(self, profile_id: str) -> None:
@@ -60,4 +60,8 @@ def refusal(profile: Profile, error: NotAdmittedError) -> ImageRefused | QuotaRe
     if "exceeded quota" in str(error):
         _log.warning("quota_of_namespace", profile=profile.id, why=error.in_full)
         return QuotaReached("All places are taken. Try again when somebody stops a session.")
-    return ImageRefused(f"The cluster does not admit the profile {profile.id}: {error}")
+    return ImageRefused(
+        "The cluster does not admit the profile {profile}: {error}",
+        profile=profile.id,
+        error=str(error),
+    )

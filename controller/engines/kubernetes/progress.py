@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from controller.core.sentence import Sentence
 from controller.engines.kubernetes.answers import Condition, Event, Pod, State, Terminated, Waiting
 
 KILLED = 137  # SIGKILL
@@ -40,17 +41,19 @@ def _moment(event: Event) -> tuple[float, int]:
 
 # What people are told while they wait, by what the engine calls it. They know of no Pods, images
 # or containers; what is named here names what they can understand or do.
-_FETCH_FAILED = "The program cannot be fetched. Tell the administrator."
+_FETCH_FAILED = Sentence("The program cannot be fetched. Tell the administrator.")
 
-_START_FAILED = "The program cannot be started. Tell the administrator."
+_START_FAILED = Sentence("The program cannot be started. Tell the administrator.")
 
-_ELSEWHERE = "Your files are still connected elsewhere. Stop your other session, or wait a little."
+_ELSEWHERE = Sentence(
+    "Your files are still connected elsewhere. Stop your other session, or wait a little."
+)
 
-_NO_MACHINE = "Waiting for a free machine."
+_NO_MACHINE = Sentence("Waiting for a free machine.")
 
-_NO_FILES = "Waiting for storage for your files."
+_NO_FILES = Sentence("Waiting for storage for your files.")
 
-_LOST = "The machine that it runs on does not answer."
+_LOST = Sentence("The machine that it runs on does not answer.")
 
 _WAITING = {
     "ErrImagePull": _FETCH_FAILED,
@@ -65,47 +68,49 @@ _WAITING = {
 }
 
 _HAPPENED = {
-    "TriggeredScaleUp": "Waiting for a new machine to start.",
+    "TriggeredScaleUp": Sentence("Waiting for a new machine to start."),
     "NotTriggerScaleUp": _NO_MACHINE,
-    "Scheduled": "A machine was found; your files are being connected.",
-    "FailedAttachVolume": "Connecting your files takes longer than usual.",
-    "FailedMount": "Connecting your files takes longer than usual.",
-    "SuccessfulAttachVolume": "Your files are connected.",
-    "Pulling": "Fetching the program. The first time on a machine this takes a while.",
-    "Pulled": "The program is there.",
-    "Created": "The program is being started.",
-    "Started": "The program is being started.",
-    "FailedCreatePodSandBox": "The machine has trouble starting it, and tries again.",
+    "Scheduled": Sentence("A machine was found; your files are being connected."),
+    "FailedAttachVolume": Sentence("Connecting your files takes longer than usual."),
+    "FailedMount": Sentence("Connecting your files takes longer than usual."),
+    "SuccessfulAttachVolume": Sentence("Your files are connected."),
+    "Pulling": Sentence("Fetching the program. The first time on a machine this takes a while."),
+    "Pulled": Sentence("The program is there."),
+    "Created": Sentence("The program is being started."),
+    "Started": Sentence("The program is being started."),
+    "FailedCreatePodSandBox": Sentence("The machine has trouble starting it, and tries again."),
     "NodeNotReady": _LOST,
 }
 
 _ENDED = {
-    "OOMKilled": "It needed more memory than it may have.",
-    "Evicted": "The machine that it ran on ran short of memory or disk space.",
-    "NodeLost": "The machine that it ran on was lost.",
-    "NodeShutdown": "The machine that it ran on was switched off.",
-    "Terminated": "The machine that it ran on was switched off.",  # NodeShutdown since 1.22
-    "Shutdown": "The machine that it ran on was switched off.",
-    "Preempting": "It was stopped to make room for something more important.",
-    "NodeAffinity": "The machine that was chosen for it no longer accepts it.",
-    "UnexpectedAdmissionError": "The machine that was chosen for it had no room.",
+    "OOMKilled": Sentence("It needed more memory than it may have."),
+    "Evicted": Sentence("The machine that it ran on ran short of memory or disk space."),
+    "NodeLost": Sentence("The machine that it ran on was lost."),
+    "NodeShutdown": Sentence("The machine that it ran on was switched off."),
+    "Terminated": Sentence(
+        "The machine that it ran on was switched off."
+    ),  # NodeShutdown since 1.22
+    "Shutdown": Sentence("The machine that it ran on was switched off."),
+    "Preempting": Sentence("It was stopped to make room for something more important."),
+    "NodeAffinity": Sentence("The machine that was chosen for it no longer accepts it."),
+    "UnexpectedAdmissionError": Sentence("The machine that was chosen for it had no room."),
 }
 
 
-def progress_of(pod: Pod, event: Event | None) -> str:
-    """Say in words for the person who waits what a start waits for, or why it ended.
+def progress_of(pod: Pod, event: Event | None) -> Sentence | None:
+    """Say for the person who waits what a start waits for, or why it ended.
 
-    "" if there is nothing to be said: it runs, or it ended by itself.
+    None if there is nothing to be said: it runs, or it ended by itself.
     """
     ended = terminated_of(pod)
     if pod.status.phase in {"Failed", "Succeeded"} or ended is not None:
         reason = reason_of(pod, ended)
         overfull = reason.startswith("OutOf")  # OutOfcpu, OutOfmemory, OutOfpods
-        return _ENDED.get("UnexpectedAdmissionError" if overfull else reason, "")
+        return _ENDED.get("UnexpectedAdmissionError" if overfull else reason)
     if is_lost(pod):
         return _LOST
     if runs(pod):
-        return ""
+        return None
     waiting = _waiting(pod)
     if waiting is not None and waiting.reason in _WAITING:
         return _WAITING[waiting.reason]
@@ -113,16 +118,16 @@ def progress_of(pod: Pod, event: Event | None) -> str:
     if unscheduled is not None:
         return _unscheduled(unscheduled, event)
     if event is None:
-        return ""
+        return None
     text = event.message or ""
     if "Multi-Attach" in text or "already exclusively attached" in text:
         return _ELSEWHERE
     if event.reason in {"Failed", "BackOff"}:  # told before the Pod's own state says so
         return _FETCH_FAILED if re.search(r"pull", text, re.IGNORECASE) else _START_FAILED
-    return _HAPPENED.get(event.reason, "")
+    return _HAPPENED.get(event.reason)
 
 
-def _unscheduled(condition: Condition, event: Event | None) -> str:
+def _unscheduled(condition: Condition, event: Event | None) -> Sentence:
     text = condition.message
     if event is not None and event.reason == "TriggeredScaleUp":
         return _HAPPENED["TriggeredScaleUp"]

@@ -31,6 +31,7 @@ from ldap3 import (
 
 from controller.core.errors import DirectoryUnavailable, LoginRefused
 from controller.core.model import Person, UserId, canonical_uid
+from controller.core.sentence import Phrase
 from controller.people.directory import (
     SUGGEST_ENTRIES,
     check_password,
@@ -38,7 +39,7 @@ from controller.people.directory import (
     refused,
     suggest_prefix,
 )
-from controller.people.ldap.conversation import ANSWER_SECONDS, Conversation, Scope, explain
+from controller.people.ldap.conversation import ANSWER_SECONDS, Conversation, Scope, fault_of
 from controller.people.ldap.entries import (
     PLACEHOLDER,
     Entry,
@@ -134,7 +135,7 @@ class LdapDirectory:
             with anyio.fail_after(self._answer_seconds):
                 return await asyncio.wrap_future(self._threads.submit(converse))
         except TimeoutError as error:
-            raise DirectoryUnavailable(explain(error, self._settings.url)) from error
+            raise fault_of(error, self._settings.url) from error
         finally:
             talk.abort()
 
@@ -145,9 +146,11 @@ class LdapDirectory:
         talk.bind_service()  # without one, people read their own entries
         entry = talk.read(dn, self._person_attributes)
         if entry is None:
-            reader = self._settings.bind_dn or "the person that it belongs to"
+            reader = self._settings.bind_dn or Phrase("the person that it belongs to")
             raise DirectoryUnavailable(
-                f"The entry {dn!r} cannot be read by {reader}. Allow it in the directory."
+                "The entry {entry} cannot be read by {reader}. Allow it in the directory.",
+                entry=repr(dn),
+                reader=reader,
             )
         return person_of(entry, self._groups(talk, entry), self._settings)
 
@@ -236,8 +239,9 @@ class LdapDirectory:
             split_dn(person_dn(settings.user_dn_template, "nobody"))
         except ValueError:
             raise DirectoryUnavailable(
-                f"ldap.user_dn_template {settings.user_dn_template!r} is not a DN. Write it like "
-                f"uid={{username}},ou=people,dc=example,dc=org."
+                "ldap.user_dn_template {template} is not a DN. Write it like "
+                "uid={{username}},ou=people,dc=example,dc=org.",
+                template=repr(settings.user_dn_template),
             ) from None
         return settings.user_dn_template.partition(PLACEHOLDER)[2].partition(",")[2], LEVEL
 

@@ -30,6 +30,7 @@ from ldap3.core.results import (
 )
 
 from controller.core.errors import DirectoryUnavailable
+from controller.core.sentence import Phrase
 from controller.people.ldap.entries import Entry
 from controller.settings.schema import Ldap
 
@@ -60,7 +61,7 @@ _ENTRY_HIDDEN = frozenset({RESULT_NO_SUCH_OBJECT, RESULT_INSUFFICIENT_ACCESS_RIG
 Scope = Literal["BASE", "LEVEL", "SUBTREE"]
 
 
-def explain(error: Exception, url: str) -> str:
+def fault_of(error: Exception, url: str) -> DirectoryUnavailable:
     """Say in a plain sentence what is wrong with a server, and the fix. ``url``: its address.
 
     ldap3 rebuilds exceptions from their text, so their attributes may be missing.
@@ -69,49 +70,63 @@ def explain(error: Exception, url: str) -> str:
         case ssl.SSLCertVerificationError() as cause if (
             cause.verify_code in _CERTIFICATE_NAME_FAULTS
         ):
-            return (
-                f"The certificate of {url} is for another name. Use the name in the certificate "
-                f"in ldap.url."
+            return DirectoryUnavailable(
+                "The certificate of {url} is for another name. Use the name in the certificate in "
+                "ldap.url.",
+                url=url,
             )
         case ssl.SSLCertVerificationError() as cause:
-            return (
-                f"The certificate of {url} is not trusted "
-                f"({getattr(cause, 'verify_message', cause)}). Set ldap.ca_file to the authority "
-                f"that issued it."
+            return DirectoryUnavailable(
+                "The certificate of {url} is not trusted ({fault}). Set ldap.ca_file to the "
+                "authority that issued it.",
+                url=url,
+                fault=str(getattr(cause, "verify_message", cause)),
             )
         case ssl.SSLError() as cause:
-            return (
-                f"TLS with {url} failed ({getattr(cause, 'reason', cause)}). ldaps:// needs a "
-                f"port that speaks TLS at once, usually 636; for 389 use ldap:// with "
-                f"ldap.start_tls."
+            return DirectoryUnavailable(
+                "TLS with {url} failed ({fault}). ldaps:// needs a port that speaks TLS at once, "
+                "usually 636; for 389 use ldap:// with ldap.start_tls.",
+                url=url,
+                fault=str(getattr(cause, "reason", cause)),
             )
         case TimeoutError():
-            return (
-                f"The directory {url} does not answer in time. Check ldap.url, the server, and a "
-                f"firewall between them."
+            return DirectoryUnavailable(
+                "The directory {url} does not answer in time. Check ldap.url, the server, and a "
+                "firewall between them.",
+                url=url,
             )
         case ConnectionRefusedError():
-            return (
-                f"The directory {url} refuses connections. Check that it runs, and the port in "
-                f"ldap.url."
+            return DirectoryUnavailable(
+                "The directory {url} refuses connections. Check that it runs, and the port in "
+                "ldap.url.",
+                url=url,
             )
         case LDAPSessionTerminatedByServerError() | ConnectionError():
-            return (
-                f"The directory {url} has closed the connection. See its log; a port that "
-                f"speaks TLS at once, usually 636, needs ldaps://."
+            return DirectoryUnavailable(
+                "The directory {url} has closed the connection. See its log; a port that speaks "
+                "TLS at once, usually 636, needs ldaps://.",
+                url=url,
             )
         case LDAPInvalidFilterError():
-            return "ldap.search_filter is not an LDAP filter. Write it like (uid={username})."
+            return DirectoryUnavailable(
+                "ldap.search_filter is not an LDAP filter. Write it like (uid={{username}})."
+            )
         case LDAPSocketOpenError() as cause if "invalid server address" in str(cause):
-            return f"The host of {url} is not known. Check ldap.url and the DNS."
+            return DirectoryUnavailable(
+                "The host of {url} is not known. Check ldap.url and the DNS.", url=url
+            )
         case OSError() as cause:
-            return (
-                f"The directory {url} cannot be reached ({cause}). Check ldap.url and the network."
+            return DirectoryUnavailable(
+                "The directory {url} cannot be reached ({fault}). Check ldap.url and the network.",
+                url=url,
+                fault=str(cause),
             )
         case cause:
-            return (
-                f"The directory {url} does not answer as an LDAP server should ({cause}). Check "
-                f"ldap.url."
+            return DirectoryUnavailable(
+                "The directory {url} does not answer as an LDAP server should ({fault}). Check "
+                "ldap.url.",
+                url=url,
+                fault=str(cause),
             )
 
 
@@ -171,7 +186,7 @@ class Conversation:
                 return True
             if connection.result["result"] in _BIND_REFUSED:
                 return False
-            raise self._fault("the log-in")
+            raise self._fault(Phrase("the log-in"))
 
     def bind_service(self) -> None:
         """Bind as the service account, if there is one; otherwise stay anonymous."""
@@ -182,8 +197,10 @@ class Conversation:
             raise DirectoryUnavailable("ldap.bind_password is missing, but ldap.bind_dn is set.")
         if not self.bind(settings.bind_dn, settings.bind_password):
             raise DirectoryUnavailable(
-                f"The directory {settings.url} refuses the account {settings.bind_dn!r}. Check "
-                f"ldap.bind_dn and ldap.bind_password."
+                "The directory {url} refuses the account {account}. Check "
+                "ldap.bind_dn and ldap.bind_password.",
+                url=settings.url,
+                account=repr(settings.bind_dn),
             )
 
     def search(
@@ -203,7 +220,7 @@ class Conversation:
             )
             code = connection.result["result"]
             if code != RESULT_SUCCESS and not (limit and code == RESULT_SIZE_LIMIT_EXCEEDED):
-                raise self._fault(f"a search in {base!r}")
+                raise self._fault(Phrase("a search in {base}", base=repr(base)))
             return [
                 Entry(
                     dn=one["dn"],
@@ -256,7 +273,7 @@ class Conversation:
         if settings.start_tls:
             connection.extended(_START_TLS)
             if connection.result["result"] != RESULT_SUCCESS:
-                raise self._fault("StartTLS")
+                raise self._fault(Phrase("StartTLS"))
         if context is not None:
             # ldap3's own wrapping leaves the host name to a function that Python has dropped.
             connection.socket = context.wrap_socket(
@@ -288,21 +305,28 @@ class Conversation:
             return ssl.create_default_context(cafile=settings.ca_file or None)
         except OSError as error:  # ssl.SSLError is one
             raise DirectoryUnavailable(
-                f"ldap.ca_file {settings.ca_file!r} cannot be read as certificates ({error}). "
-                f"Name a readable PEM file."
+                "ldap.ca_file {file} cannot be read as certificates ({error}). "
+                "Name a readable PEM file.",
+                file=repr(settings.ca_file),
+                error=str(error),
             ) from error
 
-    def _fault(self, what: str) -> DirectoryUnavailable:
+    def _fault(self, what: Phrase) -> DirectoryUnavailable:
         result = self._connection.result
         if result["result"] == RESULT_REFERRAL:
             return DirectoryUnavailable(
-                f"The directory {self._settings.url} refers {what} to another server, which the "
-                f"hub never follows. Set ldap.url to the server that holds the people and groups."
+                "The directory {url} refers {what} to another server, which the "
+                "hub never follows. Set ldap.url to the server that holds the people and groups.",
+                url=self._settings.url,
+                what=what,
             )
         message = " ".join(str(result["message"]).split())[:200]
         return DirectoryUnavailable(
-            f"The directory {self._settings.url} answers {result['description']} to {what}"
-            f"{f' ({message})' if message else ''}. Check the [ldap] settings and its log."
+            "The directory {url} answers {answer} to {what}. Check the [ldap] settings and its "
+            "log.",
+            url=self._settings.url,
+            answer=str(result["description"]),
+            what=Phrase("{what} ({message})", what=what, message=message) if message else what,
         )
 
     @contextmanager
@@ -316,4 +340,4 @@ class Conversation:
             self._broken = True
             # Any kind of exception: if an answer is not LDAP, it depends on where ldap3's decoder
             # fails. Only calls of the library and of sockets run under this.
-            raise DirectoryUnavailable(explain(error, self._settings.url)) from error
+            raise fault_of(error, self._settings.url) from error

@@ -155,7 +155,8 @@ class Records:
         marks = found.metadata.labels or {}
         if (marks.get(INSTANCE), marks.get(RECORD)) != (self._instance, kind.name):
             raise EngineUnavailable(
-                f"The ConfigMap {found.metadata.name} already exists and is not the hub's."
+                "The ConfigMap {name} already exists and is not the hub's.",
+                name=found.metadata.name,
             )
         return body(kind, found)
 

@@ -162,8 +162,10 @@ def _version(db: sqlite3.Connection) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version > len(_MIGRATIONS):
         raise StoreUnavailable(
-            f"The store is from a newer hub (version {version}, this one knows "
-            f"{len(_MIGRATIONS)}). Start that hub again, or move the file away."
+            "The store is from a newer hub (version {version}, this one knows "
+            "{known}). Start that hub again, or move the file away.",
+            version=version,
+            known=len(_MIGRATIONS),
         )
     return int(version)
 

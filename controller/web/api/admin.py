@@ -117,7 +117,7 @@ class AdminPeopleController(Controller):
             page=found.page,
             pages=found.pages,
             measured_at=None if measured is None else moment(measured),
-            fault=found.fault,
+            fault=str(found.fault or ""),
         )
 
     @put("/users/{user:str}/quota", status_code=204, summary="Set a user's number of sessions")

@@ -137,7 +137,7 @@ def session_out(entry: Entry, message: str, now: datetime) -> AdminSessionOut:
         profile=one.profile,
         phase=entry.phase,
         message=message,
-        why=sentences.why_text(entry.why, entry.why_at, now),
+        why=sentences.keep_text(entry.why, entry.why_at, now),
         created_at=one.created_at,
         last_activity_at=entry.active_at,
         expires_at=entry.ends_at,
@@ -169,7 +169,7 @@ class AdminSessionsController(Controller):
         """Return fifty sessions of all people that match ``q``, sorted; ``page`` counts from 1."""
         found = table.listing(query=q, sort=sort, desc=desc, page=page)
         return AdminSessionsOut(
-            [session_out(one, sessions.message(one.seen), now) for one in found.entries],
+            [session_out(one, str(sessions.message(one.seen)), now) for one in found.entries],
             found=found.found,
             total=found.total,
             page=found.page,
@@ -190,7 +190,7 @@ class AdminSessionsController(Controller):
         """Stop a session; the files stay, and its owner is told who did it."""
         # As it was: who waits in the queue is gone at once.
         entry = table.entry(session_id)
-        out = session_out(entry, sessions.message(entry.seen), now)
+        out = session_out(entry, str(sessions.message(entry.seen)), now)
         await acts.stop(session_id, caller.actor)
         return msgspec.structs.replace(
             out, phase=Phase.STOPPING, message="It is stopping. The files stay."

@@ -17,7 +17,7 @@ from controller.core.model import NAME_MAX, Observed, Person, Phase, Role, Sessi
 from controller.core.records import Reason
 from controller.gate.answers import NO_STORE
 from controller.rules import access, routes
-from controller.rules.sentences import Step
+from controller.rules.sentences import STOPPING, Step, awaited
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
@@ -93,7 +93,7 @@ def session_out(
         owner=seen.session.owner,
         profile=seen.session.profile,
         phase=sessions.phase(seen),
-        message=sessions.message(seen),
+        message=str(sessions.message(seen)),
         url=routes.session_url(seen.session.id, settings, caller.public_url),
         created_at=seen.session.created_at,
         last_activity_at=sessions.usage.last_activity(seen),
@@ -107,14 +107,14 @@ def session_out(
 def _place_out(sessions: Sessions, seen: Observed) -> PlaceOut | None:
     """Return where a session stands in the queue; None: it does not wait."""
     place = sessions.queue.place(seen)
-    return PlaceOut(place.position, place.waits_for) if place else None
+    return PlaceOut(place.position, str(awaited(place.waits_for))) if place else None
 
 
 def _progress_out(settings: Settings, sessions: Sessions, seen: Observed) -> ProgressOut:
     """Return how far a session's start has got."""
     return ProgressOut(
         phase=sessions.phase(seen),
-        message=sessions.message(seen),
+        message=str(sessions.message(seen)),
         url=routes.session_url(seen.session.id, settings),
         steps=sessions.readiness.progress(seen),
         elapsed=round(sessions.usage.elapsed(seen), 1),
@@ -195,9 +195,7 @@ class SessionsController(Controller):
         """
         out = session_out(settings, sessions, caller, own)
         await sessions.stop(own.session.id, Reason.STOPPED, by=caller.actor, save=save)
-        return msgspec.structs.replace(
-            out, phase=Phase.STOPPING, message="It is stopping. The files stay."
-        )
+        return msgspec.structs.replace(out, phase=Phase.STOPPING, message=str(STOPPING))
 
     @post("/{session_id:str}/restart", status_code=202, summary="Restart")
     async def restart(

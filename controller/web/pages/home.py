@@ -18,15 +18,15 @@ from controller.core.model import (
     Person,
     Phase,
     Profile,
-    QueuePosition,
     Role,
     moment,
 )
 from controller.core.records import Drain, Notice, Reason, Share
 from controller.people.desk import Desk
-from controller.rules import access, routes
+from controller.rules import access, notices, routes
+from controller.rules.queue import QueuePosition
 from controller.rules.quotas import Resource, Shortfall
-from controller.rules.sentences import session_title
+from controller.rules.sentences import refusal_of, session_title
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
@@ -232,8 +232,9 @@ class HomeViews(msgspec.Struct, frozen=True):
             return "Nothing new can be started at present. Running sessions go on."
         offered = self._offered(person)
         shortfalls = [self._refusal(person, one) for one in offered]
-        reasons = {shortfall.sentence for shortfall in shortfalls if shortfall is not None}
-        return reasons.pop() if offered and None not in shortfalls and len(reasons) == 1 else ""
+        reasons = {refusal_of(shortfall) for shortfall in shortfalls if shortfall is not None}
+        only = offered and None not in shortfalls and len(reasons) == 1
+        return str(reasons.pop()) if only else ""
 
     def _refusal(self, person: Person, profile: Profile) -> Shortfall | None:
         """Return why the button would be refused; None: it starts, or waits in the queue."""
@@ -256,7 +257,7 @@ class HomeViews(msgspec.Struct, frozen=True):
             resources=f"{cores} · {memory}",
             default=profile.default,
             available=shortfall is None,
-            why_not=shortfall.sentence if shortfall else "",
+            why_not=str(refusal_of(shortfall)) if shortfall else "",
             ahead=ahead if profile.start_ahead else None,
             queue=queue.waiting_for(profile.id) if profile.queue else None,
             gpus="" if gpus is None else f"GPU: {gpus} free",
@@ -274,7 +275,7 @@ class HomeViews(msgspec.Struct, frozen=True):
             url=routes.session_url(seen.session.id, self.settings),
             started=seen.session.created_at,
             name=seen.session.name,
-            message=sessions.message(seen),
+            message=str(sessions.message(seen)),
             last_used=sessions.usage.last_activity(seen) if phase is Phase.READY else None,
             stops_after=timedelta(seconds=profile.idle_seconds) if profile.idle_seconds else None,
             ends=sessions.usage.expires(seen),
@@ -330,13 +331,12 @@ def _drain_notice(drain: Drain | None) -> tuple[NoticeView, ...]:
     if drain is None:
         return ()
     kind = NoticeKind.WARNING
-    words = drain.message or "The hub is being prepared for maintenance."
+    said = notices.draining(drain)
     if drain.stop_at is None:
-        return (NoticeView("drain", words, kind=kind, dismissable=False),)
+        return (NoticeView("drain", str(said), kind=kind, dismissable=False),)
+    text, more = said.around("at")
     at = moment(drain.stop_at)
-    words = f"{words} All sessions are stopped at"
-    more = ". Save your work before then."
-    return (NoticeView("drain", words, at=at, more=more, kind=kind, dismissable=False),)
+    return (NoticeView("drain", text, at=at, more=more, kind=kind, dismissable=False),)
 
 
 def _notice(notice: Notice) -> NoticeView:

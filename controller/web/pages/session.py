@@ -14,11 +14,12 @@ from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from controller.core.errors import NoSuchSession, NotInvited
-from controller.core.model import Observed, Phase, QueuePosition, parse_session_id
+from controller.core.model import Observed, Phase, parse_session_id
 from controller.core.records import Reason
 from controller.gate.answers import ENTER_PATH, NO_STORE
 from controller.people.handoff import Handoffs
 from controller.rules import origins, routes
+from controller.rules.queue import QueuePosition
 from controller.rules.sentences import Step, session_title
 from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
@@ -106,7 +107,7 @@ async def failure_view(sessions: Sessions, seen: Observed, *, log: bool) -> Fail
     if sessions.phase(seen) is not Phase.FAILED:
         return None
     return Failure(
-        reason=sessions.message(seen),
+        reason=str(sessions.message(seen)),
         log=tuple(await sessions.last_lines(seen)) if log else (),
         code=seen.session.id[:8],
     )
@@ -126,7 +127,7 @@ async def starting_view(
         elapsed=sessions.usage.elapsed(seen),
         steps=tuple(sessions.readiness.progress(seen)),
         name=seen.session.name,
-        message=sessions.message(seen),
+        message=str(sessions.message(seen)),
         failure=await failure_view(sessions, seen, log=is_owner),
         place=sessions.queue.place(seen),
         can_cancel=is_owner,

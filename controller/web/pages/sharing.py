@@ -22,9 +22,10 @@ from controller.core.errors import (
 )
 from controller.core.model import Observed, Role, moment
 from controller.core.records import Link
+from controller.core.sentence import Phrase
 from controller.gate.answers import STARTING
 from controller.people.directory import Directory, uid_of
-from controller.rules.sentences import session_title
+from controller.rules.sentences import awaited, session_title
 from controller.sessions.invitations import Guest
 from controller.sessions.link_records import FreshLink
 from controller.sessions.polling import Poller
@@ -185,7 +186,7 @@ async def invite(
 ) -> Response[str]:
     """Invite somebody by name."""
     try:
-        seconds = _number(data.expires, "until when") if data.expires else None
+        seconds = _number(data.expires, Phrase("until when")) if data.expires else None
         await sharing.invitations.invite(
             own, data.user, _role(data.role), seconds=seconds, by=caller.actor
         )
@@ -237,8 +238,8 @@ async def make_link(
         fresh = await sharing.links.make(
             own,
             _role(data.role),
-            seconds=_number(data.expires, "until when"),
-            max_uses=_number(data.max_uses, "how often") if data.max_uses else None,
+            seconds=_number(data.expires, Phrase("until when")),
+            max_uses=_number(data.max_uses, Phrase("how often")) if data.max_uses else None,
             by=caller.actor,
         )
     except (Refused, Unavailable) as error:
@@ -309,7 +310,7 @@ async def offer(
         role=found.link.role,
         until=moment(found.link.expires),
         now=screen.now,
-        waits_for=place.waits_for if place else "",
+        waits_for=str(awaited(place.waits_for)) if place else "",
     )
     return screen.page(view)
 
@@ -336,9 +337,9 @@ def _role(text: str) -> Role:
         raise InvalidRequest('A guest may "view" or "control".') from error
 
 
-def _number(text: str, what: str) -> int:
+def _number(text: str, what: Phrase) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > len(str(2**31)):
-        raise InvalidRequest(f"Write {what} as a number.")
+        raise InvalidRequest("Write {what} as a number.", what=what)
     return int(text)
 
 

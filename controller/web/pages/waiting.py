@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from controller.core.errors import HubError, NoSuchSession, NotReadyYet
 from controller.core.model import Phase, Role, parse_session_id
+from controller.core.sentence import Sentence
 from controller.gate.answers import (
     HTML,
     NO_STORE,
@@ -113,7 +114,8 @@ class Waiting:
             return self._refusals.answer(question, Verdict.FORBID)
         url = routes.session_url(found.session_id, self._settings)
         if not _is_showing(question):
-            return problem_answer(HttpError(404, f"This session is at {url} and not here."))
+            there = Sentence("This session is at {url} and not here.", url=url)
+            return problem_answer(HttpError(404, there))
         _, mark, query = question.uri.partition("?")
         target = origins.safe_next(f"/{quote(rest)}{mark}{query}")
         return redirect(url.rstrip("/") + target)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Observed
+from controller.core.sentence import Phrase
 from controller.engines.docker.engine import DockerOrchestrator
 from tests.contract.conftest import DEADLINE
 from tests.contract.docker.parts import NO_GRACE, session
@@ -36,7 +37,7 @@ async def all_calls(orchestrator: DockerOrchestrator) -> None:
         lambda: orchestrator.get(session().id),
         lambda: orchestrator.usage(session().id),
         lambda: orchestrator.check("good"),
-        lambda: orchestrator.fetch("good", list[str]().append),
+        lambda: orchestrator.fetch("good", list[Phrase]().append),
     )
     with anyio.fail_after(DEADLINE):
         for call in calls:

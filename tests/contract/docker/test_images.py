@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from controller.core.errors import ImageRefused
+from controller.core.sentence import Phrase
 from controller.engines.docker.images import registry_auth
 from tests.contract.conftest import DEADLINE, with_remote
 from tests.support.engine import Lab
@@ -26,7 +27,7 @@ async def test_one_transfer(docker_lab: Lab, remote_image: str) -> None:
     forget(docker_lab.api, remote_image)
     orchestrator = docker_lab.orchestrator(with_remote(docker_lab, remote_image))
     since = int(time.time())
-    told: list[str] = []
+    told: list[Phrase] = []
     async with anyio.create_task_group() as group:
         for _ in range(4):
             group.start_soon(orchestrator.fetch, "remote", told.append)
@@ -37,7 +38,7 @@ async def test_one_transfer(docker_lab: Lab, remote_image: str) -> None:
         decode=True,
     )
     assert len(list(events)) == 1
-    assert told[:4] == ["Fetching the program"] * 4
+    assert [str(one) for one in told[:4]] == ["Fetching the program"] * 4
 
 
 async def test_a_fetch_is_broken_off(docker_lab: Lab, remote_image: str) -> None:
@@ -50,7 +51,7 @@ async def test_a_fetch_is_broken_off(docker_lab: Lab, remote_image: str) -> None
         with first:
             await orchestrator.fetch("remote", lambda _: first.cancel())
 
-    told: list[str] = []
+    told: list[Phrase] = []
     async with anyio.create_task_group() as group:
         group.start_soon(give_up)
         group.start_soon(orchestrator.fetch, "remote", told.append)

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from controller.core.model import Mount, Session, SessionId, UserId
+from controller.core.sentence import Phrase
 from controller.engines.docker import manifests
 from controller.engines.docker.engine import DockerOrchestrator
 from controller.settings.loading import SLICER
@@ -155,7 +156,7 @@ async def test_a_program_is_fetched(
             docker=Docker(host=controller_proxy.url, registry_auth_file=str(tmp_path / "accounts")),
             profiles=(msgspec.structs.replace(SLICER, image=image),),
         )
-        orchestrator, told = DockerOrchestrator(settings), list[str]()
+        orchestrator, told = DockerOrchestrator(settings), list[Phrase]()
         try:
             await orchestrator.fetch(SLICER.id, told.append)
             await orchestrator.check(SLICER.id)

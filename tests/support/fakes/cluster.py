@@ -101,7 +101,7 @@ class FakeCluster(Api):
 
     def _find(self, place: Place) -> Facts:
         if place not in self.objects:
-            raise MissingError(f"The cluster says: {place.name} not found.")
+            raise MissingError("The cluster says: {name} not found.", name=place.name)
         return self.objects[place]
 
     def _delete(self, place: Place, options: Facts) -> Facts:

@@ -7,7 +7,9 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from controller.core.model import Phase
-from controller.rules.sentences import KeepReason
+from controller.rules.keeping import Keeping, KeepReason
+from controller.rules.queue import QueuePosition
+from controller.rules.quotas import Resource
 from controller.web import sparkline
 from controller.web.pages.admin.acts import AdminActView
 from controller.web.pages.admin.common import Pager
@@ -37,7 +39,7 @@ def row(number: int, phase: Phase = Phase.READY, owner: str = "alice") -> AdminR
         phase=phase,
         started=one.started,
         last_active=NOW - timedelta(minutes=number),
-        why=KeepReason("input", 0.0, past=True),
+        why=KeepReason(Keeping.INPUT, 0.0),
         why_at=NOW - timedelta(minutes=number),
         ends=NOW + timedelta(hours=20),
         cpu=Bar(f"{number % 40 / 10:.1f} of 4", number % 40 * 2.5),
@@ -71,24 +73,28 @@ ADMIN = AdminView(
         row(2),
         replace(
             row(3, owner="bob"),
-            why=KeepReason("kept by bob until", 0.0),
+            why=KeepReason(Keeping.KEPT_UNTIL, 0.0, by="bob"),
             why_at=NOW + timedelta(hours=2),
             extra=timedelta(hours=4),
             cpu=Bar("3.9 of 4", 97.5),
         ),
         replace(
-            row(4, Phase.STARTING), why=KeepReason("starting"), why_at=None, cpu=None, memory=None
+            row(4, Phase.STARTING),
+            why=KeepReason(Keeping.STARTING),
+            why_at=None,
+            cpu=None,
+            memory=None,
         ),
         replace(
             row(5, Phase.FAILED, "dana"),
-            why=KeepReason("failed, shown until", 0.0),
+            why=KeepReason(Keeping.FAILED, 0.0),
             why_at=NOW + timedelta(minutes=5),
             cpu=None,
             memory=None,
         ),
         replace(
             row(6, Phase.PENDING, "erin"),
-            why=KeepReason("1st in the queue, waits for a free place"),
+            why=KeepReason(Keeping.QUEUED, place=QueuePosition(1, Resource.TOTAL)),
             why_at=None,
             cpu=None,
             memory=None,
@@ -200,7 +206,13 @@ PAGES: Pages = {
         replace(
             ADMIN,
             rows=(
-                replace(row(7), owner=LONG, title=HOSTILE, why=KeepReason(HOSTILE), why_at=None),
+                replace(
+                    row(7),
+                    owner=LONG,
+                    title=HOSTILE,
+                    why=KeepReason(Keeping.KEPT, by=HOSTILE),
+                    why_at=None,
+                ),
             ),
             query=HOSTILE,
             said=HOSTILE,

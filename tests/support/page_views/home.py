@@ -6,7 +6,9 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
-from controller.core.model import Phase, QueuePosition, Role
+from controller.core.model import Phase, Role
+from controller.rules.queue import QueuePosition
+from controller.rules.quotas import Resource
 from controller.web.pages.home import (
     CompanionLink,
     HomeView,
@@ -65,7 +67,7 @@ def card(number: int, phase: Phase = Phase.READY, name: str = "thesis") -> Sessi
 
 READY = card(2)
 PENDING = replace(
-    card(3, Phase.PENDING, "planning"), place=QueuePosition(position=2, waits_for="a free place")
+    card(3, Phase.PENDING, "planning"), place=QueuePosition(position=2, waits_for=Resource.TOTAL)
 )
 WATCHED = replace(
     READY, shared_with=2, watching=("Bob Example is watching", "Dana Example has control")

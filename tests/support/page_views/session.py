@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from controller.core.model import QueuePosition
+from controller.rules.queue import QueuePosition
+from controller.rules.quotas import Resource
 from controller.web import render
 from controller.web.pages.session import ConfirmStopView, Failure, RestartView, StartingView
 from controller.web.render import StepState
@@ -46,7 +47,7 @@ QUEUED = replace(
     STARTING_VIEW,
     elapsed=83,
     steps=tuple(render.Step(step.title, StepState.TODO) for step in STEPS),
-    place=QueuePosition(2, "a graphics card"),
+    place=QueuePosition(2, Resource.GPUS),
 )
 CONFIRM = ConfirmStopView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")
 RESTART = RestartView(viewer=ALICE, id="a" * 26, profile_title="Slicer", name="thesis")

@@ -22,7 +22,7 @@ from controller.people.directory import (
     clean_username,
     suggest_prefix,
 )
-from controller.people.ldap.conversation import explain
+from controller.people.ldap.conversation import fault_of
 from controller.people.ldap.entries import (
     Entry,
     display_name,
@@ -377,7 +377,7 @@ def certificate_error(code: int) -> ssl.SSLCertVerificationError:
 )
 def test_every_error_becomes_a_sentence(error: Exception, sentence: str) -> None:
     """Whatever breaks, the administrator reads what to do, and where."""
-    told = explain(error, "ldap://ldap.example.org")
+    told = str(fault_of(error, "ldap://ldap.example.org"))
     assert sentence in told
     assert "ldap://ldap.example.org" in told
     assert told.endswith(".")

@@ -77,7 +77,7 @@ async def test_room_that_cannot_be_written_down(
         await desk.log_in("alice")
 
     async def refuse(sid: str) -> None:
-        raise StoreUnavailable(f"{sid} stays")
+        raise StoreUnavailable("{sid} stays", sid=sid)
 
     monkeypatch.setattr(desk.store, "remove_login", refuse)
     with capture_logs() as logs:

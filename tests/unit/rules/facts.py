@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed
 from controller.core.records import Reason
+from controller.core.sentence import Phrase, Sentence
 from controller.rules.lifecycle import Activity, Limits, Warned
 from tests.support.samples import session
 
@@ -17,8 +18,8 @@ READY = replace(UP, served=True)
 ENDED = Observed(session(), exit_code=1)
 STOPPING = replace(READY, deleting=True)
 ORPHAN = Observed(session(), complete=False, orphan=True)
-REFUSED = replace(BORN, refused="It cannot be started.")
-FETCHING = replace(BORN, progress="Fetching the program: 3 of 9 GB.")
+REFUSED = replace(BORN, refused=Sentence("It cannot be started."))
+FETCHING = replace(BORN, progress=Phrase("Fetching the program: 3 of 9 GB."))
 
 DAY = 86_400.0
 FRESH = Activity(first_seen=0, last_active=0)

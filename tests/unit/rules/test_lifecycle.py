@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed, Phase
 from controller.core.records import Reason
+from controller.core.sentence import Phrase
 from controller.rules.lifecycle import (
     LOOK_FRESH,
     UNREACHED,
@@ -101,8 +102,13 @@ OLD = replace(FRESH, age_then=3600)
         (BORN, OLD, 1, Repair()),
         (replace(UP, complete=False), FRESH, 30, Repair()),
         # The engine is at it, and says what for.
-        (replace(BORN, complete=True, progress="Waiting for a free machine"), FRESH, 170, Keep()),
-        (replace(BORN, progress="Waiting for a free machine"), FRESH, 170, Repair()),
+        (
+            replace(BORN, complete=True, progress=Phrase("Waiting for a free machine")),
+            FRESH,
+            170,
+            Keep(),
+        ),
+        (replace(BORN, progress=Phrase("Waiting for a free machine")), FRESH, 170, Repair()),
         (replace(READY, complete=False), FRESH, 5000, Repair()),
         (ORPHAN, FRESH, 30, Remove(Reason.STOPPED)),
         (ORPHAN, OLD, 1, Remove(Reason.STOPPED)),

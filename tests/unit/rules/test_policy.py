@@ -15,6 +15,7 @@ from controller.core.errors import InvalidRequest, NotAllowed
 from controller.core.model import NAME_MAX, Person, Role, Session, UserId
 from controller.rules import access, origins, quotas
 from controller.rules.quotas import Resource, Shortfall
+from controller.rules.sentences import awaited, refusal_of
 from controller.settings.loading import SLICER
 from controller.settings.schema import Limits, Settings
 from tests.support.fakes.directory import PEOPLE
@@ -282,13 +283,13 @@ def test_what_is_lacking(
 @pytest.mark.parametrize("resource", list(Resource))
 def test_words_for_what_is_lacking(resource: Resource) -> None:
     """Whatever is lacking, people read a sentence that says what helps, in plain words."""
-    shortfall = Shortfall(resource, "3")
-    assert shortfall.sentence.endswith(".")
-    assert shortfall.waits_for
-    assert not shortfall.waits_for.endswith(".")
-    words = set(re.findall(r"[a-z]+", f"{shortfall.sentence} {shortfall.waits_for}".lower()))
+    sentence, waits_for = str(refusal_of(Shortfall(resource, "3"))), str(awaited(resource))
+    assert sentence.endswith(".")
+    assert waits_for
+    assert not waits_for.endswith(".")
+    words = set(re.findall(r"[a-z]+", f"{sentence} {waits_for}".lower()))
     assert words.isdisjoint({"container", "pod", "image", "route", "token"})
-    assert ("3" in shortfall.sentence) is (resource is Resource.OWN)
+    assert ("3" in sentence) is (resource is Resource.OWN)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed, Phase
 from controller.core.records import Reason
+from controller.core.sentence import Sentence
 from controller.rules.lifecycle import (
     LOOK_FRESH,
     UNREACHED,
@@ -49,7 +50,7 @@ anything = st.builds(
     orphan=st.booleans(),
     exit_code=st.none() | st.integers(0, 255),
     served=st.booleans(),
-    refused=st.sampled_from(["", "It cannot be started."]),
+    refused=st.sampled_from([None, Sentence("It cannot be started.")]),
 )
 some_limits = st.builds(
     Limits,

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.core.model import QueuePosition, Session
+from controller.core.model import Session
 from controller.core.records import Ticket
 from controller.rules import queue, quotas
+from controller.rules.queue import QueuePosition
+from controller.rules.quotas import Resource
 from controller.settings.loading import SLICER
 from controller.settings.schema import Limits, Settings
 from tests.support.samples import session, session_id, settings
@@ -133,17 +135,17 @@ def test_places() -> None:
     )
     running = [of(9, "gpu", gpus="0", groups="a")]
     assert queue.places(waiting, running, limits) == {
-        session_id(1): QueuePosition(1, "a graphics card"),
-        session_id(2): QueuePosition(2, "a place of your group"),
-        session_id(3): QueuePosition(3, "its turn"),
-        session_id(4): QueuePosition(4, "its turn"),
-        session_id(5): QueuePosition(5, "its turn"),
-        session_id(6): QueuePosition(6, "its turn"),
+        session_id(1): QueuePosition(1, Resource.GPUS),
+        session_id(2): QueuePosition(2, Resource.GROUP),
+        session_id(3): QueuePosition(3, None),
+        session_id(4): QueuePosition(4, None),
+        session_id(5): QueuePosition(5, None),
+        session_id(6): QueuePosition(6, None),
     }
     full = queue.places(waiting[2:3], [*running, of(8), of(7)], limits)
-    assert full == {session_id(3): QueuePosition(1, "a free place")}
+    assert full == {session_id(3): QueuePosition(1, Resource.TOTAL)}
     hungry = queue.places(line(of(1, "big")), [of(9)], hub(cpus=7.0))
-    assert hungry == {session_id(1): QueuePosition(1, "room on the server")}
+    assert hungry == {session_id(1): QueuePosition(1, Resource.CPUS)}
     assert queue.places([], running, limits) == {}
 
 

@@ -7,19 +7,15 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from controller.core.model import Observed, Phase, QueuePosition
+from controller.core.model import Observed, Phase
 from controller.core.records import Reason, Sign
+from controller.core.sentence import Phrase
+from controller.rules.keeping import Keeping, KeepReason, keep_reason
 from controller.rules.lifecycle import Activity, Limits
-from controller.rules.sentences import (
-    KeepReason,
-    Step,
-    StepState,
-    farewell_of,
-    keep_reason,
-    message_of,
-    progress_of,
-    warning_of,
-)
+from controller.rules.notices import about_to_stop, stopped
+from controller.rules.queue import QueuePosition
+from controller.rules.quotas import Resource
+from controller.rules.sentences import Step, StepState, message_of, progress_of
 from tests.unit.rules.facts import (
     BORN,
     ENDED,
@@ -55,13 +51,13 @@ def words_of(sentence: str) -> set[str]:
 )
 def test_failures_are_explained(exit_code: int | None, words: str) -> None:
     """A failed session says why in a sentence."""
-    assert words in message_of(Phase.FAILED, replace(ENDED, exit_code=exit_code), LIMITS)
+    assert words in str(message_of(Phase.FAILED, replace(ENDED, exit_code=exit_code), LIMITS))
 
 
 @pytest.mark.parametrize("phase", list(Phase))
 def test_every_phase_has_a_sentence(phase: Phase) -> None:
     """Whatever goes on, people read a sentence and none of the engine's words."""
-    sentence = message_of(phase, ENDED, LIMITS)
+    sentence = str(message_of(phase, ENDED, LIMITS))
     assert sentence.endswith(".")
     assert words_of(sentence).isdisjoint(FORBIDDEN)
 
@@ -112,16 +108,16 @@ def test_every_phase_has_a_sentence(phase: Phase) -> None:
         ),
         (Phase.PENDING, FETCHING, None, "Fetching the program: 3 of 9 GB."),
         (Phase.PENDING, FETCHING, (1, "its turn"), "1st in the queue; it waits for its turn."),
-        (Phase.STARTING, replace(UP, progress="It wakes up."), None, "It wakes up."),
+        (Phase.STARTING, replace(UP, progress=Phrase("It wakes up.")), None, "It wakes up."),
         (Phase.STARTING, UP, None, "Your files are connected; the program is loading."),
-        (Phase.READY, replace(READY, progress="It wakes up."), None, "Ready."),
+        (Phase.READY, replace(READY, progress=Phrase("It wakes up.")), None, "Ready."),
         (Phase.READY, READY, None, "Ready."),
         (Phase.STOPPING, STOPPING, None, "It is stopping. The files stay."),
         (Phase.FAILED, REFUSED, None, "It cannot be started."),
         (Phase.FAILED, replace(REFUSED, exit_code=3), None, "It cannot be started."),
         (
             Phase.FAILED,
-            replace(ENDED, exit_code=137, progress="The machine that it ran on was lost."),
+            replace(ENDED, exit_code=137, progress=Phrase("The machine that it ran on was lost.")),
             None,
             "The machine that it ran on was lost.",
         ),
@@ -131,14 +127,15 @@ def test_messages(
     phase: Phase, seen: Observed, place: tuple[int, str] | None, sentence: str
 ) -> None:
     """Who waits reads where they stand in the queue, or what goes on, or why it came to nothing."""
-    stands = QueuePosition(*place) if place else None
-    assert sentence == message_of(phase, seen, LIMITS, place=stands)
+    waits_for = {"its turn": None, "a free place": Resource.TOTAL}
+    stands = QueuePosition(place[0], waits_for[place[1]]) if place else None
+    assert sentence == str(message_of(phase, seen, LIMITS, place=stands))
 
 
 @pytest.mark.parametrize("reason", [Reason.IDLE, Reason.LIFETIME])
 def test_warning_words(reason: Reason) -> None:
     """The warning in a session says why it will stop, in whole sentences of plain words."""
-    sentence = warning_of(reason)
+    sentence = str(about_to_stop(reason))
     assert sentence.endswith(".")
     assert words_of(sentence).isdisjoint(FORBIDDEN)
     assert ("long" in sentence) is (reason is Reason.LIFETIME)
@@ -173,7 +170,9 @@ def test_warning_words(reason: Reason) -> None:
 )
 def test_farewell(reason: Reason, limits: Limits, sentence: str) -> None:
     """Who comes back to a stopped session reads why; who stopped it reads nothing."""
-    assert sentence == farewell_of(reason, limits)
+    said = stopped("Slicer", reason, limits)
+    told = ("Slicer was stopped at", sentence) if sentence else None
+    assert told == (said.around("at") if said else None)
 
 
 @pytest.mark.parametrize(
@@ -213,68 +212,68 @@ def test_progress_says_what_goes_on() -> None:
 
 
 USED = replace(FRESH, last_active=1000, sign=Sign.INPUT)
-PLACE = QueuePosition(1, "a free place")
+PLACE = QueuePosition(1, Resource.TOTAL)
 NEVER_IDLE = replace(LIMITS, idle=0)
 
 
 @pytest.mark.parametrize(
     ("phase", "activity", "limits", "why"),
     [
-        (Phase.PENDING, FRESH, LIMITS, KeepReason("1st in the queue, waits for a free place")),
-        (Phase.STARTING, FRESH, LIMITS, KeepReason("starting")),
-        (Phase.STOPPING, USED, LIMITS, KeepReason("stopping")),
-        (Phase.FAILED, FAILED_AT_100, LIMITS, KeepReason("failed, shown until", 700)),
-        (Phase.FAILED, FRESH, LIMITS, KeepReason("failed, shown until", 1660)),
-        (Phase.READY, FRESH, LIMITS, KeepReason("no use seen since", 0)),
-        (Phase.READY, USED, LIMITS, KeepReason("input", 1000, past=True)),
+        (Phase.PENDING, FRESH, LIMITS, KeepReason(Keeping.QUEUED, place=PLACE)),
+        (Phase.STARTING, FRESH, LIMITS, KeepReason(Keeping.STARTING)),
+        (Phase.STOPPING, USED, LIMITS, KeepReason(Keeping.STOPPING)),
+        (Phase.FAILED, FAILED_AT_100, LIMITS, KeepReason(Keeping.FAILED, 700)),
+        (Phase.FAILED, FRESH, LIMITS, KeepReason(Keeping.FAILED, 1660)),
+        (Phase.READY, FRESH, LIMITS, KeepReason(Keeping.SEEN, 0)),
+        (Phase.READY, USED, LIMITS, KeepReason(Keeping.INPUT, 1000)),
         (
             Phase.READY,
             replace(USED, sign=Sign.REQUEST),
             LIMITS,
-            KeepReason("request", 1000, past=True),
+            KeepReason(Keeping.REQUEST, 1000),
         ),
-        (Phase.READY, replace(USED, sign=Sign.COMPUTING), LIMITS, KeepReason("computing")),
+        (Phase.READY, replace(USED, sign=Sign.COMPUTING), LIMITS, KeepReason(Keeping.COMPUTING)),
         (
             Phase.READY,
             replace(USED, sign=Sign.COMPUTING, last_active=900),
             LIMITS,
-            KeepReason("computed", 900, past=True),
+            KeepReason(Keeping.COMPUTED, 900),
         ),
         (
             Phase.READY,
             replace(USED, sign=Sign.KEPT, kept_by="alice"),
             LIMITS,
-            KeepReason("kept by alice until", 2800),
+            KeepReason(Keeping.KEPT_UNTIL, 2800, by="alice"),
         ),
         (
             Phase.READY,
             replace(USED, sign=Sign.KEPT, kept_by="alice"),
             NEVER_IDLE,
-            KeepReason("kept by alice", 1000, past=True, more="never stopped for idleness"),
+            KeepReason(Keeping.KEPT, 1000, by="alice", never_idle=True),
         ),
         (
             Phase.READY,
             USED,
             NEVER_IDLE,
-            KeepReason("input", 1000, past=True, more="never stopped for idleness"),
+            KeepReason(Keeping.INPUT, 1000, never_idle=True),
         ),
         (
             Phase.READY,
             replace(USED, ahead=True),
             LIMITS,
-            KeepReason("started ahead, unused, waits until", 1600),
+            KeepReason(Keeping.AHEAD, 1600),
         ),
         (
             Phase.READY,
             replace(USED, warned=idle_warned(1000, 1300)),
             LIMITS,
-            KeepReason("unused, warned, stops at", 1300, more="unless it is used"),
+            KeepReason(Keeping.UNUSED, 1300),
         ),
         (
             Phase.READY,
             replace(USED, warned=lifetime_warned(1000, 1300)),
             LIMITS,
-            KeepReason("its time is up, stops at", 1300),
+            KeepReason(Keeping.TIME_UP, 1300),
         ),
     ],
 )

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from controller.core.model import Observed, Phase
 from controller.core.records import Reason
+from controller.core.sentence import Sentence
 from controller.rules.lifecycle import limits_of
 from controller.sessions.registry import SETTLE_SECONDS
 from tests.support.fakes.parts import Parts
@@ -89,7 +90,7 @@ def test_a_refused_one_stays_until_it_is_read(parts: Parts) -> None:
     """What the engine has refused is known here only, and no snapshot takes it away."""
     seen = running(parts)
     parts.show(seen)
-    parts.registry.put(replace(seen, running=False, refused="No such image."))
+    parts.registry.put(replace(seen, running=False, refused=Sentence("No such image.")))
     parts.show()
     (found,) = parts.sessions.all()
     assert parts.sessions.phase(found) is Phase.FAILED

@@ -9,7 +9,7 @@ import pytest
 from controller.administration.history import History, Sample
 from controller.administration.table import Entry, Sort, Table
 from controller.core.model import Observed, Phase, Usage
-from controller.rules.sentences import KeepReason
+from controller.rules.keeping import Keeping, KeepReason
 from controller.sessions.polling import Poller
 from controller.web.pages.admin.plots import hours, tiles
 from controller.web.pages.admin.rows import row_of
@@ -65,7 +65,7 @@ def test_what_a_session_takes(known: bool) -> None:
         active_at=CREATED,
         ends_at=None,
         extra=3600.0,
-        why=KeepReason("x"),
+        why=KeepReason(Keeping.STARTING),
         why_at=None,
         place=None,
     )

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from controller.core.model import Phase, QueuePosition, Role
+from controller.core.model import Phase, Role
 from controller.rules import sentences
+from controller.rules.queue import QueuePosition
+from controller.rules.quotas import Resource
 from controller.web import render
 from controller.web.pages.home import ProfileChoice
 from controller.web.pages.login import DemoAccount
@@ -274,7 +276,7 @@ def test_a_failed_session_can_be_tried_again_as_it_was() -> None:
 def test_a_place_in_line_is_said_as_people_say_it(position: int, text: str) -> None:
     """A person in the queue reads a number with the right ending."""
     assert sentences.place_text(position) == text
-    waiting = replace(READY, phase=Phase.PENDING, place=QueuePosition(position, "a free place"))
+    waiting = replace(READY, phase=Phase.PENDING, place=QueuePosition(position, Resource.TOTAL))
     page = Page(RENDERER.page(replace(HOME, sessions=(waiting,))))
     assert f"{text[0].upper()}{text[1:]} ; waits for a free place" in page.text
     assert f"/sessions/{READY.id}/stop" in [form["action"] for form in page.all("form")]

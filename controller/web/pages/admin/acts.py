@@ -15,6 +15,7 @@ from controller.administration.acts import MESSAGE_MAX, Acts
 from controller.administration.table import Entry, Table
 from controller.core.errors import HubError, InvalidRequest, NoSuchSession, Refused, Unavailable
 from controller.core.model import SessionId
+from controller.core.sentence import Phrase
 from controller.gate.answers import STARTING
 from controller.rules import origins
 from controller.settings.schema import Settings
@@ -165,7 +166,7 @@ async def _do(
         case "message":
             await acts.message(session_id, data.text, caller.actor)
         case "extend":
-            hours = number_of(data.hours, "for how many hours")
+            hours = number_of(data.hours, Phrase("for how many hours"))
             await acts.extend(session_id, hours, caller.actor)
         case "look":
             await acts.look(session_id, caller.person, caller.actor)

@@ -10,6 +10,7 @@ from litestar import Response
 from litestar.response import Redirect
 
 from controller.core.errors import InvalidRequest
+from controller.core.sentence import Phrase
 from controller.web.answers import AnyRequest
 
 
@@ -67,8 +68,8 @@ def done(back: str, what: str, number: int = 1) -> Response[str]:
     return Redirect(f"{back}{'&' if '?' in back else '?'}{urlencode(more)}", status_code=303)
 
 
-def number_of(text: str, what: str) -> int:
+def number_of(text: str, what: Phrase) -> int:
     """Read a number of a form. Raises InvalidRequest."""
     if not text.isascii() or not text.isdigit() or len(text) > len("1000000"):
-        raise InvalidRequest(f"Write {what} as a number.")
+        raise InvalidRequest("Write {what} as a number.", what=what)
     return int(text)

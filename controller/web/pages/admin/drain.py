@@ -13,6 +13,7 @@ from controller.administration.acts import MESSAGE_MAX, Acts
 from controller.core.errors import InvalidRequest, Refused, Unavailable
 from controller.core.model import moment
 from controller.core.records import Drain
+from controller.core.sentence import Phrase
 from controller.sessions.sessions import Sessions
 from controller.web.caller import Caller
 from controller.web.pages.admin.common import done, number_of
@@ -115,7 +116,7 @@ def _stop_at(data: DrainForm, now: datetime) -> float | None:
             raise InvalidRequest("Write the time as a date and a time of day, in UTC.") from error
     if not data.minutes:
         return None
-    minutes = number_of(data.minutes, "in how many minutes")
+    minutes = number_of(data.minutes, Phrase("in how many minutes"))
     if minutes > _MINUTES_MAX:
         raise InvalidRequest("That is more than a week ahead.")
     return (now + timedelta(minutes=minutes)).timestamp()

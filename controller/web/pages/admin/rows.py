@@ -9,7 +9,7 @@ import msgspec
 from controller.administration.table import Entry
 from controller.core.model import Phase
 from controller.rules import sentences
-from controller.rules.sentences import KeepReason
+from controller.rules.keeping import KeepReason
 
 
 class Bar(msgspec.Struct, frozen=True):

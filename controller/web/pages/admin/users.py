@@ -14,6 +14,7 @@ from litestar.params import QueryParameter
 from controller.administration.users import People, User
 from controller.core.errors import InvalidRequest, NotThrottled, Refused, Unavailable
 from controller.core.model import UserId, canonical_uid, moment
+from controller.core.sentence import Phrase
 from controller.people.directory import uid_of
 from controller.rules import sentences
 from controller.settings.schema import Settings
@@ -144,7 +145,7 @@ async def users(
         query=query,
         measured=None if measured is None else moment(measured),
         measure=address(found.page, measure="1"),
-        fault=found.fault,
+        fault=str(found.fault or ""),
         said=said(request),
     )
     return screen.page(view)
@@ -208,7 +209,7 @@ async def quota(
     """Give somebody a number of sessions of their own."""
     uid = uid_of(data.user)
     try:
-        most = number_of(data.sessions, "how many sessions") if data.sessions else None
+        most = number_of(data.sessions, Phrase("how many sessions")) if data.sessions else None
         await people.set_quota(uid, most, caller.actor)
     except (Refused, Unavailable) as error:
         view = await _user_view(settings, people, screen.viewer, uid)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from controller.core import labels
 from controller.core.errors import EngineUnavailable, ImageRefused, NoGpu
+from controller.core.sentence import Phrase
 from controller.engines.docker import client
 from controller.engines.docker.calls import Calls
 from controller.engines.docker.images import Images
@@ -130,9 +131,9 @@ async def test_fetched(images: Images, engine: Engine) -> None:
         {"status": "Pulling fs layer", "id": "a", "progressDetail": {}},
         {"status": "Downloading", "id": "a", "progressDetail": detail},
     ]
-    told: list[str] = []
+    told: list[Phrase] = []
     await images.fetch(SLICER.id, told.append)
-    assert told[0] == "Fetching the program"
+    assert str(told[0]) == "Fetching the program"
     ((url, params),) = engine.posted
     assert url == "http://engine/v1.41/images/create"
     assert f"{params['fromImage']}:{params['tag']}" == SLICER.image
@@ -140,7 +141,7 @@ async def test_fetched(images: Images, engine: Engine) -> None:
 
 async def test_already_there(images: Images, engine: Engine) -> None:
     """What is there is not fetched."""
-    await images.fetch(SLICER.id, list[str]().append)
+    await images.fetch(SLICER.id, list[Phrase]().append)
     assert engine.posted == []
 
 
@@ -155,6 +156,6 @@ async def test_a_transfer_that_fails(
     engine.image = None
     engine.messages = [{"status": "Pulling from lab/viewer", "id": "3"}, last]
     with pytest.raises(ImageRefused) as caught:
-        await images.fetch(SLICER.id, list[str]().append)
+        await images.fetch(SLICER.id, list[Phrase]().append)
     assert SLICER.image in caught.value.cause
     assert words in caught.value.cause

@@ -70,7 +70,7 @@ def test_words(messages: list[Message], text: str) -> None:
     progress = Progress()
     for message in messages:
         progress.hear(read(message, PullMessage))
-    assert progress.text == text
+    assert str(progress.state) == text
 
 
 statuses = st.sampled_from(
@@ -100,5 +100,5 @@ def test_any_messages(found: list[Message]) -> None:
         assert re.fullmatch(
             r"Fetching the program(: [0-9,]+ MB so far)?"
             r"|(Fetching|Unpacking) the program: [0-9,]+ of [0-9,]+ MB",
-            progress.text,
+            str(progress.state),
         )

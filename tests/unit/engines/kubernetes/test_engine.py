@@ -16,6 +16,7 @@ from controller.core.errors import (
     SessionStopping,
 )
 from controller.core.model import volume_name
+from controller.core.sentence import Phrase
 from controller.engines.kubernetes import engine as module
 from controller.engines.kubernetes import manifests
 from controller.engines.kubernetes.engine import KubernetesOrchestrator
@@ -159,7 +160,7 @@ async def test_companions(cluster: FakeCluster) -> None:
 async def test_small_calls(cluster: FakeCluster, engine: KubernetesOrchestrator) -> None:
     """A profile is checked, the cluster is asked whether it answers, and let go."""
     await engine.check(SLICER.id)
-    await engine.fetch(SLICER.id, list[str]().append)
+    await engine.fetch(SLICER.id, list[Phrase]().append)
     assert await engine.usage(session().id) is None
     await engine.ping()
     await engine.aclose()

@@ -156,7 +156,7 @@ STARTS: list[tuple[Facts, Event | None, str, str]] = [
 def test_a_start(status: Facts, last: Event | None, told: str, message: str) -> None:
     """Who waits is told what for, in plain words; the administrator gets the engine's own."""
     found = pod(status)
-    assert progress.progress_of(found, last) == told
+    assert str(progress.progress_of(found, last) or "") == told
     assert progress.message_of(found, last) == message
     assert not FORBIDDEN_WORDS.search(told)
 
@@ -215,7 +215,7 @@ def test_an_end(status: Facts, code: int, told: str, message: str) -> None:
     assert progress.has_ended(found)
     (seen,), faults = observed.observe([found], set(), {}, HUB)
     assert not faults
-    assert (seen.exit_code, seen.progress, seen.message) == (code, told, message)
+    assert (seen.exit_code, str(seen.progress or ""), seen.message) == (code, told, message)
     assert not seen.running
     assert not FORBIDDEN_WORDS.search(told)
 
