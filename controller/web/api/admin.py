@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 from litestar import Controller, Router, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import Body, FromPath, FromQuery, JSONBody
 
 from controller.administration.acts import Acts
 from controller.administration.users import People, User
@@ -137,7 +138,7 @@ class AdminPeopleController(Controller):
         people: NamedDependency[People],
         caller: NamedDependency[Caller],
         user: FromPath[str],
-    ) -> LoggedOutOut:
+    ) -> Annotated[LoggedOutOut, Body(schema_component_key="admin_LoggedOutOut")]:
         """End somebody's log-ins, and close what they have open; sessions go on."""
         return LoggedOutOut(await people.log_out(uid_of(user), caller.actor))
 
