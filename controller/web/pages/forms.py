@@ -12,11 +12,11 @@ import msgspec
 from litestar import Response
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
-from litestar.enums import RequestEncodingType
+from litestar.enums import MediaType, RequestEncodingType
 from litestar.params import Body
 
 from controller.core.errors import HubError
-from controller.gate.answers import HTML, NO_STORE
+from controller.gate.answers import NO_STORE
 from controller.people.logins import Logins
 from controller.settings.schema import Settings
 from controller.web.render import Renderer, View, Viewer
@@ -50,7 +50,12 @@ Form = Body(media_type=RequestEncodingType.URL_ENCODED)
 
 def page(html: str, status: int = 200, headers: dict[str, str] | None = None) -> Response[str]:
     """Return a private page."""
-    return Response(html, status_code=status, media_type=HTML, headers=NO_STORE | (headers or {}))
+    return Response(
+        html,
+        status_code=status,
+        media_type=MediaType.HTML,  # Litestar itself adds the charset
+        headers=NO_STORE | (headers or {}),
+    )
 
 
 class Screen(msgspec.Struct, frozen=True):

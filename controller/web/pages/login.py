@@ -10,6 +10,7 @@ import structlog
 from litestar import Response, Router, get, post
 from litestar.background_tasks import BackgroundTask
 from litestar.di import NamedDependency
+from litestar.enums import MediaType
 from litestar.response import Redirect
 
 from controller.core.errors import (
@@ -21,7 +22,7 @@ from controller.core.errors import (
 )
 from controller.core.model import moment
 from controller.core.records import Actor
-from controller.gate.answers import ENTER, HTML, NO_STORE
+from controller.gate.answers import ENTER, NO_STORE
 from controller.people.logins import Logins
 from controller.people.standing import login_id
 from controller.people.tokens import Audience
@@ -272,7 +273,7 @@ async def log_in(
     if _leads_to_session(settings, target):
         return Response(
             renderer.onward(target),
-            media_type=HTML,
+            media_type=MediaType.HTML,
             cookies=cookies,
             headers=NO_STORE | refresh(target),
             background=work,
