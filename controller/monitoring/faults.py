@@ -1,4 +1,4 @@
-"""Contains unexpected errors: each is logged and counted, and does not spread."""
+"""Tells what is a fault: unexpected errors are contained, logged and counted; a close is none."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import structlog
+from anyio.abc import TaskGroup
 
 from controller.monitoring.metrics import Metrics
 
@@ -29,3 +30,18 @@ def contained(
     except Exception:  # noqa: BLE001 - of any kind: that is what this is for
         metrics.fault(work)
         _log.exception("fault", work=work, **about)
+
+
+@contextmanager
+def until_closed(group: TaskGroup) -> Generator[None]:
+    """Let a generator be followed until it is closed; then end the tasks that worked for it.
+
+    A generator is closed by an exception that is raised where it yields (GeneratorExit). The group
+    around it would make a fault of that.
+    """
+    try:
+        yield
+    except GeneratorExit:
+        pass
+    finally:
+        group.cancel_scope.cancel()

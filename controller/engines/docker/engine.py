@@ -9,6 +9,7 @@ controller. Calls of the engine's client block and go to a bounded number of thr
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 
@@ -57,6 +58,7 @@ from controller.engines.docker.observed import STOPPING, observe
 from controller.engines.docker.offers import read_offer
 from controller.engines.docker.usage import Measurements
 from controller.engines.docker.volumes import Volumes
+from controller.monitoring.faults import until_closed
 from controller.settings.schema import Settings
 
 _RELIST_SECONDS = 30.0  # an event stream may stall without a word
@@ -203,7 +205,7 @@ class DockerOrchestrator(Orchestrator):
             group.start_soon(events.run)
             patience = _RELIST_SECONDS
             self._volumes.tidy = False
-            try:
+            with until_closed(group), closing(events):
                 while True:
                     try:
                         if not self._volumes.tidy:
@@ -221,11 +223,6 @@ class DockerOrchestrator(Orchestrator):
                         await anyio.sleep(_DEBOUNCE_SECONDS)
                     # The engine reports an end before its own list shows it: list once more.
                     patience = _RELIST_SECONDS if quiet.cancelled_caught else _SETTLE_SECONDS
-            except GeneratorExit:
-                pass  # the caller has closed this; the group would report it as a fault
-            finally:
-                events.close()
-                group.cancel_scope.cancel()
 
     @override
     async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:

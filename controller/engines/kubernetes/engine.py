@@ -50,6 +50,7 @@ from controller.engines.kubernetes.events import Followed, note, owned
 from controller.engines.kubernetes.images import Images, refusal
 from controller.engines.kubernetes.offers import IngressRoute, read_offer
 from controller.engines.kubernetes.usage import Measurements
+from controller.monitoring.faults import until_closed
 from controller.settings.schema import Settings
 
 _SAME_SECONDS = 30.0  # after which what has not changed is told again
@@ -240,7 +241,7 @@ class KubernetesOrchestrator(Orchestrator):
             for follower in followed.followers:
                 group.start_soon(self._calls.follow, follower)
             before: Sequence[Observed] | None = None
-            try:
+            with until_closed(group):
                 while True:
                     with anyio.move_on_after(_SAME_SECONDS) as quiet:
                         await receive.receive()
@@ -252,10 +253,6 @@ class KubernetesOrchestrator(Orchestrator):
                     if snapshot != before or quiet.cancelled_caught:
                         before = snapshot
                         yield snapshot
-            except GeneratorExit:
-                pass  # the caller has closed this; the group would report it as a fault
-            finally:
-                group.cancel_scope.cancel()
 
     @override
     async def logs(self, session_id: SessionId, *, tail: int) -> AsyncIterator[str]:

@@ -16,6 +16,7 @@ from controller.cluster.watching import Source, follow
 from controller.core import labels
 from controller.core.errors import EngineUnavailable, StoreUnavailable
 from controller.core.labels import key as label_key
+from controller.monitoring.faults import until_closed
 from controller.settings.schema import Settings
 from controller.store.kubernetes.records import TOLD, Kind
 
@@ -94,17 +95,15 @@ class Records:
         source = Source("records", self._path, self._selector())
         async with anyio.create_task_group() as group:
             group.start_soon(follow, self.api, source, self._mirror)
-            try:
-                while True:
-                    await self._mirror.news.wait()
-                    await anyio.sleep(_SETTLE_SECONDS)
-                    self._mirror.news = anyio.Event()
-                    yield
-            except GeneratorExit:
-                pass  # the caller has closed this; the group would report it as a fault
-            finally:
-                self._mirror.lose(listed=False)
-                group.cancel_scope.cancel()
+            with until_closed(group):
+                try:
+                    while True:
+                        await self._mirror.news.wait()
+                        await anyio.sleep(_SETTLE_SECONDS)
+                        self._mirror.news = anyio.Event()
+                        yield
+                finally:
+                    self._mirror.lose(listed=False)
 
     def _path(self, name: str = "") -> str:
         path = f"/api/v1/namespaces/{self.api.own_namespace()}/configmaps"
