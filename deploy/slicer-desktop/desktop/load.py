@@ -42,10 +42,10 @@ def sample_of(proc: Path, without: Collection[int]) -> Sample:
             continue
         try:
             _, ticks[int(entry.name)] = parse_stat((entry / "stat").read_text())
-            threads = list((entry / "task").iterdir())
+            # One is enough. A program that computes has hundreds of threads.
+            runnable = runnable or any(map(_is_runnable, (entry / "task").iterdir()))
         except (FileNotFoundError, ProcessLookupError):  # ended meanwhile
             continue
-        runnable = runnable or any(map(_is_runnable, threads))
     return Sample(ticks, runnable)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Generator
+from pathlib import Path, PosixPath
+from typing import ClassVar
 
 import pytest
 from desktop.load import Load, Sample, sample_of
@@ -62,6 +64,26 @@ def test_what_is_looked_at(tmp_path: Path) -> None:
     assert sample_of(tmp_path, {1}) == Sample({40: 7}, runnable=False)
     write_process(tmp_path, 60, ["S", "D", "R"], ticks=(1, 0))
     assert sample_of(tmp_path, {1}) == Sample({40: 7, 60: 1}, runnable=True)
+
+
+class Listed(PosixPath):
+    """A folder that notes whose threads are listed."""
+
+    of: ClassVar[list[str]] = []
+
+    def iterdir(self) -> Generator[Listed]:
+        """List what is in it."""
+        if self.name == "task":
+            self.of.append(self.parent.name)
+        yield from super().iterdir()
+
+
+def test_one_thread_that_runs_is_enough(tmp_path: Path) -> None:
+    """Measuring a program of many processes leaves it its processors: the first that runs tells."""
+    for pid in (20, 40, 60):
+        write_process(tmp_path, pid, ["R", "R"], ticks=(1, 0))
+    assert sample_of(Listed(tmp_path), ()) == Sample({20: 1, 40: 1, 60: 1}, runnable=True)
+    assert len(Listed.of) == 1
 
 
 def test_this_process_is_met_at_work() -> None:
