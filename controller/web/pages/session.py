@@ -61,36 +61,32 @@ class StartingView(msgspec.Struct, frozen=True):
         return session_title(self.profile_title, self.name)
 
 
-class ConfirmStopView(msgspec.Struct, frozen=True):
+class QuestionView(msgspec.Struct, frozen=True):
+    """A question about a session before something is done to it."""
+
+    template: ClassVar[str]
+
+    viewer: Viewer
+    id: str
+    profile_title: str
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it: profile and, if given, name."""
+        return session_title(self.profile_title, self.name)
+
+
+class ConfirmStopView(QuestionView, frozen=True):
     """The question before a session is stopped."""
 
     template: ClassVar[str] = "confirm_stop.html"
 
-    viewer: Viewer
-    id: str
-    profile_title: str
-    name: str = ""
 
-    @property
-    def title(self) -> str:
-        """What people call it: profile and, if given, name."""
-        return session_title(self.profile_title, self.name)
-
-
-class RestartView(msgspec.Struct, frozen=True):
+class RestartView(QuestionView, frozen=True):
     """The question before a session is stopped and started anew."""
 
     template: ClassVar[str] = "confirm_restart.html"
-
-    viewer: Viewer
-    id: str
-    profile_title: str
-    name: str = ""
-
-    @property
-    def title(self) -> str:
-        """What people call it: profile and, if given, name."""
-        return session_title(self.profile_title, self.name)
 
 
 _STATE = re.compile(r"[0-9a-f]{64}")  # the hash of one
@@ -182,6 +178,20 @@ def enter(
     return Redirect(f"{url}{ENTER_PATH}?{urlencode(asked)}", headers=NO_STORE)
 
 
+def _question(
+    view: type[QuestionView], sessions: Sessions, screen: Screen, own: Observed
+) -> Response[str]:
+    """Return the page that asks about somebody's own session."""
+    return screen.page(
+        view(
+            viewer=screen.viewer,
+            id=own.session.id,
+            profile_title=sessions.profile_of(own).title,
+            name=own.session.name,
+        )
+    )
+
+
 @get("/sessions/{session_id:str}/stop", sync_to_thread=False)
 def confirm_stop(
     sessions: NamedDependency[Sessions],
@@ -189,13 +199,7 @@ def confirm_stop(
     own: NamedDependency[Observed],
 ) -> Response[str]:
     """Ask once more, for browsers without script."""
-    view = ConfirmStopView(
-        viewer=screen.viewer,
-        id=own.session.id,
-        profile_title=sessions.profile_of(own).title,
-        name=own.session.name,
-    )
-    return screen.page(view)
+    return _question(ConfirmStopView, sessions, screen, own)
 
 
 @post("/sessions/{session_id:str}/stop", status_code=303)
@@ -222,13 +226,7 @@ def confirm_restart(
     own: NamedDependency[Observed],
 ) -> Response[str]:
     """Ask before a session is stopped and started anew."""
-    view = RestartView(
-        viewer=screen.viewer,
-        id=own.session.id,
-        profile_title=sessions.profile_of(own).title,
-        name=own.session.name,
-    )
-    return screen.page(view)
+    return _question(RestartView, sessions, screen, own)
 
 
 @post("/sessions/{session_id:str}/restart", status_code=303)
