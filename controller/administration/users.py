@@ -79,7 +79,7 @@ class People:
             fault = error.sentence
         volumes = {one.owner: one for one in self._volumes}
         running = Counter(one.session.owner for one in self._sessions.everything())
-        here = self._logins.people()
+        here = self._logins.standing.people()
         quotas = self._sessions.rule_book.rules.quotas
         words = query.casefold().split()
         found = sorted(
@@ -107,7 +107,7 @@ class People:
             await self._measure(fresh=False)
         own = self._sessions.owned_by(uid)
         volume = next((one for one in self._volumes if one.owner == uid), None)
-        return self._user(uid, len(own), uid in self._logins.people(), volume)
+        return self._user(uid, len(own), uid in self._logins.standing.people(), volume)
 
     async def set_quota(self, uid: UserId, most: int | None, by: Actor) -> None:
         """Let somebody have another number of sessions; None: as many as configured."""

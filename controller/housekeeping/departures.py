@@ -84,7 +84,9 @@ class DirectoryCheck:
 
     def _called(self) -> frozenset[UserId]:
         """Return everybody who is logged in, has a session, or waits in the queue."""
-        return self._logins.people() | {one.session.owner for one in self._sessions.everything()}
+        return self._logins.standing.people() | {
+            one.session.owner for one in self._sessions.everything()
+        }
 
     async def _look_up(self, called: frozenset[UserId]) -> dict[UserId, Person | None]:
         """Return the directory's answers.
@@ -119,7 +121,7 @@ class DirectoryCheck:
         """Remove or keep a person. An end that cannot be saved counts, and goes to ``faults``."""
         if person is not None:
             self._departed.pop(uid, None)
-            acts = [partial(self._logins.refresh, person)]
+            acts = [partial(self._logins.following.refresh, person)]
         else:
             acts = [
                 partial(self._end_logins, uid),
@@ -133,7 +135,7 @@ class DirectoryCheck:
                 faults.append(error)
 
     async def _end_logins(self, uid: UserId) -> None:
-        if self._logins.is_in(uid):
+        if self._logins.standing.is_in(uid):
             _log.warning("person_departed", user=uid, sessions=len(self._sessions.owned_by(uid)))
         await self._logins.revoke(uid)
 

@@ -78,6 +78,6 @@ class Rotation:
                 Act.KEYS_ROTATED, CONTROLLER, key=ring.keys[0].kid, at_once=not before & after
             )
         try:
-            await self._logins.end_unproven(leads=self._leads())
+            await self._logins.ending.end_unproven(leads=self._leads())
         except NotWrittenDown as error:
             _log.warning("ended_unwritten", error=str(error))  # housekeeping tries again

@@ -129,7 +129,7 @@ class Housekeeping:
     async def _sweep(self) -> None:
         async with anyio.create_task_group() as group:
             # Each controller writes down what ended here, whether it leads or not.
-            group.start_soon(self._part, self._logins.write_down)
+            group.start_soon(self._part, self._logins.ending.write_down)
             group.start_soon(
                 self._part, functools.partial(self._sharing.sweep, leads=self._leads())
             )
@@ -219,14 +219,14 @@ class Housekeeping:
     async def _sweep_logins(self) -> None:  # of its own memory, too: so each controller does
         with self._metrics.round("logins"):
             try:
-                await self._logins.sweep()
+                await self._logins.following.sweep()
             except HubError as error:
                 self._metrics.not_done("logins")
                 _log.warning("logins_not_swept", error=error.in_full)
 
     async def _keep_seen(self) -> None:  # of its own memory, as well
         try:
-            await self._logins.keep_seen()
+            await self._logins.following.keep_seen()
         except HubError as error:
             _log.warning("logins_not_noted", error=error.in_full)
 

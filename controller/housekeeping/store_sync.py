@@ -51,7 +51,7 @@ class StoreSync:
         """Learn who is logged in and invited; until the store can be read nobody is."""
         while True:
             try:
-                await self._logins.load()
+                await self._logins.following.load()
                 await self._grant_records.load()
                 await self._rule_book.load()
             except StoreUnavailable as error:
@@ -74,14 +74,17 @@ class StoreSync:
 
     async def hear(self) -> None:
         """Apply what other controllers have written. Raises StoreUnavailable."""
-        await self._logins.load()
+        await self._logins.following.load()
         self._withdrawn(await self._grant_records.load())
         await self._queue.load()
         await self._rule_book.load()
 
     async def write_down(self) -> None:
         """Write what has ended and could not be written so far: the last chance before the end."""
-        for write_down in (self._logins.write_down, self._grant_records.withdrawals.write_down):
+        for write_down in (
+            self._logins.ending.write_down,
+            self._grant_records.withdrawals.write_down,
+        ):
             try:
                 await write_down()
             except StoreUnavailable as error:

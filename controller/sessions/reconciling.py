@@ -73,7 +73,7 @@ class Reconciling:
         return rules.why_not_connected(
             self._sessions.role(seen, client.user),
             client.role,
-            logged_in=self._logins.is_in(client.user),
+            logged_in=self._logins.standing.is_in(client.user),
         )
 
     def _proven(self, session_id: SessionId, strangers: dict[UserId, str]) -> dict[UserId, str]:
@@ -118,7 +118,7 @@ class Reconciling:
 
         Programs log in again and again: their people's own views stay open meanwhile.
         """
-        if ended.script and self._logins.is_in(ended.person.uid):
+        if ended.script and self._logins.standing.is_in(ended.person.uid):
             return self._sessions.usage.has_entered(ended.sid)
         return True
 

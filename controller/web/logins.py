@@ -13,8 +13,8 @@ from controller.web.caller import Caller, client_address
 async def log_in(
     logins: Logins, request: AnyRequest, username: str, password: str, audience: Audience
 ) -> FreshLogin:
-    """Log a person in by password. Raises what ``Logins.enter`` does."""
-    return await logins.enter(
+    """Log a person in by password. Raises what ``Entering.enter`` does."""
+    return await logins.entering.enter(
         username,
         password,
         address=client_address(request),
@@ -28,7 +28,7 @@ async def end_login(logins: Logins, caller: Caller, id_: str) -> Login:
 
     Raises NoSuchLogin, NotWrittenDown.
     """
-    login = logins.find(caller.person.uid, id_)
+    login = logins.standing.find(caller.person.uid, id_)
     reason = "asked" if login.sid == caller.login.sid else "elsewhere"
     await logins.leave(login, by=caller.actor, reason=reason)
     return login

@@ -38,7 +38,7 @@ class Gauges(msgspec.Struct, frozen=True):
             "slicerhub_people_logged_in",
             "People who are logged in",
             (),
-            lambda: [((), len(self.logins.people()))],
+            lambda: [((), len(self.logins.standing.people()))],
         )
         metrics.watch(
             "slicerhub_guests",

@@ -66,7 +66,7 @@ class Streams:
         if len(theirs) > STREAMS_MOST:
             _log.info("stream_ended", user=login.person.uid, why="too many of one log-in")
             theirs.pop(0).end()
-        if not self._logins.stands(login):  # ended while its request was on its way
+        if not self._logins.standing.stands(login):  # ended while its request was on its way
             stream.over = True
         return stream
 

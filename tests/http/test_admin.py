@@ -198,7 +198,7 @@ async def test_pages_of_the_table() -> None:
 async def caller_of(hub: World, user: str) -> Caller:
     """Return somebody who asks with a log-in of their own."""
     await hub.script(user)
-    login = hub.app.logins.of_person(UserId(user))[0]
+    login = hub.app.logins.standing.of_person(UserId(user))[0]
     return Caller(login, hub.settings.public_url, "10.0.0.1")
 
 

@@ -85,7 +85,7 @@ async def test_a_round_goes_on_where_it_stopped(fresh: World) -> None:
     fresh.directory.departed.add(UserId("person-8"))
     await fresh.app.housekeeping.call_the_roll()
     assert asked == [f"person-{number}" for number in (6, 7, 8, 0, 1, 2, 3, 4, 5)]
-    assert not fresh.app.logins.is_in(UserId("person-8"))
+    assert not fresh.app.logins.standing.is_in(UserId("person-8"))
 
 
 async def test_departed_while_in_line() -> None:

@@ -106,7 +106,7 @@ async def make_room(place: Place) -> None:
 async def let_time_pass(place: Place) -> None:
     """Come to its own end."""
     place.clock.advance(place.login.expires - place.clock.wall())
-    await place.here.app.logins.sweep()
+    await place.here.app.logins.following.sweep()
 
 
 async def replace_keys(place: Place) -> None:
@@ -125,7 +125,7 @@ async def at_another_controller(place: Place) -> None:
             assert (await elsewhere.post("/api/v1/logout")).status_code == 204
         assert isinstance(place.here.store, Replica)
         await place.here.store.hear()
-        await place.here.app.logins.load()
+        await place.here.app.logins.following.load()
 
 
 async def lose_the_record(place: Place) -> None:
@@ -134,7 +134,7 @@ async def lose_the_record(place: Place) -> None:
     assert isinstance(store, SqliteStore)
     await store.remove_login(place.login.sid)
     place.clock.advance(3600)
-    await place.here.app.logins.load()
+    await place.here.app.logins.following.load()
 
 
 WAYS: tuple[Callable[[Place], Awaitable[None]], ...] = (
@@ -181,7 +181,7 @@ async def test_all_ways_are_alike(tmp_path: Path, way: Callable[[Place], Awaitab
     async with running(hub):
         made = await hub.session("alice")
         place.lost = lost = await hub.browser("alice")
-        (place.login,) = [one for one in hub.app.logins.of_person(ALICE) if not one.script]
+        (place.login,) = [one for one in hub.app.logins.standing.of_person(ALICE) if not one.script]
         cookie = lost.cookie
         page = {"Cookie": cookie, "Accept": HTML}
         assert (await hub.verify(made, page)).status_code == 200

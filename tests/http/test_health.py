@@ -97,7 +97,7 @@ async def test_nobody_is_told_that_theirs_is_gone(fresh: World) -> None:
         assert page.status_code == 503
         assert "The hub is starting" in page.text
         # Who is logged in is known now, and what they have is not.
-        await again.app.logins.load()
+        await again.app.logins.following.load()
         assert (await alice.get("/api/v1/sessions")).status_code == 503
     async with running(again), again.client(Authorization=token) as alice:
         (found,) = (await alice.get("/api/v1/sessions")).json()["items"]

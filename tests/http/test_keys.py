@@ -61,7 +61,7 @@ class Pair:
         for world in worlds:
             assert world.app.rotation is not None
             await world.app.rotation.look()
-            await world.app.logins.load()
+            await world.app.logins.following.load()
 
     async def rotate(self) -> None:
         """Do what ``slicerhub keys rotate`` does."""
@@ -102,7 +102,7 @@ async def test_nobody_is_logged_out(pair: Pair) -> None:
         for world in (pair.one, pair.two):
             cookies.append((await world.browser("bob")).cookie)
             other = pair.two if world is pair.one else pair.one
-            await other.app.logins.load()
+            await other.app.logins.following.load()
             assert all([await stands(one, cookie) for one in (world, other) for cookie in cookies])
     kids = {one.key for one in await pair.one.store.logins(pair.clock.wall())}
     assert len(kids) == 2
@@ -185,9 +185,9 @@ async def test_leaked_while_nothing_ran(pair: Pair) -> None:
     pair.clock.advance(5)
     await replace_all(pair.place, now=pair.clock.wall())
     async with running(await pair.world(leading=True)) as later:
-        assert later.app.logins.people() == frozenset()
+        assert later.app.logins.standing.people() == frozenset()
         bob = await later.browser("bob")
-        await later.app.logins.sweep()
+        await later.app.logins.following.sweep()
         assert [one.person.uid for one in await later.store.logins(0)] == ["bob"]
         assert await stands(later, bob.cookie)
 

@@ -95,7 +95,7 @@ async def test_last_seen(fresh: World) -> None:
     for step in range(1, 7):
         fresh.clock.advance(60)
         assert (await fresh.verify(made, {"Cookie": alice.cookie})).status_code == 200
-        await fresh.app.logins.keep_seen()
+        await fresh.app.logins.following.keep_seen()
         (kept,) = [one for one in await fresh.store.logins(0) if not one.script]
         assert kept.seen == (before.created + 300 if step >= 5 else before.created)
     found = await listed(fresh.client(Cookie=alice.cookie))
@@ -149,7 +149,7 @@ async def test_everywhere(fresh: World, but_here: str) -> None:
     assert (await bob.get("/api/v1/me")).status_code == 200
     assert (made, "alice") in fresh.gateway.kicked
     people = {UserId("bob"), UserId("alice")} if but_here else {UserId("bob")}
-    assert fresh.app.logins.people() == people
+    assert fresh.app.logins.standing.people() == people
     assert {one.person.uid for one in await fresh.store.logins(0)} == people
 
 

@@ -218,7 +218,7 @@ async def test_logged_out(records: Records) -> None:
         assert (await hub.verify(own, {"Cookie": cookie})).status_code == 401
         await eventually(lambda: (own, BOB) in hub.gateway.kicked)
         records.away = False
-        await hub.app.logins.load()
+        await hub.app.logins.following.load()
         assert (await hub.verify(own, {"Cookie": cookie})).status_code == 401
         await hub.sweep()
     async with running(hub_over(records, hub)) as again:

@@ -41,15 +41,17 @@ class Desk:
     async def restart(self) -> Logins:
         """Return what a controller knows that has just started."""
         again = self.another()
-        await again.load()
+        await again.following.load()
         return again
 
     async def log_in(self, name: str, audience: Audience = Audience.LOGIN) -> Login:
         """Log somebody in."""
-        fresh = await self.logins.enter(name, name, address="10.0.0.1", audience=audience)
+        fresh = await self.logins.entering.enter(name, name, address="10.0.0.1", audience=audience)
         return fresh.login
 
     async def enter(self, name: str) -> Credentials:
         """Log somebody in as a script does; return what it carries from then on."""
-        fresh = await self.logins.enter(name, name, address="10.0.0.1", audience=Audience.API)
+        fresh = await self.logins.entering.enter(
+            name, name, address="10.0.0.1", audience=Audience.API
+        )
         return Credentials(bearer=fresh.token)

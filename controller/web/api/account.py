@@ -164,7 +164,7 @@ def my_logins(logins: NamedDependency[Logins], caller: NamedDependency[Caller]) 
                 expires_at=moment(one.expires),
                 current=one.sid == caller.login.sid,
             )
-            for one in logins.of_person(caller.person.uid)
+            for one in logins.standing.of_person(caller.person.uid)
         ]
     )
 

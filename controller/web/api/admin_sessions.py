@@ -267,7 +267,7 @@ async def admin_events(
     It ends with the log-in, or when its person is no longer an administrator.
     """
     async for _ in streams.changes(caller.login, at_least_every=_AGAIN_SECONDS):
-        if not logins.person_of(caller.login).admin:
+        if not logins.standing.person_of(caller.login).admin:
             return
         yield ServerSentEventMessage(event="sessions", data="{}")
         # Hundreds of sessions change all the time; nobody can read a table that jumps.

@@ -116,7 +116,9 @@ def logins_page(
     caller: NamedDependency[Caller],
 ) -> Response[str]:
     """Show where a person is logged in, this one first."""
-    found = sorted(logins.of_person(caller.person.uid), key=lambda one: one.sid != caller.login.sid)
+    found = sorted(
+        logins.standing.of_person(caller.person.uid), key=lambda one: one.sid != caller.login.sid
+    )
     view = LoginsView(
         viewer=screen.viewer,
         now=screen.now,

@@ -88,7 +88,7 @@ class SharingParts(Parts):
     async def log_in(self, person: Person, *, script: bool = False) -> Login:
         """Log somebody in."""
         audience = Audience.API if script else Audience.LOGIN
-        fresh = await self.logins.enter(
+        fresh = await self.logins.entering.enter(
             person.uid, person.uid, address="10.0.0.1", audience=audience
         )
         return fresh.login
@@ -101,7 +101,7 @@ class SharingParts(Parts):
             return Reading(before.logins, revision=1)
 
         self.store.read_logins = read  # pyright: ignore[reportAttributeAccessIssue] - one file has no others
-        await self.logins.load()
+        await self.logins.following.load()
 
     def connect(self, *people: tuple[Person, Role]) -> None:
         """Let Alice's session say that these people are connected."""

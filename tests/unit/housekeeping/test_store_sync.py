@@ -86,7 +86,9 @@ async def test_what_was_written_down_counts() -> None:
     store = Told()
     before = Controller(store)
     await before.sync.load()
-    fresh = await before.logins.enter("bob", "bob", address="10.0.0.1", audience=Audience.API)
+    fresh = await before.logins.entering.enter(
+        "bob", "bob", address="10.0.0.1", audience=Audience.API
+    )
     await store.add_share(invitation())
     await store.set_drain(Drain(BOB.uid, 1.0, "New disks.", None))
     after = Controller(store)
@@ -151,7 +153,7 @@ async def test_what_has_ended_is_written_down_at_last() -> None:
     store = Told()
     one = Controller(store)
     await one.sync.load()
-    fresh = await one.logins.enter("bob", "bob", address="10.0.0.1", audience=Audience.API)
+    fresh = await one.logins.entering.enter("bob", "bob", address="10.0.0.1", audience=Audience.API)
     store.away = True
     with pytest.raises(NotWrittenDown):
         await one.logins.leave(fresh.login, by=CONTROLLER, reason="asked")

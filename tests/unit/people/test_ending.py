@@ -29,7 +29,7 @@ async def log_out(desk: Desk, lost: Login) -> None:
 
 async def end_elsewhere(desk: Desk, lost: Login) -> None:
     """End it from another log-in, by its public name."""
-    found = desk.logins.find(ALICE, login_id(lost))
+    found = desk.logins.standing.find(ALICE, login_id(lost))
     await desk.logins.leave(found, by=BY, reason="elsewhere")
 
 
@@ -58,14 +58,14 @@ async def let_time_pass(desk: Desk, lost: Login) -> None:
     """Let it come to its own end."""
     desk.clock.advance(lost.expires - desk.clock.wall())
     await desk.log_in("bob")
-    await desk.logins.sweep()
+    await desk.logins.following.sweep()
 
 
 async def _replace_keys(desk: Desk, *, leads: bool) -> None:
     desk.keys.ring = new_key_ring(desk.clock.wall() + 1)
     desk.clock.advance(1)
     await desk.log_in("bob")
-    await desk.logins.end_unproven(leads=leads)
+    await desk.logins.ending.end_unproven(leads=leads)
 
 
 async def replace_keys(desk: Desk, lost: Login) -> None:
@@ -83,13 +83,13 @@ async def hear_of_keys(desk: Desk, lost: Login) -> None:
 async def end_at_another(desk: Desk, lost: Login) -> None:
     """Log out by way of another controller, and hear of it."""
     await (await desk.restart()).leave(lost, by=BY, reason="asked")
-    await desk.logins.load()
+    await desk.logins.following.load()
 
 
 async def lose_records(desk: Desk, lost: Login) -> None:
     """Lose its record in the store."""
     await desk.store.remove_login(lost.sid)
-    await desk.logins.load()
+    await desk.logins.following.load()
 
 
 WAYS: dict[Callable[[Desk, Login], Awaitable[None]], bool] = {
@@ -112,7 +112,7 @@ async def test_each_way(way: Callable[[Desk, Login], Awaitable[None]]) -> None:
     """Whatever ends a log-in, everybody who has to do something then is told, once, by itself."""
     desk = Desk()
     lost = await desk.log_in("alice")
-    await desk.logins.load()
+    await desk.logins.following.load()
     first: list[tuple[Login, bool]] = []
     second: list[tuple[Login, bool]] = []
     for told in (first, second):
@@ -124,10 +124,10 @@ async def test_each_way(way: Callable[[Desk, Login], Awaitable[None]]) -> None:
     theirs = [one for one in first if one[0].person.uid == ALICE]
     assert [(one.sid, asked) for one, asked in theirs] == [(lost.sid, WAYS[way])]
     assert second == first
-    assert not desk.logins.stands(lost)
-    assert desk.logins.is_in(BOB)
-    await desk.logins.load()
-    assert not desk.logins.stands(lost)
+    assert not desk.logins.standing.stands(lost)
+    assert desk.logins.standing.is_in(BOB)
+    await desk.logins.following.load()
+    assert not desk.logins.standing.stands(lost)
     desk.store.close()
 
 
@@ -142,14 +142,14 @@ async def test_what_the_store_cannot_be_told() -> None:
     with pytest.raises(NotWrittenDown):
         await desk.logins.revoke(ALICE)
     assert {one.sid for one in told} == {lost.sid, other.sid}
-    assert not desk.logins.is_in(ALICE)
+    assert not desk.logins.standing.is_in(ALICE)
     with pytest.raises(StoreUnavailable):
-        await desk.logins.write_down()
+        await desk.logins.ending.write_down()
     records.away = False
     assert len(await records.logins(0)) == 2
-    await desk.logins.load()
-    assert not desk.logins.is_in(ALICE)
-    await desk.logins.write_down()
+    await desk.logins.following.load()
+    assert not desk.logins.standing.is_in(ALICE)
+    await desk.logins.ending.write_down()
     assert await records.logins(0) == []
     records.close()
 
@@ -164,7 +164,7 @@ async def test_nothing_is_owed_for_ever() -> None:
         await log_out(desk, lost)
     records.away = False
     desk.clock.advance(HOURS)
-    await desk.logins.sweep()
+    await desk.logins.following.sweep()
     records.away = True
-    await desk.logins.write_down()  # there is nothing to be written
+    await desk.logins.ending.write_down()  # there is nothing to be written
     records.close()

@@ -33,7 +33,7 @@ def desk() -> Iterator[Desk]:
 @pytest.mark.parametrize("audience", [Audience.LOGIN, Audience.API])
 async def test_what_is_kept(desk: Desk, audience: Audience) -> None:
     """People find from where and with what they logged in; it ends after the configured time."""
-    fresh = await desk.logins.enter(
+    fresh = await desk.logins.entering.enter(
         "Alice", "alice", address="10.0.0.9", audience=audience, agent="A\x00B" + "x" * 900
     )
     kept, now = fresh.login, desk.clock.wall()
@@ -53,7 +53,7 @@ async def test_each_kind_makes_room_for_its_own(desk: Desk) -> None:
     for _ in range(LOGINS_MOST + 3):
         desk.clock.advance(1)
         await desk.log_in("alice", Audience.API)
-    theirs = desk.logins.of_person(ALICE)
+    theirs = desk.logins.standing.of_person(ALICE)
     assert len(theirs) == LOGINS_MOST + 1
     assert [one.sid for one in theirs if not one.script] == [browser.sid]
 
@@ -65,7 +65,7 @@ async def test_what_cannot_be_written_admits_nobody(desk: Desk) -> None:
     records.away = True
     with pytest.raises(StoreUnavailable):
         await desk.log_in("alice")
-    assert not desk.logins.is_in(ALICE)
+    assert not desk.logins.standing.is_in(ALICE)
 
 
 async def test_room_that_cannot_be_written_down(
@@ -82,8 +82,8 @@ async def test_room_that_cannot_be_written_down(
     monkeypatch.setattr(desk.store, "remove_login", refuse)
     with capture_logs() as logs:
         fresh = await desk.log_in("alice")
-    assert desk.logins.stands(fresh)
-    assert len(desk.logins.of_person(ALICE)) == LOGINS_MOST
+    assert desk.logins.standing.stands(fresh)
+    assert len(desk.logins.standing.of_person(ALICE)) == LOGINS_MOST
     assert "surplus_unwritten" in {one["event"] for one in logs}
 
 
@@ -111,4 +111,4 @@ async def test_a_failure(
     assert reason == "unavailable" or anyio.current_time() - begun >= 0.02
     (act,) = [one for one in logs if one.get("act")]
     assert (act["act"], act["who"], act["reason"]) == ("login_failed", username, reason)
-    assert desk.logins.people() == frozenset()
+    assert desk.logins.standing.people() == frozenset()

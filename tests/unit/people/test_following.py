@@ -30,10 +30,10 @@ async def test_use_is_written_down_now_and_then(desk: Desk) -> None:
     for minute in range(1, 8):
         desk.clock.advance(60)
         assert desk.logins.standing.use(login)
-        await desk.logins.keep_seen()
+        await desk.logins.following.keep_seen()
         (kept,) = await desk.store.logins(0)
         assert kept.seen == login.created + (300 if minute >= 5 else 0)
-    (again,) = (await desk.restart()).of_person(login.person.uid)
+    (again,) = (await desk.restart()).standing.of_person(login.person.uid)
     assert again.seen == login.created + 300
 
 
@@ -43,7 +43,7 @@ async def test_what_has_ended_is_not_written_down(desk: Desk) -> None:
     desk.clock.advance(600)
     assert desk.logins.standing.use(login)
     await desk.logins.revoke(login.person.uid)
-    await desk.logins.keep_seen()
+    await desk.logins.following.keep_seen()
     assert await desk.store.logins(0) == []
 
 
@@ -56,7 +56,7 @@ async def test_sweeping(desk: Desk) -> None:
     desk.clock.advance(HOURS - 60)
     fresh = await desk.log_in("carol")
     assert {one.sid for one in await desk.store.logins(0)} > {unproven.sid, fresh.sid}
-    await desk.logins.sweep()
+    await desk.logins.following.sweep()
     assert await desk.store.logins(0) == [fresh]
 
 
@@ -64,6 +64,6 @@ async def test_changed_at_the_directory(desk: Desk) -> None:
     """What the directory says anew counts for all log-ins of that person, and is kept."""
     first, second = await desk.log_in("alice"), await desk.log_in("alice")
     renamed = replace(PEOPLE["alice"], display_name="Alice Ames")
-    await desk.logins.refresh(renamed)
-    assert {desk.logins.person_of(one) for one in (first, second)} == {renamed}
+    await desk.logins.following.refresh(renamed)
+    assert {desk.logins.standing.person_of(one) for one in (first, second)} == {renamed}
     assert {one.person for one in await desk.store.logins(0)} == {renamed}

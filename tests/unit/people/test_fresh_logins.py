@@ -55,7 +55,7 @@ class Controller:
 
     async def enter(self, name: str, audience: Audience = Audience.LOGIN) -> str:
         """Log somebody in; return the token."""
-        entry = await self.logins.enter(name, name, address="10.0.0.1", audience=audience)
+        entry = await self.logins.entering.enter(name, name, address="10.0.0.1", audience=audience)
         return entry.token
 
     def finds(self, token: str) -> Login | None:
@@ -76,7 +76,7 @@ class Controller:
         """Hear of all that others have written."""
         assert isinstance(self.store, Replica)
         await self.store.hear()
-        await self.logins.load()
+        await self.logins.following.load()
 
 
 class Pair:
@@ -91,7 +91,7 @@ class Pair:
     async def another(self) -> Controller:
         """Start one more."""
         made = Controller(self.cluster.replica(), Clock())
-        await made.logins.load()
+        await made.logins.following.load()
         self.made.append(made)
         return made
 
@@ -122,7 +122,7 @@ async def test_known_at_once(pair: Pair) -> None:
     assert (found.person, found.sid, found.created, found.expires, found.script) == (
         (own.person, own.sid, own.created, own.expires, own.script)
     )
-    assert other.logins.people() == {CAROL}
+    assert other.logins.standing.people() == {CAROL}
     bearer = Credentials(bearer=await one.enter("bob", Audience.API))
     script = other.logins.proofs.by_bearer(bearer)
     assert script is not None
@@ -138,10 +138,10 @@ async def test_stays_known_until_it_is_heard_of(pair: Pair) -> None:
     one, other = pair.made
     token = await one.enter("carol")
     assert other.finds(token) is not None
-    await other.logins.load()
+    await other.logins.following.load()
     assert other.finds(token) is not None
     await other.enter("bob")
-    await other.logins.load()
+    await other.logins.following.load()
     assert other.finds(token) is not None
 
 
@@ -162,7 +162,7 @@ async def test_left_where_it_was_not_heard_of(pair: Pair) -> None:
     token = await one.enter("carol")
     await other.leave(token)
     assert other.finds(token) is None
-    await other.logins.load()
+    await other.logins.following.load()
     assert other.finds(token) is None
     await other.hear()
     assert other.finds(token) is None
@@ -191,7 +191,7 @@ async def test_left_after_it_passed(pair: Pair) -> None:
     await one.leave(token)
     await other.hear()
     assert other.finds(token) is None
-    assert other.logins.people() == frozenset()
+    assert other.logins.standing.people() == frozenset()
 
 
 async def test_revoked_where_it_was_not_heard_of(pair: Pair) -> None:
@@ -274,14 +274,14 @@ async def test_one_controller_alone(tmp_path: Path) -> None:
     """With one controller no token tells anything: what is not in the store is over."""
     store = SqliteStore(tmp_path / "store.sqlite")
     alone = Controller(store, Clock())
-    await alone.logins.load()
+    await alone.logins.following.load()
     token = await alone.enter("carol")
     claims = alone.logins.proofs.read(token, Audience.LOGIN)
     assert claims is not None
     assert claims.news is None
     for login in await store.logins(0):
         await store.remove_login(login.sid)
-    await alone.logins.load()
+    await alone.logins.following.load()
     assert alone.finds(token) is None
     store.close()
 
@@ -332,7 +332,7 @@ async def test_entries(pair: Pair) -> None:
     assert known is not None
     assert not known.person.groups
     assert not known.person.admin
-    assert third.logins.people() == frozenset()
+    assert third.logins.standing.people() == frozenset()
     await one.leave(token)
     for controller in pair.made:
         await controller.hear()

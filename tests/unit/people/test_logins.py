@@ -38,7 +38,7 @@ async def test_revoked(desk: Desk) -> None:
         assert logins.proofs.by_bearer(first) is None
         assert logins.proofs.by_bearer(second) is None
         assert logins.proofs.by_bearer(bobs) is not None
-        assert logins.people() == {BOB}
+        assert logins.standing.people() == {BOB}
 
 
 @pytest.mark.anyio
@@ -56,7 +56,7 @@ async def test_read_again_meanwhile(desk: Desk) -> None:
 
     async def read() -> None:
         for _ in range(50):
-            await desk.logins.load()
+            await desk.logins.following.load()
             assert all(desk.logins.proofs.by_bearer(one) is not None for one in kept)
 
     async with anyio.create_task_group() as group:
@@ -65,7 +65,7 @@ async def test_read_again_meanwhile(desk: Desk) -> None:
             group.start_soon(read)
     for logins in (desk.logins, await desk.restart()):
         assert len([one for one in kept if logins.proofs.by_bearer(one) is not None]) == 5
-        assert logins.people() == {ALICE}
+        assert logins.standing.people() == {ALICE}
 
 
 @pytest.mark.anyio
@@ -73,8 +73,8 @@ async def test_refreshed(desk: Desk) -> None:
     """What the directory says anew of somebody counts at once, and after a restart."""
     first, second, bobs = [await desk.enter(one) for one in ("alice", "alice", "bob")]
     promoted = Person(ALICE, "Alice Archer-Ames", frozenset({"slicer-admins"}), admin=True)
-    await desk.logins.refresh(promoted)
-    await desk.logins.refresh(Person(UserId("nobody"), "Nobody"))
+    await desk.logins.following.refresh(promoted)
+    await desk.logins.following.refresh(Person(UserId("nobody"), "Nobody"))
     for logins in (desk.logins, await desk.restart()):
         for header, person in ((first, promoted), (second, promoted), (bobs, PEOPLE["bob"])):
             login = logins.proofs.by_bearer(header)
@@ -91,48 +91,48 @@ async def test_refreshed_while_leaving(desk: Desk) -> None:
     assert login is not None
     changed = replace(PEOPLE["alice"], display_name="Alice Ames")
     async with anyio.create_task_group() as group:
-        group.start_soon(desk.logins.refresh, changed)
+        group.start_soon(desk.logins.following.refresh, changed)
         group.start_soon(partial(desk.logins.leave, login, by=CONTROLLER, reason="asked"))
     assert (await desk.restart()).proofs.by_bearer(header) is None
     assert desk.logins.proofs.by_bearer(header) is None
-    assert desk.logins.people() == frozenset()
+    assert desk.logins.standing.people() == frozenset()
 
 
 @pytest.mark.anyio
 async def test_people(desk: Desk) -> None:
     """The people who are logged in are told each once, and only as long as they are."""
-    assert desk.logins.people() == frozenset()
+    assert desk.logins.standing.people() == frozenset()
     for one in ("alice", "alice", "bob"):
         await desk.enter(one)
-    assert desk.logins.people() == {ALICE, BOB}
+    assert desk.logins.standing.people() == {ALICE, BOB}
     desk.clock.advance(12 * 3600 - 1)
-    assert desk.logins.people() == {ALICE, BOB}
+    assert desk.logins.standing.people() == {ALICE, BOB}
     await desk.enter("carol")
     desk.clock.advance(1)
-    assert desk.logins.people() == {UserId("carol")}
-    assert (await desk.restart()).people() == {UserId("carol")}
-    await desk.logins.sweep()
+    assert desk.logins.standing.people() == {UserId("carol")}
+    assert (await desk.restart()).standing.people() == {UserId("carol")}
+    await desk.logins.following.sweep()
     assert [one.person for one in await desk.store.logins(0)] == [PEOPLE["carol"]]
 
 
 @pytest.mark.anyio
 async def test_is_in(desk: Desk) -> None:
     """Somebody is in as long as one of their log-ins stands, whatever became of the others."""
-    assert not desk.logins.is_in(ALICE)
+    assert not desk.logins.standing.is_in(ALICE)
     first, second = await desk.enter("alice"), await desk.enter("alice")
     for header in (first, second):
-        assert desk.logins.is_in(ALICE)
+        assert desk.logins.standing.is_in(ALICE)
         login = desk.logins.proofs.by_bearer(header)
         assert login is not None
         await desk.logins.leave(login, by=CONTROLLER, reason="asked")
-    assert not desk.logins.is_in(ALICE)
+    assert not desk.logins.standing.is_in(ALICE)
     await desk.enter("alice")
     again = await desk.restart()
-    assert again.is_in(ALICE)
+    assert again.standing.is_in(ALICE)
     desk.clock.advance(12 * 3600)
-    assert not again.is_in(ALICE)
-    await again.sweep()
-    assert not again.is_in(ALICE)
+    assert not again.standing.is_in(ALICE)
+    await again.following.sweep()
+    assert not again.standing.is_in(ALICE)
 
 
 @pytest.mark.anyio
@@ -140,8 +140,8 @@ async def test_nobody_before_the_store_is_read(desk: Desk) -> None:
     """A controller that has not read its records yet lets nobody in, and asks them to wait."""
     header = await desk.enter("alice")
     again = desk.another()
-    assert again.people() == frozenset()
+    assert again.standing.people() == frozenset()
     with pytest.raises(NotReadyYet):
         again.proofs.by_bearer(header)
-    await again.load()
+    await again.following.load()
     assert again.proofs.by_bearer(header) is not None

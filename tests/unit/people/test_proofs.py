@@ -36,8 +36,12 @@ def claims(desk: Desk, audience: Audience, sub: str, sid: str) -> Claims:
 
 async def test_each_kind_where_it_belongs(desk: Desk) -> None:
     """A browser's token is good as a cookie, a program's as a bearer's, and not otherwise."""
-    browser = await desk.logins.enter("alice", "alice", address="10.0.0.1", audience=Audience.LOGIN)
-    script = await desk.logins.enter("alice", "alice", address="10.0.0.1", audience=Audience.API)
+    browser = await desk.logins.entering.enter(
+        "alice", "alice", address="10.0.0.1", audience=Audience.LOGIN
+    )
+    script = await desk.logins.entering.enter(
+        "alice", "alice", address="10.0.0.1", audience=Audience.API
+    )
     proofs = desk.logins.proofs
     assert proofs.by_cookie(Credentials(login=browser.token)) == browser.login
     assert proofs.by_bearer(Credentials(bearer=script.token)) == script.login
@@ -62,7 +66,7 @@ async def test_over(desk: Desk) -> None:
 async def test_anothers(desk: Desk) -> None:
     """A token that names somebody else's log-in is nobody's."""
     login = await desk.log_in("alice")
-    await desk.logins.load()
+    await desk.logins.following.load()
     good = claims(desk, Audience.LOGIN, "alice", login.sid)
     assert desk.logins.proofs.login_of(good) == login
     assert desk.logins.proofs.login_of(replace(good, sub="bob")) is None

@@ -110,7 +110,9 @@ class Site:
 
     async def login(self, user: str) -> tuple[Login, dict[str, str]]:
         """Return a log-in, and what its browser sends from the hub's own page."""
-        fresh = await self.logins.enter(user, user, address="10.0.0.1", audience=Audience.LOGIN)
+        fresh = await self.logins.entering.enter(
+            user, user, address="10.0.0.1", audience=Audience.LOGIN
+        )
         cookie = f"{self.logins.proofs.cookie}={fresh.token}"
         return fresh.login, {"Cookie": cookie, "Origin": self.parts.settings.public_url}
 
@@ -129,7 +131,7 @@ class Site:
 async def site() -> Site:
     """Give a site at which nobody has logged in."""
     made = Site()
-    await made.logins.load()
+    await made.logins.following.load()
     return made
 
 

@@ -84,7 +84,7 @@ class Site:
 async def site() -> Site:
     """Give a site whose records have been read."""
     made = Site()
-    await made.logins.load()
+    await made.logins.following.load()
     return made
 
 
@@ -135,7 +135,9 @@ async def test_a_browser_that_has_logged_out_forgets_its_cookie(site: Site) -> N
     """Though the end of a log-in could not be written down, its browser does not come back."""
     answer = await site.ask("/fails/unwritten")
     assert f"{site.logins.proofs.cookie}=" in answer.headers["set-cookie"]
-    fresh = await site.logins.enter("bob", "bob", address="10.0.0.1", audience=Audience.LOGIN)
+    fresh = await site.logins.entering.enter(
+        "bob", "bob", address="10.0.0.1", audience=Audience.LOGIN
+    )
     answer = await site.ask("/fails/unwritten", cookie=f"{site.logins.proofs.cookie}={fresh.token}")
     assert "set-cookie" not in answer.headers
     assert "Bob Baker" in answer.text
