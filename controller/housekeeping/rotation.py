@@ -18,7 +18,7 @@ from controller.people.keys import KeyStorage
 from controller.people.logins import Logins
 from controller.people.tokens import KeyRing, Keys
 
-LOOK_SECONDS = 3.0
+READ_SECONDS = 3.0
 """Seconds between two reads of the stored ring."""
 
 _log = structlog.get_logger("rotation")
@@ -49,10 +49,10 @@ class Rotation:
     async def run(self) -> None:
         """Read the stored ring regularly until cancelled."""
         while True:
-            await anyio.sleep(LOOK_SECONDS)
-            await self.look()
+            await anyio.sleep(READ_SECONDS)
+            await self.refresh()
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Take the stored ring into use."""
         try:
             kept = await self._storage.key_ring(make=False)

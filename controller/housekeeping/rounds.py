@@ -32,7 +32,7 @@ from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
 
-LOOK_SECONDS = 30
+POLL_SECONDS = 30
 """Seconds between two polls of every session."""
 
 _LOGINS_SECONDS = 600
@@ -88,7 +88,7 @@ class Housekeeping:
         )
         for act, seconds in (
             (self.sweep, settings.housekeeping_seconds),
-            (self.look, LOOK_SECONDS),
+            (self.poll, POLL_SECONDS),
             (self.call_the_roll, settings.directory_seconds),
             (self._sweep_logins, _LOGINS_SECONDS),
             (self._keep_seen, _SEEN_SECONDS),
@@ -195,7 +195,7 @@ class Housekeeping:
                 await self._sessions.stop(seen.session.id, reason)
         self._metrics.decided(_name_of(decision))
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Poll every running session."""
         with self._metrics.round("look"):
             await self._poller.all()

@@ -19,7 +19,7 @@ LAUNCH_GRACE = 30.0
 With a round of housekeeping after that, what a crash left is repaired or gone within a minute."""
 
 
-LOOK_FRESH = 10.0
+POLL_FRESH = 10.0
 """Seconds for which a poll is believed. No session is warned or stopped as idle because of an older
 one, and so never while the controller cannot poll."""
 
@@ -72,7 +72,7 @@ class Activity(msgspec.Struct, frozen=True):
     failed_since: float | None = None
     warned: Warned | None = None
     ahead: bool = False  # started ahead of its owner, and not used yet
-    looked: float = 0.0  # when it was last polled successfully
+    polled: float = 0.0  # when it was last polled successfully
     input: str = ""  # the session's own last_input_at, as it said it last
     sign: Sign = Sign.SEEN  # what ``last_active`` was
     kept_by: str = ""  # who kept it, if that was the last sign of life
@@ -212,7 +212,7 @@ def _ending(
         told = None  # it was used in between: that warning no longer counts
     if told is not None and now < told.stop:
         return None
-    out_of_reach = now - activity.looked > LOOK_FRESH
+    out_of_reach = now - activity.polled > POLL_FRESH
     late = limits.lifetime and activity.age(now) >= limits.lifetime + UNREACHED
     if out_of_reach and not (due.reason is Reason.LIFETIME and late):
         return Poll()

@@ -249,7 +249,7 @@ class Launching:
         start = self._registry.work(session.id).start = Start(by)
         now = self._clock()
         seen = Observed(session=session, complete=False)
-        known = Known(seen, Activity(first_seen=now, last_active=now, looked=now, ahead=ahead))
+        known = Known(seen, Activity(first_seen=now, last_active=now, polled=now, ahead=ahead))
         known.timing = Timing(now)
         self._registry.add(session.id, known)
         self._put(seen)
@@ -294,7 +294,7 @@ class Launching:
         known = self._registry.get(session.id)
         if known is not None:
             known.activity = msgspec.structs.replace(
-                known.activity, first_seen=now, last_active=now, looked=now
+                known.activity, first_seen=now, last_active=now, polled=now
             )
             if known.timing is not None:
                 known.timing.fetched = now

@@ -184,7 +184,7 @@ class Registry:
         """Return the activity of a session without a memo."""
         now = self._clock()
         age = max(0.0, (self._wall() - session.created_at).total_seconds())
-        return Activity(first_seen=now, last_active=now, age_then=age, looked=now)
+        return Activity(first_seen=now, last_active=now, age_then=age, polled=now)
 
     def keep(self, session_ids: Collection[SessionId]) -> None:
         """Forget all sessions except these."""

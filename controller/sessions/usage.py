@@ -69,7 +69,7 @@ class Usage:
             last_active=now - memo.idle,
             age_then=memo.age,
             ahead=memo.ahead,
-            looked=now,
+            polled=now,
             input=memo.input,
             sign=memo.sign,
             kept_by=memo.kept_by,
@@ -170,7 +170,7 @@ class Usage:
         active = touched or (used and not activity.ahead)
         known.activity = msgspec.structs.replace(
             activity,
-            looked=now,
+            polled=now,
             last_active=now if active else activity.last_active,
             sign=(Sign.INPUT if touched else Sign.COMPUTING) if active else activity.sign,
             ahead=activity.ahead and not touched,

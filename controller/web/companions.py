@@ -39,13 +39,13 @@ class Companions:
         """Search for companions regularly until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.search()
             except EngineUnavailable as error:
                 # Known companions stay: each request needs a log-in and a group anyway.
                 _log.info("companions_not_looked_for", error=error.in_full)
             await anyio.sleep(_SEARCH_SECONDS)
 
-    async def look(self) -> None:
+    async def search(self) -> None:
         """Search once. Raises EngineUnavailable."""
         accepted, refused = judge(await self._orchestrator.apps(), self._settings)
         known = {one.app: one for one in accepted}

@@ -46,7 +46,7 @@ async def hub(number: int) -> AsyncGenerator[Browser, None]:
         await eventually(
             lambda: all(made.phase(one.session.id) == "ready" for one in made.app.sessions.all())
         )
-        await made.app.housekeeping.look()
+        await made.app.housekeeping.poll()
         await made.app.housekeeping.sample()
         yield await made.browser("carol")
 

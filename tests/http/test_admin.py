@@ -29,7 +29,7 @@ GB = 2**30
 
 async def looked(hub: World) -> None:
     """Let the hub look into every session now."""
-    await hub.app.housekeeping.look()
+    await hub.app.housekeeping.poll()
 
 
 def rows_of(page: str) -> list[str]:

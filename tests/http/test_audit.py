@@ -171,7 +171,7 @@ async def showing(day: Day, made: SessionId, alice: Browser, bob: Browser) -> No
     day.then(Act.CUT, "controller", None, "alice", **where, guest="bob", reason="not_invited")
     still_there = Client(UserId("bob"), Role.VIEW, CREATED)
     day.hub.gateway.insides[made] = Inside(clients=(still_there,))
-    await day.hub.app.housekeeping.look()
+    await day.hub.app.housekeeping.poll()
     del day.hub.gateway.insides[made]
 
 
@@ -287,7 +287,7 @@ async def rotating(day: Day, place: KeyFile) -> None:
     hub.clock.advance(1)
     ring = await rotate(place, now=hub.clock.wall(), seconds=60, expiries=())
     assert hub.app.rotation is not None
-    await hub.app.rotation.look()
+    await hub.app.rotation.refresh()
     day.secrets["new key"] = ring.keys[0].secret
     day.expect(Act.KEYS_ROTATED, "controller", None, key=ring.keys[0].kid, at_once=False)
 

@@ -33,7 +33,7 @@ async def test_a_fault_in_a_look_keeps_no_other_from_being_looked_at(fresh: Worl
     bad, good = await fresh.session(), await fresh.session("bob")
     fresh.gateway.broken[bad] = "inside"
     fresh.expected_faults = {"look"}
-    await fresh.app.housekeeping.look()
+    await fresh.app.housekeeping.poll()
     assert fresh.app.poller.last(good) is not None
     assert fresh.faults() == {"look"}
     finished = b'slicerhub_housekeeping_last_finished_timestamp_seconds{round="look"}'

@@ -188,7 +188,7 @@ async def test_after_the_logout(lab: World) -> None:
 async def test_who_has_left_a_group(fresh: World) -> None:
     """Who is no longer in the group passes no more once the directory has been asked again."""
     fresh.orchestrator.offers = [offer("wiki", "slicer-users")]
-    await fresh.app.companions.look()
+    await fresh.app.companions.search()
     headers = JSON | {"Cookie": (await fresh.browser("alice")).cookie}
     assert (await fresh.verify("app/wiki", headers)).status_code == 200
     fresh.directory.people["alice"] = Person(UserId("alice"), "Alice Archer", frozenset({"other"}))
@@ -199,7 +199,7 @@ async def test_who_has_left_a_group(fresh: World) -> None:
 async def test_odd_groups_stay_one_header(fresh: World) -> None:
     """Whatever a group or a name is called, the service reads plain text that it can take apart."""
     fresh.orchestrator.offers = [offer("wiki", "*")]
-    await fresh.app.companions.look()
+    await fresh.app.companions.search()
     groups = frozenset({"Ärzte, leitend", "a\r\nX-Evil: 1", "plain"})
     fresh.directory.people["alice"] = Person(UserId("alice"), "Älice\r\nX-Evil: 1", groups)
     headers = JSON | {"Cookie": (await fresh.browser("alice")).cookie}
@@ -264,7 +264,7 @@ async def test_the_page_is_told_of_new_ones(fresh: World) -> None:
     await anext(changes)
     for offers in ([offer("wiki", "*")], [replace(offer("wiki", "*"), title="Wiki")], []):
         fresh.orchestrator.offers = offers
-        await fresh.app.companions.look()
+        await fresh.app.companions.search()
         with anyio.fail_after(5):
             assert await anext(changes)
 
@@ -273,7 +273,7 @@ async def test_refusals_are_in_the_log(fresh: World, capsys: pytest.CaptureFixtu
     """A name that is not theirs is said in the log, once, with the service and the reason."""
     fresh.orchestrator.offers = [offer("controller", "*"), offer("wiki", "")]
     for _ in range(3):
-        await fresh.app.companions.look()
+        await fresh.app.companions.search()
     lines = [line for line in capsys.readouterr().out.splitlines() if "companion_refused" in line]
     assert len(lines) == 2
     assert "lab/controller" in lines[0]

@@ -58,7 +58,7 @@ async def test_a_guest_who_is_there_all_the_same(fresh: World) -> None:
     fresh.gateway.insides[made] = inside(("alice", Role.OWNER), ("bob", Role.VIEW))
     with capture_logs() as logs:
         for times in range(1, 4):
-            await fresh.app.housekeeping.look()
+            await fresh.app.housekeeping.poll()
             assert fresh.gateway.kicked == [(made, BOB)] * times
     (act,) = [one for one in logs if one.get("act") == "cut"]
     assert (act["who"], act["whose"], act["guest"]) == (CONTROLLER.who, "alice", "bob")
@@ -72,10 +72,10 @@ async def test_with_more_than_they_may(fresh: World) -> None:
     await fresh.script("bob")
     await invite(fresh, made)
     fresh.gateway.insides[made] = inside(("bob", Role.CONTROL))
-    await fresh.app.housekeeping.look()
+    await fresh.app.housekeeping.poll()
     assert fresh.gateway.kicked == [(made, BOB)]
     fresh.gateway.insides[made] = inside(("bob", Role.VIEW))
-    await fresh.app.housekeeping.look()
+    await fresh.app.housekeeping.poll()
     assert fresh.gateway.kicked == [(made, BOB)]
     assert counted(fresh) == {"other_role": 1}
 
@@ -88,10 +88,10 @@ async def test_whose_log_in_has_ended(fresh: World, role: Role) -> None:
     if role is Role.VIEW:
         await invite(fresh, made)
     fresh.gateway.insides[made] = inside(("bob", role))
-    await fresh.app.housekeeping.look()
+    await fresh.app.housekeeping.poll()
     assert fresh.gateway.kicked == []
     fresh.clock.advance(fresh.settings.login.hours * 3600)
-    await fresh.app.housekeeping.look()
+    await fresh.app.housekeeping.poll()
     assert fresh.gateway.kicked == [(made, BOB)]
     assert counted(fresh) == {"logged_out": 1}
 
@@ -101,7 +101,7 @@ async def test_the_owner(fresh: World) -> None:
     made = await fresh.session()
     for role in Role:
         fresh.gateway.insides[made] = inside(("alice", role))
-        await fresh.app.housekeeping.look()
+        await fresh.app.housekeeping.poll()
     assert fresh.gateway.kicked == []
     assert not counted(fresh)
 
@@ -113,7 +113,7 @@ async def test_a_session_that_lies(fresh: World) -> None:
         for crowd in range(5):
             names = (f"nobody-{crowd}-{number}" for number in range(100))
             fresh.gateway.insides[made] = inside(*((one, Role.VIEW) for one in names))
-            await fresh.app.housekeeping.look()
+            await fresh.app.housekeeping.poll()
     assert len(fresh.gateway.kicked) == 5 * 20
     assert len([one for one in logs if one.get("act") == "cut"]) == 20
     assert counted(fresh) == {"not_invited": 20}
@@ -126,7 +126,7 @@ async def test_a_program_without_endpoints() -> None:
     async with running(World(foreign)) as hub:
         made = await hub.session()
         hub.gateway.insides[made] = inside(("bob", Role.CONTROL))
-        await hub.app.housekeeping.look()
+        await hub.app.housekeeping.poll()
         assert hub.gateway.kicked == []
         assert not counted(hub)
 
@@ -149,7 +149,7 @@ async def test_cut_before_it_is_ready(fresh: World) -> None:
     fresh.gateway.served.add(made)
     await fresh.until(made, Phase.READY)
     for _ in range(2):
-        await fresh.app.housekeeping.look()
+        await fresh.app.housekeeping.poll()
         assert fresh.gateway.kicked == [(made, BOB)]
 
 
@@ -168,7 +168,7 @@ async def test_cut_while_it_does_not_answer(fresh: World) -> None:
     # One of two log-ins has ended, say: by who is connected nothing would be amiss.
     fresh.gateway.insides[made] = inside(("bob", Role.CONTROL))
     for _ in range(2):
-        await fresh.app.housekeeping.look()
+        await fresh.app.housekeeping.poll()
         assert fresh.gateway.kicked == [(made, BOB)]
 
 

@@ -114,7 +114,7 @@ async def replace_keys(place: Place) -> None:
     place.clock.advance(1)
     await replace_all(place.keys, now=place.clock.wall())
     assert place.here.app.rotation is not None
-    await place.here.app.rotation.look()
+    await place.here.app.rotation.refresh()
 
 
 async def at_another_controller(place: Place) -> None:

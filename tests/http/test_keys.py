@@ -60,7 +60,7 @@ class Pair:
         """Let controllers look at the keys now, and at what others wrote down."""
         for world in worlds:
             assert world.app.rotation is not None
-            await world.app.rotation.look()
+            await world.app.rotation.refresh()
             await world.app.logins.following.load()
 
     async def rotate(self) -> None:

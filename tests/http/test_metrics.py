@@ -25,7 +25,7 @@ from typing_extensions import override
 from controller.core.errors import DirectoryUnavailable, EngineUnavailable, StoreUnavailable
 from controller.core.model import Role, SessionId, Usage, UserId
 from controller.engines.memory import MemoryOrchestrator
-from controller.housekeeping.rounds import LOOK_SECONDS
+from controller.housekeeping.rounds import POLL_SECONDS
 from controller.people.tokens import Keys
 from controller.sessions.gateway import Client, Inside, TraefikGateway
 from controller.settings.schema import AuditLog, Limits
@@ -89,7 +89,7 @@ async def day(
         await hub.verify(made, {"Authorization": alice.headers["Authorization"]})
         await hub.verify(made)
         engine.away = records.away = True
-        await hub.app.housekeeping.look()
+        await hub.app.housekeeping.poll()
         page = await hub.browser("alice")
         assert (await page.act("/notices/1/dismiss")).status_code == 503
         engine.away = records.away = False
@@ -382,7 +382,7 @@ def test_alerts_wait_three_rounds_and_a_minute() -> None:
     usual = world().settings
     for name, seconds in (
         ("sweep", usual.housekeeping_seconds),
-        ("look", LOOK_SECONDS),
+        ("look", POLL_SECONDS),
         ("roll_call", usual.directory_seconds),
     ):
         late = [

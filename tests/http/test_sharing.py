@@ -356,7 +356,7 @@ async def test_who_is_there(fresh: World) -> None:
     made = await fresh.session()
     await invite(fresh, made)
     fresh.gateway.insides[made] = inside(("alice", Role.OWNER), ("bob", Role.VIEW))
-    await fresh.app.housekeeping.look()
+    await fresh.app.housekeeping.poll()
     browser = await fresh.browser("alice")
     assert "Bob Baker is watching" in (await browser.get("/")).text
     alice = await fresh.script("alice")

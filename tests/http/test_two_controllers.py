@@ -244,7 +244,7 @@ def stop_of(world: World, made: SessionId) -> tuple[Reason, int] | None:
 async def rounds(pair: Pair) -> None:
     """Let each controller do its rounds, the one that keeps house first."""
     for world in pair.worlds:
-        await world.app.housekeeping.look()
+        await world.app.housekeeping.poll()
         await world.sweep()
 
 
@@ -287,7 +287,7 @@ async def test_a_warning_outlives_who_gave_it(pair: Pair) -> None:
     assert told is not None
     other.app.election.leading = True  # pyright: ignore[reportAttributeAccessIssue] - a Follower
     pair.clock.advance(60)
-    await other.app.housekeeping.look()
+    await other.app.housekeeping.poll()
     await other.sweep()
     assert stop_of(other, made) == told
     assert other.gateway.notices == []
@@ -360,13 +360,13 @@ async def test_connected_by_way_of_the_other(pair: Pair) -> None:
     assert (await alice.put(where, json={"role": "view"})).status_code == 200
     there = Client(UserId("bob"), Role.VIEW, CREATED)
     other.gateway.insides[made] = Inside(clients=(there,))
-    await other.app.housekeeping.look()  # neither the log-in nor the invitation is known here
+    await other.app.housekeeping.poll()  # neither the log-in nor the invitation is known here
     pair.clock.advance(1)
-    await other.app.housekeeping.look()
+    await other.app.housekeeping.poll()
     await pair.hear(other)
     await other.app.grant_records.load()
     pair.clock.advance(5)
-    await other.app.housekeeping.look()
+    await other.app.housekeeping.poll()
     assert other.gateway.kicked == []
     # As if the one that takes it back was killed before it could cut.
     one.app.grants.withdraw(made, UserId("bob"))

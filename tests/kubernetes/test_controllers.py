@@ -178,7 +178,7 @@ async def test_who_keeps_house(pair: Pair) -> None:
     for _ in range(3):
         pair.clock.advance(pair.settings.idle_seconds)
         for world in (one, other):
-            await world.app.housekeeping.look()
+            await world.app.housekeeping.poll()
             await world.sweep()
     assert one.find(made) is not None
     pair.elections[1].leading = True
@@ -198,7 +198,7 @@ async def test_a_key_signs_when_both_know_it(configured: Settings) -> None:
         for look in ((), pair.worlds[:1], pair.worlds[1:]):
             for world in look:
                 assert world.app.rotation is not None
-                await world.app.rotation.look()
+                await world.app.rotation.refresh()
             made = await pair.worlds[0].session("alice")
             for one, other in (pair.worlds, pair.worlds[::-1]):
                 cookie = (await one.browser("alice")).cookie

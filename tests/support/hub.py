@@ -174,7 +174,7 @@ class World:
         while seconds > 0:
             self.clock.advance(min(every, seconds))
             seconds -= every
-            await self.app.housekeeping.look()
+            await self.app.housekeeping.poll()
             await self.app.housekeeping.sweep()
 
     async def verify(

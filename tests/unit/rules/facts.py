@@ -36,6 +36,6 @@ def lifetime_warned(at: float, stop: float) -> Warned:
     return Warned(Reason.LIFETIME, at, stop)
 
 
-def used(at: float, *, warned: Warned | None = None, looked: float | None = None) -> Activity:
-    """Return what is known of a session born at 0; without ``looked`` looks never fail."""
-    return replace(FRESH, last_active=at, warned=warned, looked=looked or 100 * DAY)
+def used(at: float, *, warned: Warned | None = None, polled: float | None = None) -> Activity:
+    """Return what is known of a session born at 0; without ``polled`` polls never fail."""
+    return replace(FRESH, last_active=at, warned=warned, polled=polled or 100 * DAY)

@@ -9,7 +9,7 @@ from controller.core.model import Observed, Phase
 from controller.core.records import Reason
 from controller.core.sentence import Phrase
 from controller.rules.lifecycle import (
-    LOOK_FRESH,
+    POLL_FRESH,
     UNREACHED,
     Activity,
     Decision,
@@ -204,17 +204,17 @@ TOLD = idle_warned(2500, 2800)
 
 
 @pytest.mark.parametrize(
-    ("warned", "looked", "now", "decision"),
+    ("warned", "polled", "now", "decision"),
     [
         # Before anybody is told.
         (None, 0, 2499, Keep()),
-        (None, 2500 - LOOK_FRESH - 1, 2500, Poll()),
-        (None, 2500 - LOOK_FRESH, 2500, Warn(TOLD)),
+        (None, 2500 - POLL_FRESH - 1, 2500, Poll()),
+        (None, 2500 - POLL_FRESH, 2500, Warn(TOLD)),
         # While the warning runs nothing has to be known.
         (TOLD, 0, 2799, Keep()),
         # Before the stop.
-        (TOLD, 2800 - LOOK_FRESH - 1, 2800, Poll()),
-        (TOLD, 2800 - LOOK_FRESH, 2800, Remove(Reason.IDLE)),
+        (TOLD, 2800 - POLL_FRESH - 1, 2800, Poll()),
+        (TOLD, 2800 - POLL_FRESH, 2800, Remove(Reason.IDLE)),
         # A controller that cannot look for days stops nobody, and warns nobody.
         (TOLD, 1000, 10 * DAY, Poll()),
         (None, 1000, 10 * DAY, Poll()),
@@ -222,11 +222,11 @@ TOLD = idle_warned(2500, 2800)
     ],
 )
 def test_nobody_is_stopped_unseen(
-    warned: Warned | None, looked: float, now: float, decision: Decision
+    warned: Warned | None, polled: float, now: float, decision: Decision
 ) -> None:
     """Before anybody is warned or stopped as idle, it is found out anew whether they are."""
     endless = replace(LIMITS, lifetime=0)
-    activity = replace(FRESH, last_active=1000, warned=warned, looked=looked)
+    activity = replace(FRESH, last_active=1000, warned=warned, polled=polled)
     assert decision == decide(READY, activity, now, endless)
 
 
@@ -234,16 +234,16 @@ TOLD_OF_AGE = lifetime_warned(DAY - 300, DAY)
 
 
 @pytest.mark.parametrize(
-    ("warned", "looked", "now", "decision"),
+    ("warned", "polled", "now", "decision"),
     [
         # Before anybody is told: who cannot be reached cannot be told.
-        (None, DAY - 300 - LOOK_FRESH - 1, DAY - 300, Poll()),
-        (None, DAY - 300 - LOOK_FRESH, DAY - 300, Warn(TOLD_OF_AGE)),
+        (None, DAY - 300 - POLL_FRESH - 1, DAY - 300, Poll()),
+        (None, DAY - 300 - POLL_FRESH, DAY - 300, Warn(TOLD_OF_AGE)),
         (None, 1000, DAY + UNREACHED - 1, Poll()),
         # Before the stop: what cannot be reached cannot save.
         (TOLD_OF_AGE, 1000, DAY - 1, Keep()),
         (TOLD_OF_AGE, 1000, DAY, Poll()),
-        (TOLD_OF_AGE, DAY - LOOK_FRESH, DAY, Remove(Reason.LIFETIME)),
+        (TOLD_OF_AGE, DAY - POLL_FRESH, DAY, Remove(Reason.LIFETIME)),
         (TOLD_OF_AGE, 1000, DAY + UNREACHED - 1, Poll()),
         # Not for ever.
         (TOLD_OF_AGE, 1000, DAY + UNREACHED, Remove(Reason.LIFETIME)),
@@ -252,10 +252,10 @@ TOLD_OF_AGE = lifetime_warned(DAY - 300, DAY)
     ],
 )
 def test_out_of_reach_at_the_end(
-    warned: Warned | None, looked: float, now: float, decision: Decision
+    warned: Warned | None, polled: float, now: float, decision: Decision
 ) -> None:
     """A lifetime ends once people could be told and the session can save, or an hour later."""
-    activity = replace(FRESH, last_active=now, warned=warned, looked=looked)
+    activity = replace(FRESH, last_active=now, warned=warned, polled=polled)
     assert decision == decide(READY, activity, now, LIMITS)
 
 
@@ -269,7 +269,7 @@ AHEAD = replace(used(0), ahead=True)
         (READY, AHEAD, 600, Remove(Reason.UNUSED)),
         (READY, replace(AHEAD, last_active=100), 699, Keep()),
         (READY, replace(AHEAD, last_active=100), 700, Remove(Reason.UNUSED)),
-        (READY, replace(AHEAD, looked=0), 600, Remove(Reason.UNUSED)),
+        (READY, replace(AHEAD, polled=0), 600, Remove(Reason.UNUSED)),
         (UP, AHEAD, 170, Keep()),
         (UP, AHEAD, 181, Keep()),  # failed, and to be read about
         (READY, replace(AHEAD, ahead=False), 1499, Keep()),
@@ -292,7 +292,7 @@ def test_someone_who_works_for_days() -> None:
         now = minute * 60.0
         if minute % 20 == 0:
             activity = replace(activity, last_active=now)
-        decision = decide(READY, replace(activity, looked=now), now, LIMITS)
+        decision = decide(READY, replace(activity, polled=now), now, LIMITS)
         if decision != Keep():
             heard.append(decision)
         if isinstance(decision, Warn):

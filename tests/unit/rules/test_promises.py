@@ -11,7 +11,7 @@ from controller.core.model import Observed, Phase
 from controller.core.records import Reason
 from controller.core.sentence import Sentence
 from controller.rules.lifecycle import (
-    LOOK_FRESH,
+    POLL_FRESH,
     UNREACHED,
     Activity,
     Keep,
@@ -38,7 +38,7 @@ activities = st.builds(
     failed_since=st.none() | moments,
     warned=warnings,
     ahead=st.booleans(),
-    looked=moments,
+    polled=moments,
 )
 anything = st.builds(
     Observed,
@@ -76,7 +76,7 @@ def test_no_stop_out_of_the_blue(
         assert activity.warned is not None
         assert activity.warned.stop <= now
         assert activity.last_active <= activity.warned.at
-        assert now - activity.looked <= LOOK_FRESH
+        assert now - activity.polled <= POLL_FRESH
 
 
 @given(anything, activities, moments, some_limits)
@@ -88,7 +88,7 @@ def test_no_end_of_what_could_be_saved(
         if not (seen.running and seen.served):
             return
         late = activity.age(now) >= limits.lifetime + UNREACHED
-        assert late or (activity.warned and now - activity.looked <= LOOK_FRESH)
+        assert late or (activity.warned and now - activity.polled <= POLL_FRESH)
 
 
 @pytest.mark.parametrize(

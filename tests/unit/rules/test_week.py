@@ -131,7 +131,7 @@ class Watcher:
             age_then=self.activity.age_then,
             warned=self.activity.warned,
             ahead=self.activity.ahead and not touched,
-            looked=at - self.begin,
+            polled=at - self.begin,
             input=text,
         )
 
@@ -184,7 +184,7 @@ def live(story: Story, world: World, limits: Limits) -> Ending:
                 last_active=now - memo.idle,
                 age_then=memo.age,
                 ahead=memo.ahead,
-                looked=now,
+                polled=now,
                 input=memo.input,
             )
         else:
@@ -193,7 +193,7 @@ def live(story: Story, world: World, limits: Limits) -> Ending:
             # Without a memo nobody knows that it was started ahead.
             ahead = story.ahead and not number
             activity = Activity(
-                first_seen=now, last_active=now, age_then=age, looked=now, ahead=ahead
+                first_seen=now, last_active=now, age_then=age, polled=now, ahead=ahead
             )
         watcher = Watcher(story, world, begin, activity)
         written: Memo | None = None
