@@ -20,7 +20,7 @@ HubError
  |   +- TooManyQuestions     names looked up faster than people type
  |   +- NoSuchLogin          unknown, ended and foreign log-ins alike
  |   +- NotThrottled         these log-ins are not refused
- |   +- Draining             the hub is being emptied: nothing starts
+ |   +- Draining             the hub is draining: nothing starts
  |   +- FilesInUse           files that a session still uses cannot be removed
  |   +- ImageRefused         the profile's image is missing or unsafe
  |       +- NoGpu            the profile needs a graphics card, and the engine has none
@@ -47,15 +47,16 @@ from controller.core.sentence import Sentence, Value
 class HubError(Exception):
     """Base of all errors of the hub; ``str(error)`` is a sentence for the person in front of it.
 
-    ``text`` is its template, see ``Sentence``: a value that is missing shows where it is raised.
+    ``text`` is its template, see ``Sentence``: a value that is missing shows where it is raised. Or
+    it is a sentence that was made elsewhere.
     """
 
     status: int = 500
     title: str = "Something went wrong in the hub"
     retry_after: int | None = None  # seconds
 
-    def __init__(self, text: LiteralString, /, **values: Value) -> None:
-        self.sentence = Sentence(text, **values)
+    def __init__(self, text: LiteralString | Sentence, /, **values: Value) -> None:
+        self.sentence = text if isinstance(text, Sentence) else Sentence(text, **values)
         super().__init__(str(self.sentence))
 
     @property
@@ -74,7 +75,6 @@ class ConfigError(HubError):
     title = "The configuration has faults"
 
     def __init__(self, faults: list[str]) -> None:
-        """Keep every fault, so that all of them can be corrected at once."""
         super().__init__("{faults}", faults="\n".join(faults))
         self.faults = faults
 
@@ -93,18 +93,16 @@ class LoginRefused(Refused):
     title = "Log-in refused"
 
     def __init__(self) -> None:
-        """Say the same words whatever the cause was."""
         super().__init__("User name or password is wrong, or this account may not use the hub.")
 
 
 class NotLoggedIn(Refused):
-    """The request carries no valid log-in."""
+    """The request carries no valid log-in: the same for a missing, an ended and a revoked one."""
 
     status = 401
     title = "Not logged in"
 
     def __init__(self) -> None:
-        """Say the same for a missing, an expired and a revoked log-in."""
         super().__init__("Log in to continue.")
 
 
@@ -114,20 +112,21 @@ class Forged(Refused):
     title = "Not sent from this page"
 
     def __init__(self) -> None:
-        """Tell what helps if it was no attack."""
         super().__init__(
             "The request did not come from the hub's own page. Reload the page and try again."
         )
 
 
 class TooManyAttempts(Refused):
-    """Too many failed log-ins. ``retry_after``: seconds until the next attempt is checked."""
+    """Too many failed log-ins, whether or not this password is right.
+
+    ``retry_after``: seconds until the next attempt is checked.
+    """
 
     status = 429
     title = "Too many attempts"
 
     def __init__(self, retry_after: int) -> None:
-        """Say nothing of whether this password would have been right."""
         super().__init__("Too many failed attempts. Wait a few minutes and try again.")
         self.retry_after = retry_after
 
@@ -150,17 +149,15 @@ class NoSuchSession(Refused):
     title = "No such session"
 
     def __init__(self) -> None:
-        """Say nothing that tells the three apart."""
         super().__init__("There is no such session, or it is not yours.")
 
 
 class NotInvited(Refused):
-    """Somebody wants to enter a session that is not open to them, or does not exist."""
+    """Somebody wants to enter a session that is not open to them: foreign, stopped or unknown."""
 
     title = "This session is not open to you"
 
     def __init__(self) -> None:
-        """Say nothing that tells foreign, stopped and unknown ones apart."""
         super().__init__(
             "It does not exist, has ended, or has not been shared with you. If a colleague wants "
             "to show it to you, ask for an invitation."
@@ -173,7 +170,6 @@ class SharingOff(Refused):
     title = "Sharing is turned off"
 
     def __init__(self) -> None:
-        """Tell why, and what the administrator can do."""
         super().__init__(
             "All sessions of this hub share one address, so a shared session could act as the "
             "person who opens it. The administrator can give each session an address of its own "
@@ -188,7 +184,6 @@ class SessionExists(Refused):
     title = "Already running"
 
     def __init__(self, session_id: str) -> None:
-        """Keep the id, so that the caller can open the running session."""
         super().__init__(
             "A session with this name is already running. Open it, or choose another name."
         )
@@ -200,14 +195,13 @@ class SessionExists(Refused):
 
 
 class SessionStopping(Refused):
-    """A session of that name is being stopped; its files are still in use."""
+    """A session of that name is being stopped; two that write the same files could damage them."""
 
     status = 409
     title = "Still stopping"
     retry_after = 5
 
     def __init__(self) -> None:
-        """Tell to wait: two sessions that write the same files could damage them."""
         super().__init__("The session with this name is still stopping. Try again in a moment.")
 
 
@@ -220,7 +214,7 @@ class QuotaReached(Refused):
 
 
 class Draining(Refused):
-    """The hub is being emptied for maintenance: nothing new starts."""
+    """The hub is draining before maintenance: nothing new starts."""
 
     status = 503
     title = "Nothing can be started now"
@@ -229,7 +223,7 @@ class Draining(Refused):
     def __init__(self, message: str) -> None:
         """``message``: the administrator's own words, if there are any."""
         own = Sentence("The hub is being prepared for maintenance. Running sessions go on.")
-        super().__init__("{words}", words=message or own)
+        super().__init__(Sentence("{words}", words=message) if message else own)
 
 
 class FilesInUse(Refused):
@@ -239,19 +233,19 @@ class FilesInUse(Refused):
     title = "In use"
 
     def __init__(self) -> None:
-        """Tell what has to be stopped first."""
         super().__init__("A session still uses these files. Stop it first, then try again.")
 
 
 class LinkOver(Refused):
-    """A link's code that is unknown, used up, ended or expired."""
+    """A link's code that is unknown, used up, ended or expired: one answer for all four."""
 
     status = 410
     title = "This link no longer works"
 
     def __init__(self) -> None:
-        """Say the same for all of them."""
-        super().__init__("This link has been used or has ended. Ask for a new one.")
+        super().__init__(
+            "This link has been used up, has ended, or is not complete. Ask for a new one."
+        )
 
 
 class TooManyGrants(Refused):
@@ -269,7 +263,6 @@ class TooManyQuestions(Refused):
     retry_after = 60
 
     def __init__(self) -> None:
-        """Say when it works again."""
         super().__init__("Too many names were looked up. Wait a minute, or type the whole name.")
 
 
@@ -280,19 +273,17 @@ class NoSuchLogin(Refused):
     title = "No such log-in"
 
     def __init__(self) -> None:
-        """Say nothing that tells the three apart."""
         super().__init__("That log-in has ended already, or it is not yours.")
 
 
 class NotThrottled(Refused):
-    """An administrator wants to release log-ins that are not refused, or not any more."""
+    """An administrator wants to release log-ins that are not refused, or no longer."""
 
     status = 404
     title = "Not refused"
 
     def __init__(self) -> None:
-        """Say that there is nothing to do."""
-        super().__init__("These log-ins are not refused, or not any more.")
+        super().__init__("These log-ins are not refused, or no longer.")
 
 
 class ImageRefused(Refused):
@@ -307,10 +298,10 @@ class ImageRefused(Refused):
         "This cannot be started, because it is not set up correctly. Tell the administrator."
     )
 
-    def __init__(self, text: LiteralString, /, **values: Value) -> None:
+    def __init__(self, text: LiteralString | Sentence, /, **values: Value) -> None:
         """``text``: what the administrator needs to know."""
-        super().__init__("{plain}", plain=self.plain)
-        self.why = Sentence(text, **values)
+        super().__init__(self.plain)
+        self.why = text if isinstance(text, Sentence) else Sentence(text, **values)
         self.cause = str(self.why)
 
     def extra(self) -> dict[str, str]:
@@ -354,7 +345,6 @@ class NotWrittenDown(StoreUnavailable):
     title = "Done, but not saved yet"
 
     def __init__(self) -> None:
-        """Tell what has happened, and what is still missing."""
         super().__init__(
             "It is done and takes effect now. But the hub cannot save its records at present, and "
             "a restart of the hub before it can would undo this. The hub keeps trying. Tell the "
@@ -368,7 +358,6 @@ class LoginNotHeardOf(Unavailable):
     retry_after = 2
 
     def __init__(self) -> None:
-        """Tell to wait; there is nothing to repair."""
         super().__init__("Your log-in is still being saved. Try again in a few seconds.")
 
 
@@ -376,5 +365,4 @@ class NotReadyYet(Unavailable):
     """The controller has just started and has not read all sessions yet."""
 
     def __init__(self) -> None:
-        """Tell to wait; there is nothing to repair."""
         super().__init__("The hub is starting. Try again in a few seconds.")

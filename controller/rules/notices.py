@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from controller.core.model import moment
 from controller.core.records import Drain, Reason
-from controller.core.sentence import Phrase, Sentence, Value
+from controller.core.sentence import Phrase, Sentence
 from controller.rules.lifecycle import Limits
 from controller.rules.sentences import AT, clock_text
 
@@ -55,8 +55,7 @@ def stopped(title: str, reason: Reason, limits: Limits, *, saved: bool = False) 
             )
         case Reason.DRAIN:
             return Sentence(
-                "{title} was stopped at {at} because the hub is being emptied for maintenance. "
-                "{left}",
+                "{title} was stopped at {at} because of maintenance. {left}",
                 title=title,
                 at=AT,
                 left=left,
@@ -133,14 +132,16 @@ def draining(drain: Drain) -> Sentence:
     """Say on everybody's page what a drain means."""
     words = _maintenance(drain)
     if drain.stop_at is None:
-        return Sentence("{words}", words=words)
+        return words
     return Sentence(
         "{words} All sessions are stopped at {at}. Save your work before then.", words=words, at=AT
     )
 
 
-def _maintenance(drain: Drain) -> Value:
-    return drain.message or Sentence("The hub is being prepared for maintenance.")
+def _maintenance(drain: Drain) -> Sentence:
+    if drain.message:
+        return Sentence("{text}", text=drain.message)
+    return Sentence("The hub is being prepared for maintenance.")
 
 
 def _span(seconds: float) -> Phrase:

@@ -108,7 +108,7 @@ class Launching:
             shortfall = self._queue.shortfall_of(session)
             if shortfall is not None:
                 if not profile.queue or shortfall.resource is Resource.OWN or ahead:
-                    raise QuotaReached("{why}", why=sentences.refusal_of(shortfall))
+                    raise QuotaReached(sentences.refusal_of(shortfall))
                 return await self._queue.line_up(session, by)
             begun = self._clock()
             start = self._begin(session, by, ahead=ahead)
@@ -119,8 +119,8 @@ class Launching:
                 self._registry.record(Act.START_FAILED, session, by, reason=EngineUnavailable.title)
                 self._stopping.take_down(session.id, Reason.FAILED)
                 raise EngineUnavailable(
-                    "The server for sessions does not answer. Nothing can start now; running "
-                    "sessions go on."
+                    "The server that runs sessions does not answer. Nothing can start now; "
+                    "running sessions go on."
                 )
             start.awaited = False
             if start.error is not None:
@@ -268,7 +268,8 @@ class Launching:
             self._registry.record(Act.START_FAILED, session, start.by, reason=error.title)
         except Exception:
             start.error = HubError(
-                "It could not be started, because of an error in the hub. The hub's log says more."
+                "It could not be started, because of an error in the hub. Try again. If it happens "
+                "again, tell the administrator: the hub's log says more."
             )
             raise
         finally:

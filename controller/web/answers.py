@@ -86,7 +86,7 @@ class HttpError(HubError):
         """Use the words of the status, or of the nearest one; ``detail`` replaces the sentence."""
         self.status = status if status in _WORDS else 400 if status < 500 else 500  # noqa: PLR2004
         self.title, sentence = _WORDS[self.status]
-        super().__init__("{words}", words=detail or sentence)
+        super().__init__(Sentence("{words}", words=detail) if detail else sentence)
 
 
 def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:

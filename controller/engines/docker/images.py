@@ -162,7 +162,7 @@ class Images:
             async with transfer.lock:
                 # Another caller may have fetched it while this one waited.
                 if transfer.refusal is not None:
-                    raise ImageRefused("{refusal}", refusal=transfer.refusal)
+                    raise ImageRefused(transfer.refusal)
                 if await self._image(image) is None:
                     await self._fetch(image, transfer)
         finally:

@@ -87,11 +87,26 @@ def hands_on(call: ast.Call) -> bool:
             return False
 
 
+def says_again(kind: str, call: ast.Call) -> bool:
+    """Tell whether an error is made of a sentence that stands elsewhere.
+
+    That it is one, and no text, the types hold: what is no literal has to be a ``Sentence``.
+    """
+    match call:
+        case ast.Call(args=[ast.Name() | ast.Attribute() | ast.Call()], keywords=[]):
+            return kind in ERRORS
+        case ast.Call(args=[ast.IfExp(body=ast.Call(), orelse=ast.Name())], keywords=[]):
+            return kind in ERRORS
+        case _:
+            return False
+
+
 def made() -> list[tuple[str, str, ast.Call]]:
     """Return every place where words are made from a template."""
     return [
         (where, kind, call)
         for where, kind, call in calls()
+        if not says_again(kind, call)
         if not (hands_on(call) and (where in ERRORS or where.startswith("core/errors.py")))
     ]
 
@@ -119,7 +134,7 @@ def test_templates_name_their_values() -> None:
 
 
 def test_a_catalogue_can_be_made() -> None:
-    """Whoever translates gets whole sentences, and phrases that stand alone or in one of them."""
+    """A translator gets whole sentences, and phrases that stand alone or in one of them."""
     sentences: set[str] = set()
     phrases: set[str] = set()
     for _, kind, call in made():
@@ -172,6 +187,14 @@ def test_an_error_keeps_its_sentence() -> None:
     assert (str(error), error.in_full) == ("A name can have at most 40 characters.",) * 2
 
 
+def test_an_error_says_a_sentence_again() -> None:
+    """The next person reads why it cannot be had in the same words as the first."""
+    why = Sentence("A name can have at most {most} characters.", most=40)
+    assert InvalidRequest(why).sentence is why
+    assert ImageRefused(why).extra() == {"cause": str(why)}
+    assert ImageRefused(why).sentence is ImageRefused.plain
+
+
 def test_a_missing_value_shows_at_once() -> None:
     """A sentence without its value cannot be raised, so a test of it fails."""
     with pytest.raises(KeyError):
@@ -179,5 +202,5 @@ def test_a_missing_value_shows_at_once() -> None:
 
 
 def test_its_parts_can_be_seen() -> None:
-    """Whoever looks for a fault sees the template and what it was filled with."""
+    """A developer who looks for a fault sees the template and what it was filled with."""
     assert repr(Phrase("{number} left", number=2)) == "Phrase('{number} left', {'number': 2})"
