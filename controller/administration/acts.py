@@ -116,18 +116,23 @@ class Acts:
             raise SharingOff  # a session could act as an administrator who opens it
         seen = self._sessions.any(session_id)
         if self._sessions.phase(seen) is not Phase.READY:
-            raise InvalidRequest("This session has nothing to see at present.")
+            raise InvalidRequest("This session is not running, so there is nothing to see.")
         if not self._sessions.profile_of(seen).endpoints:
-            raise NotAllowed("This program cannot let a guest only view.")
+            raise NotAllowed(
+                "This program cannot let anybody only view, so you cannot look into it."
+            )
         if self._sessions.role(seen, person.uid) is not None and not self._looks_on(seen, person):
             raise InvalidRequest("This session is already open to you. Open it from your page.")
         minutes = self._settings.admin.look_minutes
         name = str(Phrase("{name} (administration)", name=person.display_name))
         self._record(Act.ADMIN_LOOK, seen, by, role=Role.VIEW, minutes=minutes)
-        # The owner is told first: a look of which nobody can be told does not happen.
+        # The owner is told first; without that an administrator is not let in.
         await self._tell(seen, notices.viewed(self._title(seen), name, minutes))
         if not await self._sessions.banners.tell_of_looker(seen, name):
-            raise Unavailable("The session does not answer, so nobody in it could be told.")
+            raise Unavailable(
+                "The session does not answer, so its people could not be told, and you were not "
+                "let in."
+            )
         await self._grant_records.invite(
             seen.session.id,
             msgspec.structs.replace(person, display_name=name),

@@ -337,7 +337,8 @@ def _mapped() -> Generator[None, None, None]:
         ) from error
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         away = EngineUnavailable(
-            "The cluster does not answer. Running sessions go on; starting and stopping must wait."
+            "The server that runs sessions does not answer. Running sessions go on; starting and "
+            "stopping must wait."
         )
         away.add_note(f"What was tried: {str(error) or type(error).__name__}")
         raise away from error

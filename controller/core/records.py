@@ -40,7 +40,7 @@ class Reason(StrEnum):
     UNUSED = "unused"  # started ahead, and its owner did not come
     DEPARTED = "departed"  # its owner may no longer use the hub
     ADMIN = "admin"  # by an administrator
-    DRAIN = "drain"  # the hub is emptied
+    DRAIN = "drain"  # the end of a drain
 
 
 class Login(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,7 +86,7 @@ class Share(msgspec.Struct, frozen=True):
     display_name: str
     created: float
     expires: float | None = None  # None: as long as the session runs
-    look: bool = False  # an administrator looks on; nobody has invited them
+    look: bool = False  # an administrator looks into it; nobody has invited them
     asks: bool = False  # for control, and the owner has not decided yet
 
 
@@ -139,7 +139,7 @@ class Memo(msgspec.Struct, frozen=True):
     sign: Sign = Sign.SEEN
     kept_by: str = ""
     extra: float = 0.0  # that an administrator has added to its lifetime
-    warned: Announced | None = None  # written by the controller that keeps house only
+    warned: Announced | None = None  # written by the leader only
 
     def aged(self, seconds: float) -> Memo:
         """Return the memo as it is after this time, if nothing has happened since."""

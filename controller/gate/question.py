@@ -130,7 +130,7 @@ def _decode(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         key = name.decode("latin-1")
         if key in headers:
             if key in _SINGLE or key.startswith(_SINGLE_BEGIN):
-                raise InvalidRequest("{header} is there twice.", header=key)
+                raise InvalidRequest("{header} was sent twice.", header=key)
             # RFC 9110, 5.3: two lines are one list. RFC 9113 splits cookies, too.
             between = "; " if key == "cookie" else ", "
             headers[key] += between + value.decode("latin-1")

@@ -72,7 +72,9 @@ class Refusals:
             case Verdict.FORBID | Verdict.PASS:
                 return problem_answer(Refused("{title}.", title=self._title))
             case Verdict.WAIT:
-                return problem_answer(Unavailable("The session is still starting. Try again soon."))
+                return problem_answer(
+                    Unavailable("The session is still starting. Try again in a few seconds.")
+                )
             case Verdict.NOT_READY:
                 return problem_answer(NotReadyYet())
 

@@ -92,7 +92,7 @@ def uid_of(typed: str) -> UserId:
     try:
         return canonical_uid(clean_username(typed))
     except LoginRefused as error:
-        raise InvalidRequest("That is no user name. Check the spelling.") from error
+        raise InvalidRequest("That is not a user name. Check the spelling.") from error
 
 
 def check_password(password: str) -> None:

@@ -54,7 +54,9 @@ class CredentialReader:
         for piece in cookie.split(";"):
             if part := piece.strip():
                 name, _, value = part.partition("=")
-                if name.strip().lower() in self._ours:  # twins in other case are hidden, not read
+                if (
+                    name.strip().lower() in self._ours
+                ):  # the same name in other case is hidden, not read
                     found.setdefault(name, set()).add(value)
                 else:
                     others.append(part)

@@ -44,7 +44,7 @@ class KeepReason(msgspec.Struct, frozen=True):
     at: float | None = None
     by: str = ""  # who kept it
     place: QueuePosition | None = None
-    never_idle: bool = False  # it is never stopped for idleness
+    never_idle: bool = False  # it is never stopped when unused
 
     @property
     def past(self) -> bool:

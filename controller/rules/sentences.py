@@ -66,14 +66,14 @@ def keep_around(why: KeepReason) -> tuple[str, str]:
 
 
 def _never_idle(why: Phrase) -> Phrase:
-    return Phrase("{why}, never stopped for idleness", why=why)
+    return Phrase("{why}, never stopped when unused", why=why)
 
 
 def _keep_phrase(why: KeepReason, at: str) -> Phrase:
     if why.place is not None:
         return Phrase(
-            "{position} in the queue, waits for {resource}",
-            position=_ordinal(why.place.position),
+            "{place}, waits for {resource}",
+            place=_place(why.place.position),
             resource=awaited(why.place.waits_for),
         )
     return _KEEP[why.kind](why.by, at)
@@ -140,7 +140,13 @@ def elapsed_text(seconds: float) -> str:
 
 def place_text(position: int) -> str:
     """A position in the queue, counted from 1: ``next in the queue``, ``22nd in the queue``."""
-    return "next in the queue" if position == 1 else f"{_ordinal(position)} in the queue"
+    return str(_place(position))
+
+
+def _place(position: int) -> Phrase:
+    if position == 1:
+        return Phrase("next in the queue")
+    return Phrase("{position} in the queue", position=_ordinal(position))
 
 
 def uses_text(uses: int, most: int | None) -> str:
@@ -176,12 +182,11 @@ def refusal_of(shortfall: Shortfall) -> Sentence:
     match shortfall.resource:
         case Resource.OWN if shortfall.of == "1":
             return Sentence(
-                "You have 1 session, as many as one person may have. Stop one to start another."
+                "You have 1 session, as many as you may have. Stop one to start another."
             )
         case Resource.OWN:
             return Sentence(
-                "You have {number} sessions, as many as one person may have. Stop one to start "
-                "another.",
+                "You have {number} sessions, as many as you may have. Stop one to start another.",
                 number=shortfall.of,
             )
         case Resource.GPUS:
@@ -191,7 +196,10 @@ def refusal_of(shortfall: Shortfall) -> Sentence:
         case Resource.CPUS | Resource.MEMORY:
             return Sentence("The server is full. Try again when somebody stops a session.")
         case Resource.GROUP:
-            return Sentence("All places of your group are taken. Try again when one of you stops.")
+            return Sentence(
+                "All places of your group are taken. Try again when somebody of your group stops a "
+                "session."
+            )
         case Resource.PROFILE | Resource.TOTAL:
             return Sentence("All places are taken. Try again when somebody stops a session.")
 
@@ -206,7 +214,7 @@ def awaited(resource: Resource | None) -> Phrase:
         case Resource.CPUS | Resource.MEMORY:
             return Phrase("room on the server")
         case Resource.GROUP:
-            return Phrase("a place of your group")
+            return Phrase("a free place for your group")
         case Resource.OWN | Resource.PROFILE | Resource.TOTAL:
             return Phrase("a free place")
 
@@ -224,7 +232,8 @@ def failure_of(seen: Observed, limits: Limits) -> Phrase:
             )
         case 137:  # SIGKILL
             return Sentence(
-                "It was killed, most likely because it needed more memory than it may have."
+                "It was ended, most likely because it needed more memory than it may have. Try it "
+                "with less data, or ask the administrator for more memory."
             )
         case 0:
             return Sentence("It ended by itself, or with a restart of the server.")
@@ -239,6 +248,10 @@ def message_of(
 ) -> Phrase:
     """Say what happens in this phase. ``place``: its position in the queue."""
     match phase:
+        case Phase.PENDING if place is not None and place.position == 1:
+            return Sentence(
+                "Next in the queue; it waits for {resource}.", resource=awaited(place.waits_for)
+            )
         case Phase.PENDING if place is not None:
             return Sentence(
                 "{position} in the queue; it waits for {resource}.",

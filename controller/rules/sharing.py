@@ -44,7 +44,7 @@ def loses_control(before: Role | None, role: Role) -> bool:
 
 
 def gains_control(before: Role | None, role: Role) -> bool:
-    """Tell whether a guest who looks on may do more from now on."""
+    """Tell whether a guest who views may do more from now on."""
     return before is Role.VIEW and role is Role.CONTROL
 
 

@@ -91,7 +91,7 @@ def test_an_engine_that_does_not_answer_is_named(engine: DockerClient) -> None:
     elsewhere = {"SLICERHUB_DOCKER_HOST": "tcp://engine-proxy:1"}
     code, said = run(engine, "check", environment=elsewhere)
     assert code == 1
-    assert "✗ engine (docker): The engine does not answer" in said
+    assert "✗ engine (docker): The server that runs sessions does not answer" in said
     assert "Traceback" not in said
 
 

@@ -44,7 +44,7 @@ async def test_what_is_no_name_is_not_written_down(fresh: World) -> None:
         ):
             answer = await alice.request(method, path, json=body)
             assert answer.status_code == 400, (method, name)
-            assert "no user name" in problem(answer)["detail"]
+            assert "not a user name" in problem(answer)["detail"]
         for method, path, body in (
             ("PUT", f"/api/v1/admin/users/{name}/quota", {"sessions": 1}),
             ("POST", f"/api/v1/admin/users/{name}/logout", None),

@@ -13,7 +13,7 @@ from tests.support.page_views.home import HOME
 
 
 def test_sessions_are_ticked_and_asked_about(hub: Hub, page: Page) -> None:
-    """One by one or all at once: how many are ticked is said, and the question is about them."""
+    """One by one or all at once: how many are selected is said, and the question is about them."""
     hub.pages["/admin"] = RENDERER.page(ADMIN)
     hub.pages["/admin/act"] = RENDERER.page(ADMIN_STOP)
     page.goto(f"{hub.url}/admin")
@@ -21,10 +21,10 @@ def test_sessions_are_ticked_and_asked_about(hub: Hub, page: Page) -> None:
     every = page.get_by_role("checkbox", name="All on this page")
     first.focus()
     page.keyboard.press("Space")
-    expect(page.locator("#ticked")).to_have_text("With the 1 ticked:")
+    expect(page.locator("#ticked")).to_have_text("With the 1 selected:")
     expect(every).not_to_be_checked()
     every.check()
-    expect(page.locator("#ticked")).to_have_text("With the 5 ticked:")
+    expect(page.locator("#ticked")).to_have_text("With the 5 selected:")
     first.uncheck()
     page.get_by_role("button", name="Stop…").click()
     expect(page.get_by_role("button", name="Stop them")).to_be_visible()
@@ -49,7 +49,7 @@ def test_the_table_follows_and_keeps_what_is_ticked(hub: Hub, page: Page) -> Non
     expect(page.locator("#rows tr")).to_have_count(4)
     expect(kept).to_be_checked()
     expect(kept).to_be_focused()
-    expect(page.locator("#ticked")).to_have_text("With the 1 ticked:")
+    expect(page.locator("#ticked")).to_have_text("With the 1 selected:")
 
 
 def test_sessions_are_governed_without_script(hub: Hub, browser: Browser) -> None:

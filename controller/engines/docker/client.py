@@ -109,13 +109,14 @@ def mapped() -> Generator[None, None, None]:
         if kind is not None:
             raise kind("{text}", text=text) from error
         refused = EngineUnavailable(
-            "The engine refuses a request of the hub. Tell your administrator."
+            "The server that runs sessions refuses a request of the hub. Tell the administrator."
         )
         refused.add_note(f"The engine says: {text}")
         raise refused from error
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         away = EngineUnavailable(
-            "The engine does not answer. Running sessions go on; starting and stopping must wait."
+            "The server that runs sessions does not answer. Running sessions go on; starting and "
+            "stopping must wait."
         )
         away.add_note(f"What was tried: {error}")
         raise away from error

@@ -90,8 +90,9 @@ class LdapDirectory:
             return await self._ask(lambda talk: login(talk, name, password))
         except DirectoryUnavailable as cause:
             public = DirectoryUnavailable(
-                "The directory of user accounts does not answer properly at the moment. Try again "
-                "in a minute; if it lasts, tell your administrator."
+                "The directory of user accounts does not answer properly at the moment. People who "
+                "are logged in can go on working. Try again in a minute; if it lasts, tell the "
+                "administrator."
             )
             public.add_note(str(cause))
             raise public from cause

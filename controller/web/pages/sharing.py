@@ -186,7 +186,7 @@ async def invite(
 ) -> Response[str]:
     """Invite somebody by name."""
     try:
-        seconds = _number(data.expires, Phrase("until when")) if data.expires else None
+        seconds = _number(data.expires, Phrase("how long it lasts")) if data.expires else None
         await sharing.invitations.invite(
             own, data.user, _role(data.role), seconds=seconds, by=caller.actor
         )
@@ -238,8 +238,10 @@ async def make_link(
         fresh = await sharing.links.make(
             own,
             _role(data.role),
-            seconds=_number(data.expires, Phrase("until when")),
-            max_uses=_number(data.max_uses, Phrase("how often")) if data.max_uses else None,
+            seconds=_number(data.expires, Phrase("how long it lasts")),
+            max_uses=_number(data.max_uses, Phrase("how often it can be used"))
+            if data.max_uses
+            else None,
             by=caller.actor,
         )
     except (Refused, Unavailable) as error:

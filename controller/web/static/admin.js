@@ -1,4 +1,4 @@
-// Ticks rows of the administrators' table. Everything works without it.
+// Selects rows of the administrators' table. Everything works without it.
 (() => {
   "use strict";
   const ticks = () => [...document.querySelectorAll('input[name="id"][form="acts"]')];
@@ -6,12 +6,12 @@
     const line = document.querySelector("#ticked");
     if (!line) return;
     const all = ticks();
-    const ticked = all.filter((one) => one.checked).length;
-    const text = ticked ? `With the ${ticked} ticked:` : "No session is ticked.";
+    const selected = all.filter((one) => one.checked).length;
+    const text = selected ? `With the ${selected} selected:` : "No session is selected.";
     if (line.textContent !== text) line.textContent = text;
     const whole = document.querySelector("[data-all]");
-    whole.checked = ticked > 0 && ticked === all.length;
-    whole.indeterminate = ticked > 0 && ticked < all.length;
+    whole.checked = selected > 0 && selected === all.length;
+    whole.indeterminate = selected > 0 && selected < all.length;
   };
   document.addEventListener("change", ({ target }) => {
     if (target.matches("[data-all]")) for (const one of ticks()) one.checked = target.checked;

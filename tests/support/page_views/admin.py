@@ -189,7 +189,7 @@ THROTTLED = AdminThrottledView(
 PAGES: Pages = {
     "admin_throttled": lambda r: r.page(THROTTLED),
     "admin_throttled_none": lambda r: r.page(
-        replace(THROTTLED, rows=(), said="They can try again.")
+        replace(THROTTLED, rows=(), said="Released. A correct password is accepted again.")
     ),
     "admin": lambda r: r.page(ADMIN),
     "admin_empty": lambda r: r.page(ADMIN_EMPTY),
@@ -220,7 +220,9 @@ PAGES: Pages = {
     ),
     "admin_stop": lambda r: r.page(ADMIN_STOP),
     "admin_stop_refused": lambda r: r.page(
-        replace(ADMIN_STOP, rows=ADMIN.rows[:1], error="The engine does not answer.")
+        replace(
+            ADMIN_STOP, rows=ADMIN.rows[:1], error="The server that runs sessions does not answer."
+        )
     ),
     "admin_message": lambda r: r.page(replace(ADMIN_STOP, act="message")),
     "admin_message_refused": lambda r: r.page(
@@ -236,9 +238,11 @@ PAGES: Pages = {
     ),
     "admin_users": lambda r: r.page(ADMIN_USERS),
     "admin_users_nobody": lambda r: r.page(
-        replace(ADMIN_USERS, users=(), query="x", fault="The engine does not answer.")
+        replace(
+            ADMIN_USERS, users=(), query="x", fault="The server that runs sessions does not answer."
+        )
     ),
-    "admin_user": lambda r: r.page(replace(ADMIN_ONE, said="The new limit counts from now on.")),
+    "admin_user": lambda r: r.page(replace(ADMIN_ONE, said="The new limit applies from now on.")),
     "admin_user_hostile": lambda r: r.page(
         replace(ADMIN_ONE, user=replace(ADMIN_USER, user=LONG), error=HOSTILE)
     ),

@@ -160,7 +160,10 @@ PAGES: Pages = {
         )
     ),
     "home_unavailable": lambda r: r.page(
-        replace(EMPTY, launch_error="The engine does not answer. Try again in a minute.")
+        replace(
+            EMPTY,
+            launch_error="The server that runs sessions does not answer. Try again in a minute.",
+        )
     ),
     "home_hostile": lambda r: r.page(
         replace(

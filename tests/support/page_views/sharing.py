@@ -120,7 +120,7 @@ PAGES: Pages = {
     "join_refused": lambda r: r.page(
         ErrorView(
             status=410,
-            title="This link has been used or has ended",
+            title="This link no longer works",
             sentence="Ask for a new one.",
             viewer=ALICE,
         )

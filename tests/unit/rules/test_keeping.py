@@ -20,7 +20,7 @@ SAID = [
     (
         KeepReason(Keeping.QUEUED, place=PLACE),
         None,
-        "1st in the queue, waits for a free place",
+        "next in the queue, waits for a free place",
     ),
     (KeepReason(Keeping.STARTING), None, "starting"),
     (KeepReason(Keeping.STOPPING), None, "stopping"),
@@ -36,13 +36,13 @@ SAID = [
     (
         KeepReason(Keeping.KEPT, 1, by="{at}", never_idle=True),
         AGO,
-        "kept by {at} 2 min ago, never stopped for idleness",
+        "kept by {at} 2 min ago, never stopped when unused",
     ),
     (KeepReason(Keeping.COMPUTING), None, "computing"),
     (
         KeepReason(Keeping.COMPUTING, never_idle=True),
         None,
-        "computing, never stopped for idleness",
+        "computing, never stopped when unused",
     ),
     (KeepReason(Keeping.COMPUTED, 1), AGO, "computed 2 min ago"),
     (KeepReason(Keeping.INPUT, 1), AGO, "input 2 min ago"),

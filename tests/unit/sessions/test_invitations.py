@@ -35,7 +35,7 @@ async def invite(
 
 
 async def test_somebody_is_invited(parts: SharingParts) -> None:
-    """A name counts however it is typed; who was invited, and by whom, stands on record."""
+    """A name counts however it is typed; who was invited, and by whom, is recorded."""
     with capture_logs() as logs:
         share = await invite(parts, "BOB", seconds=60)
     assert (share.uid, share.display_name) == (BOB.uid, BOB.display_name)
@@ -50,7 +50,7 @@ async def test_somebody_is_invited(parts: SharingParts) -> None:
     [
         ("mallory", Role.VIEW, None, "Nobody"),
         ("alice", Role.VIEW, None, "already yours"),
-        ("*", Role.VIEW, None, "no user name"),
+        ("*", Role.VIEW, None, "not a user name"),
         ("bob", Role.OWNER, None, '"view" or "control"'),
         ("bob", Role.VIEW, 0, "must be in the future"),
     ],

@@ -118,7 +118,7 @@ def _stop_at(data: DrainForm, now: datetime) -> float | None:
         return None
     minutes = number_of(data.minutes, Phrase("in how many minutes"))
     if minutes > _MINUTES_MAX:
-        raise InvalidRequest("That is more than a week ahead.")
+        raise InvalidRequest("That is more than a week ahead. Choose an earlier time.")
     return (now + timedelta(minutes=minutes)).timestamp()
 
 
