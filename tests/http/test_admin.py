@@ -220,7 +220,7 @@ async def test_changes_are_told(fresh: World) -> None:
 
 
 async def test_people(fresh: World) -> None:
-    """Who has a session, files or a log-in stands there with how much they have of each."""
+    """People with a session, files or a log-in are listed with how much they have of each."""
     await fresh.session("alice")
     fresh.orchestrator.files[ALICE] = 3 * GB
     fresh.orchestrator.files[UserId("dana")] = 700 * 2**20

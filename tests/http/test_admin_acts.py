@@ -54,7 +54,7 @@ async def test_stopping_many_after_a_question(fresh: World) -> None:
 
 
 async def test_an_act_on_what_is_gone(fresh: World) -> None:
-    """Who acts on nothing, or on what has ended meanwhile, is brought back to the table."""
+    """An act on nothing, or on what has ended meanwhile, leads back to the table."""
     carol = await fresh.browser("carol")
     for path in ("/admin/act?act=stop", f"/admin/act?act=stop&id={session_id(9)}"):
         assert location(await carol.get(path)) == "/admin?done=none"
@@ -160,7 +160,7 @@ async def test_nobody_looks_unless_it_is_allowed(fresh: World) -> None:
 
 
 async def test_a_look_is_told_and_ends() -> None:
-    """Who looks may only see, for a while; the owner is told on the page and in the session."""
+    """An administrator may only view, for a while; the owner is told on page and in session."""
     async with running(world(admin_may_look="true", admin_look_minutes="10")) as made:
         seen = await made.session("alice", "thesis")
         carol = await made.browser("carol")
@@ -235,7 +235,7 @@ async def test_a_number_of_sessions_of_their_own(fresh: World) -> None:
 
 
 async def test_logging_somebody_out(fresh: World) -> None:
-    """Whoever is logged out must log in again; their session goes on."""
+    """A person who was logged out must log in again; their session goes on."""
     made = await fresh.session("alice")
     alice, carol = await fresh.browser("alice"), await fresh.browser("carol")
     assert (await fresh.verify(made, {"Cookie": alice.cookie})).status_code == 200

@@ -21,7 +21,7 @@ def ahead_settings() -> Settings:
 
 
 async def test_started_ahead() -> None:
-    """Who chose so finds their session running after the log-in; nobody else does."""
+    """People who chose so find their session running after the log-in; nobody else does."""
     hub = World(ahead_settings())
     hub.gateway.serves_all = True
     async with running(hub):
@@ -51,7 +51,7 @@ async def test_started_ahead() -> None:
 
 
 async def test_two_started_ahead() -> None:
-    """Who chose two programs finds both running after the log-in."""
+    """Anyone who chose two programs finds both running after the log-in."""
     plain = world().settings
     first = replace(plain.profiles[0], start_ahead=True)
     second = replace(first, id="other", title="Other")

@@ -110,7 +110,7 @@ class Day:
 
 
 def configured(file: Path) -> Settings:
-    """Return settings of a hub with one place and a line before it."""
+    """Return settings of a hub with one place and a queue before it."""
     plain = world().settings
     profile = replace(plain.profiles[0], queue=True)
     return replace(
@@ -212,7 +212,7 @@ async def linking(day: Day, made: SessionId, alice: Browser, carol: httpx.AsyncC
 
 
 async def working(day: Day, alice: Browser, bob: Browser, carol: httpx.AsyncClient) -> None:
-    """Start, wait in line, open, show, stop, forget; and a start that fails."""
+    """Start, wait in the queue, open, show, stop, forget; and a start that fails."""
     hub = day.hub
     day.hub.clock.advance(1)
     made = await day.launch(alice, name="thesis")

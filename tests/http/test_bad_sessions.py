@@ -29,7 +29,7 @@ async def test_a_fault_at_the_start_of_one_starts_the_others(fresh: World) -> No
 
 
 async def test_a_fault_in_a_look_keeps_no_other_from_being_looked_at(fresh: World) -> None:
-    """The round of looks reaches everybody, and says when it was at its end."""
+    """The round of polls reaches every session, and says when it was at its end."""
     bad, good = await fresh.session(), await fresh.session("bob")
     fresh.gateway.broken[bad] = "inside"
     fresh.expected_faults = {"look"}

@@ -81,7 +81,7 @@ async def test_half_sent_bodies_hold_nobody_up(hub: World) -> None:
 
 
 async def test_what_waits_for_news_is_not_ended(fresh: World) -> None:
-    """Who follows their sessions is told of changes, however long there are none."""
+    """A page that follows the sessions is told of changes, however long there are none."""
     app: Any = timely(fresh.app.public, seconds=0.0)
     alice = await fresh.script("alice")
     heard = anyio.Event()

@@ -104,7 +104,7 @@ async def test_the_page_for_others(lab: World) -> None:
 
 
 async def test_strangers_are_led_to_the_login_and_back(lab: World) -> None:
-    """Who is not logged in gets the log-in page, and then the page that was asked for."""
+    """Anyone who is not logged in gets the log-in page, and then the page that was asked for."""
     wanted = "/apps/wiki/page?of=atlas&view=2"
     answer = await lab.verify("app/wiki", NAVIGATION, uri=wanted)
     assert answer.status_code == 302
@@ -186,7 +186,7 @@ async def test_after_the_logout(lab: World) -> None:
 
 
 async def test_who_has_left_a_group(fresh: World) -> None:
-    """Who is no longer in the group passes no more once the directory has been asked again."""
+    """A person no longer in the group is refused once the directory has been asked again."""
     fresh.orchestrator.offers = [offer("wiki", "slicer-users")]
     await fresh.app.companions.search()
     headers = JSON | {"Cookie": (await fresh.browser("alice")).cookie}
@@ -259,7 +259,7 @@ async def test_no_companion_no_section(fresh: World) -> None:
 
 
 async def test_the_page_is_told_of_new_ones(fresh: World) -> None:
-    """Who has the first page open is told when there is another link, and when it is gone."""
+    """The open first page shows a new link, and removes it when it is gone."""
     changes = fresh.app.sessions.registry.changes(at_least_every=60)
     await anext(changes)
     for offers in ([offer("wiki", "*")], [replace(offer("wiki", "*"), title="Wiki")], []):

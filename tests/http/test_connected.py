@@ -52,7 +52,7 @@ async def take_back(hub: World, session_id: SessionId) -> bool:
 
 @pytest.mark.row(54)
 async def test_a_guest_who_is_there_all_the_same(fresh: World) -> None:
-    """Who stays connected after their invitation is cut at each look, and put on record once."""
+    """A guest who stays connected after the invitation is cut at each poll, and recorded once."""
     made = await fresh.session()
     await fresh.script("bob")
     fresh.gateway.insides[made] = inside(("alice", Role.OWNER), ("bob", Role.VIEW))
@@ -173,7 +173,7 @@ async def test_cut_while_it_does_not_answer(fresh: World) -> None:
 
 
 async def test_looked_after(fresh: World) -> None:
-    """Who comes in again while they are cut is cut again, without a round of housekeeping."""
+    """A guest who comes in again during a cut is cut again, without a round of housekeeping."""
     made = await fresh.session()
     await invite(fresh, made)
     assert await take_back(fresh, made) is True

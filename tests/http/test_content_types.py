@@ -13,7 +13,7 @@ TYPED = "text/html; charset=utf-8"
 
 
 async def test_pages_say_once_that_they_are_html(hub: World) -> None:
-    """A browser and every proxy on the way read one type and one charset, whoever asks."""
+    """A browser and every proxy on the way read one type and one charset."""
     starting = await hub.session("carol", ready=False)
     ready = await hub.session("carol")
     nobody, bob, carol = [await hub.browser(user) for user in ("", "bob", "carol")]

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_departed(fresh: World) -> None:
-    """Who may no longer use the hub is out at once; what they run stops after a grace."""
+    """A person who may no longer use the hub is out at once; what they run stops after a grace."""
     own = await fresh.session("bob")
     shown = await fresh.session("alice")
     alice = await fresh.script("alice")
@@ -89,7 +89,7 @@ async def test_a_round_goes_on_where_it_stopped(fresh: World) -> None:
 
 
 async def test_departed_while_in_line() -> None:
-    """Who waits in line and may not use the hub any more leaves the line, as what they run ends."""
+    """A person who may no longer use the hub leaves the queue, and what they run ends."""
     hub = World(configured(queue=True, sessions_total=1))
     async with running(hub):
         await hub.session("alice", ready=False)
@@ -105,7 +105,7 @@ async def test_departed_while_in_line() -> None:
 
 
 async def test_back_in_time(fresh: World) -> None:
-    """Who is back before the grace is over keeps their session."""
+    """A person who is back before the grace is over keeps the session."""
     own = await fresh.session("bob")
     fresh.directory.departed.add(UserId("bob"))
     await fresh.app.housekeeping.call_the_roll()
@@ -138,7 +138,7 @@ async def test_a_directory_that_shows_nobody_any_more(fresh: World) -> None:
 
 
 async def test_changed_groups(fresh: World) -> None:
-    """Who is no administrator any more is none to the hub, without logging in again."""
+    """A former administrator is none to the hub, without logging in again."""
     carol = await fresh.script("carol")
     assert (await carol.get("/api/v1/me")).json()["admin"] is True
     fresh.directory.people["carol"] = replace(

@@ -66,7 +66,7 @@ async def test_a_drain_with_an_end(fresh: World) -> None:
     await fresh.spend(61)
     await fresh.until(made, None)
     home = (await (await fresh.browser("alice")).get("/")).text
-    assert "because the hub is being emptied for maintenance" in home
+    assert "because of maintenance" in home
 
 
 async def test_a_drain_at_a_moment(fresh: World) -> None:
@@ -107,7 +107,7 @@ async def test_who_comes_later_is_told_of_the_drain(fresh: World) -> None:
 
 
 async def test_the_line_waits_while_draining() -> None:
-    """Who waits in line is not started during a drain, and is afterwards."""
+    """A session in the queue is not started during a drain, and is afterwards."""
     raw = '[profiles.slicer]\ntitle = "Slicer"\nimage = "x"\nqueue = true\nendpoints = true\n'
     configured = settings_of(raw, SLICERHUB_LIMITS_SESSIONS_TOTAL="1")
     made = World(configured)
@@ -117,7 +117,7 @@ async def test_the_line_waits_while_draining() -> None:
         waiting = await made.session("bob", ready=False)
         script = await made.script("carol")
         table = (await script.get("/api/v1/admin/sessions")).json()["items"]
-        assert table[1]["why"] == "1st in the queue, waits for a free place"
+        assert table[1]["why"] == "next in the queue, waits for a free place"
         await script.post("/api/v1/admin/drain", json={})
         await script.delete(f"/api/v1/admin/sessions/{first}")
         await made.until(first, None)

@@ -45,7 +45,7 @@ async def following(client: httpx.AsyncClient, path: str) -> AsyncGenerator[list
 
 
 async def test_events_until_ready(fresh: World) -> None:
-    """Who follows a start sees its steps until it is ready, and then the stream ends."""
+    """The stream of a start tells its steps until it is ready, and then ends."""
     made = await fresh.session(ready=False)
     alice = await fresh.script("alice")
     async with following(alice, f"/api/v1/sessions/{made}/events") as answers:
@@ -61,7 +61,7 @@ async def test_events_until_ready(fresh: World) -> None:
 
 
 async def test_events_until_failed(fresh: World) -> None:
-    """Who follows a start that fails reads why, and then the stream ends."""
+    """The stream of a start that fails tells why, and then ends."""
     made = await fresh.session(ready=False)
     alice = await fresh.script("alice")
     async with following(alice, f"/api/v1/sessions/{made}/events") as answers:
@@ -74,7 +74,7 @@ async def test_events_until_failed(fresh: World) -> None:
 
 
 async def test_events_until_gone(fresh: World) -> None:
-    """Who follows a start that is stopped elsewhere learns that it is gone."""
+    """The stream of a start that is stopped elsewhere tells that it is gone."""
     made = await fresh.session(ready=False)
     alice = await fresh.script("alice")
     async with following(alice, f"/api/v1/sessions/{made}/events") as answers:

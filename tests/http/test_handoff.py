@@ -35,7 +35,7 @@ def hub(own_hosts: World) -> World:
 
 @pytest.mark.parametrize("routed", [True, False], ids=["verify", "waiting"])
 async def test_hand_off(hub: World, *, routed: bool) -> None:
-    """Who is logged in at the hub comes in without a question, to the page that they wanted."""
+    """People logged in at the hub come in without a question, to the page that they wanted."""
     alices = await hub.session()
     alice = await person(hub, "alice")
     answer = await alice.enter(alices, "/deep/er?x=1&y=%2F", routed=routed)
@@ -49,7 +49,7 @@ async def test_hand_off(hub: World, *, routed: bool) -> None:
 
 
 async def test_stranger_logs_in_first(hub: World) -> None:
-    """Who is not logged in at the hub logs in there, and is in the session then."""
+    """Anyone who is not logged in at the hub logs in there, and is in the session then."""
     alices = await hub.session()
     alice = Person(hub)
     asked = await alice.get(f"{origin_of(alices)}/a?b=c")
@@ -266,7 +266,7 @@ async def test_two_tabs(hub: World) -> None:
 
 
 async def test_state_is_looked_at(hub: World) -> None:
-    """The hub makes no code for a state that is none: who comes without begins at the session."""
+    """The hub makes no code for a wrong state: a log-in without one begins at the session."""
     alices = await hub.session()
     alice = await person(hub, "alice")
     for query in ("", "?state=", "?state=x", f"?state={'g' * 64}"):

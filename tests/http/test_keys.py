@@ -34,7 +34,7 @@ class Fixed:
 
 
 class Pair:
-    """Two controllers over one store and one key file; the first one keeps house."""
+    """Two controllers over one store and one key file; the first one leads."""
 
     one: World
     two: World

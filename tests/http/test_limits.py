@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_quota(fresh: World) -> None:
-    """Fifty launches at once of one person end at the quota; a stop makes place again."""
+    """Fifty launches at once of one person end at the quota; a stop makes room again."""
     alice = await fresh.script("alice")
     answers: list[httpx.Response] = []
 
@@ -102,7 +102,7 @@ async def test_limits_of_people_in_any_spelling() -> None:
 
 
 async def test_ones_own_limit_has_no_line() -> None:
-    """Who has as many sessions as one person may have is refused: waiting would not help."""
+    """A person who has as many sessions as allowed is refused: waiting would not help."""
     hub = World(configured(queue=True, sessions_per_user=1))
     async with running(hub):
         alice = await hub.script("alice")
@@ -111,7 +111,7 @@ async def test_ones_own_limit_has_no_line() -> None:
         assert answer.status_code == 429
         assert "You have 1 session," in problem(answer)["detail"]
         page = (await (await hub.browser("alice")).get("/")).text
-        assert "as many as one person may have" in page
+        assert "as many as you may have" in page
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_sums(limits: dict[str, Any], words: str) -> None:
 
 
 async def test_graphics_cards() -> None:
-    """Cards are leased one by one; who comes too late stands in line for the next."""
+    """Cards are leased one by one; a session that finds none waits in the queue for the next."""
     plain = configured(queue=True, gpus=("0", "1"))
     hub = World(replace(plain, profiles=(replace(plain.profiles[0], gpus=1),)))
     hub.gateway.serves_all = True

@@ -95,7 +95,7 @@ async def test_next_is_ours(hub: World) -> None:
 
 
 async def test_logged_in_already(hub: World) -> None:
-    """Who is logged in is not asked again."""
+    """Anyone who is logged in is not asked again."""
     browser = await hub.browser("alice")
     answer = await browser.get("/login?next=/starting/x")
     assert answer.status_code == 302
@@ -138,7 +138,7 @@ async def test_throttle(fresh: World) -> None:
 
 
 async def test_spraying() -> None:
-    """Who tries many names from one address is stopped there; others go on."""
+    """Anyone who tries many names from one address is stopped there; others go on."""
     async with running(world(login_attempts_per_address="4")) as made:
         attacker = await made.browser(address="10.3.0.1")
         await together(*(attacker.log_in(f"user{number}", "x") for number in range(4)))
@@ -148,7 +148,7 @@ async def test_spraying() -> None:
 
 
 async def test_success_forgives(fresh: World) -> None:
-    """Who mistypes now and then is not shut out in the end."""
+    """A person who mistypes now and then is not shut out in the end."""
     browser = await fresh.browser()
     for _ in range(2):
         await together(*(browser.log_in("alice", "wrong") for _ in range(4)))
@@ -156,7 +156,7 @@ async def test_success_forgives(fresh: World) -> None:
 
 
 async def test_directory_away(fresh: World) -> None:
-    """If the directory is away the page says so; who is in stays in, and no attempt is counted."""
+    """If the directory is away the page says so; people stay logged in; no attempt is counted."""
     alice = await fresh.browser("alice")
     fresh.directory.fault = DirectoryUnavailable("{away}", away=AWAY)
     browser = await fresh.browser()

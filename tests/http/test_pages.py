@@ -62,7 +62,7 @@ async def test_a_whole_visit(fresh: World) -> None:
 
 
 async def test_place_of_a_starting_session(fresh: World) -> None:
-    """Who opens a session's address while it starts sees the progress there."""
+    """Anyone who opens a session's address while it starts sees the progress there."""
     made = await fresh.session("alice", "thesis", ready=False)
     browser = await fresh.browser("alice")
     page = await browser.get(f"/s/{made}/view?x=y")
@@ -186,7 +186,7 @@ async def test_the_apis_page_is_made_once(fresh: World) -> None:
 
 
 async def test_stopped_for_idleness(fresh: World) -> None:
-    """Who comes back to a stopped session reads why, until they put the notice away."""
+    """The owner of a stopped session reads why, until they put the notice away."""
     made = await fresh.session("alice", "thesis")
     await fresh.spend(1860)
     await fresh.until(made, None)

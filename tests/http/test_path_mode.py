@@ -58,7 +58,7 @@ async def test_pages_offer_nothing(hub: World) -> None:
 
 
 async def test_invitations_of_before_do_not_count(hub: World) -> None:
-    """Who was invited while it was allowed does not get in any more."""
+    """A guest invited while it was allowed does not get in any more."""
     alices = await hub.session()
     bob = Person(UserId("bob"), "Bob")
     await hub.app.grant_records.invite(alices, bob, Role.CONTROL, seconds=None)

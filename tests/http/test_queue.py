@@ -20,14 +20,14 @@ pytestmark = pytest.mark.anyio
 
 
 async def until_nobody_waits(hub: World) -> None:
-    """Wait until the store's line is empty, which it is a little after the last has begun."""
+    """Wait until the store's queue is empty, which it is a little after the last has begun."""
     with anyio.fail_after(DEADLINE):
         while await hub.store.tickets():  # noqa: ASYNC110 - what is waited for has no event
             await anyio.sleep(0.005)
 
 
 async def test_fifty_in_line() -> None:
-    """With a line the rest waits, fair between people, and is served as places become free."""
+    """With a queue the rest waits, fair between people, and is served as places become free."""
     hub = World(configured(queue=True, sessions_per_user=50, sessions_total=10))
     hub.gateway.serves_all = True
     async with running(hub):
@@ -55,7 +55,7 @@ async def test_fifty_in_line() -> None:
 
 
 async def test_forty_in_line_at_once() -> None:
-    """Of forty launches at once by one person only as many get places in line as they may have."""
+    """Of forty launches at once by one person only as many enter the queue as they may have."""
     hub = World(configured(queue=True, sessions_per_user=3, sessions_total=1))
     async with running(hub):
         await hub.session("bob", ready=False)
@@ -73,7 +73,7 @@ async def test_forty_in_line_at_once() -> None:
 
 
 async def test_a_place_in_line() -> None:
-    """Who waits sees their place and what for, on the page and by the API, and can give up."""
+    """People in the queue see position and reason, on the page and by the API, and can cancel."""
     hub = World(configured(queue=True, sessions_per_user=2, sessions_total=1))
     hub.gateway.serves_all = True
     async with running(hub):
@@ -101,7 +101,7 @@ async def test_a_place_in_line() -> None:
 
 
 class Records(SqliteStore):
-    """Records that are away for whoever leaves the line, while ``away``."""
+    """Records that are away for sessions that leave the queue, while ``away``."""
 
     away = False
 
@@ -113,7 +113,7 @@ class Records(SqliteStore):
 
 
 async def test_restarted_in_line_while_the_records_are_away() -> None:
-    """Who restarts what waits in line hears that it cannot be done now, and waits on as before."""
+    """Restarting a session in the queue is refused for now, and it waits on as before."""
     records = Records(":memory:")
     hub = World(configured(queue=True, sessions_total=1), store=records)
     async with running(hub):
@@ -138,7 +138,7 @@ async def test_restarted_in_line_while_the_records_are_away() -> None:
 
 
 async def test_an_administrator_takes_somebody_out_of_the_line() -> None:
-    """Stopping what waits in line is answered with what it was; its owner is told, it is gone."""
+    """Stopping a session in the queue answers what it was; its owner is told, it is gone."""
     hub = World(configured(queue=True, sessions_total=1))
     async with running(hub):
         assert (await launch(await hub.script("alice"), "a")).status_code == 202
@@ -155,7 +155,7 @@ async def test_an_administrator_takes_somebody_out_of_the_line() -> None:
 
 
 async def test_invitations_wait_in_line_too() -> None:
-    """Who is invited to a session that waits for its place may enter when it has started."""
+    """A guest of a session in the queue may enter when it has started."""
     hub = World(configured(queue=True, sessions_total=1))
     hub.gateway.serves_all = True
     async with running(hub):
@@ -177,7 +177,7 @@ async def test_invitations_wait_in_line_too() -> None:
 
 
 async def test_a_link_to_a_place_in_line() -> None:
-    """Who follows a link to a session that waits is told so, joins, and sees where it stands."""
+    """A link to a session in the queue says so; the guest joins, and sees its position."""
     hub = World(configured(queue=True, sessions_total=1))
     hub.gateway.serves_all = True
     async with running(hub):
@@ -219,7 +219,7 @@ async def test_places_in_line_are_counted() -> None:
 
 
 async def test_the_line_survives_a_restart() -> None:
-    """The line stands after a restart of the controller as it did before."""
+    """The queue is the same after a restart of the controller."""
     one = World(configured(queue=True, sessions_total=1))
     async with running(one):
         first = (await launch(await one.script("alice"), "a")).json()
@@ -236,9 +236,9 @@ async def test_the_line_survives_a_restart() -> None:
 
 
 async def test_a_place_in_line_is_used_once() -> None:
-    """Who was started from the line and then stopped does not start again after restarts.
+    """A session that left the queue and was then stopped does not start again after restarts.
 
-    Though the controller was killed before it could write down that the place was used.
+    Though the controller was killed before it could write down that it had started.
     """
     one = World(configured(queue=True, sessions_total=1))
     async with running(one):

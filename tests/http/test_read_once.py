@@ -37,7 +37,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Credentials]:
     ],
 )
 async def test_by_the_hub(hub: World, reads: list[Credentials], path: str, status: int) -> None:
-    """A page, the API and a session's place know by one reading who asks."""
+    """A page, the API and a session's address know by one reading who asks."""
     made = await hub.session("carol", ready=False)
     carol = await hub.browser("carol")
     reads.clear()

@@ -74,7 +74,7 @@ async def test_taken_back_while_another_is_invited(records: Records) -> None:
 
 
 async def test_invited_and_taken_back(records: Records) -> None:
-    """Who is taken back while their invitation is still being written is out, here and on disk."""
+    """A guest removed while the invitation is still being written is out, here and on disk."""
     async with running(hub_over(records)) as hub:
         made = await hub.session()
         alice = await hub.script("alice")
@@ -131,7 +131,7 @@ async def test_invited_anew_before_it_is_written_down(records: Records) -> None:
 
 
 async def test_who_was_taken_back_makes_room(records: Records) -> None:
-    """Who was taken back is not counted among the invited, though that is not written down yet."""
+    """A removed guest is not counted among the invited, though that is not written down yet."""
     async with running(hub_over(records)) as hub:
         hub.directory.can_find = False
         made = await hub.session()
@@ -146,7 +146,7 @@ async def test_who_was_taken_back_makes_room(records: Records) -> None:
 
 
 async def test_control_taken_back(records: Records) -> None:
-    """Who may only look on from now on does so at once, and after a restart."""
+    """A guest who may only view from now on does so at once, and after a restart."""
     async with running(hub_over(records)) as hub:
         made = await hub.session()
         for act in ("change", "invite"):
@@ -205,7 +205,7 @@ async def test_written_down_at_the_end(records: Records) -> None:
 
 
 async def test_logged_out(records: Records) -> None:
-    """Who logs out is out and cut at once; their browser forgets the log-in, and so do records."""
+    """After a log-out everything is cut at once; the browser and the records forget the log-in."""
     async with running(hub_over(records)) as hub:
         own = await hub.session("bob")
         bob = await hub.browser("bob")
@@ -251,7 +251,7 @@ async def test_log_ins_ended_from_afar(records: Records, act: str) -> None:
 
 
 async def test_logged_in_anew(records: Records) -> None:
-    """Who logs in over another's log-in ends that, and closes what it had open."""
+    """Anyone who logs in over another's log-in ends that, and closes what it had open."""
     async with running(hub_over(records)) as hub:
         own = await hub.session("bob")
         browser = await hub.browser("bob")

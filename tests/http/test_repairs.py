@@ -93,7 +93,7 @@ async def test_a_newer_hubs_session_is_left_alone() -> None:
 
 
 async def test_a_session_stopped_while_it_is_mended() -> None:
-    """What is stopped while it is being mended does not come back, whichever ends first."""
+    """What is stopped while it is being repaired does not come back, whatever ends first."""
     half = session(1, name="a")
     engine = Patient(Observed(half, running=True, complete=False))
     async with running(hub_over(engine)) as hub, anyio.create_task_group() as group:

@@ -167,7 +167,7 @@ class Hanging(MemoryOrchestrator):
 
 
 async def test_a_launch_while_the_engine_hangs() -> None:
-    """Who launches is told that it cannot be now, and nothing of it appears later."""
+    """A person who launches is told that it cannot be now, and nothing of it appears later."""
     engine = Hanging()
     async with running(World(settings(public_url=ORIGIN), orchestrator=engine)) as hub:
         alice = await hub.script("alice")

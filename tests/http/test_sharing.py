@@ -39,7 +39,7 @@ async def cookie(hub: World, user: str) -> dict[str, str]:
 
 
 async def test_invited(fresh: World) -> None:
-    """Who is invited passes with the role that was granted; nobody else does."""
+    """Anyone who is invited passes with the role that was granted; nobody else does."""
     made = await fresh.session()
     bob = await cookie(fresh, "bob")
     assert (await fresh.verify(made, bob)).status_code == 403
@@ -196,7 +196,7 @@ async def make_link(hub: World, session_id: SessionId, **wanted: object) -> str:
 
 
 async def test_join_by_link(fresh: World) -> None:
-    """Who has a link logs in, reads who shows what, joins, and is in."""
+    """A person with a link logs in, reads who shows what, joins, and is in."""
     made = await fresh.session("alice", "planning")
     code = await make_link(fresh, made)
     browser = await fresh.browser()
@@ -249,7 +249,7 @@ async def test_a_link_that_is_over(fresh: World) -> None:
 
 
 async def test_removed_for_good(fresh: World) -> None:
-    """Who was removed does not come back by the link that is still open."""
+    """A removed guest does not come back by the link that is still open."""
     made = await fresh.session()
     code = await make_link(fresh, made)
     bob, alice = await fresh.script("bob"), await fresh.script("alice")
@@ -365,7 +365,7 @@ async def test_who_is_there(fresh: World) -> None:
 
 
 async def test_asking_for_control(fresh: World) -> None:
-    """Who watches may ask for control once; the owner sees who asks until they have decided."""
+    """A viewer may ask for control once; the owner sees who asks until they have decided."""
     made = await fresh.session()
     await invite(fresh, made)
     bob = await fresh.browser("bob")
@@ -396,7 +396,7 @@ async def test_suggestions_are_bounded(fresh: World) -> None:
 
 
 async def test_logging_out_cuts_what_is_open(fresh: World) -> None:
-    """Who logs out is cut off everywhere; another log-in of theirs comes back by itself."""
+    """A log-out cuts a person off everywhere; another log-in of theirs comes back by itself."""
     own = await fresh.session("bob")
     shown = await fresh.session("alice")
     await invite(fresh, shown)

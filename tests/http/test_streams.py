@@ -55,7 +55,7 @@ async def test_logged_out_elsewhere(fresh: World) -> None:
 
 
 async def test_departed(fresh: World) -> None:
-    """Who may not use the hub any more hears nothing of it any more."""
+    """The pages of a person who may no longer use the hub get no more news."""
     for user in ("alice", "carol"):
         await fresh.script(user)  # else it would seem that everybody is gone
     async with listening(await fresh.script("bob"), OF_ALL):
@@ -72,7 +72,7 @@ async def test_expired(fresh: World) -> None:
 
 
 async def test_no_administrator_any_more(fresh: World) -> None:
-    """Who is no administrator any more is not told of everybody's sessions."""
+    """A former administrator is not told of everybody's sessions."""
     carol = await fresh.script("carol")
     async with listening(carol, OF_ADMINISTRATORS):
         fresh.directory.people["carol"] = replace(fresh.directory.people["carol"], admin=False)

@@ -61,7 +61,7 @@ async def test_places_look_the_same(hub: World) -> None:
 
 
 async def test_withdrawn(hub: World) -> None:
-    """Who was invited and is not any more is refused at the next request, by a page of its own."""
+    """A guest who is no longer invited is refused at the next request, by a page of its own."""
     alices = await hub.session()
     script = await hub.script("alice")
     where = f"/api/v1/sessions/{alices}/shares/bob"
@@ -82,7 +82,7 @@ async def test_withdrawn(hub: World) -> None:
 
 
 async def test_log_out_ends_entries(hub: World) -> None:
-    """Whoever logs out at the hub is out of every session at once, by every cookie of theirs."""
+    """A log-out at the hub ends every session's access at once, by every cookie of the person."""
     one, other = await hub.session(), await hub.session()
     alice = Person(hub)
     browser = await hub.browser("alice")
@@ -182,7 +182,7 @@ async def test_pages_of_others(
     ["/", "/login", "/api/v1/me", "/api/v1/sessions", "/api/docs", "/starting/x", "/enter/x"],
 )
 async def test_nothing_of_the_hub_at_a_session(hub: World, path: str) -> None:
-    """A session's host never shows the hub's pages, whoever asks, so that none is trusted there."""
+    """A session's host never shows the hub's pages to anybody, so that none is trusted there."""
     alices = await hub.session(ready=False)
     login = (await person(hub, "alice")).cookie(urlsplit(ORIGIN).netloc)
     stylesheet = hub.app.services.renderer.stylesheet
@@ -211,7 +211,7 @@ async def test_other_spellings_of_the_host(hub: World, host: str) -> None:
 
 
 async def test_unready(hub: World) -> None:
-    """Who enters while it starts is shown at the hub how far it is; programs are told to wait."""
+    """People who enter while it starts see its progress at the hub; programs are told to wait."""
     alices = await hub.session(ready=False)
     for routed in (True, False):
         alice = await person(hub, "alice")

@@ -23,7 +23,7 @@ async def guess(hub: World, user: str, address: str, number: int = 5) -> Browser
 
 
 async def test_seen_and_released(fresh: World) -> None:
-    """Who is refused is listed with name, address, failures and until when; one press helps."""
+    """Refused log-ins are listed with name, address, failures and until when; one press helps."""
     eve = await guess(fresh, "Alice", EVE)
     assert (await eve.log_in("alice", "alice")).status_code == 429
     carol = await fresh.browser("carol")

@@ -31,7 +31,7 @@ REDIRECTS = 20  # that browsers follow
 
 
 class Follower:
-    """There is another controller that keeps house."""
+    """There is another controller that leads."""
 
     leading = False
 
@@ -53,7 +53,7 @@ class Pair:
         self.worlds: list[World] = []
 
     def world(self) -> World:
-        """Return one more; the first one keeps house."""
+        """Return one more; the first one leads."""
         made = World(
             self.configured,
             clock=self.clock,
@@ -147,7 +147,7 @@ async def test_logged_in_in_the_answer(pair: Pair) -> None:
 
 
 async def test_no_loop_after_a_log_in(pair: Pair) -> None:
-    """Who logs in at one controller comes to where they wanted, whichever is asked on the way."""
+    """People who log in at one controller get where they wanted, whichever is asked on the way."""
     one, _ = pair.worlds
     made = await pair.session()
     for path in ("/", "/apps/wiki/", f"/s/{made}/", "/login?next=/apps/wiki/"):
@@ -157,7 +157,7 @@ async def test_no_loop_after_a_log_in(pair: Pair) -> None:
 
 @pytest.mark.parametrize("path", ["/apps/wiki/", "/"])
 async def test_no_loop_after_a_log_out(pair: Pair, path: str) -> None:
-    """Who was logged out from afar gets the log-in page, though one controller has not heard."""
+    """After a remote log-out people get the log-in page, though one controller has not heard."""
     one, other = pair.worlds
     browser = await one.browser("alice")
     for world in pair.worlds:
@@ -187,7 +187,7 @@ async def test_replayed_after_a_log_out(pair: Pair) -> None:
 
 
 async def test_logged_out_everywhere(pair: Pair) -> None:
-    """Who ends all log-ins by way of a controller that has not heard of this one ends it, too."""
+    """Ending all log-ins at a controller that has not heard of this one ends it, too."""
     one, other = pair.worlds
     browser = await one.browser("alice")
     cookie = browser.cookie
@@ -242,7 +242,7 @@ def stop_of(world: World, made: SessionId) -> tuple[Reason, int] | None:
 
 
 async def rounds(pair: Pair) -> None:
-    """Let each controller do its rounds, the one that keeps house first."""
+    """Let each controller do its rounds, the leader first."""
     for world in pair.worlds:
         await world.app.housekeeping.poll()
         await world.sweep()
@@ -278,7 +278,7 @@ async def test_warned_at_both(pair: Pair) -> None:
 
 
 async def test_a_warning_outlives_who_gave_it(pair: Pair) -> None:
-    """Whichever controller keeps house next keeps to the stop that people were told of."""
+    """The next leader keeps to the stop that people were told of."""
     one, other = pair.worlds
     made = await pair.session()
     pair.clock.advance(1510)
@@ -294,7 +294,7 @@ async def test_a_warning_outlives_who_gave_it(pair: Pair) -> None:
 
 
 async def test_asked_for_control_at_the_other(pair: Pair) -> None:
-    """Who shares a session reads who asks for control, whichever controller each of them meets."""
+    """An owner reads who asks for control, whichever controller each of them meets."""
     one, other = pair.worlds
     made = await pair.session()
     alice = await one.script("alice")
@@ -313,7 +313,7 @@ async def test_asked_for_control_at_the_other(pair: Pair) -> None:
 
 
 async def test_asked_for_control_after_it_was_taken_back(pair: Pair) -> None:
-    """Who asks where it is not known yet that their invitation is over is invited no more."""
+    """A guest is invited no more, also at a controller that has not heard of the end yet."""
     one, other = pair.worlds
     made = await pair.session()
     alice = await one.script("alice")

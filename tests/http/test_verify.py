@@ -27,7 +27,7 @@ UNKNOWN = session_id(4711)
 
 
 async def test_anonymous_navigation(hub: World) -> None:
-    """Who opens a link to a session without being logged in is led to the log-in and back."""
+    """A link to a session leads people who are not logged in to the log-in and back."""
     alices = await hub.session()
     for wanted in (alices, UNKNOWN, "nonsense"):
         answer = await hub.verify(wanted, NAVIGATION, uri=f"/s/{wanted}/?a=b&c=d")
@@ -148,7 +148,7 @@ async def test_handshakes_of_foreign_pages(hub: World, origin: str | None) -> No
 
 
 async def test_handshake_at_the_other_address(hub: World) -> None:
-    """Who came by another configured address opens WebSockets there."""
+    """Anyone who came by another configured address opens WebSockets there."""
     cookie = (await hub.browser("alice")).cookie
     headers = {"Sec-WebSocket-Key": "eA==", "Cookie": cookie, "Origin": "http://127.0.0.1:8080"}
     answer = await hub.verify(await hub.session(), headers, host="127.0.0.1:8080")

@@ -1,4 +1,4 @@
-"""The first page: it follows what happens, and whoever is at work on it is not disturbed."""
+"""The first page: it follows what happens, and does not disturb the person at work on it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_page_changes_under_a_typing_hand_without_disturbing_it(hub: Hub, pa
 
 
 def test_focus_on_a_card_survives_the_end_of_another(hub: Hub, page: Page) -> None:
-    """Whoever stands on a button keeps standing there when a card above it goes away."""
+    """The focus stays on its button when a card above it goes away."""
     other = replace(READY, id="z" * 26, name="other", url="/s/other/")
     home_at(hub, replace(HOME, sessions=(READY, other)))
     page.goto(hub.url)
@@ -83,7 +83,7 @@ def test_what_a_launch_was_refused_for_stays_on_the_page(hub: Hub, page: Page) -
     hub.pages["/launch"] = PAGES["home_name_refused"](RENDERER)
     home_at(hub, replace(HOME, sessions=(READY, STARTING)))
     page.goto(f"{hub.url}/launch")
-    expect(page.get_by_role("link", name="Follow Slicer")).to_be_visible()
+    expect(page.get_by_role("link", name="Show progress Slicer")).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text(
         "A session with this name is already running."
     )

@@ -87,7 +87,7 @@ def test_somebody_is_invited_by_name_without_leaving_the_dialog(hub: Hub, page: 
     hub.answers[SHARE_PATH] = hub.pages[SHARE_PATH] = RENDERER.page(replace(SHARE, people=(BOB,)))
     page.keyboard.type("bob")
     dialog.get_by_label("They may").first.select_option("control")
-    dialog.get_by_label("For").first.select_option("one hour")
+    dialog.get_by_label("How long").first.select_option("one hour")
     dialog.get_by_label("User name").press("Enter")
     expect(dialog.get_by_role("button", name="Remove Bob Example")).to_be_visible()
     expect(dialog.get_by_role("status")).to_have_text("Bob Example: view, connected")
@@ -179,7 +179,7 @@ def test_names_are_suggested_from_three_characters_on(hub: Hub, page: Page) -> N
 
 
 def test_control_is_lent_and_taken_back_with_the_keyboard(hub: Hub, page: Page) -> None:
-    """Whoever asks stands at the top; giving, taking back and removing are one press each."""
+    """Guests who ask come first; giving, taking back and removing are one press each."""
     asks = replace(SHARED_OUT, people=(replace(BOB, asks=True),), links=())
     dialog = opened_share(hub, page, asks)
     expect(dialog.get_by_text("Bob Example asks for control.")).to_be_visible()

@@ -62,7 +62,7 @@ def test_a_session_that_is_gone_does_not_leave_a_progress_page_behind(hub: Hub, 
 
 
 def test_a_place_in_line_moves_up_by_itself(hub: Hub, page: Page) -> None:
-    """The place is told as it changes, and turns into the steps when it is one's turn."""
+    """The position is told as it changes, and steps replace it when the session's turn comes."""
     hub.pages["/wait"] = RENDERER.page(QUEUED)
     page.goto(f"{hub.url}/wait")
     spot = page.get_by_role("status").filter(has_text="in the queue")

@@ -35,7 +35,7 @@ def fuzzer(carol: Person) -> Iterator[Person]:
 
 
 def take_quotas_back(administrator: Person) -> None:
-    """Let everybody have as many sessions as configured: who asks for everything sets any quota."""
+    """Give everybody the configured quota: a client that tries everything sets any quota."""
     names: set[str] = set()
     page, pages = 1, 1
     while page <= pages:

@@ -337,7 +337,7 @@ time.sleep(float(sys.argv[1]))
 def test_row_47_a_store_that_is_locked(
     engine: DockerClient, alice: Person, bob: Person, victim: dict[str, Any]
 ) -> None:
-    """Nobody is let in for it; who is in stays in, and afterwards log-ins work again."""
+    """Nobody is let in for it; people stay logged in, and afterwards log-ins work again."""
     mine, theirs = door(alice, victim), door(bob, victim)
     locking = ["docker", "exec", part(engine, "controller").id, "python", "-c", LOCK, "20"]
     with subprocess.Popen(locking, stdout=subprocess.PIPE, text=True) as work:

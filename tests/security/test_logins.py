@@ -223,7 +223,7 @@ def test_row_05_who_leaves_is_out(alice: Person, engine: DockerClient) -> None:
 def test_row_18_a_planted_login_is_not_gone_on_with(
     alice: Person, bob: Person, victim: dict[str, Any]
 ) -> None:
-    """Who logs in gets an id of their own; what stood in the browser before is dead."""
+    """A log-in gets an id of its own; what stood in the browser before is dead."""
     assert alice
     with Person("bob") as planted:
         before = planted.browser.cookies[COOKIE]

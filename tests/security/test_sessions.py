@@ -42,7 +42,7 @@ def slicer(alice: Person) -> dict[str, Any]:
 
 @pytest.fixture
 def shown(alice: Person, bob: Person, slicer: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The same, while bob is invited to look on."""
+    """The same, while bob is invited to view."""
     assert bob
     alice.invite(slicer, "bob", "view")
     yield slicer

@@ -15,7 +15,7 @@ from tests.unit.deploy.builds import SEVERAL, SITE, settings_of
 
 
 def test_several_controllers_without_a_common_store_are_refused() -> None:
-    """Who asks for two controllers with a file each is told what to say."""
+    """Values that ask for two controllers with a file each are refused with what to say."""
     with pytest.raises(helm_python.HelmError, match="need store: kubernetes"):
         helm({"replicas": 2})
 

@@ -83,7 +83,7 @@ def test_limits_are_those_of_one_server(build: list[Body]) -> None:
 
 
 def test_each_limit_is_of_one_address() -> None:
-    """Who reaches a limit is in nobody's way but their own, and every way to the hub has one."""
+    """A client that reaches a limit delays only itself, and every way to the hub has one."""
     limits = limits_of_one_server()
     kinds = {
         name: (kind, how)

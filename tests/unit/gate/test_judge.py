@@ -83,7 +83,7 @@ def judge(hub: Hub, question: Question) -> Judgement:
 def test_by_log_in(
     given: Credentials, login: Login, access: Access | None, verdict: Verdict
 ) -> None:
-    """Who is logged in enters what is ready and theirs, and it is told by which log-in."""
+    """A logged-in person enters what is ready and theirs, and it is told by which log-in."""
     found = judge(Hub(access), replace(QUESTION, credentials=given))
     assert found.verdict is verdict
     if verdict in {Verdict.PASS, Verdict.WAIT}:
@@ -103,7 +103,7 @@ def test_a_cookie_counts_before_a_token() -> None:
 
 @pytest.mark.parametrize("given", [Credentials(), Credentials(login="x", bearer="x")])
 def test_nobody(given: Credentials) -> None:
-    """Who is not logged in is asked to, whatever else there is."""
+    """Anyone who is not logged in is asked to log in, whatever else there is."""
     hub = Hub(Access(Role.OWNER, Phase.READY))
     assert judge(hub, replace(QUESTION, credentials=given)) == Judgement(Verdict.LOG_IN)
 

@@ -82,7 +82,7 @@ def invitation() -> Share:
 
 
 async def test_what_was_written_down_counts() -> None:
-    """Who was logged in and invited before a restart is so after it, and a drain goes on."""
+    """Log-ins and invitations outlive a restart, and a drain goes on."""
     store = Told()
     before = Controller(store)
     await before.sync.load()

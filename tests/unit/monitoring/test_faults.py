@@ -47,7 +47,7 @@ async def test_whoever_has_seen_enough_leaves_without_a_fault() -> None:
 
 
 async def test_an_error_on_the_way_is_still_one() -> None:
-    """What really goes wrong is not lost: it ends the work, and whoever follows hears of it."""
+    """What really goes wrong is not lost: it ends the work, and the reader hears of it."""
     source = Source()
     numbers = source.follow()
     assert await anext(numbers) == 0
@@ -58,7 +58,7 @@ async def test_an_error_on_the_way_is_still_one() -> None:
 
 
 async def test_what_comes_to_its_end_leaves_no_work() -> None:
-    """Whoever reads to the end waits for nothing more."""
+    """A reader who is at the end waits for nothing more."""
     source = Source()
     assert [number async for number in source.follow()] == list(range(100))
     assert not source.working

@@ -49,7 +49,7 @@ async def test_a_choice_can_be_taken_back() -> None:
 
 
 async def test_only_what_is_offered_can_be_chosen() -> None:
-    """Who asks for more is told whom to ask."""
+    """Anyone who asks for more is told whom to ask."""
     settings = configured(OFFERED)
     desk = Desk(settings, SqliteStore(":memory:"))
     with pytest.raises(NotAllowed, match="Ask the administrator"):

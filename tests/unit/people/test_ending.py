@@ -69,7 +69,7 @@ async def _replace_keys(desk: Desk, *, leads: bool) -> None:
 
 
 async def replace_keys(desk: Desk, lost: Login) -> None:
-    """Replace all keys at once, as the controller that keeps house."""
+    """Replace all keys at once, as the leader does."""
     del lost
     await _replace_keys(desk, leads=True)
 

@@ -38,7 +38,7 @@ async def test_use_is_written_down_now_and_then(desk: Desk) -> None:
 
 
 async def test_what_has_ended_is_not_written_down(desk: Desk) -> None:
-    """Who was last seen before they logged out leaves nothing behind."""
+    """A log-in last seen before it ended leaves nothing behind."""
     login = await desk.log_in("alice")
     desk.clock.advance(600)
     assert desk.logins.standing.use(login)

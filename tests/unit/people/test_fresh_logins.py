@@ -113,7 +113,7 @@ async def pair(tmp_path: Path) -> AsyncGenerator[Pair, None]:
 
 
 async def test_known_at_once(pair: Pair) -> None:
-    """Who logs in at one controller is known to the other, in full, before that has heard of it."""
+    """A log-in at one controller is fully known to the other before that has heard of it."""
     one, other = pair.made
     token = await one.enter("carol")
     found, own = other.finds(token), one.finds(token)
@@ -233,7 +233,7 @@ async def test_lost_records(pair: Pair) -> None:
 
 
 async def test_restored_records(pair: Pair) -> None:
-    """After older records were put back, who is not in them has to log in again."""
+    """After a restore, people who are not in the older records have to log in again."""
     one, other = pair.made
     token = await one.enter("carol")
     assert other.finds(token) is not None
@@ -288,7 +288,7 @@ async def test_one_controller_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("groups", [30, 3000])
 async def test_many_groups(pair: Pair, groups: int) -> None:
-    """A cookie stays short enough for browsers; who is in very many groups is asked to wait."""
+    """A cookie stays short enough for browsers; people in very many groups are asked to wait."""
     one, other = pair.made
     named = frozenset(f"Department of Radiology {number}" for number in range(groups))
     one.directory.people["carol"] = carol = replace(PEOPLE["carol"], groups=named)

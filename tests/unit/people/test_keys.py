@@ -149,7 +149,7 @@ async def test_rotations_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 async def test_rotated_by_root(tmp_path: Path) -> None:
-    """Who rotates as root does not take the keys away from the hub's own user."""
+    """A rotation as root does not take the keys away from the hub's own user."""
     path = tmp_path / "keys.json"
     place = KeyFile(path, wall)
     await place.key_ring()

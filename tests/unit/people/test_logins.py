@@ -85,7 +85,7 @@ async def test_refreshed(desk: Desk) -> None:
 
 @pytest.mark.anyio
 async def test_refreshed_while_leaving(desk: Desk) -> None:
-    """Who logs out while they are being looked up again is out."""
+    """A log-out counts also while the person is being looked up again."""
     header = await desk.enter("alice")
     login = desk.logins.proofs.by_bearer(header)
     assert login is not None

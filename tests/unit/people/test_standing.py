@@ -71,7 +71,7 @@ def test_each_end_is_told(known: Known, way: str) -> None:
 def test_everybody_is_told(known: Known) -> None:
     """However many have to do something at an end, each hears of it; of nothing they hear nothing.
 
-    By then it stands no longer: who comes in meanwhile is refused.
+    By then it stands no longer: a request that comes meanwhile is refused.
     """
     one = known.login("one")
     stood: list[bool] = []

@@ -81,7 +81,7 @@ async def test_spraying(gate: Gate) -> None:
 
 
 async def test_own_success_frees_no_address(gate: Gate) -> None:
-    """Who has an account cannot log in between guesses to have their address forgiven."""
+    """Logging in to one's own account between guesses does not clear the address."""
     for number in range(6):
         assert await gate.guess(f"user{number}") == "wrong"
         if number < 5:
@@ -105,7 +105,7 @@ async def test_twins_of_a_name(gate: Gate) -> None:
 
 @pytest.mark.parametrize("right", [False, True])
 async def test_at_once(gate: Gate, right: bool) -> None:
-    """Many guesses at once are no more than as many one after the other; who is right waits."""
+    """Many guesses at once count like as many in turn; a correct password waits for them."""
     done: list[str] = []
 
     async def one() -> None:

@@ -87,7 +87,7 @@ def test_no_open_redirect(target: str) -> None:
     "target", ["/", "/s/abc/", "/s/abc/x?y=//z&u=http://e", "/starting/a", "/a%2fb", "/?a=b\x21"]
 )
 def test_next_is_kept(target: str) -> None:
-    """Who follows a link to a session gets there after the log-in."""
+    """Anyone who follows a link to a session gets there after the log-in."""
     assert target == origins.safe_next(target)
 
 
@@ -344,7 +344,7 @@ def test_profiles_by_groups() -> None:
 
 
 def test_no_profile_at_all() -> None:
-    """Who may start nothing gets a sentence, not a fault."""
+    """Anyone who may start nothing gets a sentence, not a fault."""
     hub = replace(HUB, profiles=(replace(SLICER, groups=frozenset({"gpu"})),))
     with pytest.raises(NotAllowed):
         access.choose_profile(hub, OUTSIDER, "")

@@ -103,7 +103,7 @@ def test_no_end_of_what_could_be_saved(
 )
 @pytest.mark.parametrize("now", [DAY - 10, DAY, DAY + 289])
 def test_a_promise_is_kept(seen: Observed, now: float) -> None:
-    """Who was told when it stops has until then, even if the session falters meanwhile."""
+    """A session runs until the announced stop, even if it falters meanwhile."""
     told = used(now, warned=lifetime_warned(DAY - 10, DAY + 290))
     young = replace(told, first_seen=DAY - 20, age_then=DAY - 20)
     assert decide(seen, young, now, LIMITS) in {Keep(), Repair()}

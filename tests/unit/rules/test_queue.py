@@ -1,4 +1,4 @@
-"""The line before a full server: fair between people, and nobody waits for ever."""
+"""The queue before a full server: fair between people, and nobody waits for ever."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def line(*sessions: Session) -> list[Ticket]:
 
 
 def numbers(tickets: list[Ticket]) -> str:
-    """Return the sessions' names in the order of the line."""
+    """Return the sessions' names in the order of the queue."""
     return " ".join(one.session.name for one in tickets)
 
 
@@ -109,13 +109,13 @@ def test_order(waiting: str, running: str, order: str) -> None:
 def test_next(
     waiting: list[Session], running: list[Session], limits: dict[str, object], wanted: int | None
 ) -> None:
-    """A place goes to the first who can use it, without taking what an earlier one waits for."""
+    """A place goes to the first that can use it, without taking what an earlier one waits for."""
     found = queue.next_of(line(*waiting), running, hub(**limits))
     assert (found.session.id if found else None) == (session_id(wanted) if wanted else None)
 
 
 def test_nobody_is_starved_by_turns() -> None:
-    """Who waits for places of two groups is not passed by those who want one of them each."""
+    """A session that needs places of two groups is not overtaken by those that need one of them."""
     limits = hub(groups={"a": 1, "b": 1})
     both = of(1, groups="a b")
     waiting = line(both, of(2, groups="a"), of(3, groups="b"))
@@ -221,7 +221,7 @@ def test_a_crowd_cannot_starve_anybody(
     bounds: dict[str, object],
     dice: random.Random,
 ) -> None:
-    """However many come after, and whatever they want: who was first is served in time."""
+    """However many come after, and whatever they want: the first is served in time."""
     limits = hub(**bounds)
     first = of(1, mine[0], "first", groups=mine[1])
     number = 1

@@ -66,7 +66,7 @@ def test_every_phase_has_a_sentence(phase: Phase) -> None:
     ("phase", "seen", "place", "sentence"),
     [
         (Phase.PENDING, BORN, None, "Your session is being prepared."),
-        (Phase.PENDING, BORN, (1, "a free place"), "1st in the queue; it waits for a free place."),
+        (Phase.PENDING, BORN, (1, "a free place"), "Next in the queue; it waits for a free place."),
         (Phase.PENDING, BORN, (2, "its turn"), "2nd in the queue; it waits for its turn."),
         (Phase.PENDING, BORN, (3, "a free place"), "3rd in the queue; it waits for a free place."),
         (Phase.PENDING, BORN, (4, "a free place"), "4th in the queue; it waits for a free place."),
@@ -107,7 +107,7 @@ def test_every_phase_has_a_sentence(phase: Phase) -> None:
             "111th in the queue; it waits for a free place.",
         ),
         (Phase.PENDING, FETCHING, None, "Fetching the program: 3 of 9 GB."),
-        (Phase.PENDING, FETCHING, (1, "its turn"), "1st in the queue; it waits for its turn."),
+        (Phase.PENDING, FETCHING, (1, "its turn"), "Next in the queue; it waits for its turn."),
         (Phase.STARTING, replace(UP, progress=Phrase("It wakes up.")), None, "It wakes up."),
         (Phase.STARTING, UP, None, "Your files are connected; the program is loading."),
         (Phase.READY, replace(READY, progress=Phrase("It wakes up.")), None, "Ready."),
@@ -126,7 +126,7 @@ def test_every_phase_has_a_sentence(phase: Phase) -> None:
 def test_messages(
     phase: Phase, seen: Observed, place: tuple[int, str] | None, sentence: str
 ) -> None:
-    """Who waits reads where they stand in the queue, or what goes on, or why it came to nothing."""
+    """A person reads the session's position in the queue, or what goes on, or why it failed."""
     waits_for = {"its turn": None, "a free place": Resource.TOTAL}
     stands = QueuePosition(place[0], waits_for[place[1]]) if place else None
     assert sentence == str(message_of(phase, seen, LIMITS, place=stands))
@@ -161,7 +161,7 @@ def test_warning_words(reason: Reason) -> None:
         (
             Reason.DRAIN,
             LIMITS,
-            "because the hub is being emptied for maintenance. Your files are there.",
+            "because of maintenance. Your files are there.",
         ),
         (Reason.STOPPED, LIMITS, ""),
         (Reason.FAILED, LIMITS, ""),
@@ -169,7 +169,7 @@ def test_warning_words(reason: Reason) -> None:
     ],
 )
 def test_farewell(reason: Reason, limits: Limits, sentence: str) -> None:
-    """Who comes back to a stopped session reads why; who stopped it reads nothing."""
+    """The owner of a stopped session reads why; after an own stop there is nothing to read."""
     said = stopped("Slicer", reason, limits)
     told = ("Slicer was stopped at", sentence) if sentence else None
     assert told == (said.around("at") if said else None)

@@ -22,7 +22,7 @@ def test_where_it_is_switched_off() -> None:
 
 @pytest.mark.parametrize("role", Role)
 def test_what_a_guest_may_be(role: Role) -> None:
-    """Guests look on or control; nobody makes an owner of them."""
+    """Guests view or control; nobody makes an owner of them."""
     if role in {Role.VIEW, Role.CONTROL}:
         sharing.check_role(role)
     else:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def parts() -> SharingParts:
-    """Give the parts of a hub; Bob looks on in Alice's session, Carol controls it."""
+    """Give the parts of a hub; Bob views Alice's session, Carol controls it."""
     made = SharingParts()
     await made.invite(BOB)
     await made.invite(CAROL, Role.CONTROL)
@@ -41,7 +41,7 @@ def who_asks(parts: SharingParts) -> list[UserId]:
 
 
 async def test_a_guest_asks(parts: SharingParts) -> None:
-    """The owner sees who asks until they have decided; who has control asks for nothing."""
+    """The owner sees who asks until they have decided; a guest with control asks for nothing."""
     control = parts.sharing.control
     await control.ask(parts.seen, BOB)
     assert [one.uid for one in parts.grants.of_session(parts.seen.session.id) if one.asks] == [
@@ -55,7 +55,7 @@ async def test_a_guest_asks(parts: SharingParts) -> None:
 
 
 async def test_it_is_given(parts: SharingParts) -> None:
-    """Who looked on controls from now on: they are cut, and come back with what they may."""
+    """A viewer who gets control is cut, and comes back with control."""
     with capture_logs() as logs:
         share = await parts.sharing.control.change(parts.seen, BOB.uid, Role.CONTROL, by=OWNER)
     assert share.role is role(parts, BOB.uid) is Role.CONTROL
@@ -64,7 +64,7 @@ async def test_it_is_given(parts: SharingParts) -> None:
 
 
 async def test_it_is_taken_back(parts: SharingParts) -> None:
-    """Who controlled looks on from now on, is cut once, and the record has one line of it."""
+    """A guest whose control is taken back is cut once, and the record has one line of it."""
     with capture_logs() as logs:
         await parts.sharing.control.change(parts.seen, CAROL.uid, Role.VIEW, by=OWNER)
     assert role(parts, CAROL.uid) is Role.VIEW

@@ -111,7 +111,7 @@ async def test_control_again_after_it_was_taken(given: Given) -> None:
 
 
 async def test_asking_once_is_enough(given: Given) -> None:
-    """Who has asked for control already, or is no guest, changes nothing by asking."""
+    """Asking for control twice, or without an invitation, changes nothing."""
     assert not await given.records.ask(ONE, BOB.uid)
     await given.records.invite(ONE, BOB, Role.VIEW, seconds=None)
     assert await given.records.ask(ONE, BOB.uid)

@@ -92,7 +92,7 @@ def test_a_session_is_closed(guests: Guests) -> None:
 
 
 def test_a_person_is_out_everywhere(guests: Guests) -> None:
-    """Who may not use the hub any more is invited to nothing."""
+    """A person who may no longer use the hub is invited to nothing."""
     assert {one.session for one in guests.grants.withdraw_person(BOB)} == {ONE, TWO}
     assert guests.grants.of_person(BOB) == []
     assert guests.names() == ["carol"]
@@ -100,7 +100,7 @@ def test_a_person_is_out_everywhere(guests: Guests) -> None:
 
 @pytest.mark.parametrize("written", [False, True])
 def test_control_is_taken(guests: Guests, *, written: bool) -> None:
-    """Who had control looks on from now on, and is not thrown out."""
+    """A guest whose control is taken back still views, and is not thrown out."""
     guests.grants.lower(ONE, CAROL)
     if written:
         guests.write()
@@ -148,14 +148,14 @@ def test_what_another_controller_took(guests: Guests) -> None:
 
 
 def test_a_reading_brings_nobody_back(guests: Guests) -> None:
-    """Who was taken back here stays out though the store does not know of it yet."""
+    """A guest removed here stays out though the store does not know of it yet."""
     guests.grants.withdraw(ONE, BOB)
     guests.grants.replace([share(ONE, BOB)])
     assert guests.grants.role_of(ONE, BOB) is None
 
 
 def test_when_it_is_full(guests: Guests) -> None:
-    """Administrators who look on take nobody's place."""
+    """Administrators who view take no guest's place."""
     for number in range(SHARES_MOST - 1):
         guests.grants.put(share(TWO, UserId(f"guest{number}"), look=number == 0))
     assert not guests.grants.is_full(TWO)

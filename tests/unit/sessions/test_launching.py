@@ -78,7 +78,7 @@ async def test_no_more_than_ones_own() -> None:
 
 
 async def test_a_program_that_cannot_be_had() -> None:
-    """Who starts it is told, nothing is left of it, and the name is free again."""
+    """The person is told, nothing is left of it, and the name is free again."""
     parts = Parts()
     parts.engine.missing["slicer"] = Fetch(refusal="manifest unknown")
     async with at_work(parts):

@@ -86,7 +86,7 @@ async def test_who_may_as_much_already(linked: Linked) -> None:
 
 
 async def test_no_way_back(linked: Linked) -> None:
-    """Who was taken back comes by no link that was open then, but by one that is made later."""
+    """A removed guest comes back by no link that was open then, but by one that is made later."""
     old = await linked.make()
     await linked.links.redeem(old, BOB)
     linked.grants.withdraw(ONE, BOB.uid)

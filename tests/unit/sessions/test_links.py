@@ -33,7 +33,7 @@ async def make(
 
 
 async def test_its_code_is_shown_once(parts: SharingParts) -> None:
-    """Who makes a link gets its code; the list of links and the record have none."""
+    """The maker of a link gets its code; the list of links and the record have none."""
     with capture_logs() as logs:
         fresh = await make(parts, max_uses=3)
     assert acts(logs, "link", "role", "seconds", "max_uses") == [
@@ -66,7 +66,7 @@ async def test_somebody_joins(parts: SharingParts) -> None:
 
 
 async def test_a_guest_gains_control(parts: SharingParts) -> None:
-    """Who looked on and joins by a link for control is cut, and comes back with control."""
+    """A viewer who joins by a link for control is cut, and comes back with control."""
     await parts.invite(BOB)
     fresh = await make(parts, Role.CONTROL)
     await parts.sharing.links.join(fresh.code, BOB, BY_BOB)

@@ -1,4 +1,4 @@
-"""Who waits for a place, what there is not enough of, and who is next."""
+"""Which sessions wait, for what, and which is next."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ pytestmark = pytest.mark.anyio
 
 
 def lined(number: int, owner: str) -> Session:
-    """Return a session of the profile that has one place and a line."""
+    """Return a session of the profile that has one place and a queue."""
     return session(number, owner=owner, name=str(number), profile="lined")
 
 
 @pytest.fixture
 def parts() -> Parts:
-    """Give the parts of a hub whose one place with a line is taken."""
+    """Give the parts of a hub whose one place is taken and has a queue."""
     made = Parts()
     made.show(Observed(session=lined(1, "alice"), running=True))
     return made
 
 
 async def test_first_come_first_served(parts: Parts) -> None:
-    """Who came first is next, once there is room; until then everybody sees their place."""
+    """The session that came first is next, once there is room; everybody sees their position."""
     queue = parts.sessions.queue
     for number, owner in ((2, "bob"), (3, "carol")):
         parts.spend(1)
@@ -64,7 +64,7 @@ async def test_who_waits_comes_before_who_comes_now(parts: Parts) -> None:
 
 
 async def test_a_ticket_that_cannot_be_written_down(parts: Parts) -> None:
-    """Who could not be noted does not wait: they are told, and can try again."""
+    """A session that could not be noted does not wait: its owner is told, and can try again."""
     queue = parts.sessions.queue
 
     async def refuse(_: object) -> None:
@@ -98,7 +98,7 @@ async def test_a_ticket_that_cannot_be_taken_back_is_tried_again(parts: Parts) -
 
 
 async def test_another_controllers_line(parts: Parts) -> None:
-    """What is read again is the line of all; who has begun here is not in it."""
+    """What is read again is the queue of all; what has begun here is not in it."""
     queue = parts.sessions.queue
     await queue.line_up(lined(2, "bob"), CONTROLLER)
     await queue.load()

@@ -50,7 +50,7 @@ async def test_who_may_not_is_cut(parts: SharingParts) -> None:
 
 
 async def test_on_record_once(parts: SharingParts) -> None:
-    """Who stays connected is cut at each poll and recorded once, and anew after a while."""
+    """A guest who stays connected is cut at each poll and recorded once, and anew after a while."""
     with capture_logs() as logs:
         for _ in range(3):
             assert await judge(parts, (BOB, Role.VIEW)) == [BOB.uid]
@@ -71,7 +71,7 @@ async def test_a_session_that_lies(parts: SharingParts) -> None:
 
 
 async def test_a_cut_that_is_due(parts: SharingParts) -> None:
-    """Who was to be cut while it did not answer is cut at the next poll, whatever that shows."""
+    """A cut that got no answer is repeated at the next poll, whatever that shows."""
     parts.gateway.insides[parts.seen.session.id] = None
     await parts.sharing.cutting.cut(parts.seen, BOB.uid)
     parts.connect()
@@ -99,7 +99,7 @@ async def test_a_poll_judges(parts: SharingParts) -> None:
 
 
 async def test_who_logs_out(parts: SharingParts) -> None:
-    """Who logs out is cut everywhere: in their own sessions and in those of others."""
+    """A log-out cuts a person everywhere: in their own sessions and in those of others."""
     login = await parts.log_in(BOB)
     await parts.invite(BOB)
     parts.show(parts.seen, parts.running(2, BOB))

@@ -28,7 +28,7 @@ async def written(parts: SharingParts) -> set[tuple[SessionId, str]]:
 
 
 async def test_an_owner_takes_it_back(parts: SharingParts) -> None:
-    """Who was invited is out, is cut, and the record says by whom; a second time is none."""
+    """A removed guest is out and cut, and the record says by whom; a second time is none."""
     with capture_logs() as logs:
         for _ in range(2):
             assert await parts.sharing.revoking.withdraw(parts.seen, BOB.uid, by=OWNER)
@@ -84,7 +84,7 @@ async def test_who_may_not_use_the_hub_any_more(parts: SharingParts) -> None:
 
 
 async def test_its_time_is_over(parts: SharingParts) -> None:
-    """An invitation that ends is cut and recorded once, by the controller that keeps house."""
+    """An invitation that ends is cut and recorded once, by the leader."""
     await parts.records.invite(parts.seen.session.id, BOB, Role.VIEW, seconds=60)
     parts.spend(60)
     with capture_logs() as logs:
@@ -109,7 +109,7 @@ async def test_a_session_that_is_gone(parts: SharingParts) -> None:
 
 
 async def test_who_is_inside_is_forgotten(parts: SharingParts) -> None:
-    """Who enters again after they were taken back and invited anew is put on record again."""
+    """A guest who was removed, is invited again and enters is recorded again."""
     at = parts.seen.session.id
     parts.sessions.enter(at, "s1", Role.VIEW, Actor(BOB.uid))
     await parts.sharing.revoking.withdraw(parts.seen, BOB.uid, by=OWNER)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_controller_before_this_one_was_killed() -> None:
-    """Who should have been cut then is cut soon after the start, without a round."""
+    """A cut that was due then is made soon after the start, without a round."""
     parts = SharingParts()
     await parts.log_in(BOB)
     parts.connect((BOB, Role.VIEW))

@@ -40,7 +40,7 @@ def phase(parts: Parts, session_id: SessionId) -> Phase | None:
 
 
 async def test_it_saves_and_ends() -> None:
-    """Who is stopped for idleness reads that their scene was saved."""
+    """The owner of a session stopped when unused reads that the scene was saved."""
     async with at_work() as (parts, seen):
         parts.gateway.saves.add(seen.session.id)
         await parts.sessions.stop(seen.session.id, Reason.IDLE)

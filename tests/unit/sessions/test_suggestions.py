@@ -30,7 +30,7 @@ def asked() -> Asked:
 
 
 async def test_others_are_suggested(asked: Asked) -> None:
-    """Who types a name gets those whom it may mean, and never themselves."""
+    """A typed name suggests the people it may mean, never the person who types."""
     assert await asked.suggestions.suggest(ALICE, "bob") == [BOB]
     assert await asked.suggestions.suggest(BOB, "bob") == []
 

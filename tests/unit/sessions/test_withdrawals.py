@@ -52,7 +52,7 @@ async def owed() -> AsyncGenerator[Owed, None]:
 
 
 async def test_it_is_written_down(owed: Owed) -> None:
-    """Who was taken back, and whose control, stands so in the store; nothing is owed then."""
+    """The store knows who was removed, and whose control was taken back; nothing is owed then."""
     owed.grants.withdraw(TWO, BOB)
     owed.grants.lower(ONE, CAROL)
     await owed.withdrawals.write_down()

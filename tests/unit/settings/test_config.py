@@ -207,7 +207,7 @@ def test_ca_file_is_a_path() -> None:
 
 
 def test_upstream_names() -> None:
-    """Who comes from the older program keeps their settings and learns the new names."""
+    """Settings of the older program are accepted, with the new names in a notice."""
     settings, notices = read(
         {
             "CONTAINER_ORCHESTRATOR": "memory",

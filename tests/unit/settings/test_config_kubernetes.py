@@ -68,7 +68,7 @@ def test_variables() -> None:
 
 
 def test_rounds_of_several_controllers() -> None:
-    """Who lets several controllers share their records hears that they must tell of use often."""
+    """Several controllers that share records must report use often, and the fault says so."""
     slow = {"SLICERHUB_HOUSEKEEPING_SECONDS": "31"}
     shared = {"SLICERHUB_ORCHESTRATOR": "kubernetes", "SLICERHUB_STORE": "kubernetes"}
     directory = {

@@ -160,7 +160,7 @@ def test_settings_of_the_demo() -> None:
 
 
 def test_faults_are_told() -> None:
-    """Who asks for settings that are wrong reads what is wrong."""
+    """Anyone who asks for settings that are wrong reads what is wrong."""
     done = CliRunner().invoke(main, ["settings"], env=NONE | {"SLICERHUB_PUBLIC_PORT": "0"})
     assert done.exit_code == 1
     assert "✗ public_port: must be a port, 1 to 65535." in done.output

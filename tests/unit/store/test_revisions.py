@@ -124,7 +124,7 @@ async def test_revisions_are_not_kept(pair: Pair) -> None:
 
 
 async def test_left_while_what_was_heard_is_read(pair: Pair) -> None:
-    """Who stops to follow in the middle of reading what it heard of leaves nothing running."""
+    """A follower that stops in the middle of reading leaves nothing running."""
     pair.server.held = False
     with anyio.CancelScope() as scope:
         async with aclosing(pair.late.changes()) as changes:

@@ -88,7 +88,7 @@ def test_each_part_is_run_once_and_everything_is_cleared_away() -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_alone_starts_what_it_needs_and_no_other_stack(part: str) -> None:
-    """Who names one part does not wait for what it does not need."""
+    """Naming one part does not wait for what it does not need."""
     found = lanes(_only(part))
     started = {
         step.environment["SLICERHUB_INSTANCE"]

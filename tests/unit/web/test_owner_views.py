@@ -1,4 +1,4 @@
-"""What people find on their own pages: what they may start, what runs, and who looks on."""
+"""What people find on their own pages: what they may start, what runs, and who watches."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_only_what_is_open_to_somebody_is_offered() -> None:
 
 
 async def test_one_reason_for_all_is_said_once() -> None:
-    """Who has as many sessions as they may have reads that once, above the buttons."""
+    """A person who has as many sessions as allowed reads that once, above the buttons."""
     pages = Pages()
     pages.run(1, "alice")
     pages.run(2, "alice")

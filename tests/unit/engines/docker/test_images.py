@@ -124,7 +124,7 @@ async def test_graphics_cards(images: Images, engine: Engine) -> None:
 
 
 async def test_fetched(images: Images, engine: Engine) -> None:
-    """Who waits for a program reads how far its transfer is."""
+    """A person who waits for a program reads how far its transfer is."""
     engine.image = None
     detail = {"current": 3_000_000, "total": 9_000_000}
     engine.messages = [

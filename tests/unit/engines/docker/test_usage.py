@@ -79,7 +79,7 @@ async def test_since_the_last_time(engine: Engine, measurements: Measurements) -
 
 
 async def test_twice_in_one_second(engine: Engine, measurements: Measurements) -> None:
-    """Who asks again at once gets nothing rather than a number that is wrong."""
+    """A second question at once gets nothing rather than a wrong number."""
     engine.stats_now = stats(10, 100)
     assert await measurements.of(ONE.id) is None
     assert await measurements.of(ONE.id) is None
@@ -101,7 +101,7 @@ async def test_no_such_session(measurements: Measurements) -> None:
 
 
 async def test_a_session_that_is_gone(engine: Engine, measurements: Measurements) -> None:
-    """Who is forgotten is measured anew."""
+    """A forgotten session is measured anew."""
     engine.stats_now = stats(10, 100)
     await measurements.of(ONE.id)
     measurements.forget(ONE.id)

@@ -76,7 +76,7 @@ async def test_missing(calls: Calls) -> None:
 
 
 async def test_a_later_one_of_the_name_stays(cluster: FakeCluster, calls: Calls) -> None:
-    """Who deletes a session does not delete the next one, though it has the same name."""
+    """Deleting a session does not delete the next one, though it has the same name."""
     await calls.post(pod(ONE))
     name = manifests.pod_name(ONE, HUB.instance)
     await calls.delete_pod(Metadata(name=name, uid="an-earlier-one"), seconds=0)

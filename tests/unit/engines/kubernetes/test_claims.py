@@ -64,7 +64,7 @@ async def test_files_of_somebody_else(claims: Claims, cluster: FakeCluster) -> N
 
 
 async def test_two_starts_at_once(cluster: FakeCluster, claims: Claims) -> None:
-    """Who comes second, by a hair, uses the files that the other start has made."""
+    """The second of two starts at once uses the files that the first has made."""
     cluster.refusals["POST", PLURAL] = ConflictError("already exists")
     await claims.ensure(ALICE)
     assert cluster.calls("GET", PLURAL) == 2

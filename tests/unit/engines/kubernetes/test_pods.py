@@ -154,7 +154,7 @@ STARTS: list[tuple[Facts, Event | None, str, str]] = [
 
 @pytest.mark.parametrize(("status", "last", "told", "message"), STARTS)
 def test_a_start(status: Facts, last: Event | None, told: str, message: str) -> None:
-    """Who waits is told what for, in plain words; the administrator gets the engine's own."""
+    """A person who waits is told what for, in plain words; the administrator gets the engine's."""
     found = pod(status)
     assert str(progress.progress_of(found, last) or "") == told
     assert progress.message_of(found, last) == message

@@ -107,7 +107,7 @@ def test_the_newest_is_named_when_there_is_nothing_newer(home: Path) -> None:
 
 
 def test_an_empty_scene_is_no_autosave(home: Path) -> None:
-    """Who empties a scene, or never had one, pushes nothing out."""
+    """An empty scene pushes no autosave out."""
     work = Work(home)
     name = work.do()
     work.things = ["colours.ctbl"]
@@ -228,7 +228,7 @@ def test_trouble_is_told_once_and_its_end_once(home: Path) -> None:
 
 
 def test_a_folder_that_vanished_is_made_anew(home: Path) -> None:
-    """Who deletes the folder in the middle of a session is saved all the same."""
+    """A scene is saved though its folder is deleted in the middle of a session."""
     work = Work(home)
     work.do()
     for each in (home / "files" / "autosave" / UNNAMED).iterdir():

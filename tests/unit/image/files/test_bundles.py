@@ -77,7 +77,7 @@ def test_what_is_no_picture_is_not_shown(tmp_path: Path, content: bytes) -> None
 
 
 def test_a_spoilt_file_harms_nobody(tmp_path: Path) -> None:
-    """Whichever byte of it is another one, the start of a session goes on."""
+    """Whatever byte of it is damaged, the start of a session goes on."""
     whole = bundle(tmp_path / "scene.mrb", "S/S.png").read_bytes()
     path = tmp_path / "spoilt.mrb"
     for place in range(len(whole)):

@@ -59,7 +59,7 @@ def test_an_offer_that_nobody_answered_outlives_all_that_comes_after(home: Path)
 
 
 def test_an_offer_that_was_answered_is_like_any_other(home: Path) -> None:
-    """Whoever chose, one or none, is not asked again, and three are kept as before."""
+    """A person who chose one or none is not asked again, and three are kept as before."""
     Work(home).do()
     work = Work(home)
     work.autosaves.offers()

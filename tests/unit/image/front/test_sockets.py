@@ -101,7 +101,7 @@ async def test_one_socket_too_many_is_refused_with_the_reason(role: str, most: i
 
 
 async def test_a_socket_that_ended_makes_room() -> None:
-    """Who loads the page anew while the program computes gets it as often as they like."""
+    """A person who reloads the page while the program computes gets it as often as they like."""
     async with session() as program:
         windows = [await program.connect("bob", "view") for _ in range(8)]
         for _ in range(3):
