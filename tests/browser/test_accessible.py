@@ -45,7 +45,7 @@ def violations(page: Page, axe: str) -> list[tuple[str, list[str]]]:
 def test_no_page_has_anything_for_the_checker(
     window: Window, alice: Member, bob: Member, taken: dict[str, Any], axe: str
 ) -> None:
-    """With sessions of one's own, shown to others, in line and of others: every page is sound."""
+    """With sessions of one's own, shown to others, in the queue, of others: all pages are sound."""
     page = window.page
     own = alice.launch("echo", "shown")
     alice.invite(own, "bob", "view")
@@ -78,7 +78,7 @@ def test_no_page_has_anything_for_the_checker(
 
 
 def test_everything_by_the_keyboard(window: Window, alice: Member, taken: dict[str, Any]) -> None:
-    """Log in, wait in line and cancel, start, open, stop, and log out: no mouse is needed."""
+    """Log in, wait in the queue and cancel, start, open, stop, and log out: no mouse is needed."""
     alice.stop_all()
     alice.launch("echo", "here")
     page, keys = window.page, window.page.keyboard

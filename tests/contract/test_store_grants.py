@@ -228,7 +228,7 @@ async def test_who_asks(opened: Opened) -> None:
 
 
 async def test_lowered(opened: Opened) -> None:
-    """Who controlled looks on only, all else as it was; who is not invited is not by that."""
+    """A guest loses control and all else stays; nobody becomes invited by that."""
     store = opened()
     controls = replace(SHARE, role=Role.CONTROL, expires=100.0)
     await store.add_share(controls)
@@ -239,7 +239,7 @@ async def test_lowered(opened: Opened) -> None:
 
 
 async def test_looks_are_told_apart(store: Store) -> None:
-    """Whether somebody was invited or looks on as an administrator is remembered."""
+    """Whether somebody was invited or views as an administrator is remembered."""
     look = replace(SHARE, uid=ALICE, look=True)
     await store.add_share(SHARE)
     await store.add_share(look)

@@ -38,7 +38,7 @@ def running(engine: DockerClient, profile: str) -> list[str]:
 
 
 def line_of(people: list[Member]) -> list[dict[str, Any]]:
-    """Return the sessions that wait in line, the next one first."""
+    """Return the sessions that wait in the queue, the next one first."""
     found = [one for who in people for one in who.api.get("/api/v1/sessions").json()["items"]]
     return sorted((one for one in found if one["place"]), key=lambda one: one["place"]["position"])
 
@@ -111,7 +111,7 @@ def test_fifty_launches_and_a_line(people: list[Member], engine: DockerClient) -
 
 
 def test_who_waits_knows_for_what(alice: Member, bob: Member, carol: Member) -> None:
-    """A place in line is seen on the page, can be given up, and becomes a session by itself."""
+    """A position in the queue is seen on the page, can be given up, and leads to a session."""
     first = alice.launch("single", "a")
     second, third = bob.begin("single", "b"), carol.begin("single", "c")
     assert second["place"] == {"position": 1, "waits_for": "a free place"}

@@ -41,7 +41,7 @@ class Fixed:
 
 
 class Pair:
-    """Two controllers over one engine, one cluster and one clock; the first keeps house."""
+    """Two controllers over one engine, one cluster and one clock; the first leads."""
 
     def __init__(self, configured: Settings) -> None:
         """Make what they share."""

@@ -1,4 +1,4 @@
-"""Of several controllers one keeps house, and soon another one when it ends."""
+"""Of several controllers one leads, and soon another one when it ends."""
 
 from __future__ import annotations
 
