@@ -84,7 +84,7 @@ ASIDE_POLICY = (
 """For an ``AsideView``."""
 
 STATIC_FOLDER = Path(__file__).parent / "static"
-"""Stylesheet, script and icon; served with immutable caching under ``static_prefix``."""
+"""Stylesheets, scripts and icon; served with immutable caching under ``static_prefix``."""
 
 SLICES = 9
 """Slices in the drawing of the sliced sphere; they fill as a session starts."""

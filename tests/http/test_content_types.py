@@ -47,3 +47,14 @@ async def test_the_page_between_log_in_and_session_says_it_once() -> None:
         )
         assert page.status_code == 200
         assert page.headers.get_list("content-type") == [TYPED]
+
+
+async def test_static_files_say_once_what_they_are(hub: World) -> None:
+    """A browser that is not to guess takes each script and stylesheet for what it is."""
+    static = hub.app.services.renderer.static
+    script = {"text/javascript", "application/javascript"}  # as the system calls it
+    for file, kinds in (("hub.css", {"text/css"}), ("page.js", script)):
+        answer = await hub.client().get(f"{static}/{file}")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].split(";")[0] in kinds
+        assert answer.headers["content-type"].count("charset") <= 1

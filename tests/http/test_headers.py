@@ -155,7 +155,7 @@ async def test_every_answer_carries_all_headers(*, https: bool) -> None:
                     check(f"{method} {whole}", status, found, https=https)
                     statuses.add(status)
         static = hub.app.services.renderer.static
-        for file in ("hub.css", "hub.js", "nothing.css"):
+        for file in ("hub.css", "page.js", "nothing.css"):
             status, found = await start_of(hub, "GET", f"{static}/{file}", {})
             check(f"GET {static}/{file}", status, found, https=https)
             statuses.add(status)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -140,23 +139,6 @@ def test_pages_speak_of_what_people_know(name: str) -> None:
     assert FORBIDDEN_WORDS.search(Page(PAGES[name](RENDERER)).text) is None
 
 
-def test_the_script_speaks_the_same_way() -> None:
-    """What the script writes into a page keeps to the same words."""
-    assert FORBIDDEN_WORDS.search((render.STATIC_FOLDER / "hub.js").read_text()) is None
-
-
-@pytest.mark.parametrize("name", sorted(ORDINARY))
-def test_a_first_visit_is_small(name: str) -> None:
-    """Page, stylesheet, script and icon together stay under 60 KiB, uncompressed."""
-    files = sum(
-        path.stat().st_size
-        for path in render.STATIC_FOLDER.iterdir()
-        if not path.name.startswith("admin.")
-    )
-    assert "/admin.css" not in PAGES[name](RENDERER)
-    assert len(PAGES[name](RENDERER).encode()) + files < 60 * 1024
-
-
 def test_the_refusal_fits_in_one_small_answer() -> None:
     """Somebody not invited reads the words of the 403 page in less than 900 bytes."""
     small = RENDERER.refusal(RefusalView(stylesheet=RENDERER.stylesheet))
@@ -194,9 +176,9 @@ def test_a_hostile_log_and_login_stay_text() -> None:
     failed = replace(READY, failure=failure, phase=Phase.FAILED)
     page = Page(RENDERER.page(replace(HOME, sessions=(failed,))))
     assert page.words.count(HOSTILE) >= 2
-    assert len(page.all("script")) == 1
+    assert page.all("script") == Page(RENDERER.page(HOME)).all("script")
     login = Page(RENDERER.page(replace(LOGIN, username=HOSTILE, next=HOSTILE, help_line=HOSTILE)))
-    assert len(login.all("script")) == 1
+    assert login.all("script") == Page(RENDERER.page(LOGIN)).all("script")
     assert [field.get("value") for field in login.all("input")].count(HOSTILE) == 2
     assert HOSTILE in login.words
 
@@ -418,16 +400,3 @@ def test_the_drawing_fills_as_a_session_starts(states: str, filled: int) -> None
     """Nothing done, nothing filled; all done, all filled."""
     kinds = {"d": render.StepState.DONE, "a": render.StepState.ACTIVE, "t": render.StepState.TODO}
     assert render.filled_slices([render.Step("x", kinds[s]) for s in states]) == filled
-
-
-def test_static_files_get_another_address_when_they_change(tmp_path: Path) -> None:
-    """A cached stylesheet is never used with a newer page."""
-    (tmp_path / "hub.css").write_text("a")
-    seen = {render.static_hash(tmp_path)}
-    (tmp_path / "hub.css").write_text("b")
-    seen.add(render.static_hash(tmp_path))
-    (tmp_path / "hub.css").rename(tmp_path / "hubb.css")
-    seen.add(render.static_hash(tmp_path))
-    assert len(seen) == 3
-    assert re.fullmatch(r"/static/[0-9a-f]{16}", RENDERER.static)
-    assert RENDERER.static == render.static_prefix("/static")
