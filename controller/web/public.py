@@ -27,6 +27,7 @@ from controller.web.api.admin import admin_router
 from controller.web.api.routes import api_router
 from controller.web.caller import Callers
 from controller.web.errors import Errors
+from controller.web.framework import MsgspecApp
 from controller.web.pages.admin.routes import admin_pages_router
 from controller.web.pages.forms import provide_screen
 from controller.web.pages.home import home_router
@@ -68,7 +69,7 @@ def pages_and_api(services: Services) -> Litestar:
     """Return the application for all addresses of the hub except those of sessions."""
     callers = Callers(services.settings, services.logins, services.sessions)
     renderer = services.renderer
-    return Litestar(
+    return MsgspecApp(
         route_handlers=[
             entrance_router(callers),
             _signed_pages(services, callers),

@@ -136,7 +136,7 @@ def test_a_link_is_made_and_copied(hub: Hub, context: BrowserContext, page: Page
     expect(dialog.get_by_text("used 1 of 1")).to_be_visible()
     expect(address).to_have_value(FRESH.url)
     dialog.get_by_role("button", name="Copy the link").click()
-    expect(dialog.get_by_role("status")).to_have_text("The link is copied.")
+    expect(dialog.get_by_role("status")).to_have_text("The link was copied.")
     assert page.evaluate("navigator.clipboard.readText()") == FRESH.url
     hub.answers[f"{LINKS_PATH}/end"] = RENDERER.page(SHARE)
     dialog.get_by_role("button", name="End this link").click()

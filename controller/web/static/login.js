@@ -11,13 +11,13 @@ reveal.addEventListener("click", () => {
   password.focus();
 });
 const told = one("#capslock");
-const look = (event) => {
+const checkCapsLock = (event) => {
   // Autofill sends key events that have no modifiers.
   if (!event.getModifierState) return;
   const text = event.getModifierState("CapsLock") ? "Caps Lock is on." : "";
   if (told.textContent !== text) told.textContent = text;
 };
-for (const kind of ["keydown", "keyup"]) password.addEventListener(kind, look);
+for (const kind of ["keydown", "keyup"]) password.addEventListener(kind, checkCapsLock);
 password.addEventListener("blur", () => { told.textContent = ""; });
 // A revealed password must not be remembered by the browser as ordinary text.
 password.form.addEventListener("submit", () => { password.type = "password"; });

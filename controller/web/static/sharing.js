@@ -66,7 +66,7 @@ document.addEventListener("click", async (event) => {
   // Without TLS the clipboard is reached only by the old command.
   try { await navigator.clipboard.writeText(field.value); } catch { document.execCommand("copy"); }
   button.firstChild.nodeValue = "Copied";
-  say("The link is copied.");
+  say("The link was copied.");
 });
 let timer = 0;
 let asked = new AbortController();
@@ -84,7 +84,7 @@ document.addEventListener("input", ({ target: field }) => {
       if (!answer.ok) return;
       const { items } = await answer.json();
       field.list.replaceChildren(...items.map((one) => new Option(one.display_name, one.user)));
-    } catch { /* away, or a newer question: a name can be typed in full */ }
+    } catch { /* no answer, or a newer request: a name can be typed in full */ }
   }, 200);
 });
 whenRenewed(async () => {

@@ -58,7 +58,7 @@ const wait = (place) => {
   doing.textContent = words;
   document.title = `${words} ${title} · 3D Slicer Hub`;
 };
-// Should the server answer with this very page once more, it must not spin.
+// If the server answers with this page again, it must not reload in a loop.
 const leave = (url) => {
   let soon = false;
   // A browser may forbid storage.
@@ -68,17 +68,17 @@ const leave = (url) => {
   } catch { /* then it asks at once */ }
   setTimeout(() => location.replace(url), soon ? 1500 : 0);
 };
-const look = async () => {
+const check = async () => {
   const stop = new AbortController();
   try {
     const answer = await fetch(main.dataset.progress, { signal: stop.signal });
     // Gone, or logged out elsewhere: the server's own page says which.
     if ([401, 403, 404].includes(answer.status)) leave(location.href);
-  } catch { /* away: the line at the top says so, and another try follows */ }
+  } catch { /* no answer: the message at the top says so, and it is tried again */ }
   stop.abort();
 };
 const stream = listen(main.dataset.progress, {
-  refused: look,
+  refused: check,
   events: {
     progress: (event) => {
       const news = JSON.parse(event.data);
