@@ -34,3 +34,10 @@ def settings(**environ: str) -> Settings:
     variables |= {f"SLICERHUB_{name.upper()}": value for name, value in environ.items()}
     found, _ = load(variables, read_text)
     return found
+
+
+def settings_of(text: str, **environ: str) -> Settings:
+    """Return settings of such a hub by the text of a file, and by variables."""
+    variables = {"SLICERHUB_ORCHESTRATOR": "memory", "SLICERHUB_CONFIG": "hub.toml"}
+    found, _ = load(variables | environ, lambda _: text)
+    return found

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from controller.core.model import (
     UserId,
     canonical_uid,
+    group_volume_name,
     new_session_id,
     object_name,
     parse_session_id,
@@ -123,3 +124,19 @@ def test_canonical_uid_is_stable(text: str) -> None:
     """A canonical name is its own canonical name, composed or not."""
     once = canonical_uid(text)
     assert once == canonical_uid(once)
+
+
+@given(st.text(max_size=40))
+def test_an_id_is_an_id_or_nothing(text: str) -> None:
+    """What is no id of a session's is never taken for one."""
+    found = parse_session_id(text)
+    assert found is None or re.fullmatch(r"[a-z2-7]{26}", found)
+
+
+def test_names() -> None:
+    """No two volumes share a name in the engine, and none of a group is a person's."""
+    texts = ["atlas", "a-b", "a--b", "home"]
+    found = {group_volume_name("hub", text) for text in texts}
+    found |= {volume_name("hub", UserId(text)) for text in texts}
+    assert len(found) == 2 * len(texts)
+    assert all(re.fullmatch(r"[a-z0-9-]{1,63}", name) for name in found)

@@ -14,8 +14,8 @@ from controller.rules.keeping import Keeping, KeepReason, keep_reason
 from controller.rules.lifecycle import Activity, Limits
 from controller.rules.notices import about_to_stop, stopped
 from controller.rules.queue import QueuePosition
-from controller.rules.quotas import Resource
-from controller.rules.sentences import Step, StepState, message_of, progress_of
+from controller.rules.quotas import Resource, Shortfall
+from controller.rules.sentences import Step, StepState, awaited, message_of, progress_of, refusal_of
 from tests.unit.rules.facts import (
     BORN,
     ENDED,
@@ -281,3 +281,15 @@ def test_why_it_lives(phase: Phase, activity: Activity, limits: Limits, why: Kee
     """Administrators read why a session has not been stopped, and until when that holds."""
     place = PLACE if phase is Phase.PENDING else None
     assert why == keep_reason(phase, activity, 1060, limits, place=place)
+
+
+@pytest.mark.parametrize("resource", list(Resource))
+def test_words_for_what_is_lacking(resource: Resource) -> None:
+    """Whatever is lacking, people read a sentence that says what helps, in plain words."""
+    sentence, waits_for = str(refusal_of(Shortfall(resource, "3"))), str(awaited(resource))
+    assert sentence.endswith(".")
+    assert waits_for
+    assert not waits_for.endswith(".")
+    words = set(re.findall(r"[a-z]+", f"{sentence} {waits_for}".lower()))
+    assert words.isdisjoint({"container", "pod", "image", "route", "token"})
+    assert ("3" in sentence) is (resource is Resource.OWN)

@@ -96,3 +96,40 @@ def test_something_else_than_a_document_is_refused() -> None:
     """A document that is none is an error, and never an empty page."""
     with pytest.raises(msgspec.ValidationError):
         apidoc.read({"paths": 1})
+
+
+def document_of(paths: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI document of these endpoints."""
+    return {"openapi": "3.1.0", "paths": paths, "components": {"schemas": {"Thing": {}}}}
+
+
+def test_refusals_are_documented() -> None:
+    """Each endpoint says which refusals it may answer, as the problems that they are."""
+    made: dict[str, Any] = {"responses": {"200": {}, "400": {"content": {"application/json": {}}}}}
+    found = apidoc.with_refusals(
+        document_of(
+            {
+                "/login": {"post": made | {"security": [], "requestBody": {}}},
+                "/sessions": {"get": made, "post": made | {"requestBody": {}}},
+                "/sessions/{id}": {"get": made},
+                "/join": {"post": made},
+            }
+        )
+    )
+    statuses = {
+        (method, path): set(operation["responses"])
+        for path, operations in found["paths"].items()
+        for method, operation in operations.items()
+    }
+    usual = {"200", "400", "503"}
+    assert statuses == {
+        ("post", "/login"): usual | {"401", "413", "415", "429"},
+        ("get", "/sessions"): usual | {"401", "403"},
+        ("post", "/sessions"): usual | {"401", "403", "409", "413", "415", "429"},
+        ("get", "/sessions/{id}"): usual | {"401", "403", "404"},
+        ("post", "/join"): usual | {"401", "403", "410", "429"},
+    }
+    assert found["components"]["schemas"].keys() == {"Thing", "Problem"}
+    for operations in found["paths"].values():
+        for operation in operations.values():
+            assert list(operation["responses"]["400"]["content"]) == ["application/problem+json"]

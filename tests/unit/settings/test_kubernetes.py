@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.core.errors import ConfigError
-from controller.settings.loading import load
-from controller.settings.schema import Settings
+from tests.support.samples import settings_of
 
 WHOLE = """
 orchestrator = "memory"
@@ -35,16 +34,9 @@ cpus_reserved = 2
 """
 
 
-def read(text: str, **environ: str) -> Settings:
-    """Return the settings of a file."""
-    variables = {"SLICERHUB_CONFIG": "hub.toml", "SLICERHUB_ORCHESTRATOR": "memory"}
-    found, _ = load(variables | environ, lambda _: text)
-    return found
-
-
 def test_whole() -> None:
     """All of it arrives as it was written."""
-    found = read(WHOLE)
+    found = settings_of(WHOLE)
     assert found.kubernetes.namespace == "imaging"
     assert found.kubernetes.claims == {"atlas": "lab-atlas"}
     assert found.kubernetes.route_labels == {"example.org/team": "imaging"}
@@ -57,7 +49,7 @@ def test_whole() -> None:
 
 def test_variables() -> None:
     """What is no table can be set by variables, too."""
-    found = read(
+    found = settings_of(
         "",
         SLICERHUB_KUBERNETES_NAMESPACE="imaging",
         SLICERHUB_KUBERNETES_IMAGE_PULL_SECRETS="one, two",
@@ -76,11 +68,11 @@ def test_rounds_of_several_controllers() -> None:
         "SLICERHUB_LDAP_USER_DN_TEMPLATE": "uid={username},dc=example",
     }
     with pytest.raises(ConfigError) as caught:
-        read("", **slow, **shared, **directory)
+        settings_of("", **slow, **shared, **directory)
     (fault,) = caught.value.faults
     assert fault.startswith("housekeeping_seconds: at most 30 with store = kubernetes.")
-    assert read("", **shared, **directory, SLICERHUB_HOUSEKEEPING_SECONDS="30")
-    assert read("", **slow).housekeeping_seconds == 31
+    assert settings_of("", **shared, **directory, SLICERHUB_HOUSEKEEPING_SECONDS="30")
+    assert settings_of("", **slow).housekeeping_seconds == 31
 
 
 @pytest.mark.parametrize(
@@ -117,7 +109,7 @@ def test_rounds_of_several_controllers() -> None:
 def test_faults(line: str, sentence: str) -> None:
     """Each fault is told with its name."""
     with pytest.raises(ConfigError) as caught:
-        read(f"[kubernetes]\n{line}\n")
+        settings_of(f"[kubernetes]\n{line}\n")
     assert any(sentence in fault for fault in caught.value.faults), caught.value.faults
 
 
@@ -139,7 +131,7 @@ def test_faults(line: str, sentence: str) -> None:
 def test_faults_of_profiles(line: str, sentence: str) -> None:
     """Each fault of a profile is told with its name."""
     with pytest.raises(ConfigError) as caught:
-        read(f'[profiles.x]\nimage = "x"\n{line}\n')
+        settings_of(f'[profiles.x]\nimage = "x"\n{line}\n')
     assert any(sentence in fault for fault in caught.value.faults), caught.value.faults
 
 
@@ -156,5 +148,5 @@ def test_faults_of_profiles(line: str, sentence: str) -> None:
 def test_faults_of_the_store(text: str, sentence: str) -> None:
     """Records are kept in the cluster only where the hub knows which one, and where in it."""
     with pytest.raises(ConfigError) as caught:
-        read(text)
+        settings_of(text)
     assert any(sentence in fault for fault in caught.value.faults), caught.value.faults

@@ -1,4 +1,4 @@
-"""The rooms of the session's program: what may import what, and what the desktop takes of them."""
+"""Folders of the session's program: what may import what, and what the desktop takes of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ APP = ROOT / "deploy/slicer/app"
 DESKTOP = ROOT / "deploy/slicer-desktop/desktop"
 DOCKERFILE = ROOT / "deploy/slicer-desktop/Dockerfile"
 # The upper ones may import the lower ones; those of one line do not know each other.
-FLOORS = (
+LAYERS = (
     ("__main__",),
     ("program",),
     ("front", "page"),
@@ -24,7 +24,7 @@ FLOORS = (
     ("files",),
     ("core",),
 )
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+LAYER = {folder: number for number, folders in enumerate(LAYERS) for folder in folders}
 
 
 class Import(NamedTuple):
@@ -91,36 +91,36 @@ def names_in(module: str) -> set[str]:
     return names
 
 
-def room_of(module: str) -> str:
-    """The room that a module of the program is in; the few above all rooms are their own."""
+def folder_of(module: str) -> str:
+    """The folder that a module of the program is in; the few above all folders are their own."""
     return module.split(".")[1]
 
 
-def test_every_room_has_a_floor_and_says_what_it_is_for() -> None:
+def test_every_folder_has_a_layer_and_says_what_it_is_for() -> None:
     """A developer finds where something belongs by one sentence for each folder."""
-    rooms = {path.parent.name: path for path in APP.glob("*/__init__.py")}
+    folders = {path.parent.name: path for path in APP.glob("*/__init__.py")}
     above = {path.stem for path in APP.glob("*.py")} - {"__init__"}
-    assert FLOOR.keys() == rooms.keys() | above
-    for room, path in rooms.items():
+    assert LAYER.keys() == folders.keys() | above
+    for folder, path in folders.items():
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        assert ast.get_docstring(tree), room
-        assert len(tree.body) == 1, f"{room} imports nothing by itself: the start waits for it"
+        assert ast.get_docstring(tree), folder
+        assert len(tree.body) == 1, f"{folder} imports nothing by itself: the start waits for it"
 
 
 def test_imports_go_downwards() -> None:
-    """A room stands on those below it, and knows none beside or above it."""
+    """A folder stands on those below it, and knows none beside or above it."""
     for module in MODULES:
         if not module.startswith("app."):
             continue
         for taken in own_imports(module):
             target = module_in(taken)
             assert target.startswith("app."), f"{module} imports {target}"
-            own, other = room_of(module), room_of(target)
-            assert own == other or FLOOR[own] < FLOOR[other], f"{module} imports {target}"
+            own, other = folder_of(module), folder_of(target)
+            assert own == other or LAYER[own] < LAYER[other], f"{module} imports {target}"
 
 
 def test_no_module_needs_itself() -> None:
-    """Inside a room, too, imports go one way."""
+    """Inside a folder, too, imports go one way."""
     graph = {module: {module_in(each) for each in own_imports(module)} for module in MODULES}
     graphlib.TopologicalSorter(graph).prepare()
 
