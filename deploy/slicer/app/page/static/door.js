@@ -87,6 +87,7 @@
     home.textContent = "Go to your sessions";
     home.style = "color: LinkText;";
     const box = show(text);
+    box.style.background = "Canvas"; // nothing goes on behind it
     box.replaceChildren(box.firstChild, ...more, home); // it may have ended before, in other words
     home.focus();
     return false;
