@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
 import pytest
 from msgspec.structs import replace
 
@@ -10,6 +9,7 @@ from controller.core.model import Phase, UserId
 from controller.sessions.gateway import Inside
 from controller.settings.schema import Settings
 from tests.support.hub import World, eventually, location, running, world
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -91,5 +91,5 @@ async def test_not_offered_ahead(fresh: World) -> None:
     assert answer.status_code == 403
     await fresh.store.set_ahead(UserId("alice"), "slicer", on=True)
     await fresh.browser("alice")
-    await anyio.wait_all_tasks_blocked()
+    await settled()
     assert fresh.app.sessions.all() == []

@@ -12,6 +12,7 @@ from controller.core.records import Actor, Reason
 from controller.sessions.pace import Pace
 from controller.sessions.stopping import GIVE_UP_SECONDS
 from tests.support.hub import World, eventually
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -83,7 +84,7 @@ async def test_a_script_stops_without_saving(fresh: World) -> None:
         fresh.gateway.stuck.add(stuck)
         if first:
             assert (await script.delete(f"/api/v1/sessions/{stuck}{first}")).status_code == 202
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             assert fresh.phase(stuck) is Phase.STOPPING
         assert (await script.delete(f"/api/v1/sessions/{stuck}?save=false")).status_code == 202
         await fresh.until(stuck, None)

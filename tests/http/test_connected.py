@@ -15,6 +15,7 @@ from controller.core.records import CONTROLLER
 from controller.sessions.gateway import Client, Inside
 from tests.support.hub import World, eventually, running, world
 from tests.support.samples import CREATED
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -163,7 +164,7 @@ async def test_cut_while_it_does_not_answer(fresh: World) -> None:
     fresh.gateway.insides[made] = None
     async with anyio.create_task_group() as group:
         group.start_soon(fresh.app.sharing.cutting.cut, seen, BOB)
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         group.cancel_scope.cancel()
     # One of two log-ins has ended, say: by who is connected nothing would be amiss.
     fresh.gateway.insides[made] = inside(("bob", Role.CONTROL))

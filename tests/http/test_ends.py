@@ -17,6 +17,7 @@ from controller.people.standing import login_id
 from controller.store.sqlite.store import SqliteStore
 from tests.support.fakes.replica import Cluster, Replica
 from tests.support.hub import DEADLINE, HTML, Browser, Clock, World, eventually, running, world
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -166,7 +167,7 @@ async def listening(hub: World, login: Login) -> AsyncGenerator[None, None]:
     over = anyio.Event()
     async with anyio.create_task_group() as group:
         group.start_soon(follow)
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         assert not over.is_set()
         yield
         with anyio.fail_after(DEADLINE):

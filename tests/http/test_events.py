@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.hub import DEADLINE, World
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +41,7 @@ async def following(client: httpx.AsyncClient, path: str) -> AsyncGenerator[list
     with anyio.fail_after(DEADLINE):
         async with anyio.create_task_group() as group:
             group.start_soon(read)
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             yield answers
 
 
@@ -116,7 +117,7 @@ async def test_changes_of_my_sessions(fresh: World) -> None:
             made = await fresh.session("bob")
             mine = await fresh.session("alice")
             await until_heard(heard, 2)
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             count = len(heard)
             bob = await fresh.script("bob")
             await bob.delete(f"/api/v1/sessions/{made}")

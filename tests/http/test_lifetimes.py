@@ -15,6 +15,7 @@ from controller.sessions.gateway import Inside
 from tests.support.fakes.damaged import Damaged, hub_over
 from tests.support.hub import ORIGIN, Clock, World, eventually, location, running, world
 from tests.support.samples import session, settings
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -169,7 +170,7 @@ async def test_nothing_is_gone_before_its_owner_is_told_why() -> None:
     async with running(World(settings(public_url=ORIGIN), orchestrator=engine)) as hub:
         made = await hub.session()
         await hub.app.sessions.stop(made, Reason.IDLE)
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         assert not await engine.list()
         assert hub.phase(made) is Phase.STOPPING
         engine.go.set()

@@ -13,6 +13,7 @@ from controller.core.model import Role, SessionId, UserId
 from controller.store import SHARES_MOST
 from tests.support.fakes.records import Records
 from tests.support.hub import HTML, World, eventually, problem, running, world
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +65,7 @@ async def test_taken_back_while_another_is_invited(records: Records) -> None:
         records.held = anyio.Event()
         async with anyio.create_task_group() as group:
             group.start_soon(share, hub, made, "carol")
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             group.start_soon(alice.delete, f"/api/v1/sessions/{made}/shares/bob")
             await eventually(lambda: hub.app.grants.role_of(made, BOB) is None)
             assert (await hub.verify(made, {"Cookie": bob.cookie})).status_code == 403
@@ -82,9 +83,9 @@ async def test_invited_and_taken_back(records: Records) -> None:
         async with anyio.create_task_group() as group:
             for user in ("carol", "bob"):
                 group.start_soon(share, hub, made, user)
-                await anyio.wait_all_tasks_blocked()
+                await settled()
             group.start_soon(alice.delete, f"/api/v1/sessions/{made}/shares/bob")
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             records.held.set()
         assert hub.app.grants.role_of(made, BOB) is None
         assert [one.uid for one in await records.shares()] == ["carol"]

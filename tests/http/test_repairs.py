@@ -14,6 +14,7 @@ from controller.engines.memory import MemoryOrchestrator
 from tests.support.fakes.damaged import Damaged, hub_over
 from tests.support.hub import eventually, running
 from tests.support.samples import session, session_id
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,7 @@ async def test_an_engine_that_is_away() -> None:
     async with running(hub_over(engine)) as hub:
         for _ in range(2):
             await hub.sweep()
-            await anyio.wait_all_tasks_blocked()
+            await settled()
         assert hub.phase(half.id) is not Phase.READY
         assert hub.phase(cut_short.id) is Phase.STOPPING
         engine.fault = None
@@ -100,7 +101,7 @@ async def test_a_session_stopped_while_it_is_mended() -> None:
         group.start_soon(hub.app.housekeeping.sweep)
         await eventually(lambda: engine.ensured == [half.id])
         await hub.app.sessions.stop(half.id, Reason.STOPPED)
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         engine.go.set()
         await hub.until(half.id, None)
         await hub.sweep()
@@ -134,7 +135,7 @@ async def test_a_stop_that_the_engine_did_not_hear() -> None:
         assert answer.status_code == 202
         await hub.sweep()
         engine.adopt(Observed(session(), running=True))  # it still says that all is well
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         assert hub.phase(session().id) is Phase.STOPPING
         engine.fault = None
         await hub.sweep()

@@ -15,6 +15,7 @@ from controller.core.model import UserId
 from controller.web.streams import STREAMS_MOST
 from tests.support.fakes.replica import Cluster
 from tests.support.hub import DEADLINE, Clock, World, running, world
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +37,7 @@ async def listening(client: httpx.AsyncClient, *paths: str) -> AsyncGenerator[li
         async with anyio.create_task_group() as group:
             for path in paths:
                 group.start_soon(read, path)
-                await anyio.wait_all_tasks_blocked()
+                await settled()
             assert ended == []
             yield ended
 
@@ -49,7 +50,7 @@ async def test_logged_out_elsewhere(fresh: World) -> None:
     async with listening(other, OF_ALL) as others:
         async with listening(lost, *paths):
             assert (await lost.post("/api/v1/logout")).status_code == 204
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         assert others == []
         await other.post("/api/v1/logout")
 
@@ -95,7 +96,7 @@ async def test_ended_at_another_controller(tmp_path: Path) -> None:
         async with listening(alice, OF_ALL) as ended:
             async with there.client(**bearer) as elsewhere:
                 assert (await elsewhere.post("/api/v1/logout")).status_code == 204
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             assert ended == []
             await view.hear()
 
@@ -106,10 +107,10 @@ async def test_one_more_ends_the_oldest(fresh: World) -> None:
     oldest = OF_ALL + "?number=0"
     ten = (oldest, *[OF_ALL] * (STREAMS_MOST - 1))
     async with listening(alice, *ten) as ended, listening(other, OF_ALL) as others:
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         assert ended == []
         async with listening(alice, OF_ALL) as one_more:
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             assert ended == [oldest]
             assert others == one_more == []
             await alice.post("/api/v1/logout")

@@ -23,6 +23,7 @@ from controller.store.sqlite.store import SqliteStore
 from tests.support.fakes.directory import FakeDirectory
 from tests.support.fakes.gateway import FakeGateway
 from tests.support.samples import settings
+from tests.support.waits import settled
 
 ORIGIN = "http://localhost:8080"
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
@@ -165,12 +166,12 @@ class World:
 
     async def sweep(self) -> None:
         """Do one round of housekeeping, once the hub has heard of everything."""
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         await self.app.housekeeping.sweep()
 
     async def spend(self, seconds: float, *, every: float = 30) -> None:
         """Let time pass the way it does: with a round of housekeeping every now and then."""
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         while seconds > 0:
             self.clock.advance(min(every, seconds))
             seconds -= every

@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import anyio
 import pytest
 
 T = TypeVar("T")
 
 SHORTEST, LONGEST = 0.03, 0.3  # seconds between two looks
+SETTLED = 10.0  # seconds within which a loop comes to rest
+OUT_OF_STEP = 0.07  # seconds; no loop of the hub has this pause, nor a part or multiple of it
 
 
 def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it") -> T:
@@ -45,3 +48,18 @@ def until_steady(
         return time.monotonic() - since >= steady
 
     until(seen_for_long, seconds=seconds, what=what)
+
+
+async def settled() -> None:
+    """Wait until no task of this loop can go on by itself; fail the test if that takes too long.
+
+    ``wait_all_tasks_blocked`` looks once, and then every 0.1 s. That is also the pause between two
+    probes of a session that starts: if both fall together once, they do so for ever. So it begins
+    again out of step.
+    """
+    with anyio.fail_after(SETTLED):
+        while True:
+            with anyio.move_on_after(OUT_OF_STEP) as looking:
+                await anyio.wait_all_tasks_blocked()
+            if not looking.cancelled_caught:
+                return

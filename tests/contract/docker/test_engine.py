@@ -17,6 +17,7 @@ from controller.engines.docker.engine import DockerOrchestrator
 from tests.contract.conftest import DEADLINE
 from tests.contract.docker.parts import NO_GRACE, session
 from tests.support.engine import Lab
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +71,7 @@ async def test_watch_survives_the_engine(docker_lab: Lab, free_tcp_port: int) ->
 
     async with anyio.create_task_group() as group:
         group.start_soon(follow)
-        await anyio.wait_all_tasks_blocked()
+        await settled()
         assert snapshots == []
         await group.start(relay, free_tcp_port)
         with anyio.fail_after(DEADLINE):

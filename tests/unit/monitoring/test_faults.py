@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from controller.monitoring.faults import until_closed
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +31,7 @@ class Source:
         """Yield numbers."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._work)
-            await anyio.wait_all_tasks_blocked()
+            await settled()
             with until_closed(group):
                 for number in range(100):
                     yield number

@@ -16,6 +16,7 @@ from controller.store import SHARES_MOST
 from tests.support.fakes.directory import PEOPLE
 from tests.support.fakes.records import Records
 from tests.support.samples import session_id
+from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +66,7 @@ async def test_taken_back_while_it_is_written(given: Given) -> None:
     async with anyio.create_task_group() as group:
         for person in (CAROL, BOB):
             group.start_soon(_invite, given, person.uid)
-            await anyio.wait_all_tasks_blocked()
+            await settled()
         given.grants.withdraw(ONE, BOB.uid)
         given.store.held.set()
     await given.records.withdrawals.write_down()
