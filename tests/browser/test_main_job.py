@@ -31,13 +31,14 @@ from browser.windows import (
     segment,
     session_at,
     start_slicer,
+    upload,
     views_of,
     wait_for_segment,
 )
 from docker import DockerClient
 from e2e.stack import SESSIONS, URL, Member, container_of, remove_files
 from PIL import Image, ImageStat
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Locator, ViewportSize, expect
 
 from tests.support.inside import inside
 from tests.support.waits import until
@@ -64,15 +65,6 @@ def bob(engine: DockerClient) -> Iterator[Member]:
     yield member
     member.stop_all()
     member.leave()
-
-
-def upload(page: Page, file: Path) -> None:
-    """Put a file into the person's folder, by the panel."""
-    open_files(page)
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload files").click()
-    chooser.value.set_files(file)
-    expect(page.get_by_text(file.name).first).to_be_visible()
 
 
 def content_of(engine: DockerClient, session_id: str, name: str) -> str:

@@ -250,6 +250,15 @@ def open_files(page: Page) -> None:
     page.locator("button:has(.mdi-folder-open-outline)").first.click()
 
 
+def upload(page: Page, file: Path) -> None:
+    """Put a file into the person's folder, by the panel."""
+    open_files(page)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Upload files").click()
+    chooser.value.set_files(file)
+    expect(page.get_by_text(file.name).first).to_be_visible()
+
+
 def press(page: Page, icon: str) -> None:
     """Press the first of Slicer's buttons that shows this icon."""
     page.locator(f"button:has(.{icon})").first.click()

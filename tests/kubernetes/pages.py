@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from browser.windows import frames_of, open_files
+from browser.windows import frames_of
 from playwright.sync_api import Page, expect
 
 START_MS = 120_000
@@ -33,12 +31,3 @@ def id_below(address: str, url: str) -> str:
     """Return the id of a session that is below a path of the hub's."""
     assert address.startswith(f"{url}/s/")
     return address.removeprefix(f"{url}/s/").partition("/")[0]
-
-
-def upload(page: Page, file: Path) -> None:
-    """Put a file into the person's folder, by the panel."""
-    open_files(page)
-    with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Upload files").click()
-    chooser.value.set_files(file)
-    expect(page.get_by_text(file.name).first).to_be_visible()

@@ -15,12 +15,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from browser.windows import MOVED, changed, drag, views_of
+from browser.windows import MOVED, changed, drag, upload, views_of
 from playwright.sync_api import Browser
 
 from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.deployment import APPS, CHILDREN, HUB, SESSIONS, SLICER, Deployment
-from tests.kubernetes.pages import id_below, log_in, start_slicer, upload
+from tests.kubernetes.pages import id_below, log_in, start_slicer
 from tests.kubernetes.visitors import PAGE, Person, client, closed_within, is_open, knocking
 from tests.kubernetes.waiting import until
 from tests.support.chromium import chromium
