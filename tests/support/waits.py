@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 SHORTEST, LONGEST = 0.03, 0.3  # seconds between two looks
 SETTLED = 10.0  # seconds within which a loop comes to rest
-OUT_OF_STEP = 0.07  # seconds; no loop of the hub has this pause, nor a part or multiple of it
+OUT_OF_STEP = 0.07  # seconds; 0.1 is no multiple of it
 
 
 def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it") -> T:
