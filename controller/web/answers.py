@@ -86,7 +86,9 @@ class HttpError(HubError):
         """Use the words of the status, or of the nearest one; ``detail`` replaces the sentence."""
         self.status = status if status in _WORDS else 400 if status < 500 else 500  # noqa: PLR2004
         self.title, sentence = _WORDS[self.status]
-        super().__init__(Sentence("{words}", words=detail) if detail else sentence)
+        if isinstance(detail, str):
+            detail = Sentence("{words}", words=detail) if detail else sentence
+        super().__init__(detail)
 
 
 def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:
