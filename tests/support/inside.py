@@ -43,3 +43,12 @@ def inside(container: Any, *command: str) -> str:  # noqa: ANN401
     done = run_inside(container, *command)
     assert done.exit_code == 0, done.said
     return done.said
+
+
+def is_written(container: Any, text: str, folder: str) -> bool:  # noqa: ANN401
+    """Say whether a file below a folder of a container holds a text, literally."""
+    # "--regexp": a random text may begin with a hyphen, and would be read as an option.
+    searching = ("grep", "--recursive", "--fixed-strings", "--quiet", "--regexp", text, folder)
+    done = run_inside(container, *searching)
+    assert done.exit_code in {0, 1}, done.said
+    return done.exit_code == 0
