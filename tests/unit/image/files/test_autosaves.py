@@ -267,7 +267,7 @@ def test_sessions_that_save_at_once_get_their_own_numbers(home: Path, sessions: 
         thread.join()
     found = sorted(number_of(name or "") for name in named)
     assert len(set(found)) == 12 * sessions
-    assert found[0] == 1
+    assert found[0] >= 1  # a number that one lets go, since another has a higher one, stays unused
     last = saved(home)
     # Each keeps its own last one, which need not be among the newest three at that moment.
     assert KEPT_AUTOSAVES <= len(last) <= KEPT_AUTOSAVES + sessions
