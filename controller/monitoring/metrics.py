@@ -9,9 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
@@ -22,17 +21,11 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
 
 from controller import __version__
 from controller.core.errors import Unavailable
 from controller.core.model import Phase
+from controller.monitoring.verdicts import Gauge, Values, Verdicts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -42,12 +35,7 @@ STRANGERS = ("not_invited", "other_role", "logged_out")
 
 Counted = Iterable[tuple[Phase, str]]  # phase and profile of each session
 
-Values = Iterable[tuple[tuple[str, ...], float]]  # a number for each set of labels
-
-# Upper bounds in seconds. A verdict takes microseconds, a call to another part milliseconds, a
-# start seconds.
-_VERIFY_BOUNDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1)
-
+# Upper bounds in seconds. A call to another part takes milliseconds, a start seconds.
 _CALL_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 _START_BOUNDS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 180)
@@ -69,7 +57,7 @@ class Metrics:
             ("version",),
             lambda: [((__version__,), 1)],
         )
-        self._verdicts = _Verdicts()
+        self._verdicts = Verdicts()
         registry.register(self._verdicts)
         self._decided = Counter(
             "slicerhub_housekeeping_decisions",
@@ -215,7 +203,7 @@ class Metrics:
         self, name: str, words: str, labels: tuple[str, ...], read: Callable[[], Values]
     ) -> None:
         """Call ``read`` at each scrape for the present numbers."""
-        self._registry.register(_Gauge(name, words, labels, read))
+        self._registry.register(Gauge(name, words, labels, read))
 
     def watch_sessions(self, sessions: Callable[[], Counted]) -> None:
         """Call ``sessions`` at each scrape for the phase and profile of every session."""
@@ -232,60 +220,6 @@ class Metrics:
     def text(self) -> bytes:
         """Return everything as Prometheus reads it."""
         return generate_latest(self._registry)
-
-
-class _Verdicts(Collector):
-    """Answers of verify and their times.
-
-    Plain numbers, since all of it happens in the event loop's thread: the client's own counter and
-    histogram take a lock for each step, which would cost more than a tenth of a whole verdict.
-    """
-
-    def __init__(self) -> None:
-        self._statuses: dict[int, int] = {}
-        self._buckets = [0] * (len(_VERIFY_BOUNDS) + 1)
-        self._sum = 0.0
-
-    def add(self, status: int, seconds: float) -> None:
-        self._statuses[status] = self._statuses.get(status, 0) + 1
-        self._buckets[bisect_left(_VERIFY_BOUNDS, seconds)] += 1
-        self._sum += seconds
-
-    def collect(self) -> Iterator[Metric]:
-        answers = CounterMetricFamily(
-            "slicerhub_verify_answers", "Answers to Traefik, by status", labels=["status"]
-        )
-        for status, number in self._statuses.items():
-            answers.add_metric([str(status)], number)
-        yield answers
-        bounds = [*map(str, _VERIFY_BOUNDS), "+Inf"]
-        below = 0
-        buckets: list[tuple[str, float]] = []
-        for bound, number in zip(bounds, self._buckets, strict=True):
-            below += number
-            buckets.append((bound, below))
-        yield HistogramMetricFamily(
-            "slicerhub_verify_seconds",
-            "Time to answer Traefik, without waiting for its turn",
-            buckets=buckets,
-            sum_value=self._sum,
-        )
-
-
-class _Gauge(Collector):
-    def __init__(
-        self, name: str, words: str, labels: tuple[str, ...], read: Callable[[], Values]
-    ) -> None:
-        self._name, self._words, self._labels, self._read = name, words, labels, read
-
-    def describe(self) -> Iterable[Metric]:
-        return [GaugeMetricFamily(self._name, self._words, labels=self._labels)]
-
-    def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(self._name, self._words, labels=self._labels)
-        for values, number in self._read():
-            family.add_metric(values, number)
-        yield family
 
 
 _PARTS = {

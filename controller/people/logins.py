@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
+from controller.core.changes import ChangeCount
 from controller.core.model import UserId
 from controller.core.records import CONTROLLER, Actor, Login
 from controller.monitoring.audit import Audit
@@ -44,10 +45,14 @@ class Logins:
         metrics: Metrics,
         wall: Callable[[], float],
         new_sid: Callable[[], str] = lambda: secrets.token_urlsafe(24),
+        changes: ChangeCount | None = None,
     ) -> None:
-        """``wall``: seconds since the epoch; ``new_sid`` makes the ids of log-ins."""
+        """``wall``: seconds since the epoch; ``new_sid`` makes the ids of log-ins.
+
+        ``changes``: see ``Standing``.
+        """
         self.throttle = Throttle(settings.login, store, wall=wall)
-        self.standing = standing = Standing(wall)
+        self.standing = standing = Standing(wall, changes)
         self.proofs = Proofs(settings, standing, keys, wall=wall)
         self.ending = Ending(standing, store, keys, audit)
         self.following = Following(standing, self.ending, store, keys, wall=wall)

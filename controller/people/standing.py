@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 import anyio
 import msgspec
 
+from controller.core.changes import ChangeCount
 from controller.core.errors import NoSuchLogin
 from controller.core.model import Person, UserId
 from controller.core.records import Login, Reading
@@ -31,9 +32,13 @@ room for others, their time was over, or another controller has ended them."""
 class Standing:
     """The log-ins that stand, by their ids and by whose they are, and when each was last used."""
 
-    def __init__(self, wall: Callable[[], float]) -> None:
-        """Nobody is known to be logged in yet. ``wall``: seconds since the epoch."""
+    def __init__(self, wall: Callable[[], float], changes: ChangeCount | None = None) -> None:
+        """Nobody is known to be logged in yet. ``wall``: seconds since the epoch.
+
+        ``changes`` counts what changes of who is logged in.
+        """
         self._wall = wall
+        self._changes = changes or ChangeCount()
         self._by_sid: dict[str, Login] = {}
         self._sids: dict[UserId, set[str]] = {}
         self._over: dict[str, float] = {}  # ended here for good; until when each would have lasted
@@ -54,6 +59,7 @@ class Standing:
         """Know of a log-in, or know this of it from now on."""
         self._by_sid[login.sid] = login
         self._sids.setdefault(login.person.uid, set()).add(login.sid)
+        self._changes.add()
 
     def end(self, logins: Collection[Login], *, asked: bool, for_good: bool = False) -> None:
         """End log-ins, and tell the subscribers.
@@ -82,12 +88,14 @@ class Standing:
                 self.put(login)
         self.revision = read.revision
         self.known = True
+        self._changes.add()
         # The controller that ended them tells of it, too, unless it was killed in between.
         self._tell([one for one in before if one.sid not in self._by_sid], asked=False)
 
     def _drop(self, sid: str) -> None:
         login = self._by_sid.pop(sid, None)
         if login is not None:
+            self._changes.add()
             sids = self._sids[login.person.uid]
             sids.discard(sid)
             if not sids:
@@ -120,6 +128,12 @@ class Standing:
             return None
         self._used[login.sid] = now
         return login
+
+    def note_use(self, sid: str, *, ago: float) -> None:
+        """Note that a log-in was used elsewhere, so many seconds ago."""
+        at = self._wall() - ago
+        if sid in self._by_sid and at > self._used.get(sid, 0.0):
+            self._used[sid] = at
 
     def used(self) -> list[tuple[str, float]]:
         """Return the ids of those that were used, and when each was last."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
+from controller.core.changes import ChangeCount
 from controller.core.model import Role, SessionId, UserId
 from controller.core.records import Share
 from controller.store import SHARES_MOST
@@ -32,13 +33,21 @@ class Withdrawal(msgspec.Struct, frozen=True):
 class Grants:
     """All invitations of this instance. Owners need none."""
 
-    def __init__(self, *, count: bool = True, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        count: bool = True,
+        wall: Callable[[], float],
+        changes: ChangeCount | None = None,
+    ) -> None:
         """``count``: whether an invitation lets anybody in at all, as the hub is set up.
 
-        ``wall``: seconds since the epoch. Nobody is invited before ``replace``.
+        ``wall``: seconds since the epoch. ``changes`` counts what changes of who may enter. Nobody
+        is invited before ``replace``.
         """
         self._count = count
         self._wall = wall
+        self._changes = changes or ChangeCount()
         self._shares: dict[SessionId, dict[UserId, Share]] = {}
         self._owed: dict[Withdrawal, int] = {}  # when it was taken last: after so many others
         self._taken = 0
@@ -133,6 +142,7 @@ class Grants:
         ]
         self._taken += 1
         self._owed[withdrawal] = self._taken
+        self._changes.add()
         return taken
 
     # -- what the store has ----------------------------------------------------------------
@@ -158,10 +168,12 @@ class Grants:
                     del theirs[share.uid]
         if self._owed[withdrawal] == taken:  # else taken again, after what was given meanwhile
             del self._owed[withdrawal]
+        self._changes.add()
 
     def put(self, share: Share) -> None:
         """Note that the store has this invitation."""
         self._shares.setdefault(share.session, {})[share.uid] = share
+        self._changes.add()
 
     def replace(self, shares: Iterable[Share]) -> set[SessionId]:
         """Note that the store has these invitations and no others.
@@ -173,6 +185,7 @@ class Grants:
         self._shares = {}
         for share in shares:
             self.put(share)
+        self._changes.add()
         return {
             one.session
             for one in before
@@ -186,3 +199,4 @@ class Grants:
             for session_id, theirs in self._shares.items()
             if session_id in live or any(one.created >= since for one in theirs.values())
         }
+        self._changes.add()

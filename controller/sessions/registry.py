@@ -12,6 +12,7 @@ from datetime import datetime
 import anyio
 import msgspec
 
+from controller.core.changes import ChangeCount
 from controller.core.errors import HubError
 from controller.core.model import Observed, Phase, Profile, Session, SessionId, UserId
 from controller.core.records import Actor, Reason
@@ -114,9 +115,14 @@ class Registry:
         *,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
+        changes: ChangeCount | None = None,
     ) -> None:
-        """``clock``: monotonic seconds; ``wall``: UTC now."""
+        """``clock``: monotonic seconds; ``wall``: UTC now.
+
+        ``changes`` counts what changes of which sessions there are, and of their states.
+        """
         self._settings = settings
+        self._counted = changes or ChangeCount()
         self._audit = audit
         self._clock = clock
         self._wall = wall
@@ -163,6 +169,7 @@ class Registry:
     def add(self, session_id: SessionId, known: Known) -> None:
         """Add the record of a session."""
         self._known[session_id] = known
+        self._counted.add()
 
     def put(self, seen: Observed) -> Known:
         """Replace the observation of a session."""
@@ -178,6 +185,7 @@ class Registry:
             served=known.served,
             deleting=seen.deleting or work.stopping or work.stop_pending is not None,
         )
+        self._counted.add()
         return known
 
     def first_activity(self, session: Session) -> Activity:
@@ -189,6 +197,7 @@ class Registry:
     def keep(self, session_ids: Collection[SessionId]) -> None:
         """Forget all sessions except these."""
         self._known = {one: known for one, known in self._known.items() if one in session_ids}
+        self._counted.add()
         for session_id, work in self._work.items():
             if session_id not in session_ids:
                 work.stop_pending = None
@@ -198,6 +207,7 @@ class Registry:
         """Forget a session that has ended, and ignore it in late snapshots."""
         self._gone[session_id] = self._clock()
         self._known.pop(session_id, None)
+        self._counted.add()
         self.work(session_id).stop_pending = None
 
     def recall(self, session_id: SessionId) -> None:
@@ -250,6 +260,7 @@ class Registry:
 
     def announce(self) -> None:
         """Wake everybody who follows ``changes``."""
+        self._counted.add()
         self._changed.set()
         self._changed = anyio.Event()
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import anyio
 import structlog
 
+from controller.core.changes import ChangeCount
 from controller.core.errors import EngineUnavailable, HubError, NoSuchSession, NotAllowed
 from controller.core.model import (
     Observed,
@@ -71,10 +72,12 @@ class Sessions:
         wall: Callable[[], datetime],
         leads: Callable[[], bool] = lambda: True,
         new_id: Callable[[], SessionId] = new_session_id,
+        changes: ChangeCount | None = None,
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: UTC now; ``new_id`` makes session ids.
 
-        ``leads`` tells whether this controller is the one that serves the queue.
+        ``leads`` tells whether this controller is the one that serves the queue. ``changes``: see
+        ``Registry``.
         """
         self._settings = settings
         self._orchestrator = orchestrator
@@ -82,7 +85,9 @@ class Sessions:
         self._clock = clock
         self._wall = wall
         self._tasks = tasks = Tasks(metrics)
-        self.registry = registry = Registry(settings, audit, clock=clock, wall=wall)
+        self.registry = registry = Registry(
+            settings, audit, clock=clock, wall=wall, changes=changes
+        )
         self.rule_book = rules = RuleBook(store, changed=registry.announce)
         self.banners = Banners(registry, gateway, grants, rules, clock=clock, wall=wall)
         self.queue = Queue(settings, registry, rules, store, tasks, wall=wall)

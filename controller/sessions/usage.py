@@ -147,12 +147,19 @@ class Usage:
 
     # -- signs of life ---------------------------------------------------------------------
 
-    def touch(self, session_id: SessionId, sign: Sign = Sign.REQUEST, *, kept_by: str = "") -> None:
-        """Note that somebody used the session just now."""
-        known = self._registry.get(session_id)
-        if known is not None:
+    def touch(
+        self,
+        session_id: SessionId,
+        sign: Sign = Sign.REQUEST,
+        *,
+        kept_by: str = "",
+        ago: float = 0.0,
+    ) -> None:
+        """Note that somebody used the session just now, or so many seconds ``ago``."""
+        known, at = self._registry.get(session_id), self._clock() - ago
+        if known is not None and at >= known.activity.last_active:
             known.activity = msgspec.structs.replace(
-                known.activity, last_active=self._clock(), ahead=False, sign=sign, kept_by=kept_by
+                known.activity, last_active=at, ahead=False, sign=sign, kept_by=kept_by
             )
 
     def note_poll(self, session_id: SessionId, *, used: bool, last_input: str | None) -> None:

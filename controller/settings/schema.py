@@ -197,6 +197,16 @@ class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Secrets with passwords for registries."""
 
 
+class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Gates: processes of their own that answer Traefik's questions."""
+
+    folder: str = ""
+    """Folder that the controller shares with the gates, for what proves them to each other; empty:
+    there are no gates, and the controller itself answers Traefik."""
+    port: Port = 8002
+    """Port at which gates follow the controller."""
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many sessions there may be, and what they may use together."""
 
@@ -313,6 +323,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ldap: Ldap = Ldap()
     docker: Docker = Docker()
     kubernetes: Kubernetes = Kubernetes()
+    gates: Gates = Gates()
     limits: Limits = Limits()
     login: Login = Login()
     audit: AuditLog = AuditLog()

@@ -57,10 +57,14 @@ class Companions:
                 _log.info("companion_offered", app=app, groups=sorted(one.groups))
         for app in self._known.keys() - known.keys():
             _log.info("companion_gone", app=app)
-        news = known != self._known
+        news = known != self._known or not self.ready
         self._known, self._refused, self.ready = known, refused, True
         if news:
             self._changed()
+
+    def all(self) -> list[Companion]:
+        """Return all companions, by name."""
+        return [one for _, one in sorted(self._known.items())]
 
     def open_to(self, person: Person) -> list[Companion]:
         """Return the companions that a person may use, by title."""

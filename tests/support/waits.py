@@ -31,6 +31,16 @@ def until(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it"
     pytest.fail(f"waited {seconds:.0f} s for {what}")
 
 
+async def become(look: Callable[[], T | None], *, seconds: float = 30, what: str = "it") -> T:
+    """Look again and again like ``until``, while the other tasks of this loop go on."""
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < seconds:
+        if seen := look():
+            return seen
+        await anyio.sleep(min(max(SHORTEST, waited / 10), LONGEST))
+    pytest.fail(f"waited {seconds:.0f} s for {what}")
+
+
 def until_steady(
     look: Callable[[], object], *, steady: float, seconds: float = 30, what: str = "it"
 ) -> None:

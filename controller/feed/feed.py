@@ -1,0 +1,72 @@
+"""The gates of one controller: what they are told, and what waits for them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+from litestar.types import ASGIApp
+
+from controller.core.changes import ChangeCount
+from controller.core.errors import ConfigError
+from controller.feed.barrier import behind_gates
+from controller.feed.certificates import hand_out, make_proofs, server_context
+from controller.feed.gates import Gates
+from controller.feed.publisher import Publisher, Sources
+from controller.feed.server import FeedServer
+from controller.gate.facts import Site
+
+_EPOCH_BYTES = 8
+
+
+class Feed:
+    """Tells the gates of this controller all that their verdicts need."""
+
+    def __init__(
+        self,
+        site: Site,
+        sources: Sources,
+        gates: Gates,
+        changes: ChangeCount,
+        *,
+        folder: Path,
+        listen: str,
+        port: int,
+        prove: Callable[[str, str], bytes],
+        wall: Callable[[], float],
+    ) -> None:
+        """``folder``: where gates find what proves them; ``prove``: see ``facts.Proven``.
+
+        ``wall``: seconds since the epoch. ``run`` begins.
+        """
+        self._folder = folder
+        self._port = port
+        self._proofs = make_proofs(wall())
+        self.gates = gates
+        self._server = FeedServer(
+            server_context(self._proofs),
+            host=listen,
+            port=port,
+            epoch=secrets.token_hex(_EPOCH_BYTES),
+            site=site,
+            heard=gates,
+            prove=prove,
+        )
+        self._publisher = Publisher(sources.facts, changes, tell=self._server.tell)
+
+    async def run(self) -> None:
+        """Serve gates until cancelled. Raises ConfigError if that is impossible."""
+        await anyio.to_thread.run_sync(hand_out, self._proofs, self._folder)
+        try:
+            with self._server.running():
+                await self._publisher.run()
+        except OSError as error:
+            raise ConfigError(
+                [f"gates.port (SLICERHUB_GATES_PORT): cannot listen at {self._port} ({error})."]
+            ) from error
+
+    def answers_after(self, app: ASGIApp) -> ASGIApp:
+        """Let answers of ``app`` wait until gates know what is in them."""
+        return behind_gates(app, self._publisher.publish, self.gates)

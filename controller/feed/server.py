@@ -1,0 +1,269 @@
+"""Tells gates what they need to know, in a thread of its own.
+
+The thread has an event loop of its own: it answers "are you there?" however busy the hub's pages
+are, and a gate that does not read delays nobody. What it tells are frozen values that the hub's
+loop has handed over; what gates say is handed back there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Protocol
+
+import anyio
+import structlog
+from anyio.abc import ByteStream
+from anyio.from_thread import start_blocking_portal
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSListener
+from msgspec.msgpack import Decoder
+
+from controller.gate.facts import (
+    PROTOCOL,
+    Ask,
+    Beat,
+    Change,
+    Confirm,
+    Facts,
+    FromGate,
+    Goodbye,
+    Hello,
+    Prove,
+    Proven,
+    Site,
+    Used,
+    snapshot_of,
+)
+from controller.gate.framing import BrokenMessage, Messages, framed
+from controller.gate.freshness import SILENCE_SECONDS
+
+_FOLLOWERS_MOST = 64
+
+_HELLO_SECONDS = 5.0  # from a connection to the first message
+
+_MESSAGE_MOST = 16 * 1024 * 1024  # bytes of a gate's message
+
+_WAITING_MOST = 64 * 1024 * 1024
+"""Bytes that wait for a gate. One that does not read for so long begins anew with a snapshot."""
+
+_log = structlog.get_logger("feed")
+
+
+class Heard(Protocol):
+    """Who hears what gates say. Everything is called in the hub's loop."""
+
+    def joined(self, name: str, boot: str) -> None:
+        """A gate has begun to follow."""
+        ...
+
+    def confirmed(self, boot: str, number: int) -> None:
+        """Everything up to this number counts there."""
+        ...
+
+    def used(self, used: Used) -> None:
+        """A gate reports what was used."""
+        ...
+
+    def left(self, boot: str, *, for_good: bool) -> None:
+        """A gate follows no more; ``for_good``: it has said that it answers no more."""
+        ...
+
+
+class _Follower:
+    """One connection."""
+
+    def __init__(self, hello: Hello) -> None:
+        self.hello = hello
+        self.fed = False  # it has its snapshot
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._news = anyio.Event()
+        self.closed = anyio.CancelScope()
+
+    def put(self, data: bytes) -> None:
+        """Send this, after all that waits."""
+        self._size += len(data)
+        if self._size > _WAITING_MOST:
+            self.closed.cancel()
+            return
+        self._waiting.append(data)
+        self._news.set()
+
+    async def write(self, stream: ByteStream) -> None:
+        """Send what waits, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news = anyio.Event()
+            data = b"".join(self._waiting)
+            self._waiting.clear()
+            await stream.send(data)
+            self._size -= len(data)
+
+
+class FeedServer:
+    """The listener for gates."""
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        host: str,
+        port: int,
+        epoch: str,
+        site: Site,
+        heard: Heard,
+        prove: Callable[[str, str], bytes],
+    ) -> None:
+        """``epoch``: of this start of the controller. ``prove``: see ``facts.Proven``.
+
+        ``prove`` is called in the thread of the server.
+        """
+        self._context = context
+        self._host = host
+        self._port = port
+        self._epoch = epoch
+        self._site = site
+        self._heard = heard
+        self._prove = prove
+        self._followers: set[_Follower] = set()
+        self._facts: Facts | None = None
+        self._number = 0
+        self._snapshot = b""  # of the number, once somebody needed it
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._hub: asyncio.AbstractEventLoop | None = None
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """Serve gates meanwhile. Raises OSError if the port is taken."""
+        self._hub = asyncio.get_running_loop()
+        with start_blocking_portal("asyncio", {"use_uvloop": True}, name="feed") as portal:
+            serving, _ = portal.start_task(self._serve)
+            try:
+                yield
+            finally:
+                self._loop = None
+                serving.cancel()
+
+    def tell(self, facts: Facts, change: Change | None, number: int) -> None:
+        """Tell all gates what is new; called in the hub's loop."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._take, facts, change, number)
+
+    # -- in the thread ---------------------------------------------------------------------
+
+    async def _serve(
+        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        async with await anyio.create_tcp_listener(
+            local_host=self._host, local_port=self._port
+        ) as listener:
+            self._loop = asyncio.get_running_loop()
+            task_status.started()
+            await TLSListener(
+                listener, self._context, standard_compatible=False, handshake_timeout=_HELLO_SECONDS
+            ).serve(self._follow)
+
+    def _take(self, facts: Facts, change: Change | None, number: int) -> None:
+        self._facts, self._number, self._snapshot = facts, number, b""
+        data = framed(change) if change is not None else b""
+        for one in self._followers:
+            if one.fed:
+                one.put(data)
+            else:
+                self._feed(one)
+
+    def _feed(self, follower: _Follower) -> None:
+        """Send everything, if it is known."""
+        if self._facts is None:
+            return
+        if not self._snapshot:
+            self._snapshot = framed(
+                snapshot_of(self._facts, epoch=self._epoch, number=self._number, site=self._site)
+            )
+        follower.fed = True
+        follower.put(self._snapshot)
+
+    async def _follow(self, stream: ByteStream) -> None:
+        """Serve one gate to the end of its connection; nothing that it sends ends anything else."""
+        reader = BufferedByteReceiveStream(stream)
+        decoder: Decoder[FromGate] = Decoder(FromGate)
+        messages = Messages(decoder, most=_MESSAGE_MOST)
+        try:
+            async with stream:
+                with anyio.fail_after(_HELLO_SECONDS):
+                    hello = await messages.read(reader)
+                follower = self._admit(hello)
+                await self._converse(follower, stream, reader, messages)
+        except BrokenMessage as error:
+            _log.warning("gate_not_understood", error=str(error))
+        except (OSError, TimeoutError, anyio.EndOfStream, anyio.IncompleteRead) as error:
+            _log.info("gate_gone", error=type(error).__name__)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            _log.info("gate_gone", error=type(error).__name__)
+
+    def _admit(self, hello: FromGate) -> _Follower:
+        if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
+            raise BrokenMessage("it speaks another protocol")
+        if len(self._followers) >= _FOLLOWERS_MOST:
+            raise BrokenMessage("there are too many gates")
+        return _Follower(hello)
+
+    async def _converse(
+        self,
+        follower: _Follower,
+        stream: ByteStream,
+        reader: BufferedByteReceiveStream,
+        messages: Messages[FromGate],
+    ) -> None:
+        boot, for_good = follower.hello.boot, False
+        _log.info("gate_follows", gate=follower.hello.name)
+        self._tell_hub(self._heard.joined, follower.hello.name, boot)
+        self._followers.add(follower)
+        try:
+            self._feed(follower)
+            async with anyio.create_task_group() as group:
+                group.start_soon(follower.write, stream)
+                with follower.closed:
+                    while not for_good:
+                        # A gate that stood still must begin anew, and is not waited for meanwhile.
+                        with anyio.fail_after(SILENCE_SECONDS):
+                            message = await messages.read(reader)
+                        for_good = self._hear(follower, message)
+                group.cancel_scope.cancel()
+        except* (
+            OSError,
+            TimeoutError,
+            anyio.EndOfStream,
+            anyio.IncompleteRead,
+            BrokenMessage,
+        ) as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self._followers.discard(follower)
+            self._tell_hub(lambda: self._heard.left(boot, for_good=for_good))
+
+    def _hear(self, follower: _Follower, message: FromGate) -> bool:
+        """Take a message; True: it is the last one."""
+        match message:
+            case Ask():
+                follower.put(framed(Beat(message.at)))
+            case Confirm():
+                self._tell_hub(self._heard.confirmed, follower.hello.boot, message.number)
+            case Used():
+                self._tell_hub(self._heard.used, message)
+            case Prove():
+                claims = self._prove(message.token, message.audience)
+                follower.put(framed(Proven(message.number, claims)))
+            case Goodbye():
+                return True
+            case Hello():
+                raise BrokenMessage("it greets twice")
+        return False
+
+    def _tell_hub(self, call: Callable[..., None], *values: object) -> None:
+        if self._hub is not None and not self._hub.is_closed():
+            self._hub.call_soon_threadsafe(call, *values)

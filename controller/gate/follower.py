@@ -1,0 +1,241 @@
+"""Follows a controller: what it tells counts here, and it hears what was used.
+
+It connects again and again, for ever, and asks twice a second whether the controller is there.
+``freshness`` says what may be judged by meanwhile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+import anyio
+import msgspec
+import structlog
+from anyio.abc import ByteStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+from msgspec.msgpack import Decoder
+
+from controller.core.errors import ConfigError
+from controller.gate.facts import (
+    PROTOCOL,
+    Ask,
+    Beat,
+    Change,
+    Confirm,
+    FromController,
+    Goodbye,
+    Hello,
+    Prove,
+    Proven,
+    Snapshot,
+    Used,
+)
+from controller.gate.framing import BrokenMessage, Messages, framed
+from controller.gate.freshness import SILENCE_SECONDS, Freshness
+from controller.gate.link import CONTROLLER_NAME
+
+_ASK_SECONDS = 0.5
+
+_AGAIN_SECONDS = 0.1  # between two connections: a controller that restarts is followed at once
+
+_CONNECT_SECONDS = 2.0
+
+_REPORT_SECONDS = 0.25
+
+_PROVE_SECONDS = 1.0
+
+_PROVE_MOST = 32  # questions at once about tokens that only a controller can read
+
+_log = structlog.get_logger("gate")
+
+
+class Memory(Protocol):
+    """Where what is told is kept."""
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Know this, and nothing else."""
+        ...
+
+    def apply(self, change: Change) -> None:
+        """Know this, too."""
+        ...
+
+    def report(self) -> Used | None:
+        """Return what was used since the last time; None: nothing."""
+        ...
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where a controller is."""
+
+    host: str
+    port: int
+
+
+class Follower:
+    """A gate's side of the stream."""
+
+    def __init__(
+        self,
+        address: Address,
+        memory: Memory,
+        freshness: Freshness,
+        *,
+        name: str,
+        boot: str,
+        connect_by: Callable[[], ssl.SSLContext],
+        clock: Callable[[], float],
+    ) -> None:
+        """``name``: the gate's for good; ``boot``: of this start of it.
+
+        ``connect_by`` is asked for each connection, and may raise ConfigError; ``clock`` is the one
+        that ``freshness`` has.
+        """
+        self._address = address
+        self._memory = memory
+        self._freshness = freshness
+        self._hello = Hello(PROTOCOL, name, boot)
+        self._connect_by = connect_by
+        self._clock = clock
+        self._stream: ByteStream | None = None
+        self._sending = anyio.Lock()
+        self._epoch = ""
+        self._number = 0
+        self._fed = False  # this connection has brought a snapshot
+        self._fault = ""
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, tuple[anyio.Event, list[bytes]]] = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled, and say goodbye then."""
+        while True:
+            try:
+                await self._follow_once()
+            except ConfigError as error:
+                self._note(str(error))
+            except (OSError, TimeoutError, BrokenMessage, ssl.SSLError) as error:
+                self._note(f"{type(error).__name__}: {error}")
+            except (anyio.EndOfStream, anyio.IncompleteRead) as error:
+                self._note(type(error).__name__)
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                self._note(type(error).__name__)
+            await anyio.sleep(_AGAIN_SECONDS)
+
+    def _note(self, fault: str) -> None:
+        if fault != self._fault:
+            _log.warning("controller_not_followed", error=fault, alone=self._freshness.alone)
+        self._fault = fault
+
+    async def _follow_once(self) -> None:
+        context = self._connect_by()
+        with anyio.fail_after(_CONNECT_SECONDS):
+            stream = await anyio.connect_tcp(
+                self._address.host,
+                self._address.port,
+                ssl_context=context,
+                tls_hostname=CONTROLLER_NAME,
+                tls_standard_compatible=False,
+            )
+        async with stream:
+            self._stream, self._fed = stream, False
+            try:
+                await self._converse(stream)
+            except* (OSError, BrokenMessage, anyio.EndOfStream, anyio.IncompleteRead) as errors:
+                raise errors.exceptions[0] from None
+            except* (anyio.BrokenResourceError, anyio.ClosedResourceError) as errors:
+                raise errors.exceptions[0] from None
+            finally:
+                self._stream = None
+
+    async def _converse(self, stream: ByteStream) -> None:
+        reader = BufferedByteReceiveStream(stream)
+        decoder: Decoder[FromController] = Decoder(FromController)
+        messages = Messages(decoder)
+        await self._send(self._hello)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._ask)
+            group.start_soon(self._report)
+            try:
+                while True:
+                    # A stream that is silent is of no use: another controller may answer.
+                    with anyio.fail_after(2 * SILENCE_SECONDS):
+                        message = await messages.read(reader)
+                    await self._hear(message)
+            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+                # By the other end: only that says that there is no controller.
+                if self._fed:
+                    self._freshness.close()
+                raise
+
+    async def _hear(self, message: FromController) -> None:
+        match message:
+            case Snapshot():
+                self._memory.replace(message)
+                self._epoch, self._number, self._fed = message.epoch, message.number, True
+                self._fault = ""
+                _log.info("controller_followed", sessions=len(message.sessions))
+                await self._send(Confirm(message.number))
+            case Change():
+                if not self._fed or message.number != self._number + 1:
+                    raise BrokenMessage("a change is missing")
+                self._memory.apply(message)
+                self._number = message.number
+                await self._send(Confirm(message.number))
+            case Beat():
+                # Before its snapshot a controller that starts tells only that it is there.
+                if self._fed:
+                    self._freshness.hear(message.asked)
+            case Proven():
+                if asked := self._asked.get(message.number):
+                    asked[1].append(message.claims)
+                    asked[0].set()
+
+    async def _ask(self) -> None:
+        while True:
+            await self._send(Ask(self._clock()))
+            await anyio.sleep(_ASK_SECONDS)
+
+    async def _report(self) -> None:
+        while True:
+            await anyio.sleep(_REPORT_SECONDS)
+            if self._fed and (used := self._memory.report()) is not None:
+                await self._send(used)
+
+    async def _send(self, message: msgspec.Struct) -> None:
+        stream = self._stream
+        if stream is None:
+            raise anyio.ClosedResourceError
+        async with self._sending:
+            await stream.send(framed(message))
+
+    async def prove(self, token: str, audience: str) -> bytes:
+        """Return the claims of a token that only a controller can read; b"": it proves nothing.
+
+        Raises TimeoutError if nobody answers in a second.
+        """
+        if len(self._asked) >= _PROVE_MOST:
+            raise TimeoutError
+        number = next(self._numbers)
+        answered = self._asked[number] = (anyio.Event(), [])
+        try:
+            with anyio.fail_after(_PROVE_SECONDS):
+                await self._send(Prove(number, token, audience))
+                await answered[0].wait()
+        except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            raise TimeoutError from error
+        finally:
+            del self._asked[number]
+        return answered[1][0]
+
+    async def say_goodbye(self) -> None:
+        """Tell the controller that this gate answers no more; it is not waited for."""
+        with anyio.move_on_after(0.5):
+            try:
+                if self._fed and (used := self._memory.report()) is not None:
+                    await self._send(used)
+                await self._send(Goodbye())
+            except (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                _log.info("no_goodbye")  # there is nobody to hear it

@@ -1,0 +1,60 @@
+"""Messages on the stream between controller and gate: msgpack, each after its length."""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+LENGTH = 4  # bytes of a message's length, the highest first
+
+MESSAGE_MOST = 256 * 1024 * 1024
+"""Bytes of one message. Ten thousand log-ins with their groups take some MiB."""
+
+_Message = TypeVar("_Message")
+
+
+class Reader(Protocol):
+    """Where messages come from."""
+
+    async def receive_exactly(self, nbytes: int) -> bytes:
+        """Return so many bytes; raises anyio.EndOfStream or anyio.IncompleteRead at the end."""
+        ...
+
+
+class BrokenMessage(Exception):
+    """What came is no message of this protocol; the stream has to be closed."""
+
+
+class Messages(Generic[_Message]):
+    """Reads messages of one kind, a union of tagged Structs."""
+
+    def __init__(
+        self, decoder: msgspec.msgpack.Decoder[_Message], *, most: int = MESSAGE_MOST
+    ) -> None:
+        """``decoder``: of that kind; ``most``: bytes of one message."""
+        self._decoder = decoder
+        self._most = most
+
+    async def read(self, reader: Reader) -> _Message:
+        """Return the next message.
+
+        Raises BrokenMessage, and at the end of the stream what the reader raises.
+        """
+        length = int.from_bytes(await reader.receive_exactly(LENGTH), "big")
+        if length > self._most:
+            raise BrokenMessage(f"a message of {length} bytes")
+        data = await reader.receive_exactly(length)
+        try:
+            return self._decoder.decode(data)
+        except msgspec.DecodeError as error:
+            raise BrokenMessage(str(error)) from error
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def framed(message: msgspec.Struct) -> bytes:
+    """Return a message as it is sent."""
+    data = _ENCODER.encode(message)
+    return len(data).to_bytes(LENGTH, "big") + data

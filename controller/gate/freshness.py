@@ -1,0 +1,66 @@
+"""Whether what a gate knows is fresh enough to judge by. Pure but for the clock that is given.
+
+- The stream is open: a controller must have answered a question of the last three seconds. If it
+  did not, the gate may be cut off, while rights are taken back: it denies.
+- The stream was closed while all was fresh: the controller is gone, and nobody takes anything back.
+  What was known counts, for at most twelve hours.
+- The stream was closed when nothing had been heard for too long: that is a gate that was cut off,
+  or stood still, and learns of it late. It denies until it has heard anew.
+
+Age counts from when the question was *sent*: an answer that waited in a buffer while the gate stood
+still makes nothing fresh. The clock is the one that runs on while the machine sleeps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+SILENCE_SECONDS = 3.0
+"""Without an answer, after which a gate may be cut off."""
+
+ALONE_SECONDS = 12 * 3600.0
+"""For which a gate answers from memory once its controller has gone."""
+
+
+def boot_clock() -> float:
+    """Return seconds since the machine began, those in which it slept included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Freshness:
+    """How old what a gate knows is."""
+
+    def __init__(self, clock: Callable[[], float] = boot_clock) -> None:
+        """Nothing has been heard yet. ``clock``: seconds that never stand still."""
+        self._clock = clock
+        self._asked: float | None = None  # when the last question was sent that was answered
+        self._gone: float | None = None  # since when there is no controller
+
+    def hear(self, asked: float) -> None:
+        """Note that a controller has answered what was asked then, and that all it told counts."""
+        if self._asked is None or asked > self._asked or self._gone is not None:
+            self._asked = asked
+        self._gone = None
+
+    def close(self) -> None:
+        """Note that the stream was closed by its other end."""
+        now = self._clock()
+        if self._gone is None and self._asked is not None:
+            if now - self._asked <= SILENCE_SECONDS:
+                self._gone = now
+            else:
+                self._asked = None
+
+    def may_judge(self) -> bool:
+        """Tell whether a verdict may be given now."""
+        if self._gone is not None:
+            return 0 <= self._clock() - self._gone <= ALONE_SECONDS
+        if self._asked is None:
+            return False
+        return 0 <= self._clock() - self._asked <= SILENCE_SECONDS
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no controller, as far as is known."""
+        return self._gone is not None

@@ -1,0 +1,339 @@
+"""A gate follows a controller, over the real TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+import trustme
+
+from controller.core.model import Person, Phase, SessionId, UserId
+from controller.core.records import Login
+from controller.feed.certificates import hand_out, make_proofs, server_context
+from controller.feed.server import FeedServer
+from controller.gate.answers import Answer
+from controller.gate.facts import (
+    Change,
+    Extra,
+    Facts,
+    SessionFacts,
+    Site,
+    Snapshot,
+    Used,
+    change_between,
+)
+from controller.gate.follower import Address, Follower
+from controller.gate.freshness import Freshness, boot_clock
+from controller.gate.link import CONTROLLER_NAME, LINK_FILE, client_context
+from controller.gate.refusals import Closed
+from controller.settings.schema import Settings
+from tests.support.waits import become
+
+pytestmark = pytest.mark.anyio
+
+NOW = 1_800_000_000.0
+PAGE = Answer(403, ())
+SITE = Site(Settings(), Closed(PAGE, PAGE, PAGE, PAGE))
+EXTRA = Extra(b"keys", b"entry")
+ALICE = Person(UserId("alice"), "Alice")
+
+
+def session(letter: str, phase: Phase = Phase.READY) -> SessionFacts:
+    """Return a session of alice's."""
+    return SessionFacts(SessionId(letter * 26), ALICE.uid, phase)
+
+
+def facts(*sessions: SessionFacts) -> Facts:
+    """Return facts with these sessions, and one log-in."""
+    login = Login("sid", ALICE, created=NOW, expires=NOW + 3600)
+    return Facts({one.id: one for one in sessions}, {"sid": login}, 0, EXTRA)
+
+
+class Hub:
+    """What hears gates, in place of the sessions and log-ins of a hub."""
+
+    def __init__(self) -> None:
+        """Nothing was heard."""
+        self.joined_by: list[str] = []
+        self.numbers: dict[str, int] = {}
+        self.reports: list[Used] = []
+        self.gone: dict[str, bool] = {}
+
+    def joined(self, name: str, boot: str) -> None:
+        """A gate has begun to follow."""
+        self.joined_by.append(name)
+        self.numbers.setdefault(boot, 0)
+
+    def confirmed(self, boot: str, number: int) -> None:
+        """Everything up to this number counts there."""
+        self.numbers[boot] = number
+
+    def used(self, used: Used) -> None:
+        """A gate reports what was used."""
+        self.reports.append(used)
+
+    def left(self, boot: str, *, for_good: bool) -> None:
+        """A gate follows no more."""
+        self.gone[boot] = for_good
+
+
+class Memory:
+    """What a gate was told."""
+
+    def __init__(self) -> None:
+        """Nothing was."""
+        self.snapshots: list[Snapshot] = []
+        self.sessions: dict[str, Phase] = {}
+        self.to_report: Used | None = None
+
+    def replace(self, snapshot: Snapshot) -> None:
+        """Know this, and nothing else."""
+        self.snapshots.append(snapshot)
+        self.sessions = {one.id: one.phase for one in snapshot.sessions}
+
+    def apply(self, change: Change) -> None:
+        """Know this, too."""
+        self.sessions |= {one.id: one.phase for one in change.sessions}
+        for session_id in change.gone:
+            del self.sessions[session_id]
+
+    def report(self) -> Used | None:
+        """Return what was used since the last time; None: nothing."""
+        told, self.to_report = self.to_report, None
+        return told
+
+
+class Controller:
+    """A controller's side of the stream, which can be stopped and started again."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        """``folder``: where gates find what proves them."""
+        self.hub = Hub()
+        self.folder = folder
+        self.port = port
+        self.facts: Facts | None = None
+        self.number = 0
+        self.server: FeedServer | None = None
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Serve gates meanwhile, by proofs made anew."""
+        proofs = make_proofs(NOW - 365 * 86400)
+        hand_out(proofs, self.folder)
+        server = FeedServer(
+            server_context(proofs),
+            host="127.0.0.1",
+            port=self.port,
+            epoch="epoch",
+            site=SITE,
+            heard=self.hub,
+            prove=lambda token, audience: f"{audience} of {token}".encode(),
+        )
+        with server.running():
+            self.server, self.facts, self.number = server, None, 0
+            yield
+            self.server = None
+
+    def tell(self, after: Facts) -> int:
+        """Tell gates of a change; return its number."""
+        self.number += 1
+        change = change_between(self.facts, after, self.number) if self.facts else None
+        assert self.server
+        self.server.tell(after, change, self.number)
+        self.facts = after
+        return self.number
+
+
+class Gate:
+    """A gate's side."""
+
+    def __init__(self, controller: Controller, name: str = "gate-1") -> None:
+        """Nothing is followed yet."""
+        self.memory = Memory()
+        self.freshness = Freshness()
+        self.follower = Follower(
+            Address("127.0.0.1", controller.port),
+            self.memory,
+            self.freshness,
+            name=name,
+            boot=f"{name}-boot",
+            connect_by=lambda: client_context(controller.folder),
+            clock=boot_clock,
+        )
+
+
+@pytest.fixture
+def controller(tmp_path: Path) -> Controller:
+    """Give a controller that does not run yet."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    return Controller(tmp_path, port)
+
+
+@asynccontextmanager
+async def following(*gates: Gate) -> AsyncGenerator[None]:
+    """Let gates follow meanwhile."""
+    async with anyio.create_task_group() as group:
+        for gate in gates:
+            group.start_soon(gate.follower.run)
+        yield
+        group.cancel_scope.cancel()
+
+
+async def test_follows(controller: Controller) -> None:
+    """A gate hears everything, then each change, and confirms it."""
+    gate = Gate(controller)
+    async with controller.running(), following(gate):
+        controller.tell(facts(session("a")))
+        await become(gate.freshness.may_judge)
+        assert gate.memory.snapshots[0].logins[0].person == ALICE
+        assert gate.memory.snapshots[0].site == SITE
+        number = controller.tell(facts(session("a", Phase.STOPPING), session("b")))
+        await become(lambda: controller.hub.numbers.get("gate-1-boot") == number)
+        assert gate.memory.sessions == {"a" * 26: Phase.STOPPING, "b" * 26: Phase.READY}
+
+
+async def test_waits_for_a_controller_that_starts(controller: Controller) -> None:
+    """A gate that follows before the controller has read its sessions lets nobody pass yet."""
+    gate = Gate(controller)
+    async with following(gate), controller.running():
+        await become(lambda: controller.hub.joined_by)
+        assert not gate.freshness.may_judge()
+        controller.tell(facts())
+        await become(gate.freshness.may_judge)
+
+
+async def test_goes_on_alone_and_follows_again(controller: Controller) -> None:
+    """While its controller restarts a gate goes on with what it knows; then it hears everything."""
+    gate = Gate(controller)
+    async with following(gate):
+        async with controller.running():
+            controller.tell(facts(session("a")))
+            await become(gate.freshness.may_judge)
+        await become(lambda: gate.freshness.alone)
+        assert gate.freshness.may_judge()
+        assert gate.memory.sessions == {"a" * 26: Phase.READY}
+        async with controller.running():
+            await become(lambda: len(controller.hub.joined_by) == 2)
+            assert gate.freshness.alone  # that one knows nothing yet
+            controller.tell(facts(session("b")))
+            await become(lambda: not gate.freshness.alone)
+            assert gate.memory.sessions == {"b" * 26: Phase.READY}
+
+
+async def test_two_gates(controller: Controller) -> None:
+    """Every gate hears of every change, and which one has confirmed it is told apart."""
+    gates = [Gate(controller, "gate-1"), Gate(controller, "gate-2")]
+    async with controller.running(), following(*gates):
+        controller.tell(facts())
+        number = controller.tell(facts(session("a")))
+        await become(lambda: [*controller.hub.numbers.values()] == [number, number])
+        assert set(controller.hub.numbers) == {"gate-1-boot", "gate-2-boot"}
+
+
+async def test_reports(controller: Controller) -> None:
+    """What people do at a gate reaches the controller."""
+    gate = Gate(controller)
+    used = Used(sessions={SessionId("a" * 26): 1.5}, logins={"sid": 2.0})
+    async with controller.running(), following(gate):
+        controller.tell(facts(session("a")))
+        gate.memory.to_report = used
+        await become(lambda: controller.hub.reports)
+    assert controller.hub.reports == [used]
+
+
+async def test_asks_about_tokens(controller: Controller) -> None:
+    """What only a controller can read a gate asks, and gives up where there is none."""
+    gate = Gate(controller)
+    async with following(gate):
+        async with controller.running():
+            controller.tell(facts())
+            await become(gate.freshness.may_judge)
+            assert await gate.follower.prove("old", "login") == b"login of old"
+        await become(lambda: gate.freshness.alone)
+        with pytest.raises(TimeoutError):
+            await gate.follower.prove("old", "login")
+
+
+async def test_goodbye(controller: Controller) -> None:
+    """A gate that is stopped tells it, and is waited for no more."""
+    gate = Gate(controller)
+    async with controller.running(), following(gate):
+        controller.tell(facts())
+        await become(gate.freshness.may_judge)
+        await gate.follower.say_goodbye()
+        await become(lambda: controller.hub.gone.get("gate-1-boot"))
+
+
+async def test_strangers_hear_nothing(controller: Controller) -> None:
+    """Who has no certificate of this start of the controller is told nothing at all."""
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    stranger.check_hostname = False
+    stranger.verify_mode = ssl.CERT_NONE
+    other = trustme.CA()
+    with other.issue_cert("gate").private_key_and_cert_chain_pem.tempfile() as path:
+        known = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        known.check_hostname = False
+        known.verify_mode = ssl.CERT_NONE
+        known.load_cert_chain(path)
+    async with controller.running():
+        controller.tell(facts(session("a")))
+        for context in (stranger, known):
+            with pytest.raises(
+                (ssl.SSLError, OSError, anyio.BrokenResourceError, anyio.EndOfStream)
+            ):
+                async with await anyio.connect_tcp(
+                    "127.0.0.1", controller.port, ssl_context=context
+                ) as stream:
+                    await stream.receive()
+    assert controller.hub.joined_by == []
+
+
+async def test_a_gate_is_no_controller(controller: Controller) -> None:
+    """A gate that was taken over cannot tell the other gates anything."""
+    hand_out(make_proofs(NOW - 365 * 86400), controller.folder)
+    false = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    false.load_cert_chain(controller.folder / LINK_FILE)
+    with socket.create_server(("127.0.0.1", controller.port)) as listener:
+
+        def pretend() -> None:
+            connection, _ = listener.accept()
+            with pytest.raises(ssl.SSLError), false.wrap_socket(connection, server_side=True):
+                pytest.fail("the gate has believed it")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.to_thread.run_sync, pretend)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await anyio.connect_tcp(
+                    "127.0.0.1",
+                    controller.port,
+                    ssl_context=client_context(controller.folder),
+                    tls_hostname=CONTROLLER_NAME,
+                )
+
+
+async def test_nonsense_ends_its_own_connection(controller: Controller) -> None:
+    """Whatever somebody with a gate's certificate sends, other gates are served on."""
+    gate = Gate(controller)
+    async with controller.running(), following(gate):
+        controller.tell(facts())
+        await become(gate.freshness.may_judge)
+        for nonsense in (b"\xff" * 64, b"\0\0\0\2{}", msgspec.msgpack.encode({"type": "Hello"})):
+            async with await anyio.connect_tcp(
+                "127.0.0.1",
+                controller.port,
+                ssl_context=client_context(controller.folder),
+                tls_hostname=CONTROLLER_NAME,
+                tls_standard_compatible=False,
+            ) as stream:
+                await stream.send(nonsense)
+                with anyio.fail_after(10), pytest.raises((anyio.EndOfStream, OSError)):
+                    await stream.receive()
+        number = controller.tell(facts(session("a")))
+        await become(lambda: controller.hub.numbers["gate-1-boot"] == number)

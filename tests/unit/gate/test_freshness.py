@@ -1,0 +1,119 @@
+"""When a gate may judge by what it knows."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.gate.freshness import ALONE_SECONDS, SILENCE_SECONDS, Freshness, boot_clock
+
+
+class Clock:
+    """A clock that the test moves on."""
+
+    def __init__(self) -> None:
+        """Begin somewhere."""
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Give a clock."""
+    return Clock()
+
+
+@pytest.fixture
+def freshness(clock: Clock) -> Freshness:
+    """Give a gate's, that has heard nothing."""
+    return Freshness(clock)
+
+
+def test_nothing_heard(freshness: Freshness) -> None:
+    """A gate that has just started lets nobody pass, also if its controller goes away."""
+    assert not freshness.may_judge()
+    freshness.close()
+    assert not freshness.may_judge()
+    assert not freshness.alone
+
+
+def test_answered(freshness: Freshness, clock: Clock) -> None:
+    """A gate judges for three seconds after each question that was answered, and no longer."""
+    freshness.hear(clock())
+    clock.seconds += SILENCE_SECONDS
+    assert freshness.may_judge()
+    clock.seconds += 0.001
+    assert not freshness.may_judge()
+    freshness.hear(clock())
+    assert freshness.may_judge()
+
+
+def test_late_answers(freshness: Freshness, clock: Clock) -> None:
+    """A gate that stood still is not made fresh by answers that waited for it."""
+    asked = clock()
+    freshness.hear(asked)
+    clock.seconds += 60
+    for late in (asked + 0.5, asked + 1.0, asked + 1.5):
+        freshness.hear(late)
+        assert not freshness.may_judge()
+
+
+def test_controller_gone(freshness: Freshness, clock: Clock) -> None:
+    """Without a controller a gate goes on for twelve hours."""
+    freshness.hear(clock())
+    clock.seconds += SILENCE_SECONDS
+    freshness.close()
+    assert freshness.alone
+    clock.seconds += ALONE_SECONDS
+    assert freshness.may_judge()
+    clock.seconds += 0.001
+    assert not freshness.may_judge()
+
+
+def test_gone_and_back(freshness: Freshness, clock: Clock) -> None:
+    """Once a controller is back, three seconds count again."""
+    freshness.hear(clock())
+    freshness.close()
+    clock.seconds += 3600
+    freshness.hear(clock())
+    assert not freshness.alone
+    assert freshness.may_judge()
+    clock.seconds += SILENCE_SECONDS + 0.001
+    assert not freshness.may_judge()
+
+
+def test_twelve_hours_are_from_the_first_end(freshness: Freshness, clock: Clock) -> None:
+    """Connections that are closed again and again give no new twelve hours."""
+    freshness.hear(clock())
+    freshness.close()
+    clock.seconds += ALONE_SECONDS / 2
+    freshness.close()
+    clock.seconds += ALONE_SECONDS / 2 + 1
+    assert not freshness.may_judge()
+
+
+def test_cut_off_and_closed(freshness: Freshness, clock: Clock) -> None:
+    """A gate that was cut off, or stood still, and finds its stream closed lets nobody pass."""
+    freshness.hear(clock())
+    clock.seconds += SILENCE_SECONDS + 0.001
+    freshness.close()
+    assert not freshness.alone
+    assert not freshness.may_judge()
+
+
+def test_clock_that_goes_back(freshness: Freshness, clock: Clock) -> None:
+    """Times that cannot be are no reason to let anybody pass."""
+    freshness.hear(clock())
+    clock.seconds -= 1
+    assert not freshness.may_judge()
+    clock.seconds += 1
+    freshness.close()
+    clock.seconds -= 1
+    assert not freshness.may_judge()
+
+
+def test_boot_clock() -> None:
+    """The clock of a gate runs on, and tells seconds."""
+    assert 0 < boot_clock() <= boot_clock()
