@@ -172,6 +172,14 @@ class Message(msgspec.Struct, frozen=True):
     until: float
 
 
+class Gate(msgspec.Struct, frozen=True):
+    """A gate that may exist, and let requests pass from memory."""
+
+    name: str  # a short slug; a restarted gate keeps it, and no two that run share one
+    boot: str  # random id of this start of it
+    since: float  # seconds since the epoch, when this start was first heard of
+
+
 class Rules(msgspec.Struct, frozen=True):
     """What administrators have decided besides the configuration."""
 

@@ -1,4 +1,4 @@
-"""The store: what must outlive the controller, such as log-ins, grants, the queue, memos, notices.
+"""The store: what must outlive the controller: log-ins, grants, the queue, notices, the gates.
 
 It lists what lets people in, never what keeps them out: after the loss of a store everybody logs in
 again and is invited again, but a revoked log-in never comes back. Sessions keep their owners, which
@@ -15,9 +15,11 @@ from collections.abc import (
 )
 from typing import Protocol
 
+from controller.core.errors import StoreUnavailable
 from controller.core.model import Person, SessionId, UserId
 from controller.core.records import (
     Drain,
+    Gate,
     Link,
     Login,
     Memo,
@@ -39,6 +41,8 @@ LINKS_MOST = 50  # open ones to one session; as many used-up ones are remembered
 
 CLOSED_MOST = 2000  # people whom the links of one session no longer let in, counted by link
 
+GATES_MOST = 64  # on the roster
+
 
 def kept_links(links: Sequence[Link], now: float) -> list[Link]:
     """Return the links of a session that are still needed, the oldest first.
@@ -48,6 +52,14 @@ def kept_links(links: Sequence[Link], now: float) -> list[Link]:
     standing = [one for one in links if now < one.expires]
     used_up = [one for one in standing if not one.is_open(now)][-LINKS_MOST:]
     return [one for one in standing if one.is_open(now) or one in used_up]
+
+
+def full_roster() -> StoreUnavailable:
+    """Return the refusal of one more gate than there may be."""
+    return StoreUnavailable(
+        "The roster has {most} gates already and can have no more. Stop gates that are not needed.",
+        most=GATES_MOST,
+    )
 
 
 class LoginStore(Protocol):
@@ -243,7 +255,27 @@ class RuleStore(Protocol):
         ...
 
 
-class Store(LoginStore, GrantStore, DeskStore, SessionStore, RuleStore, Protocol):
+class GateStore(Protocol):
+    """The roster of gates: a controller that has just started must know which there may be."""
+
+    async def gates(self) -> tuple[Gate, ...]:
+        """Return all gates that may exist, sorted by name; of a name only the last one put."""
+        ...
+
+    async def put_gate(self, gate: Gate) -> None:
+        """Store a gate; it replaces the one of that name.
+
+        Also raises StoreUnavailable if the roster is full: a gate that is not on it must not let
+        anything pass, because no one would wait for it.
+        """
+        ...
+
+    async def remove_gate(self, name: str, boot: str) -> None:
+        """Forget a gate; a missing one is success, and another start of that name stays."""
+        ...
+
+
+class Store(LoginStore, GrantStore, DeskStore, SessionStore, RuleStore, GateStore, Protocol):
     """The contract. Every method raises StoreUnavailable if the store cannot be used."""
 
     async def ping(self) -> None:

@@ -1,4 +1,4 @@
-"""What every store remembers: log-ins, failures, notices, starts, tickets and decisions."""
+"""What every store remembers: log-ins, failures, notices, starts, tickets, decisions and gates."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from controller.core.errors import StoreUnavailable
 from controller.core.model import Mount, Person, UserId
-from controller.core.records import Drain, Memo, Message, Rules, Ticket
-from controller.store import Store
+from controller.core.records import Drain, Gate, Memo, Message, Rules, Ticket
+from controller.store import GATES_MOST, Store
 from tests.contract.conftest import Opened
 from tests.contract.records import ALICE, BOB, LINK, LOGIN, ONE, SHARE, TWO, someone
 from tests.support.fakes.directory import PEOPLE
@@ -233,3 +233,48 @@ async def test_messages(opened: Opened) -> None:
     for _ in range(2):
         await store.set_message(ONE, None)
     assert (await opened().rules()).messages == {TWO: Message("Lunch", 300.0)}
+
+
+async def test_gates(opened: Opened) -> None:
+    """A controller that has just started knows which gates there may be, each in its last start."""
+    store = opened()
+    assert await store.gates() == ()
+    second, first = Gate("gate-2", "boot-a", 100.25), Gate("gate-1", "boot-b", 200.0)
+    for gate in (second, first, first):
+        await store.put_gate(gate)
+    assert await opened().gates() == (first, second)
+    restarted = Gate("gate-2", "boot-c", 300.0)
+    await store.put_gate(restarted)
+    assert await opened().gates() == (first, restarted)
+
+
+async def test_a_gate_says_goodbye(opened: Opened) -> None:
+    """A gate that ends is forgotten; a goodbye of an earlier start changes nothing."""
+    store = opened()
+    await store.remove_gate("gate-1", "boot-a")
+    restarted, other = Gate("gate-1", "boot-b", 200.0), Gate("gate-2", "boot-a", 100.0)
+    for gate in (Gate("gate-1", "boot-a", 100.0), restarted, other):
+        await store.put_gate(gate)
+    await store.remove_gate("gate-1", "boot-a")
+    assert await opened().gates() == (restarted, other)
+    for _ in range(2):
+        await store.remove_gate("gate-1", "boot-b")
+    assert await opened().gates() == (other,)
+    await store.remove_gate("gate-2", "boot-a")
+    assert await opened().gates() == ()
+
+
+async def test_a_full_roster(store: Store) -> None:
+    """One gate too many is refused with the reason, and no other is forgotten for it."""
+    gates = [Gate(f"gate-{number:02}", "boot-a", 100.0) for number in range(GATES_MOST)]
+    for gate in gates:
+        await store.put_gate(gate)
+    late = Gate("gate-late", "boot-a", 200.0)
+    with pytest.raises(StoreUnavailable, match=f"{GATES_MOST} gates already"):
+        await store.put_gate(late)
+    assert list(await store.gates()) == gates
+    gates[0] = replace(gates[0], boot="boot-b")
+    await store.put_gate(gates[0])
+    await store.remove_gate(gates[-1].name, gates[-1].boot)
+    await store.put_gate(late)
+    assert list(await store.gates()) == [*gates[:-1], late]

@@ -81,6 +81,7 @@ async def test_older_hub(tmp_path: Path) -> None:
     assert await store.memos() == {}
     assert await store.tickets() == []
     assert await store.ahead(ALICE) == frozenset()
+    assert await store.gates() == ()
     await store.set_seen("sid-1", 160.0)
     assert await store.logins(150) == [replace(LOGIN, seen=160.0)]
     store.close()

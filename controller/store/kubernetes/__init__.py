@@ -9,8 +9,8 @@ The records are cut so that changes rarely conflict:
   together or not at all;
 - a person's notices and choices are one object;
 - failed log-ins are spread over sixteen objects, so that nobody can fill the cluster with names;
-- the times of starts are one object, the decisions of administrators are one, and the memos of
-  each controller are one that nobody else writes.
+- the times of starts are one object, the decisions of administrators are one, the roster of gates
+  is one, and the memos of each controller are one that nobody else writes.
 
 Each change reads the object and writes it back with its resourceVersion. If somebody else was
 first, the cluster refuses (409), and the change reads and decides again. Reads come from a mirror

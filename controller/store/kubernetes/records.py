@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from controller.core.model import SessionId, UserId
-from controller.core.records import Link, Login, Memo, Notice, Rules, Share, Ticket
+from controller.core.records import Gate, Link, Login, Memo, Notice, Rules, Share, Ticket
 from controller.store import SHARES_MOST
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -60,6 +60,12 @@ class Memos(msgspec.Struct, frozen=True):
     memos: dict[SessionId, Memo] = {}
 
 
+class Roster(msgspec.Struct, frozen=True):
+    """The gates that may exist, by name."""
+
+    gates: dict[str, Gate] = {}
+
+
 class Kind(msgspec.Struct, Generic[_T], frozen=True):
     """A kind of records. ``told``: whether its changes are reported to followers."""
 
@@ -83,5 +89,7 @@ STARTS = Kind("starts", Starts, told=False)
 MEMOS = Kind("memos", Memos, told=False)
 
 RULES = Kind("rules", Rules, told=True)
+
+GATES = Kind("gates", Roster, told=False)
 
 TOLD = frozenset(kind.name for kind in (LOGIN, GRANTS, TICKET, DESK, RULES))

@@ -6,6 +6,7 @@ from typing_extensions import override
 
 from controller.store import Store
 from controller.store.kubernetes.desk import DeskRecords
+from controller.store.kubernetes.gates import GateRecords
 from controller.store.kubernetes.grants import GrantRecords
 from controller.store.kubernetes.logins import LoginRecords
 from controller.store.kubernetes.objects import mapped
@@ -13,7 +14,9 @@ from controller.store.kubernetes.rules import RuleRecords
 from controller.store.kubernetes.sessions import SessionRecords
 
 
-class KubernetesStore(LoginRecords, GrantRecords, DeskRecords, SessionRecords, RuleRecords, Store):
+class KubernetesStore(
+    LoginRecords, GrantRecords, DeskRecords, SessionRecords, RuleRecords, GateRecords, Store
+):
     """Everything as records on the cluster."""
 
     @override

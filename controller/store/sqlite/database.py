@@ -17,7 +17,7 @@ from controller.core.errors import StoreUnavailable
 
 _T = TypeVar("_T")
 
-_MIGRATIONS = (
+MIGRATIONS = (
     """
     CREATE TABLE login (
         sid TEXT PRIMARY KEY, uid TEXT NOT NULL, person BLOB NOT NULL,
@@ -70,6 +70,9 @@ _MIGRATIONS = (
     """
     ALTER TABLE share ADD COLUMN asks INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE message (session TEXT PRIMARY KEY, text TEXT NOT NULL, until REAL NOT NULL) STRICT;
+    """,
+    """
+    CREATE TABLE gate (name TEXT PRIMARY KEY, boot TEXT NOT NULL, since REAL NOT NULL) STRICT;
     """,
 )
 """Migrations, forward only; the file's user_version counts those that were run."""
@@ -154,18 +157,18 @@ def store_version(path: Path) -> int:
 
 def _migrate(db: sqlite3.Connection) -> None:
     version = _version(db)
-    for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
 
 
 def _version(db: sqlite3.Connection) -> int:
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(_MIGRATIONS):
+    if version > len(MIGRATIONS):
         raise StoreUnavailable(
             "The store is from a newer hub (version {version}, this one knows "
             "{known}). Start that hub again, or move the file away.",
             version=version,
-            known=len(_MIGRATIONS),
+            known=len(MIGRATIONS),
         )
     return int(version)
 

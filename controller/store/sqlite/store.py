@@ -9,13 +9,16 @@ from typing_extensions import override
 
 from controller.store import Store
 from controller.store.sqlite.desk import DeskTables
+from controller.store.sqlite.gates import GateTables
 from controller.store.sqlite.grants import GrantTables
 from controller.store.sqlite.logins import LoginTables
 from controller.store.sqlite.rules import RuleTables
 from controller.store.sqlite.sessions import SessionTables
 
 
-class SqliteStore(LoginTables, GrantTables, DeskTables, SessionTables, RuleTables, Store):
+class SqliteStore(
+    LoginTables, GrantTables, DeskTables, SessionTables, RuleTables, GateTables, Store
+):
     """The store in one file."""
 
     @override
