@@ -25,8 +25,8 @@ def behind_gates(app: ASGIApp, publish: Callable[[], int], gates: Gates) -> ASGI
     async def waiting(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         async def send_after(message: Any) -> None:  # noqa: ANN401
             number = publish()
-            if gates.behind(number, connected=True):
-                await gates.until(number, WAIT_SECONDS, connected=True)
+            if gates.to_be_told(number):
+                await gates.until_told(number, WAIT_SECONDS)
             await send(message)
 
         await app(scope, receive, send_after)

@@ -61,11 +61,17 @@ class Feed:
         await anyio.to_thread.run_sync(hand_out, self._proofs, self._folder)
         try:
             with self._server.running():
-                await self._publisher.run()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self.gates.run)
+                    await self._publisher.run()
         except OSError as error:
             raise ConfigError(
                 [f"gates.port (SLICERHUB_GATES_PORT): cannot listen at {self._port} ({error})."]
             ) from error
+
+    async def everywhere(self, seconds: float) -> bool:
+        """Tell whether what counts now counts at all gates, within so many seconds."""
+        return await self.gates.everywhere(self._publisher.publish(), seconds)
 
     def answers_after(self, app: ASGIApp) -> ASGIApp:
         """Let answers of ``app`` wait until gates know what is in them."""

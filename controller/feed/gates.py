@@ -1,68 +1,87 @@
-"""The gates that there are, and what counts at each of them."""
+"""The gates that there may be, and what counts at each of them.
+
+The roster is in the store: a controller that has just started must know which gates may still let
+people pass by what they knew. A gate is told nothing before it is on it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import anyio
 import msgspec
 import structlog
-from typing_extensions import override
 
 from controller.core.changes import ChangeCount
-from controller.core.records import Actor
-from controller.feed.server import Heard
+from controller.core.errors import StoreUnavailable
+from controller.core.records import Actor, Gate
 from controller.gate.facts import Used
 from controller.people.standing import Standing
+from controller.rules.roster import Heard, Start, unconfirmed, with_roster
 from controller.sessions.usage import Usage
+from controller.store import GateStore
+
+_AGAIN_SECONDS = 1.0  # between two tries to write to a store that cannot be used
 
 _log = structlog.get_logger("feed")
 
 
-class Gate(msgspec.Struct, frozen=True):
-    """A gate: its name, this start of it, and up to which number everything counts there."""
+class Gates:
+    """All gates of this hub."""
 
-    name: str
-    boot: str
-    number: int = 0
-    connected: bool = True
-
-
-class Gates(Heard):
-    """All gates that have followed this controller, and do what they let people do."""
-
-    def __init__(self, usage: Usage, standing: Standing) -> None:
+    def __init__(
+        self,
+        store: GateStore,
+        usage: Usage,
+        standing: Standing,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins."""
+        self._store = store
         self._usage = usage
         self._standing = standing
-        self._known: dict[str, Gate] = {}  # by their boots
-        self._heard = ChangeCount()
+        self._clock = clock
+        self._wall = wall
+        self._roster: tuple[Gate, ...] = ()
+        self._known = False  # what stands in the store
+        self._heard: dict[Start, Heard] = {}
+        self._news = ChangeCount()
+        self._joining: dict[Start, Callable[[], None]] = {}
+        self._leaving: set[Start] = set()
 
     # -- what they say ---------------------------------------------------------------------
 
-    @override
-    def joined(self, name: str, boot: str) -> None:
-        # Whoever has its name now has taken its place: the one before is no more.
-        self._known = {key: one for key, one in self._known.items() if one.name != name}
-        self._known[boot] = Gate(name, boot)
-        self._heard.add()
+    def joined(self, name: str, boot: str, admit: Callable[[], None]) -> None:
+        """A gate has begun to follow. ``admit`` is called once it is on the roster."""
+        self._heard[name, boot] = Heard(at=self._clock(), connected=True)
+        self._joining[name, boot] = admit
+        self._news.add()
 
-    @override
-    def confirmed(self, boot: str, number: int) -> None:
-        if known := self._known.get(boot):
-            self._known[boot] = msgspec.structs.replace(known, number=number)
-            self._heard.add()
+    def confirmed(self, name: str, boot: str, number: int) -> None:
+        """Everything up to this number counts there."""
+        self._heard[name, boot] = Heard(at=self._clock(), confirmed=number, connected=True)
+        self._news.add()
 
-    @override
-    def left(self, boot: str, *, for_good: bool) -> None:
-        known = self._known.get(boot)
-        if known is None:
-            return
+    def left(self, name: str, boot: str, *, for_good: bool) -> None:
+        """A gate follows no more; ``for_good``: it has said that it answers no more."""
+        self._joining.pop((name, boot), None)
         if for_good:
-            del self._known[boot]
-        else:
-            self._known[boot] = msgspec.structs.replace(known, connected=False)
-        self._heard.add()
+            self._heard.pop((name, boot), None)
+            self._roster = tuple(
+                one for one in self._roster if (one.name, one.boot) != (name, boot)
+            )
+            self._leaving.add((name, boot))
+        elif (known := self._heard.get((name, boot))) is not None:
+            # What it has confirmed it may have forgotten, if it has been started again since.
+            self._heard[name, boot] = msgspec.structs.replace(
+                known, at=self._clock(), connected=False
+            )
+        self._news.add()
 
-    @override
     def used(self, used: Used) -> None:
+        """A gate reports what was used."""
         for session_id, ago in used.sessions.items():
             self._usage.touch(session_id, ago=ago)
         for sid, ago in used.logins.items():
@@ -73,28 +92,67 @@ class Gates(Heard):
 
     # -- what is asked ---------------------------------------------------------------------
 
-    def behind(self, number: int, *, connected: bool = False) -> list[Gate]:
-        """Return the gates at which not everything up to a number counts yet.
+    def to_be_told(self, number: int) -> bool:
+        """Tell whether a gate that follows has not confirmed everything up to a number yet."""
+        return any(one.connected and one.confirmed < number for one in self._heard.values())
 
-        ``connected``: only those that could be told.
+    def behind(self, number: int) -> tuple[Gate, ...] | None:
+        """Return the gates at which not everything up to a number may count yet.
+
+        None: it is not known which gates there are.
         """
-        return [
-            one
-            for one in self._known.values()
-            if one.number < number and (one.connected or not connected)
-        ]
+        if not self._known:
+            return None
+        return unconfirmed(self._roster, self._heard, number, self._clock())
 
-    async def until(self, number: int, seconds: float, *, connected: bool = False) -> bool:
-        """Wait until everything up to a number counts at all gates; False: in that time it did not.
-
-        ``connected``: see ``behind``.
-        """
-        if not self.behind(number, connected=connected):
-            return True
+    async def until_told(self, number: int, seconds: float) -> None:
+        """Wait until all gates that follow have confirmed everything up to a number, or so long."""
         with anyio.move_on_after(seconds):
-            while True:
-                heard = self._heard.number
-                if not self.behind(number, connected=connected):
-                    return True
-                await self._heard.beyond(heard)
-        return False
+            while self.to_be_told(number):
+                await self._news.beyond(self._news.number)
+
+    async def everywhere(self, number: int, seconds: float) -> bool:
+        """Wait until everything up to a number counts at all gates; False: not in that time."""
+        with anyio.move_on_after(seconds):
+            while self.behind(number) != ():
+                await self._news.beyond(self._news.number)
+        return self.behind(number) == ()
+
+    # -- the roster ------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the roster until cancelled."""
+        seen = -1
+        while True:
+            try:
+                await self._keep_roster()
+            except StoreUnavailable as error:
+                _log.warning("roster_not_written", error=error.in_full)
+                await anyio.sleep(_AGAIN_SECONDS)
+            else:
+                seen = await self._news.beyond(seen)
+
+    async def _keep_roster(self) -> None:
+        """Write down who has come and gone. Raises StoreUnavailable."""
+        if not self._known:
+            self._roster = await self._store.gates()
+            self._heard = with_roster(self._roster, self._heard, self._clock())
+            self._known = True
+        for start in tuple(self._leaving):
+            await self._store.remove_gate(*start)
+            self._leaving.discard(start)
+        for start, admit in tuple(self._joining.items()):
+            await self._put(Gate(*start, since=self._wall()))
+            if self._joining.pop(start, None) is not None:
+                admit()
+
+    async def _put(self, gate: Gate) -> None:
+        if any((one.name, one.boot) == (gate.name, gate.boot) for one in self._roster):
+            return
+        await self._store.put_gate(gate)
+        others = (one for one in self._roster if one.name != gate.name)
+        self._roster = (*others, gate)
+        starts = {(one.name, one.boot) for one in self._roster}
+        self._heard = {
+            start: one for start, one in self._heard.items() if one.connected or start in starts
+        }

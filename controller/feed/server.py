@@ -56,11 +56,11 @@ _log = structlog.get_logger("feed")
 class Heard(Protocol):
     """Who hears what gates say. Everything is called in the hub's loop."""
 
-    def joined(self, name: str, boot: str) -> None:
-        """A gate has begun to follow."""
+    def joined(self, name: str, boot: str, admit: Callable[[], None]) -> None:
+        """A gate has begun to follow; it is told nothing until ``admit`` is called."""
         ...
 
-    def confirmed(self, boot: str, number: int) -> None:
+    def confirmed(self, name: str, boot: str, number: int) -> None:
         """Everything up to this number counts there."""
         ...
 
@@ -68,7 +68,7 @@ class Heard(Protocol):
         """A gate reports what was used."""
         ...
 
-    def left(self, boot: str, *, for_good: bool) -> None:
+    def left(self, name: str, boot: str, *, for_good: bool) -> None:
         """A gate follows no more; ``for_good``: it has said that it answers no more."""
         ...
 
@@ -78,6 +78,7 @@ class _Follower:
 
     def __init__(self, hello: Hello) -> None:
         self.hello = hello
+        self.admitted = False  # it may be told
         self.fed = False  # it has its snapshot
         self._waiting: deque[bytes] = deque()
         self._size = 0
@@ -176,9 +177,13 @@ class FeedServer:
             else:
                 self._feed(one)
 
+    def _admit(self, follower: _Follower) -> None:
+        follower.admitted = True
+        self._feed(follower)
+
     def _feed(self, follower: _Follower) -> None:
-        """Send everything, if it is known."""
-        if self._facts is None:
+        """Send everything, if it is known, to a gate that may be told."""
+        if self._facts is None or not follower.admitted:
             return
         if not self._snapshot:
             self._snapshot = framed(
@@ -196,7 +201,7 @@ class FeedServer:
             async with stream:
                 with anyio.fail_after(_HELLO_SECONDS):
                     hello = await messages.read(reader)
-                follower = self._admit(hello)
+                follower = self._greet(hello)
                 await self._converse(follower, stream, reader, messages)
         except BrokenMessage as error:
             _log.warning("gate_not_understood", error=str(error))
@@ -205,7 +210,7 @@ class FeedServer:
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             _log.info("gate_gone", error=type(error).__name__)
 
-    def _admit(self, hello: FromGate) -> _Follower:
+    def _greet(self, hello: FromGate) -> _Follower:
         if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
             raise BrokenMessage("it speaks another protocol")
         if len(self._followers) >= _FOLLOWERS_MOST:
@@ -219,12 +224,17 @@ class FeedServer:
         reader: BufferedByteReceiveStream,
         messages: Messages[FromGate],
     ) -> None:
-        boot, for_good = follower.hello.boot, False
-        _log.info("gate_follows", gate=follower.hello.name)
-        self._tell_hub(self._heard.joined, follower.hello.name, boot)
+        name, boot, for_good = follower.hello.name, follower.hello.boot, False
+        _log.info("gate_follows", gate=name)
+        loop = asyncio.get_running_loop()
         self._followers.add(follower)
+        self._tell_hub(
+            self._heard.joined,
+            name,
+            boot,
+            lambda: loop.call_soon_threadsafe(self._admit, follower),
+        )
         try:
-            self._feed(follower)
             async with anyio.create_task_group() as group:
                 group.start_soon(follower.write, stream)
                 with follower.closed:
@@ -244,7 +254,7 @@ class FeedServer:
             raise errors.exceptions[0] from None
         finally:
             self._followers.discard(follower)
-            self._tell_hub(lambda: self._heard.left(boot, for_good=for_good))
+            self._tell_hub(lambda: self._heard.left(name, boot, for_good=for_good))
 
     def _hear(self, follower: _Follower, message: FromGate) -> bool:
         """Take a message; True: it is the last one."""
@@ -252,7 +262,8 @@ class FeedServer:
             case Ask():
                 follower.put(framed(Beat(message.at)))
             case Confirm():
-                self._tell_hub(self._heard.confirmed, follower.hello.boot, message.number)
+                hello = follower.hello
+                self._tell_hub(self._heard.confirmed, hello.name, hello.boot, message.number)
             case Used():
                 self._tell_hub(self._heard.used, message)
             case Prove():

@@ -8,7 +8,7 @@ controller only, its ``epoch``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Extra(msgspec.Struct, frozen=True):
     """What changes rarely, and is sent whole."""
 
     keys: bytes  # a ``people.tokens.PublicRing``
-    entry: bytes  # the key that signs entries, which a gate alone may use; never written down
+    entries: bytes  # a ``KeyRing`` of the keys that sign entries; a gate never writes them down
     companions: tuple[Companion, ...] = ()
     traefik: bytes = b""  # Traefik's configuration of the companions, in JSON
 
@@ -128,8 +128,8 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     """Who follows. ``name`` is the gate's for good, ``boot`` is another one after each start."""
 
     protocol: int
-    name: str
-    boot: str
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}\Z")]
+    boot: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,64}\Z")]
 
 
 class Ask(msgspec.Struct, frozen=True, tag=True):

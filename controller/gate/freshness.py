@@ -16,11 +16,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from controller.rules.roster import ALONE_SECONDS
+
 SILENCE_SECONDS = 3.0
 """Without an answer, after which a gate may be cut off."""
-
-ALONE_SECONDS = 12 * 3600.0
-"""For which a gate answers from memory once its controller has gone."""
 
 
 def boot_clock() -> float:

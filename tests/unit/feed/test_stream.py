@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -65,21 +65,24 @@ class Hub:
         self.reports: list[Used] = []
         self.gone: dict[str, bool] = {}
 
-    def joined(self, name: str, boot: str) -> None:
+    def joined(self, name: str, boot: str, admit: Callable[[], None]) -> None:
         """A gate has begun to follow."""
         self.joined_by.append(name)
+        admit()
         self.numbers.setdefault(boot, 0)
 
-    def confirmed(self, boot: str, number: int) -> None:
+    def confirmed(self, name: str, boot: str, number: int) -> None:
         """Everything up to this number counts there."""
+        assert boot.startswith(name)
         self.numbers[boot] = number
 
     def used(self, used: Used) -> None:
         """A gate reports what was used."""
         self.reports.append(used)
 
-    def left(self, boot: str, *, for_good: bool) -> None:
+    def left(self, name: str, boot: str, *, for_good: bool) -> None:
         """A gate follows no more."""
+        assert boot.startswith(name)
         self.gone[boot] = for_good
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controller.gate.freshness import ALONE_SECONDS, SILENCE_SECONDS, Freshness, boot_clock
+from controller.gate.freshness import SILENCE_SECONDS, Freshness, boot_clock
+from controller.rules.roster import ALONE_SECONDS
 
 
 class Clock:
