@@ -1,8 +1,11 @@
-"""Finished answers for handlers that speak ASGI themselves. Pure."""
+"""Finished answers for handlers that speak ASGI or HTTP themselves. Pure."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import cached_property
+from http import HTTPStatus
 from urllib.parse import quote
 
 import msgspec
@@ -42,12 +45,28 @@ PROBLEM = "application/problem+json"
 HTML = "text/html; charset=utf-8"
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A finished answer for handlers that speak ASGI themselves."""
+Headers = Sequence[tuple[bytes, bytes]]
+"""Of a request, as they came from the wire; the names in lower case."""
+
+
+class Answer(msgspec.Struct, frozen=True, dict=True):
+    """A finished answer, for handlers that speak ASGI or HTTP themselves."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes = b""
+
+    @cached_property
+    def head(self) -> bytes:
+        """The status line and the headers of HTTP/1.1, without the empty line after them."""
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}".encode()]
+        lines += [b"%b: %b" % header for header in self.headers]
+        return b"\r\n".join((*lines, b""))
+
+    @cached_property
+    def wire(self) -> bytes:
+        """The whole answer of HTTP/1.1, after which the connection stays open."""
+        return self.head + b"\r\n" + self.body
 
 
 def answer(

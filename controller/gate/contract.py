@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from controller.core.model import Person, Role, SessionId, UserId
 from controller.core.records import Actor, Login
 from controller.rules.access import Access
 from controller.rules.credentials import Credentials
+
+
+class AskFirst(Exception):
+    """The gate has to hear of the controller before it can answer. Its parts may raise this."""
+
+    def __init__(self, ask: Callable[[], Awaitable[object]]) -> None:
+        """``ask`` begins to ask; what it returns is awaited, and may raise HubError."""
+        super().__init__()
+        self.ask = ask
 
 
 class Sessions(Protocol):

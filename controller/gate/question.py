@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from controller.core.errors import InvalidRequest
-from controller.gate.answers import ADDRESS_MAX
+from controller.gate.answers import ADDRESS_MAX, Headers
 from controller.rules.credentials import CredentialReader, Credentials
 from controller.settings.schema import Settings
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHODS = {
+    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+}
+
+_PROTOCOLS = frozenset({b"http", b"https", b"ws", b"wss"})
 
 SHOWING = frozenset({"GET", "HEAD"})
 
 _HEADER_MAX = 16_384  # bytes of one header that is looked at
 
-_FORWARDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-proto")
+_FORWARDED = (
+    b"x-forwarded-method",
+    b"x-forwarded-uri",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+)
 
 # Of two headers with one name, different programs may believe different ones.
 _SINGLE = frozenset(
-    {"authorization", "content-length", "content-type", "host", "origin", "proxy-authorization"}
-    | {"referer", "sec-websocket-key", "transfer-encoding", "x-real-ip"}
+    {b"authorization", b"content-length", b"content-type", b"host", b"origin"}
+    | {b"proxy-authorization", b"referer", b"sec-websocket-key", b"transfer-encoding"}
+    | {b"x-real-ip"}
 )
 
-_SINGLE_BEGIN = ("sec-fetch-", "x-forwarded-", "x-slicerhub-")
+_SINGLE_BEGIN = (b"sec-fetch-", b"x-forwarded-", b"x-slicerhub-")
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -61,21 +70,21 @@ def check_host(question: Question, settings: Settings) -> None:
         raise InvalidRequest("There is no session at this host name.")
 
 
-def parse_forwarded(
-    session_id: str, raw: Iterable[tuple[bytes, bytes]], reader: CredentialReader
-) -> Question:
+def parse_forwarded(session_id: str, raw: Headers, reader: CredentialReader) -> Question:
     """Read Traefik's question. Raises InvalidRequest if it is incomplete or ambiguous."""
-    headers = _decode(raw)
-    missing = [name for name in _FORWARDED if not headers.get(name)]
-    if missing:
-        raise InvalidRequest("{header} is missing. Only Traefik may ask this.", header=missing[0])
-    method, uri = headers["x-forwarded-method"], headers["x-forwarded-uri"]
-    if method not in _METHODS or not uri.startswith("/") or not uri.isascii():
+    headers = _by_name(raw)
+    for name in _FORWARDED:
+        if not headers.get(name):
+            text = name.decode()
+            raise InvalidRequest("{header} is missing. Only Traefik may ask this.", header=text)
+    method = _METHODS.get(headers[b"x-forwarded-method"])
+    uri = headers[b"x-forwarded-uri"]
+    if method is None or not uri.startswith(b"/") or not uri.isascii():
         raise InvalidRequest("The forwarded method or address cannot be served.")
-    if headers["x-forwarded-proto"] not in {"http", "https", "ws", "wss"}:
+    if headers[b"x-forwarded-proto"] not in _PROTOCOLS:
         raise InvalidRequest("The forwarded protocol cannot be served.")
-    host = headers["x-forwarded-host"]
-    return _question(session_id, method, uri, host=host, headers=headers, reader=reader)
+    host = headers[b"x-forwarded-host"].decode("latin-1")
+    return _question(session_id, method, uri.decode(), host=host, headers=headers, reader=reader)
 
 
 def parse_direct(
@@ -85,10 +94,10 @@ def parse_direct(
     reader: CredentialReader,
 ) -> Question:
     """Read a request to a session without a route, which came to the controller itself."""
-    headers = _decode(scope["headers"])
+    headers = _by_name(scope["headers"])
     query = scope["query_string"].decode("ascii", errors="replace")
     uri = quote(path, safe="/") + (f"?{query}" if query else "")
-    host = headers.get("host", "")
+    host = headers.get(b"host", b"").decode("latin-1")
     return _question(session_id, scope["method"], uri, host=host, headers=headers, reader=reader)
 
 
@@ -98,42 +107,47 @@ def _question(
     uri: str,
     *,
     host: str,
-    headers: dict[str, str],
+    headers: dict[bytes, bytes],
     reader: CredentialReader,
 ) -> Question:
-    mode = headers.get("sec-fetch-mode", "")
+    get = headers.get
+    mode = get(b"sec-fetch-mode", b"")
     # Traefik removes Connection and Upgrade from its question: these two remain of a handshake.
-    websocket = "sec-websocket-key" in headers or mode == "websocket"
+    websocket = b"sec-websocket-key" in headers or mode == b"websocket"
     return Question(
-        session_id=session_id,
-        method=method,
-        uri=uri,
-        host=host,
-        credentials=reader.read(headers.get("cookie", ""), headers.get("authorization", "")),
-        origin=headers.get("origin", ""),
+        session_id,
+        method,
+        uri,
+        host,
+        reader.read(
+            get(b"cookie", b"").decode("latin-1"), get(b"authorization", b"").decode("latin-1")
+        ),
+        origin=get(b"origin", b"").decode("latin-1"),
         websocket=websocket,
         navigation=not websocket
-        and mode in {"", "navigate"}
-        and "text/html" in headers.get("accept", ""),
-        opens=mode == "navigate" and headers.get("sec-fetch-dest", "") == "document",
-        fetch_site=headers.get("sec-fetch-site", ""),
-        forwarded_for=headers.get("x-forwarded-for", ""),
+        and mode in {b"", b"navigate"}
+        and b"text/html" in get(b"accept", b""),
+        opens=mode == b"navigate" and get(b"sec-fetch-dest") == b"document",
+        fetch_site=get(b"sec-fetch-site", b"").decode("latin-1"),
+        forwarded_for=get(b"x-forwarded-for", b"").decode("latin-1"),
     )
 
 
-def _decode(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by lower-case name. Raises InvalidRequest for two that must be one."""
-    headers: dict[str, str] = {}
+def _by_name(raw: Headers) -> dict[bytes, bytes]:
+    """Return headers by name. Raises InvalidRequest for two that must be one."""
+    headers = dict(raw)
+    # Nearly all requests have no header twice, and less in all than one of them may have.
+    if len(headers) == len(raw) and sum(map(len, headers.values())) <= _HEADER_MAX:
+        return headers
+    headers.clear()
     for name, value in raw:
         if len(value) > _HEADER_MAX:
             raise InvalidRequest("A header is too long.")
-        key = name.decode("latin-1")
-        if key in headers:
-            if key in _SINGLE or key.startswith(_SINGLE_BEGIN):
-                raise InvalidRequest("{header} was sent twice.", header=key)
-            # RFC 9110, 5.3: two lines are one list. RFC 9113 splits cookies, too.
-            between = "; " if key == "cookie" else ", "
-            headers[key] += between + value.decode("latin-1")
+        if name not in headers:
+            headers[name] = value
+        elif name in _SINGLE or name.startswith(_SINGLE_BEGIN):
+            raise InvalidRequest("{header} was sent twice.", header=name.decode("latin-1"))
         else:
-            headers[key] = value.decode("latin-1")
+            # RFC 9110, 5.3: two lines are one list. RFC 9113 splits cookies, too.
+            headers[name] += (b"; " if name == b"cookie" else b", ") + value
     return headers

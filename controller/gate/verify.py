@@ -1,9 +1,13 @@
 """May this request go to this session? Traefik asks before every one.
 
-A bare ASGI application, because it gets more requests than everything else together: headers
-become a question, a question a verdict, a verdict an answer. It never waits: it asks neither the
-directory nor the engine nor the store. The session's id comes from the address of Traefik's
-matching router, never from the path of the request.
+It gets more requests than everything else together: headers become a question, a question a
+verdict, a verdict an answer, in plain calls without a framework. It never waits: it asks neither
+the directory nor the engine nor the store. Only a gate that does not know a log-in may ask the
+controller first (``AskFirst``). The session's id comes from the address of Traefik's matching
+router, never from the path of the request.
+
+A gate calls ``answer`` for each request it reads (``protocol``); in the controller the same is an
+ASGI application.
 
 In subdomain mode these answers also contain the hand-off from the hub to a session's own host,
 which happens before the session gets any request.
@@ -14,8 +18,8 @@ companions in the same way, at ``/verify/app/<name>``.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -24,8 +28,8 @@ import structlog
 from controller.core.errors import HubError, InvalidRequest, NotReadyYet
 from controller.core.model import Role, UserId
 from controller.core.records import Actor
-from controller.gate.answers import NO_STORE, Answer, answer, problem_answer, redirect
-from controller.gate.contract import Companions, Counts, Handoff, Logins, Sessions
+from controller.gate.answers import NO_STORE, Answer, Headers, answer, problem_answer, redirect
+from controller.gate.contract import AskFirst, Companions, Counts, Handoff, Logins, Sessions
 from controller.gate.judge import CompanionJudge, Judge, Judgement, Verdict
 from controller.gate.question import Question, check_host, parse_forwarded
 from controller.gate.refusals import APP_CLOSED, Closed, HandoffRefusals, Refusals, starting_url
@@ -35,16 +39,22 @@ from controller.settings.schema import Settings
 
 _APP = "/verify/app/"
 
-# Made once, since nearly all answers are this one. Traefik removes the hub's cookie from the answer
+# Traefik removes the hub's cookie from the answer
 # of a session only if verify sets a cookie, too. This cookie stays in Traefik, because
 # addAuthCookiesToResponse does not name it.
 _PASSES = answer(200, NO_STORE | {"Set-Cookie": "slicerhub-guard=1"})
+
+_ASK_SECONDS = 1.0  # for the controller to answer; the request waits meanwhile
+
+_PASSES_MAX = 4096  # answers that are kept
+
+_KEPT_MAX = 1024  # characters of the cookies of one of them: all of them are a few MiB at most
 
 _log = structlog.get_logger("verify")
 
 
 class Verify:
-    """The ASGI application behind ``/verify/<id>``."""
+    """What answers at ``/verify/<id>``, by plain calls or as an ASGI application."""
 
     def __init__(
         self,
@@ -68,26 +78,53 @@ class Verify:
         self._judge = Judge(settings, sessions, logins, entries if settings.sessions_at else None)
         self._refusals = self._threshold or Refusals(settings, closed.session)
         self._metrics = metrics
+        # Made once for each person and their cookies, since nearly all answers are these.
+        self._passes: dict[tuple[UserId, Role, str], Answer] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
-        """Answer one question of Traefik's."""
+        """Answer one question of Traefik's, as an ASGI application."""
         del receive  # a body is never read
-        begun = time.perf_counter()
+        path, headers = scope["path"], scope["headers"]
         try:
-            found = self._answer(scope["path"], scope["headers"])
-        except HubError as error:
-            found = problem_answer(error)
-        except Exception:  # noqa: BLE001 - the last fence before Traefik
-            # An error of the hub must not let anybody in, nor look like a refusal.
-            _log.exception("verify_fault")
-            found = problem_answer(NotReadyYet())
-        self._metrics.verified(found.status, time.perf_counter() - begun)
+            found = self.answer(path, headers)
+        except AskFirst as asked:
+            found = await self.answer_after(asked, path, headers)
         await send(
             {"type": "http.response.start", "status": found.status, "headers": found.headers}
         )
         await send({"type": "http.response.body", "body": found.body})
 
-    def _answer(self, path: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
+    def answer(self, path: str, headers: Headers) -> Answer:
+        """Answer one question of Traefik's. Raises AskFirst, but no fault."""
+        begun = time.perf_counter()
+        try:
+            found = self._answer(path, headers)
+        except HubError as error:
+            found = problem_answer(error)
+        except AskFirst:
+            raise
+        except Exception:  # noqa: BLE001 - the last fence before Traefik
+            # An error of the hub must not let anybody in, nor look like a refusal.
+            _log.exception("verify_fault")
+            found = problem_answer(NotReadyYet())
+        self._metrics.verified(found.status, time.perf_counter() - begun)
+        return found
+
+    async def answer_after(self, asked: AskFirst, path: str, headers: Headers) -> Answer:
+        """Wait until what must be asked first is answered, at most for a second, and answer."""
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                await asked.ask()
+            return self.answer(path, headers)
+        except (AskFirst, HubError, TimeoutError):
+            _log.warning("controller_not_heard")
+        except Exception:  # noqa: BLE001 - the same fence
+            _log.exception("verify_fault")
+        found = problem_answer(NotReadyYet())
+        self._metrics.verified(found.status, _ASK_SECONDS)
+        return found
+
+    def _answer(self, path: str, raw: Headers) -> Answer:
         if path.startswith(_APP):
             return self._answer_app(path.removeprefix(_APP), raw)
         question = parse_forwarded(path.removeprefix("/verify/"), raw, self._reader)
@@ -102,7 +139,7 @@ class Verify:
                     self._sessions.touch(found.session_id)
                 if question.navigation or question.websocket:
                     self._note_entry(question, found)
-            return self._pass(question, found.uid, found.role)
+            return self._pass(found.uid, found.role, question.credentials.others)
         if found.verdict is Verdict.WAIT and question.navigation and found.session_id:
             return redirect(starting_url(question, found.session_id, self._settings))
         return self._refusals.answer(question, found.verdict)
@@ -113,7 +150,7 @@ class Verify:
             by = Actor(login.person.uid, question.address)
             self._sessions.enter(session_id, login.sid, role, by)
 
-    def _answer_app(self, app: str, raw: Iterable[tuple[bytes, bytes]]) -> Answer:
+    def _answer_app(self, app: str, raw: Headers) -> Answer:
         question = parse_forwarded("", raw, self._reader)
         if question.host.lower().partition(":")[0] not in self._settings.hosts:
             # The companion's own rule need not name the hub's hosts, as that of a session does.
@@ -121,22 +158,34 @@ class Verify:
         verdict, person = self._door.judge(app, question)
         if verdict is not Verdict.PASS or person is None:
             return self._app_refusals.answer(question, verdict)
-        return self._let_through(
-            question,
+        return _let_through(
             {
                 "X-Slicerhub-User": routes.user_header(person.uid),
                 "X-Slicerhub-Name": quote(person.display_name, safe="@ "),
                 "X-Slicerhub-Groups": companions.groups_header(person.groups),
             },
+            question.credentials.others,
         )
 
-    def _pass(self, question: Question, uid: UserId, role: Role) -> Answer:
-        known = {"X-Slicerhub-User": routes.user_header(uid), "X-Slicerhub-Role": role.value}
-        return self._let_through(question, known)
+    def _pass(self, uid: UserId, role: Role, others: str) -> Answer:
+        """Let somebody into a session, with the cookies that are not the hub's."""
+        known = self._passes.get((uid, role, others))
+        if known is None:
+            named = {"X-Slicerhub-User": routes.user_header(uid), "X-Slicerhub-Role": role.value}
+            known = _let_through(named, others)
+            if len(others) <= _KEPT_MAX:
+                if len(self._passes) >= _PASSES_MAX:
+                    self._passes.clear()
+                self._passes[uid, role, others] = known
+        return known
 
-    def _let_through(self, question: Question, known: dict[str, str]) -> Answer:
-        """Let the request through; Traefik replaces its headers of these names."""
-        cookies = question.credentials.others
-        told = known | {"Cookie": cookies} if cookies else known
-        more = [(name.lower().encode(), value.encode()) for name, value in told.items()]
-        return Answer(_PASSES.status, (*_PASSES.headers, *more))
+
+def _let_through(known: dict[str, str], others: str) -> Answer:
+    """Let a request through; Traefik replaces its headers of these names.
+
+    ``others``: the cookies that are not the hub's, as they came.
+    """
+    more = [(name.lower().encode(), value.encode()) for name, value in known.items()]
+    if others:
+        more.append((b"cookie", others.encode("latin-1")))
+    return Answer(_PASSES.status, (*_PASSES.headers, *more))

@@ -51,12 +51,12 @@ class CredentialReader:
             return Credentials(bearer=bearer)
         found: dict[str, set[str]] = {}
         others: list[str] = []
+        ours = self._ours
         for piece in cookie.split(";"):
             if part := piece.strip():
                 name, _, value = part.partition("=")
-                if (
-                    name.strip().lower() in self._ours
-                ):  # the same name in other case is hidden, not read
+                # The same name in other case is hidden, not read.
+                if name.strip().lower() in ours:
                     found.setdefault(name, set()).add(value)
                 else:
                     others.append(part)
