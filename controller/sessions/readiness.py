@@ -23,8 +23,9 @@ from controller.sessions.tasks import Tasks
 from controller.settings.schema import Settings
 from controller.store import SessionStore
 
-_PROBE_SECONDS = 0.1  # between two probes while a session starts
-_PROBE_SLOW_SECONDS = 1.0  # after the profile's start limit
+_QUICKEST = 0.1  # seconds between two probes of what has just begun to run
+_SLOWEST = 1.0  # between two probes of what has long not been served
+_PATIENCE = 0.03  # of its age: so much later at most is it noticed that a session is served
 
 _log = structlog.get_logger("sessions")
 
@@ -85,6 +86,7 @@ class Readiness:
 
     async def _probe(self, session_id: SessionId) -> None:
         """Probe a session through Traefik until it is served or no longer running."""
+        begun = self._clock()
         try:
             while (seen := self._registry.seen(session_id)) and seen.running and not seen.deleting:
                 profile = self._settings.profile(seen.session.profile)
@@ -93,8 +95,7 @@ class Readiness:
                 if await self._gateway.is_served(session_id, profile):
                     await self._note_served(session_id)
                     return
-                slow = self._registry.watched(session_id) > profile.start_seconds
-                await anyio.sleep(_PROBE_SLOW_SECONDS if slow else _PROBE_SECONDS)
+                await anyio.sleep(pause_after(self._clock() - begun))
         finally:
             self._registry.work(session_id).probing = False
 
@@ -127,3 +128,12 @@ class Readiness:
         starts = await self._store.starts(profile)
         if starts:
             self._usual[profile] = statistics.median(starts)
+
+
+def pause_after(seconds: float) -> float:
+    """Return the seconds until the next probe of a session that has been probed for so long.
+
+    The first three seconds are probed at the quickest. A start that takes ten is noticed after 0.3
+    more at most, and one that never ends costs a probe a second.
+    """
+    return min(max(_QUICKEST, _PATIENCE * seconds), _SLOWEST)

@@ -7,12 +7,12 @@ import pytest
 
 from controller.core.model import Phase
 from controller.core.records import CONTROLLER
+from controller.sessions.readiness import pause_after
 from tests.support.fakes.parts import ALICE, Parts
 from tests.support.hub import eventually
 
-pytestmark = pytest.mark.anyio
 
-
+@pytest.mark.anyio
 async def test_it_is_ready_when_it_is_served() -> None:
     """That it runs is not enough; and how long it took is what the next one is told."""
     parts = Parts()
@@ -30,3 +30,11 @@ async def test_it_is_ready_when_it_is_served() -> None:
         details = [step.detail for step in parts.sessions.readiness.progress(other)]
         assert "usually 4 s" in details
         group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("age", "pause"), [(0, 0.1), (3, 0.1), (10, 0.3), (20, 0.6), (60, 1.0), (86_400, 1.0)]
+)
+def test_probes_back_off(age: float, pause: float) -> None:
+    """A start is noticed late by three hundredths of its time at most, after the first seconds."""
+    assert pause_after(age) == pytest.approx(pause)
