@@ -34,6 +34,7 @@ _WORD_MAX = 256  # characters of a single value in it
 _PING_SECONDS = 5.0
 
 _TOKEN_SECONDS = 60.0
+_REUSE_SECONDS = 45.0  # of these: the rest is for requests on their way, and clocks apart
 
 _LIMITED = 429  # of Traefik: it answers, but gets many requests at the moment
 
@@ -128,6 +129,36 @@ class _Answer(msgspec.Struct, frozen=True):
         return self.is_success or httpx.codes.is_redirect(self.status)
 
 
+class _ServiceTokens:
+    """The controller's tokens, each signed once and used again until shortly before its end.
+
+    A start is probed many times, and verify, too, remembers a token that it has seen.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._ring = keys.ring
+        self._signed: dict[SessionId, tuple[float, str]] = {}  # when, the oldest first
+
+    def token(self, session_id: SessionId, now: float) -> str:
+        """Return a token for a session. ``now``: seconds since the epoch."""
+        if self._ring is not self._keys.ring:  # what the old keys have signed may count no more
+            self._ring = self._keys.ring
+            self._signed.clear()
+        while self._signed and not self._is_fresh(oldest := next(iter(self._signed)), now):
+            del self._signed[oldest]
+        if not self._is_fresh(session_id, now):
+            end = now + _TOKEN_SECONDS
+            claims = Claims(SUBJECT, session_id, Audience.SERVICE, iat=now, exp=end)
+            self._signed.pop(session_id, None)  # the newest stands last
+            self._signed[session_id] = (now, self._keys.issue(claims))
+        return self._signed[session_id][1]
+
+    def _is_fresh(self, session_id: SessionId, now: float) -> bool:
+        signed, _ = self._signed.get(session_id, (-_TOKEN_SECONDS, ""))
+        return 0 <= now - signed < _REUSE_SECONDS  # the clock may have been set back
+
+
 class TraefikGateway(Gateway):
     """Gateway over HTTP to Traefik's entry point.
 
@@ -147,10 +178,10 @@ class TraefikGateway(Gateway):
     ) -> None:
         """``wall`` gives seconds since the epoch. Raises ConfigError for a bad gateway_ca_file."""
         self._settings = settings
-        self._keys = keys
         self._wall = wall
         self._metrics = metrics
         self._patience = patience
+        self._tokens = _ServiceTokens(keys)
         self._trust = _trust(settings)
         self._transport = self._new_transport()
 
@@ -224,11 +255,9 @@ class TraefikGateway(Gateway):
         path = question.path
         if not self._settings.sessions_at:
             path = routes.session_path(session_id) + path.removeprefix("/")
-        now = self._wall()
-        claims = Claims(SUBJECT, session_id, Audience.SERVICE, iat=now, exp=now + _TOKEN_SECONDS)
         host = self._host(session_id) if self._settings.sessions_at else self._hub_host()
-        authorization = f"Bearer {self._keys.issue(claims)}"
-        return self._to(host, path, question, {"Authorization": authorization})
+        token = self._tokens.token(session_id, self._wall())
+        return self._to(host, path, question, {"Authorization": f"Bearer {token}"})
 
     def _to(
         self, host: str, path: str, question: _Question, headers: dict[str, str]

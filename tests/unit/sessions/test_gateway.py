@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
 from controller.core.errors import GatewayUnavailable
 from controller.monitoring.metrics import Metrics
-from controller.people.tokens import Keys
+from controller.people.tokens import Audience, Key, KeyRing, Keys
 from controller.sessions.gateway import TraefikGateway
 from tests.support.hostile.program import Steps, answer, serving
 from tests.support.hub import RING, Clock
-from tests.support.samples import settings
+from tests.support.samples import session_id, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -34,4 +36,39 @@ async def test_a_traefik_without_routes(engine: str, words: str) -> None:
         gateway = TraefikGateway(configured, Keys(RING), Clock().wall, Metrics())
         with pytest.raises(GatewayUnavailable, match=words):
             await gateway.ping()
+        await gateway.close()
+
+
+async def test_a_token_is_signed_once() -> None:
+    """Questions to a session carry the same token until shortly before its end, or the key's."""
+    clock, keys, tokens = Clock(), Keys(RING), list[str]()
+
+    def note(head: str) -> None:
+        found = re.search(r"^authorization: bearer (\S+)", head, re.MULTILINE | re.IGNORECASE)
+        assert found
+        tokens.append(found[1])
+
+    async with serving(lambda _: [answer()], note=note) as port:
+        configured = settings(gateway_url=f"http://127.0.0.1:{port}")
+        gateway = TraefikGateway(configured, keys, clock.wall, Metrics())
+
+        async def asked(number: int = 1) -> str:
+            await gateway.inside(session_id(number))
+            return tokens[-1]
+
+        first = await asked()
+        other = await asked(2)
+        assert other != first
+        assert keys.ring.verify(first, Audience.SERVICE, clock.wall()).sid == session_id(1)
+        clock.advance(44)
+        assert (await asked(), await asked(2)) == (first, other)
+        clock.advance(2)
+        second = await asked()
+        assert second != first
+        assert keys.ring.verify(second, Audience.SERVICE, clock.wall() + 45).sid == session_id(1)
+        clock.step(-3600)
+        earlier = await asked()
+        keys.ring.verify(earlier, Audience.SERVICE, clock.wall())
+        keys.ring = KeyRing((Key("new", "3c" * 32),))
+        keys.ring.verify(await asked(), Audience.SERVICE, clock.wall())
         await gateway.close()
