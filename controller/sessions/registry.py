@@ -133,6 +133,7 @@ class Registry:
         self._work: dict[SessionId, Work] = {}
         self._gone: dict[SessionId, float] = {}  # since when; a late snapshot may still show them
         self._changed = anyio.Event()
+        self._hear: list[Callable[[], None]] = []
         self.newer: list[Observed] = []  # made by a newer hub
         self.heard = 0.0  # when the last snapshot came
         self.ready = False  # a first snapshot has come
@@ -263,6 +264,12 @@ class Registry:
         self._counted.add()
         self._changed.set()
         self._changed = anyio.Event()
+        for hear in self._hear:
+            hear()
+
+    def when_changed(self, hear: Callable[[], None]) -> None:
+        """Call ``hear`` at each change, which may be half done: it should only note that."""
+        self._hear.append(hear)
 
     @property
     def changed(self) -> anyio.Event:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Hashable
 
 import anyio
 import structlog
 
+from controller.core.model import Observed
 from controller.core.records import Login
 from controller.people.logins import Logins
+from controller.sessions.invitations import Guest
 from controller.sessions.sessions import Sessions
+from controller.web.news import Look, News, Sight
 
 STREAMS_MOST = 10
 """Streams of one log-in. One more ends the oldest, so that the newest page always works."""
@@ -26,6 +29,12 @@ class _Stream:
         self.over = False
         self.waiting = anyio.CancelScope()
 
+    async def wait(self, changed: anyio.Event, seconds: float) -> bool:
+        """Wait for a change or the end of the stream, and tell whether there was a change."""
+        with anyio.move_on_after(max(seconds, _SHORTEST)) as self.waiting:
+            await changed.wait()
+        return changed.is_set()
+
     def end(self) -> None:
         self.over = True
         self.waiting.cancel()
@@ -40,10 +49,40 @@ class Streams:
         self._logins = logins
         self._wall = wall
         self._open: dict[str, list[_Stream]] = {}  # by log-in, the oldest first
+        self.news = News(sessions)
         logins.when_ended(self._end)
 
+    async def follow(
+        self,
+        login: Login,
+        name: Hashable,
+        look: Look,
+        guests: Callable[[Observed], list[Guest]],
+        *,
+        at_least_every: float,
+    ) -> AsyncIterator[Sight | None]:
+        """Yield what a page shows, now and when that is new, and None after this time without news.
+
+        It ends with what is the last, with the log-in, or when newer streams replace it. See
+        ``News.topic``.
+        """
+        stream = self._begin(login)
+        told: Sight | None = None
+        try:
+            with self.news.topic(name, look, guests) as topic:
+                while not stream.over and (left := login.expires - self._wall()) > 0:
+                    changed, sight = topic.changed, topic.sight
+                    yield None if told is not None and told.facts == sight.facts else sight
+                    told = sight
+                    if stream.over or sight.last:
+                        return
+                    if not await stream.wait(changed, min(at_least_every, left)):
+                        topic.look()  # time alone may have changed it, or what nobody announced
+        finally:
+            self._forget(login, stream)
+
     async def changes(self, login: Login, *, at_least_every: float) -> AsyncIterator[bool]:
-        """Yield like ``Sessions.changes``, until the log-in ends or newer streams replace it."""
+        """Yield like ``Registry.changes``, until the log-in ends or newer streams replace it."""
         stream = self._begin(login)
         happened = True
         try:
@@ -52,10 +91,7 @@ class Streams:
                 yield happened
                 if stream.over:
                     return
-                with anyio.move_on_after(min(at_least_every, max(left, _SHORTEST))) as waiting:
-                    stream.waiting = waiting
-                    await changed.wait()
-                happened = changed.is_set()
+                happened = await stream.wait(changed, min(at_least_every, left))
         finally:
             self._forget(login, stream)
 

@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.support.hub import DEADLINE, World
+from tests.support.hub import DEADLINE, World, eventually
 from tests.support.waits import settled
 
 pytestmark = pytest.mark.anyio
@@ -83,9 +83,12 @@ async def test_events_until_gone(fresh: World) -> None:
     assert events_in(answers[0].text)[-1] == ("gone", {})
 
 
-async def test_changes_of_my_sessions(fresh: World) -> None:
-    """A page that stays open hears of each change of one's own sessions, and of no others."""
-    alice = await fresh.script("alice")
+@asynccontextmanager
+async def open_page(
+    world: World, user: str, path: str = "/api/v1/events"
+) -> AsyncGenerator[list[Event]]:
+    """Keep a page open that follows a stream, and give what it hears; the first event has come."""
+    script = await world.script(user)
     heard: list[Event] = []
     gone = anyio.Event()
 
@@ -102,34 +105,72 @@ async def test_changes_of_my_sessions(fresh: World) -> None:
         "http_version": "1.1",
         "method": "GET",
         "scheme": "http",
-        "path": "/api/v1/events",
-        "raw_path": b"/api/v1/events",
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [(b"authorization", alice.headers["authorization"].encode())],
+        "headers": [(b"authorization", script.headers["authorization"].encode())],
         "client": ("10.0.0.1", 1),
         "server": ("localhost", 8080),
     }
     with anyio.fail_after(DEADLINE):
         async with anyio.create_task_group() as group:
-            group.start_soon(fresh.app.public, scope, receive, send)  # type: ignore[arg-type]
-            await until_heard(heard, 1)
-            made = await fresh.session("bob")
-            mine = await fresh.session("alice")
-            await until_heard(heard, 2)
-            await settled()
-            count = len(heard)
-            bob = await fresh.script("bob")
-            await bob.delete(f"/api/v1/sessions/{made}")
-            await fresh.until(made, None)
-            assert len(heard) == count
-            fresh.orchestrator.crash(mine, exit_code=0, message="")
-            await until_heard(heard, count + 1)
+            group.start_soon(world.app.public, scope, receive, send)  # type: ignore[arg-type]
+            await eventually(lambda: len(heard) == 1)
+            yield heard
             gone.set()
+
+
+async def told(world: World) -> None:
+    """Wait until pages have heard of everything that has happened."""
+    await settled()
+    await eventually(lambda: not world.app.services.streams.news.due)
+    await settled()
+
+
+async def test_changes_of_my_sessions(fresh: World) -> None:
+    """A page that stays open hears of each change of one's own sessions, and of no others."""
+    async with open_page(fresh, "alice") as heard:
+        made = await fresh.session("bob")
+        mine = await fresh.session("alice")
+        await told(fresh)
+        count = len(heard)
+        assert count > 1
+        bob = await fresh.script("bob")
+        await bob.delete(f"/api/v1/sessions/{made}")
+        await fresh.until(made, None)
+        await told(fresh)
+        assert len(heard) == count
+        fresh.orchestrator.crash(mine, exit_code=0, message="")
+        await eventually(lambda: len(heard) == count + 1)
     assert {name for name, _ in heard} == {"sessions"}
 
 
-async def until_heard(heard: list[Event], number: int) -> None:
-    """Wait for so many events."""
-    while len(heard) < number:  # noqa: ASYNC110 - a stream has no event of its own
-        await anyio.sleep(0.005)
+async def test_changes_of_what_is_shared(fresh: World) -> None:
+    """A guest's page hears of the invitation, its end, and the session; so does the owner's."""
+    made = await fresh.session("alice")
+    alice = await fresh.script("alice")
+    where = f"/api/v1/sessions/{made}/shares/bob"
+    async with open_page(fresh, "bob") as guest, open_page(fresh, "alice") as owner:
+        for happens in (
+            lambda: alice.put(where, json={"role": "view"}),
+            lambda: alice.put(where, json={"role": "control"}),
+            lambda: alice.delete(where),
+            lambda: alice.put(where, json={"role": "view"}),
+        ):
+            await told(fresh)
+            of_guest, of_owner = len(guest), len(owner)
+            assert (await happens()).is_success
+            await told(fresh)
+            assert len(guest) > of_guest
+            assert len(owner) > of_owner
+        of_guest = len(guest)
+        fresh.orchestrator.crash(made, exit_code=0, message="")
+        await eventually(lambda: len(guest) == of_guest + 1)
+
+
+async def test_administrators_hear_of_everybody(fresh: World) -> None:
+    """An administrator's page hears of the sessions of others."""
+    async with open_page(fresh, "carol", "/api/v1/admin/events") as heard:
+        await fresh.session("bob")
+        await eventually(lambda: len(heard) > 1)

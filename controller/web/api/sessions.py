@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from litestar import Controller, Response, delete, get, post
@@ -17,13 +17,15 @@ from controller.core.model import NAME_MAX, Observed, Person, Phase, Role, Sessi
 from controller.core.records import Reason
 from controller.gate.answers import NO_STORE
 from controller.rules import access, routes
-from controller.rules.sentences import STOPPING, Step, awaited
+from controller.rules.queue import QueuePosition
+from controller.rules.sentences import STOPPING, Step, awaited, message_of
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
 from controller.web.caller import Caller
 from controller.web.companions import Companions
+from controller.web.news import Overview, Sight
 from controller.web.streams import Streams
 
 _HEARTBEAT_SECONDS = 15.0  # so that proxies on the way keep a quiet stream open
@@ -99,27 +101,14 @@ def session_out(
         last_activity_at=sessions.usage.last_activity(seen),
         expires_at=sessions.usage.expires(seen),
         role=role,
-        place=_place_out(sessions, seen),
+        place=_place_out(sessions.queue.place(seen)),
         stops_at=warned[1] if (warned := sessions.usage.warned(seen)) else None,
     )
 
 
-def _place_out(sessions: Sessions, seen: Observed) -> PlaceOut | None:
+def _place_out(place: QueuePosition | None) -> PlaceOut | None:
     """Return where a session stands in the queue; None: it does not wait."""
-    place = sessions.queue.place(seen)
     return PlaceOut(place.position, str(awaited(place.waits_for))) if place else None
-
-
-def _progress_out(settings: Settings, sessions: Sessions, seen: Observed) -> ProgressOut:
-    """Return how far a session's start has got."""
-    return ProgressOut(
-        phase=sessions.phase(seen),
-        message=str(sessions.message(seen)),
-        url=routes.session_url(seen.session.id, settings),
-        steps=sessions.readiness.progress(seen),
-        elapsed=round(sessions.usage.elapsed(seen), 1),
-        place=_place_out(sessions, seen),
-    )
 
 
 @get("/events", summary="Changes of my sessions")
@@ -133,8 +122,15 @@ async def events(
     caller: NamedDependency[Caller],
 ) -> ServerSentEvent:
     """Send an event ``sessions`` when your sessions, or your other services, change."""
-    shown = _Shown(sessions, sharing, poller, companions)
-    return ServerSentEvent(_session_events(streams, shown, caller), headers=NO_STORE)
+    shown = _Shown(caller.person, sessions, poller, companions)
+    followed = streams.follow(
+        caller.login,
+        ("sessions", caller.person),
+        shown.sight,
+        sharing.invitations.guests,
+        at_least_every=_HEARTBEAT_SECONDS,
+    )
+    return ServerSentEvent(_events(followed), headers=NO_STORE)
 
 
 class SessionsController(Controller):
@@ -225,15 +221,24 @@ class SessionsController(Controller):
     @get("/{session_id:str}/events", summary="Progress of a start")
     async def progress(
         self,
+        *,
         settings: NamedDependency[Settings],
         sessions: NamedDependency[Sessions],
+        sharing: NamedDependency[Sharing],
         streams: NamedDependency[Streams],
         caller: NamedDependency[Caller],
         seen: NamedDependency[Observed],
     ) -> ServerSentEvent:
         """Send events ``progress`` until the session is ready, has failed or is gone."""
-        started = _Started(settings, sessions, seen.session.id)
-        return ServerSentEvent(_progress_events(streams, started, caller), headers=NO_STORE)
+        started = _Started(settings, sessions, seen.session.id, caller.person.uid)
+        followed = streams.follow(
+            caller.login,
+            ("start", started.id, started.uid),
+            started.sight,
+            sharing.invitations.guests,
+            at_least_every=_HEARTBEAT_SECONDS,
+        )
+        return ServerSentEvent(_events(followed), headers=NO_STORE)
 
 
 class _Started(msgspec.Struct, frozen=True):
@@ -242,70 +247,64 @@ class _Started(msgspec.Struct, frozen=True):
     settings: Settings
     sessions: Sessions
     id: SessionId
+    uid: UserId  # who follows it
 
-    def progress(self, uid: UserId) -> ProgressOut:
-        """Return how far it has got. Raises NoSuchSession when it is gone, or closed to them."""
-        return _progress_out(self.settings, self.sessions, self.sessions.find(self.id, uid))
-
-
-async def _progress_events(
-    streams: Streams, started: _Started, caller: Caller
-) -> AsyncGenerator[ServerSentEventMessage, None]:
-    last: Any = None
-    async for changed in streams.changes(caller.login, at_least_every=_HEARTBEAT_SECONDS):
+    def sight(self, overview: Overview) -> Sight:
+        """Return how far it has got; it is gone for those to whom it was closed, too."""
+        sessions = self.sessions
         try:
-            news = started.progress(caller.person.uid)
+            seen = sessions.find(self.id, self.uid)
         except NoSuchSession:
-            yield ServerSentEventMessage(event="gone", data="{}")
-            return
-        facts = (news.phase, news.message, news.steps, news.place)
-        if facts == last:
-            if not changed:
-                yield _HEARTBEAT
-            continue
-        last = facts
-        yield ServerSentEventMessage(event="progress", data=msgspec.json.encode(news).decode())
-        if news.phase in {Phase.READY, Phase.FAILED}:
-            return
+            return Sight(None, ServerSentEventMessage(event="gone", data="{}"), last=True)
+        phase, place = sessions.phase(seen), overview.places.get(self.id)
+        limits = sessions.registry.limits(seen.session)
+        news = ProgressOut(
+            phase=phase,
+            message=str(message_of(phase, seen, limits, place=place)),
+            url=routes.session_url(self.id, self.settings),
+            steps=sessions.readiness.progress(seen),
+            elapsed=round(sessions.usage.elapsed(seen), 1),
+            place=_place_out(place),
+        )
+        return Sight(
+            (news.phase, news.message, news.steps, news.place),
+            ServerSentEventMessage(event="progress", data=msgspec.json.encode(news).decode()),
+            last=phase in {Phase.READY, Phase.FAILED},
+        )
 
 
 class _Shown(msgspec.Struct, frozen=True):
-    """What people's pages show and only an event can tell them of."""
+    """What a person's pages show and only an event can tell them of."""
 
+    person: Person
     sessions: Sessions
-    sharing: Sharing
     poller: Poller
     companions: Companions
 
-    def to(self, person: Person) -> list[object]:
-        """Return what this person's pages show."""
-        sessions = self.sessions
+    def sight(self, overview: Overview) -> Sight:
+        """Return what it is now; what is new of it the page asks for itself."""
+        uid, sessions = self.person.uid, self.sessions
         own = [
             (
                 seen.session.id,
                 sessions.phase(seen),
-                sessions.queue.place(seen),
+                overview.places.get(seen.session.id),
                 sessions.usage.warned(seen) is not None,
                 self.poller.clients(seen.session.id),
-                self.sharing.invitations.guests(seen),
+                overview.guests.get(seen.session.id),
             )
-            for seen in sessions.owned_by(person.uid)
+            for seen in overview.own.get(uid, ())
         ]
         shared = [
-            (seen.session.id, sessions.phase(seen), one)
-            for seen, one in sessions.shared_with(person.uid)
+            (seen.session.id, sessions.phase(seen), share)
+            for seen, share in overview.shared.get(uid, ())
         ]
-        return [*own, *shared, *self.companions.open_to(person)]
+        facts = (own, shared, self.companions.open_to(self.person))
+        return Sight(facts, ServerSentEventMessage(event="sessions", data="{}"))
 
 
-async def _session_events(
-    streams: Streams, shown: _Shown, caller: Caller
+async def _events(
+    followed: AsyncIterator[Sight | None],
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
-    last: Any = None
-    async for changed in streams.changes(caller.login, at_least_every=_HEARTBEAT_SECONDS):
-        facts = shown.to(caller.person)
-        if facts != last:
-            last = facts
-            yield ServerSentEventMessage(event="sessions", data="{}")
-        elif not changed:
-            yield _HEARTBEAT
+    async for sight in followed:
+        yield _HEARTBEAT if sight is None else sight.event
