@@ -130,13 +130,14 @@ class Application:
                 key_storage,
                 logins=self.logins,
                 audit=self.audit,
+                seconds=settings.login.hours * 3600,
                 wall=wall,
                 leads=lambda: election.leading,
             )
             if key_storage is not None
             else None
         )
-        self.handoffs = Handoffs(settings, self.logins.proofs, wall=wall)
+        self.handoffs = Handoffs(settings, self.logins.proofs, keys, wall=wall)
         self.companions = Companions(settings, orchestrator, changed=self.sessions.announce)
         acts = Acts(
             settings,

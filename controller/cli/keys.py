@@ -12,7 +12,7 @@ import click
 from controller.cli.common import run
 from controller.parts import open_store
 from controller.people.keys import replace_all, rotate
-from controller.people.tokens import Key, KeyRing
+from controller.people.tokens import Key, KeyRing, Use
 from controller.rules.sentences import ago_text, clock_text
 from controller.settings.schema import Settings
 
@@ -25,7 +25,10 @@ def keys() -> None:
 @keys.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a table.")
 def keys_command(*, as_json: bool) -> None:
-    """List the keys: how old each is, and whether it signs or only verifies."""
+    """List the keys: how old each is, what for, and whether it signs or only verifies.
+
+    Use "hub": log-ins and the hub's own requests; "entry": entries to a session's own host.
+    """
 
     async def work(settings: Settings) -> None:
         store, storage = open_store(settings, "keys")
@@ -40,7 +43,7 @@ def keys_command(*, as_json: bool) -> None:
 @click.option("--now", "at_once", is_flag=True, help="For a leaked key: everybody is logged out.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rotate_command(*, at_once: bool, yes: bool) -> None:
-    """Let a new key sign. Nobody is logged out, and nothing is restarted.
+    """Let new keys sign, one for each use. Nobody is logged out, and nothing is restarted.
 
     Earlier keys verify until the last log-in that they signed has ended; then they are dropped.
     With --now they are dropped at once.
@@ -68,6 +71,8 @@ def _show_keys(ring: KeyRing, now: float, *, as_json: bool) -> None:
         found = [
             {
                 "kid": one.kid,
+                "use": one.use.value,
+                "algorithm": one.algorithm,
                 "made_at": moment_of(one.made).isoformat() if one.made else None,
                 "state": _state(one, ring, now),
                 "verifies_until": None if one.ends is None else moment_of(one.ends).isoformat(),
@@ -76,18 +81,18 @@ def _show_keys(ring: KeyRing, now: float, *, as_json: bool) -> None:
         ]
         click.echo(json.dumps(found, indent=2))
         return
-    click.echo(f"{'KEY':20}{'MADE':24}STATE")
+    click.echo(f"{'KEY':20}{'MADE':24}{'USE':8}STATE")
     for one in ring.keys:
         made = ago_text(moment_of(one.made), moment_of(now)) if one.made else "not known"
         state = _state(one, ring, now)
         if one.ends is not None and state != "over":
             verifies = "" if state == "verifies" else ", verifies"
             state += f"{verifies} until {clock_text(moment_of(one.ends), moment_of(now))}"
-        click.echo(f"{one.kid:20}{made:24}{state}")
+        click.echo(f"{one.kid:20}{made:24}{one.use.value:8}{state}")
 
 
 def _state(key: Key, ring: KeyRing, now: float) -> str:
-    if key is ring.signing(now):
+    if any(key is ring.signing(use, now) for use in Use if key.serves(use)):
         return "signs"
     if key.signs > now:
         return f"signs in {max(1, round(key.signs - now))} s"

@@ -1,7 +1,8 @@
 """Takes a changed key ring into use while the hub runs, and drops keys that are no longer needed.
 
 Every controller reads the stored ring regularly, so a rotation reaches all of them without a
-restart. A ring that cannot be read changes nothing: the one in use stays.
+restart. The one that leads completes the ring of an earlier hub. A ring that cannot be read changes
+nothing: the one in use stays.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import structlog
 from controller.core.errors import HubError, NotWrittenDown
 from controller.core.records import CONTROLLER
 from controller.monitoring.audit import Act, Audit
-from controller.people.keys import KeyStorage
+from controller.people.keys import KeyStorage, complete
 from controller.people.logins import Logins
 from controller.people.tokens import KeyRing, Keys
 
@@ -34,14 +35,19 @@ class Rotation:
         *,
         logins: Logins,
         audit: Audit,
+        seconds: float,
         wall: Callable[[], float],
         leads: Callable[[], bool],
     ) -> None:
-        """``wall``: seconds since the epoch; ``leads``: whether this controller leads."""
+        """``seconds``: how long a log-in is valid; ``wall``: seconds since the epoch.
+
+        ``leads``: whether this controller leads.
+        """
         self._keys = keys
         self._storage = storage
         self._logins = logins
         self._audit = audit
+        self._seconds = seconds
         self._wall = wall
         self._leads = leads
         self._fault = ""
@@ -49,16 +55,15 @@ class Rotation:
     async def run(self) -> None:
         """Read the stored ring regularly until cancelled."""
         while True:
-            await anyio.sleep(READ_SECONDS)
             await self.refresh()
+            await anyio.sleep(READ_SECONDS)
 
     async def refresh(self) -> None:
         """Take the stored ring into use."""
         try:
             kept = await self._storage.key_ring(make=False)
-            now = self._wall()
-            if self._leads() and kept.standing(now) != kept:
-                kept = await self._storage.change_key_ring(lambda ring: ring.standing(now))
+            if self._leads():
+                kept = await self._keep_up(kept)
             if kept != self._keys.ring:
                 await self._take(kept)
         except HubError as error:
@@ -67,6 +72,18 @@ class Rotation:
                 _log.error("keys_not_read", error=self._fault)
         else:
             self._fault = ""
+
+    async def _keep_up(self, kept: KeyRing) -> KeyRing:
+        """Complete the ring of an earlier hub, and drop keys that are no longer needed."""
+        now = self._wall()
+        standing = self._logins.standing
+        if standing.known and not kept.complete:
+            expiries = [one.expires for one in standing.all()]
+            kept = await complete(self._storage, now=now, seconds=self._seconds, expiries=expiries)
+            _log.info("keys_completed", newest=kept.keys[0].kid)
+        if kept.standing(now) != kept:
+            kept = await self._storage.change_key_ring(lambda ring: ring.standing(now))
+        return kept
 
     async def _take(self, ring: KeyRing) -> None:
         before = {one.kid for one in self._keys.ring.keys}

@@ -27,7 +27,7 @@ from controller.people.ending import Ending
 from controller.people.proofs import Proofs
 from controller.people.standing import Standing
 from controller.people.throttle import Throttle, name_of
-from controller.people.tokens import Audience, Keys
+from controller.people.tokens import Audience, Claims, Keys, Use
 from controller.people.user_agent import clean_agent
 from controller.settings.schema import Settings
 from controller.store import LoginStore
@@ -104,7 +104,7 @@ class Entering:
             raise
         login = await self._admit(person, address, audience, clean_agent(agent))
         await self._make_room(login)
-        return FreshLogin(login, self._proofs.token_of(login, audience))
+        return FreshLogin(login, self._token_of(login, audience))
 
     def _note_failure(self, error: HubError, username: str, address: str, result: str) -> None:
         name = name_of(username)
@@ -124,7 +124,7 @@ class Entering:
             agent=agent,
             script=audience is Audience.API,
             seen=now,
-            key=self._keys.ring.signing(now).kid,
+            key=self._keys.ring.signing(Use.HUB, now).kid,
         )
         async with self._standing.turn:
             revision = await self._store.add_login(login)
@@ -134,6 +134,18 @@ class Entering:
         self._audit.record(Act.LOGIN, by, whose=person.uid, kind=audience.value)
         self._metrics.login("ok")
         return login
+
+    def _token_of(self, login: Login, audience: Audience) -> str:
+        """Return the token that proves a fresh log-in."""
+        claims = Claims(
+            sub=login.person.uid,
+            sid=login.sid,
+            aud=audience,
+            iat=login.created,
+            exp=login.expires,
+            news=self._proofs.news_of(login, whole=True),
+        )
+        return self._keys.issue(claims)
 
     async def _make_room(self, fresh: Login) -> None:
         surplus = _surplus(self._standing.of_person(fresh.person.uid), fresh)

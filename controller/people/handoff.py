@@ -18,6 +18,7 @@ from controller.core.model import SessionId
 from controller.core.records import Login
 from controller.people.proofs import Proofs
 from controller.people.tokens import LEEWAY, Audience, Claims
+from controller.people.verified import HeldKeys
 from controller.rules import cookies
 from controller.rules.credentials import Credentials
 from controller.settings.schema import Settings
@@ -35,12 +36,16 @@ _USED_MAX = 4096  # codes that are remembered as used
 
 
 class Handoffs:
-    """Hand-offs and entries of this instance."""
+    """Hand-offs and entries of this instance.
+
+    A gate has them, too: all but ``code``, which only the hub can sign.
+    """
 
     def __init__(
         self,
         settings: Settings,
         proofs: Proofs,
+        keys: HeldKeys,
         *,
         wall: Callable[[], float],
         new_secret: Callable[[], str] = lambda: secrets.token_urlsafe(_STATE_BYTES),
@@ -48,6 +53,7 @@ class Handoffs:
         """``wall``: seconds since the epoch; ``new_secret`` makes states and numbers of codes."""
         self._secure = settings.secure
         self._proofs = proofs
+        self._keys = keys
         self._wall = wall
         self._new_secret = new_secret
         self._entry = cookies.entry_cookie(settings.instance, secure=settings.secure)
@@ -72,9 +78,12 @@ class Handoffs:
         return _hash(state), self._cookie(self._state, state, STATE_SECONDS)
 
     def code(self, login: Login, session_id: SessionId, state: str) -> str:
-        """Return the code with which this log-in enters; ``state``: the hash from the request."""
+        """Return the code with which this log-in enters; ``state``: the hash from the request.
+
+        Raises CannotSign in a gate.
+        """
         now = self._wall()
-        return self._proofs.issue(
+        return self._keys.issue(
             Claims(
                 sub=login.person.uid,
                 sid=login.sid,
@@ -89,7 +98,10 @@ class Handoffs:
         )
 
     def redeem(self, code: str, given: Credentials, session_id: SessionId) -> tuple[str, ...]:
-        """Return the Set-Cookies for a code; none: the code is not valid here."""
+        """Return the Set-Cookies for a code; none: the code is not valid here.
+
+        Raises CannotSign where there is no key for entries.
+        """
         claims = self._proofs.read(code, Audience.CODE) if code else None
         if claims is None or claims.session != session_id or not claims.jti:
             return ()
@@ -109,7 +121,7 @@ class Handoffs:
             news=self._proofs.news_of(login),
         )
         return (
-            self._cookie(self._entry, self._proofs.issue(entry), int(login.expires - now)),
+            self._cookie(self._entry, self._keys.issue(entry), int(login.expires - now)),
             self._cookie(self._state, "", 0),
         )
 

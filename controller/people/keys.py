@@ -1,8 +1,8 @@
 """The storage of the key ring, and its changes: a file here, on a cluster a Secret.
 
-A rotation is one change of the ring. The new key is in it for a while before it signs, so that
-every controller knows it by then. Earlier keys stay in it as long as something that they signed may
-be valid. So nobody is logged out, and no controller refuses what another signs.
+A rotation is one change of the ring: a new key for each use. They are in it for a while before they
+sign, so that every controller knows them by then. Earlier keys stay in it as long as something that
+they signed may be valid. So nobody is logged out, and no controller refuses what another signs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import msgspec
 from typing_extensions import override
 
 from controller.core.errors import ConfigError
-from controller.people.tokens import LEEWAY, KeyRing, new_key, new_key_ring, parse_key_ring
+from controller.people.tokens import LEEWAY, KeyRing, new_key_ring, new_keys, parse_key_ring
 from controller.store.data_folder import sync
 
 SIGNS_AFTER = 30.0
-"""Seconds from a rotation until the new key signs: several times what controllers need to learn of
-it, plus the difference between their clocks."""
+"""Seconds from a rotation until the new keys sign: several times what controllers need to learn of
+them, plus the difference between their clocks."""
 
 Change = Callable[[KeyRing], KeyRing]
 
@@ -116,19 +116,34 @@ def _write(path: Path, ring: KeyRing) -> None:
 async def rotate(
     storage: KeyStorage, *, now: float, seconds: float, expiries: Iterable[float]
 ) -> KeyRing:
-    """Add a key that signs soon; the others verify as long as what they signed is valid.
+    """Add keys that sign soon; the others verify as long as what they signed is valid.
 
     ``now``: seconds since the epoch; ``seconds``: how long tokens signed from now on are valid;
     ``expiries``: when earlier tokens end (seconds since the epoch). Raises as KeyStorage.
     """
+    return await storage.change_key_ring(_rotation(now, seconds, expiries))
+
+
+async def complete(
+    storage: KeyStorage, *, now: float, seconds: float, expiries: Iterable[float]
+) -> KeyRing:
+    """Rotate a ring of an earlier hub, which has not a key for each use; any other stays.
+
+    See ``rotate``.
+    """
+    rotation = _rotation(now, seconds, expiries)
+    return await storage.change_key_ring(lambda ring: ring if ring.complete else rotation(ring))
+
+
+def _rotation(now: float, seconds: float, expiries: Iterable[float]) -> Change:
     signs = now + SIGNS_AFTER
     ends = max([signs + seconds, *expiries]) + LEEWAY
-    key = new_key(made=now, signs=signs)
-    return await storage.change_key_ring(lambda ring: ring.rotated(key, ends=ends))
+    keys = new_keys(made=now, signs=signs)
+    return lambda ring: ring.rotated(keys, ends=ends)
 
 
 async def replace_all(storage: KeyStorage, *, now: float) -> KeyRing:
-    """Replace all keys by a new one: everything that was signed before becomes invalid.
+    """Replace all keys by new ones: everything that was signed before becomes invalid.
 
     Raises as KeyStorage.
     """

@@ -18,6 +18,7 @@ from controller.people.directory import Directory
 from controller.people.ending import Ending
 from controller.people.entering import Entering
 from controller.people.following import Following
+from controller.people.forms import Forms
 from controller.people.proofs import Proofs
 from controller.people.standing import Ended, Standing
 from controller.people.throttle import Throttle
@@ -30,8 +31,8 @@ class Logins:
     """All log-ins of this instance, by their parts; here is what takes more than one of them.
 
     ``standing`` knows the log-ins, ``entering`` begins them, ``ending`` ends them, ``proofs`` reads
-    what requests carry, ``following`` keeps all in step with the store and the directory, and
-    ``throttle`` refuses them for a while.
+    what requests carry, ``forms`` what forms do, ``following`` keeps all in step with the store and
+    the directory, and ``throttle`` refuses them for a while.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Logins:
         self.throttle = Throttle(settings.login, store, wall=wall)
         self.standing = standing = Standing(wall, changes)
         self.proofs = Proofs(settings, standing, keys, wall=wall)
+        self.forms = Forms(keys, wall=wall)
         self.ending = Ending(standing, store, keys, audit)
         self.following = Following(standing, self.ending, store, keys, wall=wall)
         self.entering = Entering(

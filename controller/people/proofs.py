@@ -27,7 +27,8 @@ from controller.core.errors import LoginNotHeardOf, NotReadyYet
 from controller.core.model import Person, UserId
 from controller.core.records import Login
 from controller.people.standing import Standing
-from controller.people.tokens import Audience, Claims, Keys, News, TokenRefused, VerifiedTokens
+from controller.people.tokens import Audience, Claims, News, TokenRefused
+from controller.people.verified import HeldKeys, VerifiedTokens
 from controller.rules.cookies import login_cookie
 from controller.rules.credentials import CredentialReader, Credentials
 from controller.settings.schema import Settings
@@ -36,19 +37,19 @@ _TOLD_MAX = 2048  # bytes of a person in a token: a cookie has 4096 characters f
 
 
 class Proofs:
-    """What proves log-ins: the tokens of browsers and programs, and what is made for their forms.
+    """What proves log-ins: the tokens of browsers and programs. Nothing is signed here.
 
-    Verify asks here at every request: nothing of this waits.
+    Verify asks here at every request: nothing of this waits. In a gate, whose keys are GateKeys,
+    all that reads a token raises TokenUnproven for one that an earlier hub has signed: ask the hub,
+    ``remember`` what it says, and try again.
     """
 
     def __init__(
-        self, settings: Settings, standing: Standing, keys: Keys, *, wall: Callable[[], float]
+        self, settings: Settings, standing: Standing, keys: HeldKeys, *, wall: Callable[[], float]
     ) -> None:
         """``wall``: seconds since the epoch."""
         self._standing = standing
-        self._keys = keys
         self._tokens = VerifiedTokens(keys, wall)
-        self._wall = wall
         self.reader = CredentialReader(settings)
         self.cookie = login_cookie(settings.instance, secure=settings.secure)
 
@@ -82,6 +83,10 @@ class Proofs:
         except TokenRefused:
             return None
 
+    def remember(self, token: str, claims: Claims) -> None:
+        """Believe what the hub has read in a token for which TokenUnproven was raised."""
+        self._tokens.remember(token, claims)
+
     def login_of(self, claims: Claims) -> Login | None:
         """Return the log-in that a token belongs to; None: it is over.
 
@@ -107,28 +112,17 @@ class Proofs:
             return None
         if not self._standing.is_news(news.made):
             return None
-        person = news.person
-        if person is None and claims.session:
-            # At a session's own host only the person matters: no group opens anything there.
+        if claims.session:
+            # At a session's own host only the person matters: no group opens anything there. And
+            # gates sign entries: what one of them says of a person is not known from then on.
             return _login_of(claims, news, Person(UserId(claims.sub), claims.sub))
+        person = news.person
         if person is None:
             raise LoginNotHeardOf
         # Known from now on, to be found and ended like any other.
         login = _login_of(claims, news, person)
         self._standing.put(login)
         return login
-
-    def token_of(self, login: Login, audience: Audience) -> str:
-        """Return the token that proves a fresh log-in."""
-        claims = Claims(
-            sub=login.person.uid,
-            sid=login.sid,
-            aud=audience,
-            iat=login.created,
-            exp=login.expires,
-            news=self.news_of(login, whole=True),
-        )
-        return self._keys.issue(claims)
 
     def news_of(self, login: Login, *, whole: bool = False) -> News | None:
         """Return what a token of this log-in tells to who has not heard of it; None: all have.
@@ -140,20 +134,6 @@ class Proofs:
         fits = whole and len(msgspec.json.encode(login.person)) <= _TOLD_MAX
         person = login.person if fits else None
         return News(login.revision, login.created, login.expires, person)
-
-    def issue(self, claims: Claims) -> str:
-        """Sign a token."""
-        return self._keys.issue(claims)
-
-    # -- forms -----------------------------------------------------------------------------
-
-    def csrf(self, login: Login) -> str:
-        """Return what a form of this log-in must carry."""
-        return self._keys.ring.csrf(login.sid, self._wall())
-
-    def csrf_matches(self, login: Login, given: str) -> bool:
-        """Tell whether a form was made for this log-in."""
-        return self._keys.ring.csrf_matches(login.sid, given)
 
 
 def _login_of(claims: Claims, news: News, person: Person) -> Login:

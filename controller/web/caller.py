@@ -132,7 +132,7 @@ class Callers:
         if request.method in origins.SAFE_METHODS:
             return
         given = _csrf_in(await request.body())
-        if not self._logins.proofs.csrf_matches(self.caller(request).login, given):
+        if not self._logins.forms.csrf_matches(self.caller(request).login, given):
             raise Forged
 
     def _refuse_forged(self, request: AnyRequest) -> None:
@@ -152,7 +152,7 @@ def viewer_of(logins: Logins, caller: Caller) -> Viewer:
     return Viewer(
         user=caller.person.uid,
         display_name=caller.person.display_name,
-        csrf=logins.proofs.csrf(caller.login),
+        csrf=logins.forms.csrf(caller.login),
         admin=caller.person.admin,
     )
 

@@ -92,6 +92,6 @@ def test_new_keys() -> None:
     with Member("alice") as alice:
         said = run(block_of("operations.md", "keys rotate"))
         assert said.returncode == 0, said.stderr
-        assert said.stdout.split()[:3] == ["KEY", "MADE", "STATE"]
+        assert said.stdout.split()[:4] == ["KEY", "MADE", "USE", "STATE"]
         assert "signs in" in said.stdout
         assert alice.api.get("/api/v1/me").status_code == 200

@@ -288,7 +288,7 @@ async def rotating(day: Day, place: KeyFile) -> None:
     ring = await rotate(place, now=hub.clock.wall(), seconds=60, expiries=())
     assert hub.app.rotation is not None
     await hub.app.rotation.refresh()
-    day.secrets["new key"] = ring.keys[0].secret
+    day.secrets.update({f"new key for {one.use}": one.secret for one in ring.keys[:2]})
     day.expect(Act.KEYS_ROTATED, "controller", None, key=ring.keys[0].kid, at_once=False)
 
 
@@ -335,7 +335,7 @@ async def lines(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) ->
         file=[json.loads(line) for line in written.splitlines()],
         output=[one for one in said if one.get("log") == "audit"],
         everything=output.getvalue() + written,
-        secrets=day.secrets | sids | {"key": RING.keys[0].secret},
+        secrets=day.secrets | sids | {one.kid: one.secret for one in RING.keys},
     )
 
 

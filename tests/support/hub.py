@@ -16,7 +16,7 @@ from controller.core.model import Observed, Phase, SessionId
 from controller.engines.memory import MemoryOrchestrator
 from controller.housekeeping.election import Election
 from controller.people.keys import KeyStorage
-from controller.people.tokens import Key, KeyRing, Keys
+from controller.people.tokens import Key, KeyRing, Keys, Use
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Settings
 from controller.store import Store
 from controller.store.sqlite.store import SqliteStore
@@ -27,7 +27,12 @@ from tests.support.waits import settled
 
 ORIGIN = "http://localhost:8080"
 HTML = "text/html,application/xhtml+xml,*/*;q=0.8"
-RING = KeyRing((Key("test", "5a" * 32),))
+RING = KeyRing(
+    (
+        Key("test", "5a" * 32, algorithm="EdDSA"),
+        Key("test-entry", "6b" * 32, algorithm="EdDSA", use=Use.ENTRY),
+    )
+)
 DEADLINE = 10.0  # seconds until something that must happen counts as not happening
 
 Headers = Mapping[str, str] | list[tuple[str, str]]

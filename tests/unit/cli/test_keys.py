@@ -33,15 +33,19 @@ def test_list(folder: Path) -> None:
     assert run(folder, "keys", "rotate").exit_code == 0
     done = run(folder, "keys", "list")
     assert done.exit_code == 0, done.output
-    heading, new, old = done.output.splitlines()
-    assert heading.split() == ["KEY", "MADE", "STATE"]
-    assert "just now" in new
-    assert "signs in" in new
-    assert old.split()[:5] == ["old", "not", "known", "signs,", "verifies"]
+    heading, new, entry, old = done.output.splitlines()
+    assert heading.split() == ["KEY", "MADE", "USE", "STATE"]
+    for line, use in ((new, "hub"), (entry, "entry")):
+        assert line.split()[1:6] == ["just", "now", use, "signs", "in"]
+    assert old.split()[:6] == ["old", "not", "known", "hub", "signs,", "verifies"]
     secrets = [one["secret"] for one in json.loads((folder / "keys.json").read_text())["keys"]]
     listed = run(folder, "keys", "list", "--json").output
-    assert [one["state"][:5] for one in json.loads(listed)] == ["signs", "signs"]
-    assert json.loads(listed)[1]["verifies_until"] is not None
+    assert [(one["use"], one["algorithm"], one["state"][:5]) for one in json.loads(listed)] == [
+        ("hub", "EdDSA", "signs"),
+        ("entry", "EdDSA", "signs"),
+        ("hub", "HS256", "signs"),
+    ]
+    assert json.loads(listed)[2]["verifies_until"] is not None
     assert not [one for one in secrets if one in done.output + listed]
 
 
@@ -53,8 +57,10 @@ def test_rotate_at_once(folder: Path) -> None:
     assert "Everybody will be logged out" in refused.output
     assert before == (folder / "keys.json").read_bytes()
     assert run(folder, "keys", "rotate", "--now", typed="y\n").exit_code == 0
-    (key,) = json.loads(run(folder, "keys", "list", "--json").output)
-    assert (key["kid"] != "old", key["state"], key["verifies_until"]) == (True, "signs", None)
+    made = json.loads(run(folder, "keys", "list", "--json").output)
+    assert [one["use"] for one in made] == ["hub", "entry"]
+    for key in made:
+        assert (key["kid"] != "old", key["state"], key["verifies_until"]) == (True, "signs", None)
     assert run(folder, "keys", "rotate", "--now", "--yes").exit_code == 0
 
 

@@ -38,7 +38,7 @@ class Controller:
 
     def __init__(self, store: SqliteStore, clock: Clock) -> None:
         """Nothing is read yet. ``clock``: this one's own."""
-        configured, metrics = settings(), Metrics()
+        configured, metrics, keys = settings(), Metrics(), Keys(RING)
         self.store = store
         self.clock = clock
         self.directory = FakeDirectory()
@@ -46,12 +46,12 @@ class Controller:
             configured,
             self.directory,
             store,
-            Keys(RING),
+            keys,
             audit=Audit(configured.audit, metrics, wall=clock.wall),
             metrics=metrics,
             wall=clock.wall,
         )
-        self.handoffs = Handoffs(configured, self.logins.proofs, wall=clock.wall)
+        self.handoffs = Handoffs(configured, self.logins.proofs, keys, wall=clock.wall)
 
     async def enter(self, name: str, audience: Audience = Audience.LOGIN) -> str:
         """Log somebody in; return the token."""

@@ -92,12 +92,3 @@ async def test_the_controller_itself(desk: Desk) -> None:
     assert not proofs.is_service(Credentials(login=token), SESSION)
     assert not proofs.is_service(await desk.enter("alice"), SESSION)
     assert proofs.by_bearer(given) is None
-
-
-async def test_forms(desk: Desk) -> None:
-    """A form is valid only for the log-in that it was made for, on whatever page it is."""
-    first, second = await desk.log_in("alice"), await desk.log_in("alice")
-    made = desk.logins.proofs.csrf(first)
-    assert desk.logins.proofs.csrf_matches(first, made)
-    assert not desk.logins.proofs.csrf_matches(second, made)
-    assert not desk.logins.proofs.csrf_matches(first, "")

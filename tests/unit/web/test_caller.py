@@ -172,7 +172,7 @@ async def test_a_form_carries_the_sign_of_its_log_in(site: Site) -> None:
     """A form without it, with two, or with that of another log-in does nothing."""
     login, alice = await site.login("alice")
     other, _ = await site.login("alice")
-    good, bad = site.logins.proofs.csrf(login), site.logins.proofs.csrf(other)
+    good, bad = site.logins.forms.csrf(login), site.logins.forms.csrf(other)
     assert await site.ask("/act", alice, method="POST", form=f"csrf={good}&x=1") == (200, "done")
     for form in ("", "x=1", "csrf=", f"csrf={bad}", f"csrf={good}&csrf={good}", f"CSRF={good}"):
         assert await site.ask("/act", alice, method="POST", form=form) == (403, "Forged"), form
@@ -183,7 +183,7 @@ async def test_a_foreign_page_can_do_nothing(site: Site) -> None:
     """Another site's form is refused, though it knew the sign; so is one that would log in."""
     login, alice = await site.login("alice")
     foreign = alice | {"Origin": "http://evil.example"}
-    form = f"csrf={site.logins.proofs.csrf(login)}"
+    form = f"csrf={site.logins.forms.csrf(login)}"
     assert await site.ask("/act", foreign, method="POST", form=form) == (403, "Forged")
     assert await site.ask("/in", foreign, method="POST") == (403, "Forged")
     assert await site.ask("/in", alice, method="POST") == (200, "done")

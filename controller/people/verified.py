@@ -1,0 +1,120 @@
+"""Tokens that were verified are remembered for a while; and the keys that a gate has for them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from controller.people.tokens import (
+    Audience,
+    CannotSign,
+    Claims,
+    KeyRing,
+    PublicRing,
+    TokenUnproven,
+    check_times,
+)
+
+
+class Verifier(Protocol):
+    """What verifies tokens: the hub's ring or what a gate has of it. It never changes."""
+
+    def verify(self, token: str, audience: Audience, now: float) -> Claims:
+        """Return the claims of a token that is valid at ``now`` (seconds since the epoch).
+
+        Raises TokenRefused, and TokenUnproven where only the hub can tell.
+        """
+        ...
+
+
+class HeldKeys(Protocol):
+    """The keys in use, in the hub or in a gate; the ring can be replaced while it runs."""
+
+    @property
+    def ring(self) -> Verifier:
+        """What verifies now."""
+        ...
+
+    def issue(self, claims: Claims) -> str:
+        """Sign ``claims``. Raises CannotSign for what is not signed here."""
+        ...
+
+
+class GateKeys:
+    """The keys in use in a gate: they verify everything, and sign entries only."""
+
+    def __init__(self, ring: PublicRing, entries: KeyRing) -> None:
+        """``entries``: see KeyRing.entries; without keys nothing is signed."""
+        self.ring = ring
+        self.entries = entries
+
+    def issue(self, claims: Claims) -> str:
+        """Sign an entry. Raises CannotSign for all else, or without a key."""
+        if claims.aud is not Audience.ENTRY:
+            raise CannotSign
+        return self.entries.issue(claims)
+
+
+class VerifiedTokens:
+    """A bounded memory of verified tokens: PyJWT is slow for nearly every request.
+
+    It remembers only the *verification*, never past the end of the token or of the ring. The caller
+    checks each time whether the log-in is still valid.
+    """
+
+    def __init__(
+        self, keys: HeldKeys, clock: Callable[[], float], *, size: int = 4096, seconds: float = 60.0
+    ) -> None:
+        """``clock``: seconds since the epoch; ``size`` tokens are remembered, for ``seconds``."""
+        self._keys = keys
+        self._ring = keys.ring
+        self._clock = clock
+        self._size = size
+        self._seconds = seconds
+        self._known: OrderedDict[tuple[str, Audience], tuple[float, Claims]] = OrderedDict()
+        self._told: OrderedDict[tuple[str, Audience], Claims] = OrderedDict()
+
+    def verify(self, token: str, audience: Audience) -> Claims:
+        """Like Verifier.verify, at the clock's time; TokenUnproven for what nobody has told."""
+        now = self._clock()
+        if self._ring is not self._keys.ring:
+            self._ring = self._keys.ring
+            self._known.clear()
+        known = self._known.get((token, audience))
+        if known is not None and 0 <= now - known[0] < self._seconds:
+            check_times(known[1], now)
+            return known[1]
+        try:
+            claims = self._ring.verify(token, audience, now)
+        except TokenUnproven:
+            # Here the ring still names the key, and the token's own times are right.
+            told = self._told.get((token, audience))
+            if told is None:
+                raise
+            claims = told
+        _keep(self._known, (token, audience), (now, claims), self._size)
+        return claims
+
+    def remember(self, token: str, claims: Claims) -> None:
+        """Believe what the hub has verified of a token for which TokenUnproven was raised.
+
+        It counts for the kind that ``claims`` name, until the token or its key is over.
+        """
+        _keep(self._told, (token, claims.aud), claims, self._size)
+
+
+_Kept = TypeVar("_Kept")
+
+
+def _keep(
+    memory: OrderedDict[tuple[str, Audience], _Kept],
+    token: tuple[str, Audience],
+    kept: _Kept,
+    size: int,
+) -> None:
+    """Remember something of a token; what was remembered first makes room."""
+    memory[token] = kept
+    memory.move_to_end(token)
+    if len(memory) > size:
+        memory.popitem(last=False)
