@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
+import msgspec
 from litestar.types import ASGIApp
 
 from controller import server
@@ -18,7 +19,13 @@ from controller.administration.acts import Acts
 from controller.administration.history import History
 from controller.administration.table import Table
 from controller.administration.users import People
+from controller.core.changes import ChangeCount
 from controller.engines import Orchestrator
+from controller.feed.feed import Feed
+from controller.feed.gates import Gates
+from controller.feed.publisher import Sources
+from controller.gate.facts import Extra, Site, settings_for_gates
+from controller.gate.refusals import Closed
 from controller.gate.verify import Verify
 from controller.housekeeping.departures import DirectoryCheck
 from controller.housekeeping.election import Alone, Election
@@ -34,7 +41,7 @@ from controller.people.handoff import Handoffs
 from controller.people.keys import KeyStorage
 from controller.people.ldap.adapter import LdapDirectory
 from controller.people.logins import Logins
-from controller.people.tokens import Keys
+from controller.people.tokens import Audience, Keys, TokenRefused
 from controller.sessions.ahead import StartAhead
 from controller.sessions.gateway import Gateway, OpenGateway, TraefikGateway
 from controller.sessions.grant_records import GrantRecords
@@ -85,7 +92,8 @@ class Application:
         self._orchestrator = orchestrator = self.metrics.measured("engine", orchestrator)
         directory = self.metrics.measured("directory", directory)
         self._store = store = self.metrics.measured("store", store)
-        self.grants = Grants(count=settings.sharing, wall=wall)
+        self.changes = ChangeCount()  # of what gates need to know
+        self.grants = Grants(count=settings.sharing, wall=wall, changes=self.changes)
         self.grant_records = GrantRecords(self.grants, store, wall=wall)
         self.sessions = Sessions(
             settings,
@@ -98,10 +106,18 @@ class Application:
             clock=clock,
             wall=lambda: datetime.fromtimestamp(wall(), UTC),
             leads=lambda: election.leading,
+            changes=self.changes,
         )
         self.poller = Poller(self.sessions, orchestrator, gateway, self.metrics)
         self.logins = Logins(
-            settings, directory, store, keys, audit=self.audit, metrics=self.metrics, wall=wall
+            settings,
+            directory,
+            store,
+            keys,
+            audit=self.audit,
+            metrics=self.metrics,
+            wall=wall,
+            changes=self.changes,
         )
         self.sharing = Sharing(
             settings,
@@ -192,9 +208,11 @@ class Application:
             leads=lambda: election.leading,
         )
         closed = closed_pages(renderer, settings)
-        self.public: ASGIApp = secured(
-            timely(public_app(self.services, closed)), https=settings.secure
-        )
+        self.feed = self._feed(keys, closed, clock, wall) if settings.gates.folder else None
+        public = timely(public_app(self.services, closed))
+        if self.feed is not None:
+            public = self.feed.answers_after(public)
+        self.public: ASGIApp = secured(public, https=settings.secure)
         verify = Verify(
             settings,
             self.sessions,
@@ -213,12 +231,48 @@ class Application:
             self.metrics
         )
 
+    def _feed(
+        self, keys: Keys, closed: Closed, clock: Callable[[], float], wall: Callable[[], float]
+    ) -> Feed:
+        """Make what gates follow."""
+
+        def extra() -> Extra | None:
+            if not self.companions.ready:
+                return None
+            return Extra(
+                keys=msgspec.msgpack.encode(keys.ring.public()),
+                entries=msgspec.msgpack.encode(keys.ring.entries()),
+                companions=tuple(self.companions.all()),
+                traefik=msgspec.json.encode(self.companions.configuration()),
+            )
+
+        def prove(token: str, audience: str) -> bytes:
+            try:
+                claims = keys.ring.verify(token, Audience(audience), wall())
+            except (TokenRefused, ValueError):
+                return b""
+            return msgspec.msgpack.encode(claims)
+
+        return Feed(
+            Site(settings_for_gates(self.settings), closed),
+            Sources(self.sessions.registry, self.grants, self.logins.standing, extra=extra),
+            Gates(self._store, self.sessions.usage, self.logins.standing, clock=clock, wall=wall),
+            self.changes,
+            folder=Path(self.settings.gates.folder),
+            listen=self.settings.listen,
+            port=self.settings.gates.port,
+            prove=prove,
+            wall=wall,
+        )
+
     async def run(self) -> None:
         """Follow the engine and do the housekeeping until cancelled."""
         self.audit.start()
         await self.store_sync.load()
         try:
             async with anyio.create_task_group() as group:
+                if self.feed is not None:
+                    group.start_soon(self.feed.run)
                 group.start_soon(self.companions.run)
                 group.start_soon(self.store_sync.run)
                 group.start_soon(self.election.run)

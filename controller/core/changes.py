@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import anyio
+from collections.abc import Callable
 
 
 class ChangeCount:
-    """How often something has changed, for one event loop."""
+    """How often something has changed, and who is told of it at once."""
 
     def __init__(self) -> None:
-        self._number = 0
-        self._next = anyio.Event()
-
-    @property
-    def number(self) -> int:
-        """Return how often it has changed."""
-        return self._number
+        self.number = 0
+        self._subscribers: list[Callable[[], None]] = []
 
     def add(self) -> None:
-        """Count a change, and wake those who wait for one."""
-        self._number += 1
-        self._next.set()
-        self._next = anyio.Event()
+        """Count a change."""
+        self.number += 1
+        for tell in self._subscribers:
+            tell()
 
-    async def beyond(self, number: int) -> int:
-        """Wait until it has changed more often than this; return how often."""
-        while self._number <= number:
-            await self._next.wait()
-        return self._number
+    def when_changed(self, tell: Callable[[], None]) -> None:
+        """Call ``tell`` after every change."""
+        self._subscribers.append(tell)

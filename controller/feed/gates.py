@@ -15,6 +15,7 @@ import structlog
 from controller.core.changes import ChangeCount
 from controller.core.errors import StoreUnavailable
 from controller.core.records import Actor, Gate
+from controller.feed.awaiting import Awaiting
 from controller.gate.facts import Used
 from controller.people.standing import Standing
 from controller.rules.roster import Heard, Start, unconfirmed, with_roster
@@ -48,6 +49,7 @@ class Gates:
         self._known = False  # what stands in the store
         self._heard: dict[Start, Heard] = {}
         self._news = ChangeCount()
+        self._next = Awaiting(self._news)
         self._joining: dict[Start, Callable[[], None]] = {}
         self._leaving: set[Start] = set()
 
@@ -109,28 +111,28 @@ class Gates:
         """Wait until all gates that follow have confirmed everything up to a number, or so long."""
         with anyio.move_on_after(seconds):
             while self.to_be_told(number):
-                await self._news.beyond(self._news.number)
+                await self._next.beyond(self._news.number)
 
     async def everywhere(self, number: int, seconds: float) -> bool:
         """Wait until everything up to a number counts at all gates; False: not in that time."""
         with anyio.move_on_after(seconds):
             while self.behind(number) != ():
-                await self._news.beyond(self._news.number)
+                await self._next.beyond(self._news.number)
         return self.behind(number) == ()
 
     # -- the roster ------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Keep the roster until cancelled."""
-        seen = -1
         while True:
+            seen = self._news.number
             try:
                 await self._keep_roster()
             except StoreUnavailable as error:
                 _log.warning("roster_not_written", error=error.in_full)
                 await anyio.sleep(_AGAIN_SECONDS)
             else:
-                seen = await self._news.beyond(seen)
+                await self._next.beyond(seen)
 
     async def _keep_roster(self) -> None:
         """Write down who has come and gone. Raises StoreUnavailable."""

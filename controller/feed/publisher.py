@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from controller.core.changes import ChangeCount
 from controller.core.model import SessionId
 from controller.core.records import Login
+from controller.feed.awaiting import Awaiting
 from controller.gate.facts import Change, Extra, Facts, Guest, SessionFacts, change_between
 from controller.people.standing import Standing
 from controller.sessions.grants import Grants
@@ -100,6 +101,7 @@ class Publisher:
         """
         self._read = read
         self._changes = changes
+        self._next = Awaiting(changes)
         self._tell = tell
         self._seen = -1  # changes up to which the facts were read
         self._facts: Facts | None = None
@@ -130,4 +132,4 @@ class Publisher:
         while True:
             seen = self._changes.number
             self.publish()
-            await self._changes.beyond(seen)
+            await self._next.beyond(seen)

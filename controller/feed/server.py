@@ -38,7 +38,7 @@ from controller.gate.facts import (
     Used,
     snapshot_of,
 )
-from controller.gate.framing import BrokenMessage, Messages, framed
+from controller.gate.framing import BrokenMessage, Messages, StreamLost, framed, until_lost
 from controller.gate.freshness import SILENCE_SECONDS
 
 _FOLLOWERS_MOST = 64
@@ -198,17 +198,14 @@ class FeedServer:
         decoder: Decoder[FromGate] = Decoder(FromGate)
         messages = Messages(decoder, most=_MESSAGE_MOST)
         try:
-            async with stream:
-                with anyio.fail_after(_HELLO_SECONDS):
-                    hello = await messages.read(reader)
-                follower = self._greet(hello)
-                await self._converse(follower, stream, reader, messages)
-        except BrokenMessage as error:
-            _log.warning("gate_not_understood", error=str(error))
-        except (OSError, TimeoutError, anyio.EndOfStream, anyio.IncompleteRead) as error:
-            _log.info("gate_gone", error=type(error).__name__)
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            _log.info("gate_gone", error=type(error).__name__)
+            with until_lost():
+                async with stream:
+                    with anyio.fail_after(_HELLO_SECONDS):
+                        hello = await messages.read(reader)
+                    follower = self._greet(hello)
+                    await self._converse(follower, stream, reader, messages)
+        except StreamLost as error:
+            _log.info("gate_lost", error=str(error))
 
     def _greet(self, hello: FromGate) -> _Follower:
         if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
@@ -244,14 +241,6 @@ class FeedServer:
                             message = await messages.read(reader)
                         for_good = self._hear(follower, message)
                 group.cancel_scope.cancel()
-        except* (
-            OSError,
-            TimeoutError,
-            anyio.EndOfStream,
-            anyio.IncompleteRead,
-            BrokenMessage,
-        ) as errors:
-            raise errors.exceptions[0] from None
         finally:
             self._followers.discard(follower)
             self._tell_hub(lambda: self._heard.left(name, boot, for_good=for_good))

@@ -33,7 +33,7 @@ from controller.gate.facts import (
     Snapshot,
     Used,
 )
-from controller.gate.framing import BrokenMessage, Messages, framed
+from controller.gate.framing import BrokenMessage, Messages, StreamLost, framed, until_lost
 from controller.gate.freshness import SILENCE_SECONDS, Freshness
 from controller.gate.link import CONTROLLER_NAME
 
@@ -105,6 +105,7 @@ class Follower:
         self._epoch = ""
         self._number = 0
         self._fed = False  # this connection has brought a snapshot
+        self.followed = anyio.Event()  # for the first time
         self._fault = ""
         self._numbers = itertools.count(1)
         self._asked: dict[int, tuple[anyio.Event, list[bytes]]] = {}
@@ -116,12 +117,10 @@ class Follower:
                 await self._follow_once()
             except ConfigError as error:
                 self._note(str(error))
-            except (OSError, TimeoutError, BrokenMessage, ssl.SSLError) as error:
-                self._note(f"{type(error).__name__}: {error}")
-            except (anyio.EndOfStream, anyio.IncompleteRead) as error:
-                self._note(type(error).__name__)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-                self._note(type(error).__name__)
+            except StreamLost as error:
+                if self._fed and error.closed:
+                    self._freshness.close()
+                self._note(str(error))
             await anyio.sleep(_AGAIN_SECONDS)
 
     def _note(self, fault: str) -> None:
@@ -130,25 +129,24 @@ class Follower:
         self._fault = fault
 
     async def _follow_once(self) -> None:
+        """Follow until the stream ends. Raises StreamLost, or ConfigError without a proof."""
+        self._fed = False
         context = self._connect_by()
-        with anyio.fail_after(_CONNECT_SECONDS):
-            stream = await anyio.connect_tcp(
-                self._address.host,
-                self._address.port,
-                ssl_context=context,
-                tls_hostname=CONTROLLER_NAME,
-                tls_standard_compatible=False,
-            )
-        async with stream:
-            self._stream, self._fed = stream, False
-            try:
-                await self._converse(stream)
-            except* (OSError, BrokenMessage, anyio.EndOfStream, anyio.IncompleteRead) as errors:
-                raise errors.exceptions[0] from None
-            except* (anyio.BrokenResourceError, anyio.ClosedResourceError) as errors:
-                raise errors.exceptions[0] from None
-            finally:
-                self._stream = None
+        with until_lost():
+            with anyio.fail_after(_CONNECT_SECONDS):
+                stream = await anyio.connect_tcp(
+                    self._address.host,
+                    self._address.port,
+                    ssl_context=context,
+                    tls_hostname=CONTROLLER_NAME,
+                    tls_standard_compatible=False,
+                )
+            async with stream:
+                self._stream = stream
+                try:
+                    await self._converse(stream)
+                finally:
+                    self._stream = None
 
     async def _converse(self, stream: ByteStream) -> None:
         reader = BufferedByteReceiveStream(stream)
@@ -158,17 +156,11 @@ class Follower:
         async with anyio.create_task_group() as group:
             group.start_soon(self._ask)
             group.start_soon(self._report)
-            try:
-                while True:
-                    # A stream that is silent is of no use: another controller may answer.
-                    with anyio.fail_after(2 * SILENCE_SECONDS):
-                        message = await messages.read(reader)
-                    await self._hear(message)
-            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
-                # By the other end: only that says that there is no controller.
-                if self._fed:
-                    self._freshness.close()
-                raise
+            while True:
+                # A stream that is silent is of no use: another controller may answer.
+                with anyio.fail_after(2 * SILENCE_SECONDS):
+                    message = await messages.read(reader)
+                await self._hear(message)
 
     async def _hear(self, message: FromController) -> None:
         match message:
@@ -188,6 +180,7 @@ class Follower:
                 # Before its snapshot a controller that starts tells only that it is there.
                 if self._fed:
                     self._freshness.hear(message.asked)
+                    self.followed.set()
             case Proven():
                 if asked := self._asked.get(message.number):
                     asked[1].append(message.claims)

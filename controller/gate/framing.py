@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
+import anyio
 import msgspec
 
 LENGTH = 4  # bytes of a message's length, the highest first
@@ -24,6 +27,33 @@ class Reader(Protocol):
 
 class BrokenMessage(Exception):
     """What came is no message of this protocol; the stream has to be closed."""
+
+
+class StreamLost(Exception):
+    """The stream has ended, or cannot be used any more; the message says why.
+
+    ``closed``: its other end has closed it, and that was heard here.
+    """
+
+    def __init__(self, why: str, *, closed: bool) -> None:
+        super().__init__(why)
+        self.closed = closed
+
+
+@contextmanager
+def until_lost() -> Generator[None]:
+    """Raise StreamLost, and only that, for all by which a stream of two tasks may end."""
+    lost: StreamLost | None = None
+    try:
+        yield
+    except* _ENDS as errors:
+        first: BaseException = errors
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        why = f"{type(first).__name__}: {first}".removesuffix(": ")
+        lost = StreamLost(why, closed=isinstance(first, _CLOSED))
+    if lost is not None:
+        raise lost
 
 
 class Messages(Generic[_Message]):
@@ -50,6 +80,20 @@ class Messages(Generic[_Message]):
         except msgspec.DecodeError as error:
             raise BrokenMessage(str(error)) from error
 
+
+_CLOSED = (
+    ConnectionError,
+    anyio.BrokenResourceError,
+    anyio.EndOfStream,
+    anyio.IncompleteRead,
+)
+
+_ENDS = (
+    *_CLOSED,
+    OSError,  # errors of TLS and time-outs are some
+    BrokenMessage,
+    anyio.ClosedResourceError,
+)
 
 _ENCODER = msgspec.msgpack.Encoder()
 

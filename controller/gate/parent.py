@@ -53,14 +53,23 @@ class Heartbeat:
             return  # the parent was stopped for hours: as soon as it reads, there is enough to read
 
 
-Run = Callable[[socket.socket, Heartbeat], None]
-"""What a worker does, until SIGTERM or SIGINT."""
+Run = Callable[[int, socket.socket, Heartbeat], None]
+"""What a worker does, until SIGTERM or SIGINT. It gets the number of its place, from 0."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket for the workers to share. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family)
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket for the workers to share. Raises OSError.
+
+    It does not listen yet: until a worker does, who connects is refused at once.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 class Parent:
@@ -93,6 +102,7 @@ class Parent:
             if waiting := _SIGNALS & signal.sigpending():
                 number = signal.Signals(signal.sigwait(waiting))
                 _log.info("stopping", signal=number.name)
+                self._sock.close()  # otherwise it would listen on, and nobody accept
                 self._send(number)
                 stop_at = stop_at or now + self._stop_seconds
             if stop_at is None:
@@ -128,33 +138,33 @@ class Parent:
                 os.kill(slot.pid, signal.SIGKILL)
         for index, slot in enumerate(self._slots):
             if slot.is_due(now):
-                self._slots[index] = slot.started(self._fork(), now)
+                self._slots[index] = slot.started(self._fork(index), now)
 
     def _send(self, number: int) -> None:
         for slot in self._slots:
             if slot.pid:
                 os.kill(slot.pid, number)
 
-    def _fork(self) -> int:
-        """Begin a worker. Return its pid."""
+    def _fork(self, index: int) -> int:
+        """Begin a worker in this place. Return its pid."""
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         pid = os.fork()
         if not pid:
             for pipe in (reading, *self._pipes.values()):
                 os.close(pipe)  # a pipe is broken only once nobody else can read it
-            self._work(writing)
+            self._work(index, writing)
         os.close(writing)
         self._pipes[pid] = reading
         return pid
 
-    def _work(self, pipe: int) -> NoReturn:
+    def _work(self, index: int, pipe: int) -> NoReturn:
         """Be a worker. Nothing of the parent's own may happen in this process afterwards."""
         code = 1
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-            self._run(self._sock, Heartbeat(pipe))
+            self._run(index, self._sock, Heartbeat(pipe))
             code = 0
         except Exception:  # noqa: BLE001 - it is told here, or nowhere
             _log.exception("worker_failed")

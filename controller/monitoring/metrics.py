@@ -27,8 +27,6 @@ from controller.core.errors import Unavailable
 from controller.core.model import Phase
 from controller.monitoring.verdicts import Gauge, Values, Verdicts
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
 LOGIN_RESULTS = ("ok", "refused", "throttled", "unavailable")
 
 STRANGERS = ("not_invited", "other_role", "logged_out")

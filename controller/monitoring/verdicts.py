@@ -16,6 +16,8 @@ from prometheus_client.registry import Collector
 
 from controller import __version__
 
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
 Values = Iterable[tuple[tuple[str, ...], float]]  # a number for each set of labels
 
 # Upper bounds in seconds. A verdict takes microseconds.

@@ -10,7 +10,8 @@ from litestar.types import ASGIApp
 
 from controller.engines import Orchestrator
 from controller.gate.verify import Verify
-from controller.monitoring.metrics import CONTENT_TYPE, Metrics
+from controller.monitoring.metrics import Metrics
+from controller.monitoring.verdicts import CONTENT_TYPE
 from controller.people.logins import Logins
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions

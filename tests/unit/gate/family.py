@@ -42,8 +42,9 @@ def doing(act: Callable[[], object]) -> Callable[[], Answer]:
     return page
 
 
-def work(sock: socket.socket, heartbeat: Heartbeat) -> None:
+def work(index: int, sock: socket.socket, heartbeat: Heartbeat) -> None:
     """Answer until SIGTERM or SIGINT."""
+    del index
     if "fail" in sys.argv:
         raise RuntimeError("this worker fails")
     uvloop.run(serve(sock, heartbeat))
