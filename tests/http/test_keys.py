@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
+import jwt
 import pytest
 from structlog.testing import capture_logs
 
+from controller.core.model import Phase
 from controller.people.keys import SIGNS_AFTER, KeyFile, replace_all, rotate
-from controller.people.tokens import LEEWAY
+from controller.people.tokens import LEEWAY, Key, KeyRing
 from controller.settings.schema import PATH_MODE
 from controller.store.sqlite.store import SqliteStore
 from tests.support.hub import ORIGIN, Clock, World, eventually, running
+from tests.support.own_hosts import ENTRY, JSON, host_of, person
 from tests.support.samples import settings
 
 pytestmark = pytest.mark.anyio
@@ -136,6 +140,57 @@ async def test_forms_of_before(pair: Pair) -> None:
         assert (await browser.post("/notices/1/dismiss", form)).status_code == 303
         forged = form | {"csrf": form["csrf"][::-1]}
         assert (await browser.post("/notices/1/dismiss", forged)).status_code == 403
+
+
+async def test_from_before_ed25519(tmp_path: Path) -> None:
+    """People of an earlier hub stay logged in and in their sessions until their log-in is over."""
+    clock, configured = Clock(), settings(public_url=ORIGIN, session_domain="")
+    old = KeyRing((Key("old", "5e" * 32),))
+    (tmp_path / "keys.json").write_text('{"keys":[{"kid":"old","secret":"%s"}]}' % ("5e" * 32))
+    place = KeyFile(tmp_path / "keys.json", clock.wall)
+
+    def hub(ring: KeyRing, **parts: Any) -> World:  # noqa: ANN401 - what World takes
+        store = SqliteStore(tmp_path / "store.sqlite")
+        return World(configured, clock=clock, store=store, ring=ring, **parts)
+
+    async with AsyncExitStack() as stack:
+        earlier = await stack.enter_async_context(running(hub(old)))
+        made = await earlier.session("alice")
+        alice, browser = await person(earlier, "alice"), await earlier.browser("alice")
+        await alice.enter(made)
+        entry = JSON | {"Cookie": f"{ENTRY}={alice.jar[host_of(made)][ENTRY]}"}
+        form = {"csrf": await browser.csrf()}
+        later = hub(await place.key_ring(), orchestrator=earlier.orchestrator, key_storage=place)
+        later.gateway.served.add(made)
+        with capture_logs() as logs:
+            await stack.enter_async_context(running(later))
+            await eventually(lambda: later.app.logins.standing.known)
+            assert later.app.rotation is not None
+            await later.app.rotation.refresh()
+            await later.app.rotation.refresh()
+        assert [one["event"] for one in logs].count("keys_completed") == 1
+        await later.until(made, Phase.READY)
+        ring = await place.key_ring(make=False)
+        assert ring.complete
+        browser.client = later.client(Cookie=browser.cookie)
+        for seconds, algorithm in ((1, "HS256"), (SIGNS_AFTER, "EdDSA"), (HOURS - 60, "EdDSA")):
+            clock.advance(seconds)
+            await later.app.rotation.refresh()
+            assert await stands(later, browser.client.headers["Cookie"])
+            seen = await later.verify(made, entry, host=host_of(made), uri="/")
+            assert seen.status_code == 200
+            assert (await browser.post("/notices/1/dismiss", form)).status_code == 303
+            fresh = await later.browser("carol")
+            token = fresh.cookie.partition("=")[2]
+            assert jwt.get_unverified_header(token)["alg"] == algorithm
+            assert await stands(later, fresh.cookie)
+            bob = await person(later, "bob")
+            await bob.code_for(await later.session("bob"))
+        clock.advance(SIGNS_AFTER + LEEWAY + 60)
+        await later.app.rotation.refresh()
+        kept = await place.key_ring(make=False)
+        assert kept == KeyRing(ring.keys[:2])
+        assert not await stands(later, browser.client.headers["Cookie"])
 
 
 async def test_on_record(pair: Pair) -> None:
