@@ -35,6 +35,8 @@ from controller.settings.schema import Settings
 
 _TOLD_MAX = 2048  # bytes of a person in a token: a cookie has 4096 characters for all
 
+_AT_SESSIONS = (Audience.CODE, Audience.ENTRY)
+
 
 class Proofs:
     """What proves log-ins: the tokens of browsers and programs. Nothing is signed here.
@@ -112,7 +114,7 @@ class Proofs:
             return None
         if not self._standing.is_news(news.made):
             return None
-        if claims.session:
+        if claims.aud in _AT_SESSIONS:
             # At a session's own host only the person matters: no group opens anything there. And
             # gates sign entries: what one of them says of a person is not known from then on.
             return _login_of(claims, news, Person(UserId(claims.sub), claims.sub))

@@ -193,6 +193,7 @@ async def test_what_a_gate_says_of_people(site: Site) -> None:
     given = Credentials(entry=gate.keys.issue(claims))
     found = site.hub.login_of(given, SESSION)
     assert found is not None
+    assert site.proofs.login_of(replace(claims, session="")) == found
     assert not found.person.admin
     assert not found.person.groups
     standing = site.desk.logins.standing
