@@ -1,22 +1,31 @@
-"""The cost of one check by verify, beside a plain handler (``python -m bench.verify``).
+"""The cost of one check by verify, beside Go and a plain handler (``python -m bench.verify``).
 
-Three applications under the same server, asked in turn as Traefik asks. ``hub``: the controller's
-private listener, in path mode. ``litestar``: a handler with dependency injection that verifies the
-token with PyJWT each time. ``bare``: an ASGI function that always says 200, which is the server's
-own cost. Processor time for each request depends least on what else the machine does.
+Programs that answer on the loopback, asked in turn as Traefik asks:
+
+- ``gate``: the gate's own protocol over the hub's verdict, in path mode;
+- ``go``: the same verdict by a server of Go's on one processor, which verifies each token's EdDSA
+  signature; ``go-hs256`` the same with HS256 (``verify.go``, built here);
+- ``litestar``: a handler with dependency injection that verifies the token with PyJWT each time;
+- ``uvicorn``: an ASGI function that always says 200, which is that server's own cost;
+- ``bare``: the gate's protocol with an answer that is always 200, which is its own cost.
+
+Processor time for each request depends least on what else the machine does.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -33,15 +42,24 @@ from litestar.exceptions import NotAuthorizedException
 
 from controller.app import Application
 from controller.engines.memory import MemoryOrchestrator
+from controller.gate.answers import Answer, Headers, answer
+from controller.gate.contract import AskFirst
+from controller.gate.protocol import Listener, Verifying
+from controller.gate.verify import Verify
 from controller.people.tokens import Keys
 from controller.sessions.gateway import OpenGateway
 from controller.settings.schema import PATH_MODE
 from controller.store.sqlite.store import SqliteStore
+from controller.web.answers import closed_pages
+from controller.web.render import Renderer
 from tests.support.fakes.directory import FakeDirectory
 from tests.support.hub import ORIGIN, RING
 from tests.support.samples import settings
 
-KINDS = ("hub", "litestar", "bare")
+GO = {"go": "eddsa", "go-hs256": "hs256"}
+KINDS = ("gate", *GO, "litestar", "uvicorn", "bare")
+MEASURES = ("go", "go-hs256", "litestar")
+TITLES = [text for one in MEASURES for text in (f"of {one}", "by CPU")]
 COOKIE = "login"
 KEY = bytes.fromhex(RING.keys[0].secret)
 _BEGIN_SECONDS = 20
@@ -67,11 +85,29 @@ class Question(NamedTuple):
         ]
 
 
-async def bare(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
+async def nothing(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI's own
     """Say 200."""
     del scope, receive
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})
+
+
+class Bare:
+    """Says 200."""
+
+    def __init__(self) -> None:
+        """Make the answer."""
+        self._answer = answer(200, {})
+
+    def answer(self, path: str, headers: Headers) -> Answer:
+        """See Verifying."""
+        del path, headers
+        return self._answer
+
+    async def answer_after(self, asked: AskFirst, path: str, headers: Headers) -> Answer:
+        """See Verifying."""
+        del asked
+        return self.answer(path, headers)
 
 
 def claims_of(request: Request[Any, Any, Any]) -> dict[str, Any]:
@@ -129,26 +165,49 @@ async def hub_question(app: Application) -> Question:
     return Question(f"/verify/{session_id}", cookie)
 
 
+def hub_of() -> Application:
+    """Return a hub over the memory engine."""
+    configured = settings(public_url=ORIGIN, session_domain=PATH_MODE)
+    return Application(
+        configured,
+        orchestrator=MemoryOrchestrator(configured),
+        gateway=OpenGateway(),
+        directory=FakeDirectory(),
+        store=SqliteStore(":memory:"),
+        keys=Keys(RING),
+    )
+
+
+def verify_of(hub: Application) -> Verify:
+    """Return verify over this hub's memory."""
+    return Verify(
+        hub.settings,
+        hub.sessions,
+        hub.logins.proofs,
+        hub.companions,
+        entries=hub.handoffs,
+        closed=closed_pages(Renderer(), hub.settings),
+        metrics=hub.metrics,
+    )
+
+
 async def serve(kind: str, listener: socket.socket) -> None:
-    """Serve one of the three until killed; print what it wants to be asked."""
+    """Serve one of those in Python until killed; print what it wants to be asked."""
     async with anyio.create_task_group() as group:
-        app: Any = bare
+        app: Any = nothing
+        verify: Verifying = Bare()
         question = Question("/verify/x", "")
         if kind == "litestar":
             app, question = plain_app()
-        elif kind == "hub":
-            configured = settings(public_url=ORIGIN, session_domain=PATH_MODE)
-            hub = Application(
-                configured,
-                orchestrator=MemoryOrchestrator(configured),
-                gateway=OpenGateway(),
-                directory=FakeDirectory(),
-                store=SqliteStore(":memory:"),
-                keys=Keys(RING),
-            )
+        elif kind == "gate":
+            hub = hub_of()
             group.start_soon(hub.run)
-            app, question = hub.private, await hub_question(hub)
-        print(json.dumps(question), flush=True)  # noqa: T201 - the parent reads it
+            verify, question = verify_of(hub), await hub_question(hub)
+        if kind in {"gate", "bare"}:
+            await Listener(verify, {}).start(listener)
+            tell(question)
+            await anyio.sleep_forever()
+        tell(question)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -161,6 +220,22 @@ async def serve(kind: str, listener: socket.socket) -> None:
         await uvicorn.Server(config).serve(sockets=[listener])
 
 
+def tell(question: Question) -> None:
+    """Tell the parent what to ask."""
+    print(json.dumps(question), flush=True)  # noqa: T201 - the parent reads it
+
+
+def built(folder: str) -> str:
+    """Compile the program in Go; return where it is."""
+    go = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin:/usr/lib/go/bin")
+    if go is None:
+        raise click.ClickException("go is missing. Install the package golang.")
+    program = f"{folder}/verify"
+    source = Path(__file__).with_suffix(".go")
+    subprocess.run([go, "build", "-o", program, str(source)], check=True)
+    return program
+
+
 class Served(NamedTuple):
     """A served application."""
 
@@ -170,14 +245,17 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(kind: str) -> Generator[Served]:
-    """Serve one of the three in a process of its own."""
+def served(kind: str, go: str) -> Generator[Served]:
+    """Serve one of the kinds in a process of its own; ``go``: the program in Go."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
-            [sys.executable, "-m", "bench.verify", "--serve", kind, str(listener.fileno())],
+            [go, str(listener.fileno()), GO[kind]]
+            if kind in GO
+            else [sys.executable, "-m", "bench.verify", "--serve", kind, str(listener.fileno())],
             pass_fds=[listener.fileno()],
+            env=os.environ | {"GOMAXPROCS": "1"},
             stdout=subprocess.PIPE,
             stderr=said,
         ) as process,
@@ -226,7 +304,8 @@ def main(rounds: int, seconds: int, child: tuple[str, int] | None) -> None:
     loads: dict[str, list[Load]] = {kind: [] for kind in KINDS}
     costs: dict[str, list[float]] = {kind: [] for kind in KINDS}
     with ExitStack() as stack:
-        apps = {kind: stack.enter_context(served(kind)) for kind in KINDS}
+        go = built(stack.enter_context(tempfile.TemporaryDirectory()))
+        apps = {kind: stack.enter_context(served(kind, go)) for kind in KINDS}
         for app in apps.values():
             wrk(app.url, app.question.headers(), seconds=_WARM_SECONDS)
         for _ in range(rounds):
@@ -240,19 +319,30 @@ def main(rounds: int, seconds: int, child: tuple[str, int] | None) -> None:
     table(
         f"verify alone, {CONNECTIONS} connections, medians of {rounds} rounds of {seconds} s "
         f"(before: {before}; after: {machine()})",
-        ["", "requests/s", "of litestar", "CPU us/request", "litestar's CPU / own", "p99 ms"],
+        ["", "requests/s", "CPU us/answer", "p99 ms", *TITLES],
         [
             [
                 kind,
                 f"{middle[kind].rate:.0f}",
-                f"{middle[kind].rate / middle['litestar'].rate:.2f}",
                 f"{cost[kind]:.1f}",
-                f"{cost['litestar'] / cost[kind]:.2f}",
                 f"{middle[kind].p99:.1f}",
+                *ratios(middle, cost, kind),
             ]
             for kind in KINDS
         ],
     )
+
+
+def ratios(middle: Mapping[str, Load], cost: Mapping[str, float], kind: str) -> list[str]:
+    """Return how many times as good as each measure something is: by rate, and by its cost."""
+    return [
+        text
+        for one in MEASURES
+        for text in (
+            f"{middle[kind].rate / middle[one].rate:.2f}",
+            f"{cost[one] / cost[kind]:.2f}",
+        )
+    ]
 
 
 if __name__ == "__main__":
