@@ -25,7 +25,7 @@ class Verdict(Enum):
     NOT_READY = auto()  # the controller has not read the sessions yet
 
 
-class Judgement(msgspec.Struct, frozen=True):
+class Judgement(msgspec.Struct, frozen=True, gc=False):
     """A verdict and, for PASS or WAIT, whose request it is."""
 
     verdict: Verdict
@@ -75,6 +75,8 @@ class Judge:
 
     def _is_foreign(self, question: Question, session_id: SessionId | None) -> bool:
         """Tell whether a foreign page uses a person's cookie."""
+        if question.plain:
+            return False
         at_own_host = self._entries is not None and session_id is not None
         return origins.is_foreign(
             question.method,

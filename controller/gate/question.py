@@ -9,6 +9,7 @@ import msgspec
 
 from controller.core.errors import InvalidRequest
 from controller.gate.answers import ADDRESS_MAX, Headers
+from controller.rules import origins
 from controller.rules.credentials import CredentialReader, Credentials
 from controller.settings.schema import Settings
 
@@ -39,7 +40,7 @@ _SINGLE = frozenset(
 _SINGLE_BEGIN = (b"sec-fetch-", b"x-forwarded-", b"x-slicerhub-")
 
 
-class Question(msgspec.Struct, frozen=True):
+class Question(msgspec.Struct, frozen=True, gc=False):
     """The request that Traefik asks about, as far as the verdict depends on it."""
 
     session_id: str  # as the router's address names it
@@ -53,6 +54,11 @@ class Question(msgspec.Struct, frozen=True):
     opens: bool = False  # it is to be a page of its own, in nobody's frame
     fetch_site: str = ""  # where the browser says that it comes from; not asked for in path mode
     forwarded_for: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether it reads only, and the browser says nothing of where it comes from."""
+        return not (self.websocket or self.fetch_site) and self.method in origins.SAFE_METHODS
 
     @property
     def address(self) -> str:

@@ -9,8 +9,12 @@ from controller.settings.schema import Settings
 
 _COOKIE_MAX = 16_384  # characters of a Cookie header in which ours are looked for
 
+_READ_MAX = 4096  # readings that are kept
 
-class Credentials(Struct, frozen=True):
+_KEPT_MAX = 2048  # characters of the headers of one of them: all of them are 8 MiB at most
+
+
+class Credentials(Struct, frozen=True, gc=False):
     """What one request carries. What is not there, or cannot be believed, is "".
 
     Two different values of one cookie mean that a page below the hub has planted one: then none
@@ -39,9 +43,22 @@ class CredentialReader:
         self._entry = cookies.entry_cookie(instance, secure=secure)
         self._state = cookies.state_cookie(instance, secure=secure)
         self._ours = frozenset(name.lower() for name in cookies.own_cookies(settings))
+        # A browser sends the same with hundreds of requests.
+        self._known: dict[tuple[str, str], Credentials] = {}
 
     def read(self, cookie: str, authorization: str) -> Credentials:
-        """Return what the headers of these names carry; "": there is none.
+        """Return what the headers of these names carry; "": there is none."""
+        known = self._known.get((cookie, authorization))
+        if known is None:
+            known = self._read(cookie, authorization)
+            if len(cookie) + len(authorization) <= _KEPT_MAX:
+                if len(self._known) >= _READ_MAX:
+                    self._known.clear()
+                self._known[cookie, authorization] = known
+        return known
+
+    def _read(self, cookie: str, authorization: str) -> Credentials:
+        """Read the headers.
 
         The standard library's parser of cookies gives up at the first one that it does not like,
         which would let any session log its user out of the hub.
@@ -51,12 +68,11 @@ class CredentialReader:
             return Credentials(bearer=bearer)
         found: dict[str, set[str]] = {}
         others: list[str] = []
-        ours = self._ours
         for piece in cookie.split(";"):
             if part := piece.strip():
                 name, _, value = part.partition("=")
                 # The same name in other case is hidden, not read.
-                if name.strip().lower() in ours:
+                if name.strip().lower() in self._ours:
                     found.setdefault(name, set()).add(value)
                 else:
                     others.append(part)

@@ -14,6 +14,7 @@ Processor time for each request depends least on what else the machine does.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shutil
@@ -204,6 +205,8 @@ async def serve(kind: str, listener: socket.socket) -> None:
             group.start_soon(hub.run)
             verify, question = verify_of(hub), await hub_question(hub)
         if kind in {"gate", "bare"}:
+            gc.collect()
+            gc.freeze()  # as the gate does
             await Listener(verify, {}).start(listener)
             tell(question)
             await anyio.sleep_forever()

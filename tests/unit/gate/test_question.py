@@ -148,3 +148,11 @@ def test_any_headers(raw: list[tuple[str, bytes]]) -> None:
         return
     assert {name for name, _ in raw} >= WHOLE.keys()
     assert found.session_id == ID
+
+
+@given(st.lists(st.tuples(st.text(), st.sampled_from(["", "Bearer x", "Bearer y"]))))
+def test_read_again(pairs: list[tuple[str, str]]) -> None:
+    """What was read before is read as if for the first time: nobody gets another's credentials."""
+    for cookie, authorization in [*pairs, *pairs]:
+        fresh = CredentialReader(settings()).read(cookie, authorization)
+        assert READER.read(cookie, authorization) == fresh
