@@ -40,6 +40,11 @@ class Family:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in children.read_text().split() if state(int(pid)) != "Z"]
 
+    def watches(self) -> bool:
+        """Tell whether the parent has begun: signals wait until it looks for them."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return "SigBlk:\t0000000000000000" not in status
+
     def begun(self, number: int) -> list[int]:
         """Wait until so many workers run and one answers; return them."""
         until(lambda: len(self.workers()) == number and self.ask(), what="workers")
@@ -139,6 +144,7 @@ def test_no_worker_without_a_parent() -> None:
 def test_broken_workers() -> None:
     """A parent whose workers fail at once goes on trying, and can be ended."""
     with family(1, "fail") as made:
+        until(made.watches, what="the parent")
         until_steady(lambda: made.process.poll() is None, steady=1.0, what="the parent")
         made.process.send_signal(signal.SIGTERM)
         assert made.process.wait(30) == 0
