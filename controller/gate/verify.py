@@ -46,7 +46,7 @@ _PASSES = answer(200, NO_STORE | {"Set-Cookie": "slicerhub-guard=1"})
 
 _ASK_SECONDS = 1.0  # for the controller to answer; the request waits meanwhile
 
-_WORKING = tuple(role for role in Role if role.may_change)  # to look at this is ten times as fast
+_WORKING = tuple(role for role in Role if role.may_change)  # asked at every request
 
 _PASSES_MAX = 4096  # answers that are kept
 
