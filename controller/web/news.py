@@ -105,6 +105,7 @@ class Topic:
         before = self._sight.facts
         try:
             self._sight = self._look()
+            self._error = None
         except Exception as error:  # noqa: BLE001 - it ends each of its pages, and no others
             self._error = error
         if self._error is not None or self._sight.facts != before:
