@@ -22,6 +22,8 @@ def test_no_part_takes_the_servers_memory() -> None:
     assert limits == {
         "traefik": "1g",
         "controller": "1g",
+        "gate-1": "512m",
+        "gate-2": "512m",
         "ldap": "512m",
         "engine-proxy": "256m",
         "engine-proxy-traefik": "256m",
