@@ -228,16 +228,17 @@ async def test_answers_wait_for_gates() -> None:
         sent.append(message["type"])
 
     waiting: Any = behind_gates(app, lambda: 3, hub.gates)
+    scope: dict[str, str] = {}
     async with hub.running():
         hub.join("gate-1", "a")
         await become(lambda: hub.admitted)
         async with anyio.create_task_group() as group:
-            group.start_soon(waiting, {}, None, send)
+            group.start_soon(waiting, scope, None, send)
             await settled()
             assert sent == []
             hub.gates.confirmed("gate-1", "a", 3)
         assert len(sent) == 2
         hub.gates.confirmed("gate-1", "a", 2)
         with anyio.fail_after(10):
-            await waiting({}, None, send)
+            await waiting(scope, None, send)
         assert len(sent) == 4
