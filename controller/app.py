@@ -20,6 +20,7 @@ from controller.administration.history import History
 from controller.administration.table import Table
 from controller.administration.users import People
 from controller.core.changes import ChangeCount
+from controller.core.everywhere import Everywhere
 from controller.engines import Orchestrator
 from controller.feed.feed import Feed
 from controller.feed.gates import Gates
@@ -93,6 +94,7 @@ class Application:
         directory = self.metrics.measured("directory", directory)
         self._store = store = self.metrics.measured("store", store)
         self.changes = ChangeCount()  # of what gates need to know
+        self.everywhere = Everywhere()
         self.grants = Grants(count=settings.sharing, wall=wall, changes=self.changes)
         self.grant_records = GrantRecords(self.grants, store, wall=wall)
         self.sessions = Sessions(
@@ -118,6 +120,7 @@ class Application:
             metrics=self.metrics,
             wall=wall,
             changes=self.changes,
+            everywhere=self.everywhere,
         )
         self.sharing = Sharing(
             settings,
@@ -131,6 +134,7 @@ class Application:
             audit=self.audit,
             metrics=self.metrics,
             clock=clock,
+            everywhere=self.everywhere,
         )
         self.store_sync = StoreSync(
             store,
@@ -211,6 +215,7 @@ class Application:
         self.feed = self._feed(keys, closed, clock, wall) if settings.gates.folder else None
         public = timely(public_app(self.services, closed))
         if self.feed is not None:
+            self.everywhere.gates = self.feed
             public = self.feed.answers_after(public)
         self.public: ASGIApp = secured(public, https=settings.secure)
         verify = Verify(

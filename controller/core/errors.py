@@ -30,6 +30,9 @@ HubError
      +- GatewayUnavailable
      +- StoreUnavailable
      |   +- NotWrittenDown   something has ended, but the store could not record it yet
+     +- HalfDone             what was asked for counts, but is not carried out wholly
+     |   +- NotWrittenDown   the same as above
+     |   +- NotEverywhereYet something was taken back, and a gate may not have heard of it
      +- LoginNotHeardOf      another controller made this log-in; it is not fully known here yet
      +- NotReadyYet          the controller has not read all sessions yet
 
@@ -339,7 +342,24 @@ class StoreUnavailable(Unavailable):
     """The store cannot be read or written: nobody is let in because of that."""
 
 
-class NotWrittenDown(StoreUnavailable):
+class HalfDone(Unavailable):
+    """What was asked for counts, but not all of it has been carried out yet."""
+
+
+class NotEverywhereYet(HalfDone):
+    """Something was taken back, and a gate may not have heard of it."""
+
+    title = "Done, but not everywhere yet"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "It is done and takes effect now. But a part of the hub that lets people in does not "
+            "answer, and may let them in for a while yet. The hub keeps trying. Tell the "
+            "administrator."
+        )
+
+
+class NotWrittenDown(StoreUnavailable, HalfDone):
     """Something has ended, but a restart could undo that until the store has recorded it."""
 
     title = "Done, but not saved yet"

@@ -69,6 +69,10 @@ class Feed:
                 [f"gates.port (SLICERHUB_GATES_PORT): cannot listen at {self._port} ({error})."]
             ) from error
 
+    async def told(self, seconds: float) -> None:
+        """Wait until all gates that follow know what counts now, but no longer than this."""
+        await self.gates.until_told(self._publisher.publish(), seconds)
+
     async def everywhere(self, seconds: float) -> bool:
         """Tell whether what counts now counts at all gates, within so many seconds."""
         return await self.gates.everywhere(self._publisher.publish(), seconds)

@@ -66,8 +66,11 @@ class Gates:
         self._heard[name, boot] = Heard(at=self._clock(), confirmed=number, connected=True)
         self._news.add()
 
-    def left(self, name: str, boot: str, *, for_good: bool) -> None:
-        """A gate follows no more; ``for_good``: it has said that it answers no more."""
+    def left(self, name: str, boot: str, *, for_good: bool, silent: bool) -> None:
+        """A gate follows no more; ``for_good``: it has said that it answers no more.
+
+        ``silent``: it was given up here, after it had asked nothing for so long that it denies.
+        """
         self._joining.pop((name, boot), None)
         if for_good:
             self._heard.pop((name, boot), None)
@@ -78,7 +81,7 @@ class Gates:
         elif (known := self._heard.get((name, boot))) is not None:
             # What it has confirmed it may have forgotten, if it has been started again since.
             self._heard[name, boot] = msgspec.structs.replace(
-                known, at=self._clock(), connected=False
+                known, at=self._clock(), connected=False, shut=silent
             )
         self._news.add()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -50,6 +51,11 @@ _MESSAGE_MOST = 16 * 1024 * 1024  # bytes of a gate's message
 _WAITING_MOST = 64 * 1024 * 1024
 """Bytes that wait for a gate. One that does not read for so long begins anew with a snapshot."""
 
+_SILENT_SECONDS = SILENCE_SECONDS + 0.5
+"""Without a question of a gate, or without an answer to it, after which its stream is closed. Not
+earlier: a gate whose stream is closed while what it knows is fresh takes its controller for gone,
+and goes on alone."""
+
 _log = structlog.get_logger("feed")
 
 
@@ -68,8 +74,11 @@ class Heard(Protocol):
         """A gate reports what was used."""
         ...
 
-    def left(self, name: str, boot: str, *, for_good: bool) -> None:
-        """A gate follows no more; ``for_good``: it has said that it answers no more."""
+    def left(self, name: str, boot: str, *, for_good: bool, silent: bool) -> None:
+        """A gate follows no more; ``for_good``: it has said that it answers no more.
+
+        ``silent``: it was given up here, after it had asked nothing for so long that it denies.
+        """
         ...
 
 
@@ -83,16 +92,23 @@ class _Follower:
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._news = anyio.Event()
-        self.closed = anyio.CancelScope()
+        self._muted: float | None = None  # since when it is told nothing any more; monotonic
 
     def put(self, data: bytes) -> None:
-        """Send this, after all that waits."""
+        """Send this, after all that waits; nothing any more to a gate that does not read."""
+        if self._muted is not None:
+            return
         self._size += len(data)
         if self._size > _WAITING_MOST:
-            self.closed.cancel()
+            self._muted = time.monotonic()
             return
         self._waiting.append(data)
         self._news.set()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it has been told nothing for so long that it denies."""
+        return self._muted is not None and time.monotonic() - self._muted > _SILENT_SECONDS
 
     async def write(self, stream: ByteStream) -> None:
         """Send what waits, until cancelled."""
@@ -131,6 +147,7 @@ class FeedServer:
         self._heard = heard
         self._prove = prove
         self._followers: set[_Follower] = set()
+        self._present: dict[str, _Follower] = {}  # the last connection of each start of a gate
         self._facts: Facts | None = None
         self._number = 0
         self._snapshot = b""  # of the number, once somebody needed it
@@ -221,10 +238,12 @@ class FeedServer:
         reader: BufferedByteReceiveStream,
         messages: Messages[FromGate],
     ) -> None:
-        name, boot, for_good = follower.hello.name, follower.hello.boot, False
+        name, boot = follower.hello.name, follower.hello.boot
+        for_good = silent = False
         _log.info("gate_follows", gate=name)
         loop = asyncio.get_running_loop()
         self._followers.add(follower)
+        self._present[boot] = follower
         self._tell_hub(
             self._heard.joined,
             name,
@@ -234,16 +253,24 @@ class FeedServer:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(follower.write, stream)
-                with follower.closed:
-                    while not for_good:
-                        # A gate that stood still must begin anew, and is not waited for meanwhile.
-                        with anyio.fail_after(SILENCE_SECONDS):
-                            message = await messages.read(reader)
+                while not (for_good or silent):
+                    message = None
+                    with anyio.move_on_after(_SILENT_SECONDS):
+                        message = await messages.read(reader)
+                    if message is None or follower.given_up:
+                        silent = True
+                    else:
                         for_good = self._hear(follower, message)
                 group.cancel_scope.cancel()
         finally:
             self._followers.discard(follower)
-            self._tell_hub(lambda: self._heard.left(name, boot, for_good=for_good))
+            if (
+                self._present.get(boot) is follower
+            ):  # else it has come again before this was noticed
+                del self._present[boot]
+                self._tell_hub(
+                    lambda: self._heard.left(name, boot, for_good=for_good, silent=silent)
+                )
 
     def _hear(self, follower: _Follower, message: FromGate) -> bool:
         """Take a message; True: it is the last one."""
@@ -252,7 +279,8 @@ class FeedServer:
                 follower.put(framed(Beat(message.at)))
             case Confirm():
                 hello = follower.hello
-                self._tell_hub(self._heard.confirmed, hello.name, hello.boot, message.number)
+                if self._present.get(hello.boot) is follower:
+                    self._tell_hub(self._heard.confirmed, hello.name, hello.boot, message.number)
             case Used():
                 self._tell_hub(self._heard.used, message)
             case Prove():

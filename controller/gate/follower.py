@@ -101,7 +101,7 @@ class Follower:
         self._connect_by = connect_by
         self._clock = clock
         self._stream: ByteStream | None = None
-        self._sending = anyio.Lock()
+        self.sending = anyio.Lock()
         self._epoch = ""
         self._number = 0
         self._fed = False  # this connection has brought a snapshot
@@ -201,7 +201,7 @@ class Follower:
         stream = self._stream
         if stream is None:
             raise anyio.ClosedResourceError
-        async with self._sending:
+        async with self.sending:
             await stream.send(framed(message))
 
     async def prove(self, token: str, audience: str) -> bytes:

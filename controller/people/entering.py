@@ -12,9 +12,9 @@ import msgspec
 import structlog
 
 from controller.core.errors import (
+    HalfDone,
     HubError,
     LoginRefused,
-    NotWrittenDown,
     TooManyAttempts,
     Unavailable,
 )
@@ -151,7 +151,7 @@ class Entering:
         surplus = _surplus(self._standing.of_person(fresh.person.uid), fresh)
         try:
             await self._ending.end(surplus, by=CONTROLLER, reason="too_many", asked=False)
-        except NotWrittenDown as error:
+        except HalfDone as error:
             # The new log-in is valid all the same, and housekeeping tries again.
             _log.warning("surplus_unwritten", user=fresh.person.uid, error=str(error))
 

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 
 from controller.core.changes import ChangeCount
+from controller.core.everywhere import Everywhere
 from controller.core.model import UserId
 from controller.core.records import CONTROLLER, Actor, Login
 from controller.monitoring.audit import Audit
@@ -47,11 +48,13 @@ class Logins:
         wall: Callable[[], float],
         new_sid: Callable[[], str] = lambda: secrets.token_urlsafe(24),
         changes: ChangeCount | None = None,
+        everywhere: Everywhere | None = None,
     ) -> None:
         """``wall``: seconds since the epoch; ``new_sid`` makes the ids of log-ins.
 
-        ``changes``: see ``Standing``.
+        ``changes``: see ``Standing``. ``everywhere``: where the end of a log-in has to count.
         """
+        self._everywhere = everywhere or Everywhere()
         self.throttle = Throttle(settings.login, store, wall=wall)
         self.standing = standing = Standing(wall, changes)
         self.proofs = Proofs(settings, standing, keys, wall=wall)
@@ -80,9 +83,10 @@ class Logins:
     async def leave(self, login: Login, *, by: Actor, reason: str) -> None:
         """End a log-in for good, here at once.
 
-        Raises NotWrittenDown if the store cannot be told yet.
+        Raises NotWrittenDown if the store cannot be told yet, NotEverywhereYet if a gate cannot.
         """
         await self.ending.end([login], by=by, reason=reason)
+        await self._everywhere.confirm()
 
     async def revoke(
         self,
@@ -94,11 +98,12 @@ class Logins:
     ) -> int:
         """End every log-in of a person, or all ``but`` one; return how many there were.
 
-        Raises NotWrittenDown like ``leave``.
+        Raises NotWrittenDown and NotEverywhereYet like ``leave``.
         """
         kept = but.sid if but else ""
         theirs = [one for one in self.standing.all_of(uid) if one.sid != kept]
         await self.ending.end(theirs, by=by, reason=reason)
+        await self._everywhere.confirm()
         return len(theirs)
 
     @property

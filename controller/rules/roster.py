@@ -28,6 +28,7 @@ class Heard(msgspec.Struct, frozen=True):
     at: float  # seconds of this controller's monotonic clock: last heard, or its record first read
     confirmed: int = 0  # number of the last change that it confirmed; 0: none. Changes count from 1
     connected: bool = False
+    shut: bool = False  # it was silent for so long that it denies until it hears anew
 
 
 def with_roster(
@@ -65,7 +66,7 @@ def unconfirmed(
 
 def _has_confirmed(gate: Gate, heard: Mapping[Start, Heard], number: int) -> bool:
     known = heard.get(_start(gate))
-    return known is not None and known.confirmed >= number
+    return known is not None and (known.shut or known.confirmed >= number)
 
 
 def _is_dead(gate: Gate, heard: Mapping[Start, Heard], now: float, dead_after: float) -> bool:

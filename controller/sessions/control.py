@@ -64,7 +64,7 @@ class Control:
     async def take(self, seen: Observed, uid: UserId, role: Role, by: Actor) -> bool:
         """Take control from a guest, who may still view; False: they had none.
 
-        Raises NotWrittenDown.
+        Raises NotWrittenDown and NotEverywhereYet.
         """
         if not rules.loses_control(self._grants.role_of(seen.session.id, uid), role):
             return False
@@ -72,6 +72,7 @@ class Control:
         self._audit.record_on(seen.session, Act.ROLE_CHANGED, by, guest=uid, role=role)
         self._sessions.announce()
         await self._revoking.carry_out((seen, uid))
+        await self._revoking.confirm()
         return True
 
     async def given(self, seen: Observed, uid: UserId, before: Role | None, role: Role) -> None:

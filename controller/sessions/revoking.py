@@ -8,6 +8,7 @@ import anyio
 import structlog
 
 from controller.core.errors import NotAllowed, NotWrittenDown, StoreUnavailable
+from controller.core.everywhere import Everywhere
 from controller.core.model import Observed, SessionId, UserId
 from controller.core.records import CONTROLLER, Actor, Share
 from controller.monitoring.audit import Act, Audit
@@ -30,24 +31,33 @@ class Revoking:
         cutting: Cutting,
         *,
         audit: Audit,
+        everywhere: Everywhere,
     ) -> None:
+        """``everywhere``: where what is taken back has to count."""
         self._sessions = sessions
         self._grants = grants
         self._records = records
         self._cutting = cutting
         self._audit = audit
+        self._everywhere = everywhere
 
     async def withdraw(self, seen: Observed, uid: UserId, *, by: Actor) -> bool:
         """Take an invitation back for good; False: what is open stays so until a restart.
 
-        Raises NotWrittenDown.
+        Raises NotWrittenDown and NotEverywhereYet.
         """
         if self._grants.withdraw(seen.session.id, uid):
             reason = "left" if by.who == uid else "taken_back"
             self._sessions.usage.forget_guest(seen.session.id, uid)
             self._audit.record_on(seen.session, Act.REVOKE, by, guest=uid, reason=reason)
         self._sessions.announce()
-        return await self.carry_out((seen, uid))
+        closed = await self.carry_out((seen, uid))
+        await self.confirm()
+        return closed
+
+    async def confirm(self) -> None:
+        """Wait until what was taken counts everywhere. Raises NotEverywhereYet."""
+        await self._everywhere.confirm()
 
     async def leave(self, seen: Observed, uid: UserId, *, by: Actor) -> bool:
         """Give an invitation back; False: what is open stays so until a restart.
@@ -83,6 +93,7 @@ class Revoking:
         """
         fault: StoreUnavailable | None = None
         closed: list[bool] = []
+        await self._everywhere.told()  # otherwise they come in again at once
 
         async def close(seen: Observed, uid: UserId) -> None:
             closed.append(await self._cutting.cut(seen, uid))

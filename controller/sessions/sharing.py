@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import anyio
 
+from controller.core.everywhere import Everywhere
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
 from controller.people.directory import Directory
@@ -50,15 +51,18 @@ class Sharing:
         metrics: Metrics,
         clock: Callable[[], float],
         times: CutTimes = CutTimes(),  # noqa: B008 - frozen
+        everywhere: Everywhere | None = None,
     ) -> None:
-        """``clock``: monotonic seconds."""
+        """``clock``: monotonic seconds; ``everywhere``: where what is taken back has to count."""
         self._sessions = sessions
         self._tasks = tasks = Tasks(metrics)
         self.cutting = cutting = Cutting(sessions, poller, gateway, tasks, metrics, times=times)
         self.reconciling = Reconciling(
             sessions, logins, cutting, tasks, audit=audit, metrics=metrics, clock=clock
         )
-        self.revoking = Revoking(sessions, grants, records, cutting, audit=audit)
+        self.revoking = Revoking(
+            sessions, grants, records, cutting, audit=audit, everywhere=everywhere or Everywhere()
+        )
         self.control = control = Control(
             settings,
             sessions,

@@ -10,7 +10,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_500_INTERNAL_SERVER_ERROR
 
-from controller.core.errors import HubError, NotLoggedIn, NotReadyYet, NotWrittenDown
+from controller.core.errors import HalfDone, HubError, NotLoggedIn, NotReadyYet
 from controller.gate.answers import PROBLEM, login_url, problem
 from controller.people.logins import Logins
 from controller.settings.schema import Settings
@@ -77,7 +77,7 @@ class Errors:
         viewer = self._viewer(request)
         view = error_view(error, viewer, again=request.method == "GET")
         answer = page(self._renderer.page(view), error.status, retry_after(error))
-        if isinstance(error, NotWrittenDown) and viewer is None:
+        if isinstance(error, HalfDone) and viewer is None:
             # They have logged out: this browser must not come back.
             answer.set_cookie(cookie_with(self._settings, self._logins, ""))
         return answer

@@ -155,5 +155,6 @@ def test_started_ahead_and_used(engine: DockerClient) -> None:
         assert pressed.headers["location"] == f"/starting/{session_id}"
         alice.wait(session_id, "ready")
         assert alice.browser.get(session_url(session_id)).status_code == 200
-        assert "started ahead for you" not in alice.browser.get("/").text
+        # What is used gates report a moment later.
+        until(lambda: "started ahead for you" not in alice.browser.get("/").text, what="a used one")
         alice.stop(session_id)

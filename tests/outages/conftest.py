@@ -19,7 +19,15 @@ from tests.support.waits import until
 # The machine's own engine, which others use, too, is never restarted: see tests/outages/engine.
 collect_ignore = [] if "SLICERHUB_RESTART_ENGINE" in os.environ else ["test_engine.py"]
 
-PARTS = ("controller", "traefik", "ldap", "engine-proxy", "engine-proxy-traefik")
+PARTS = (
+    "controller",
+    "gate-1",
+    "gate-2",
+    "traefik",
+    "ldap",
+    "engine-proxy",
+    "engine-proxy-traefik",
+)
 
 Outage = Callable[..., AbstractContextManager[Vigil]]
 

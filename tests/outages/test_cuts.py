@@ -10,7 +10,7 @@ import pytest
 from docker import DockerClient
 from e2e.stack import INSTANCE, part
 from outages.conftest import Outage
-from outages.watch import DOWN, EVERYWHERE, LIST, LOGIN, SESSION, Notices, Scene
+from outages.watch import DOWN, LIST, LOGIN, PAGES, SESSION, STRANGER, Notices, Scene
 
 from tests.support.waits import until
 
@@ -26,8 +26,11 @@ class Cut(NamedTuple):
     may: dict[str, frozenset[int]]
 
 
+DENIES = {SESSION: frozenset({503}), STRANGER: frozenset({503})}
 CUTS = [
-    Cut("Traefik and the controller", "controller", "edge", EVERYWHERE),
+    Cut("Traefik and the controller", "controller", "edge", PAGES),
+    # It denies, by an answer or by none, since rights may be taken back that it does not hear of.
+    Cut("one of the two gates and the controller", "gate-1", "gates", DENIES),
     Cut("the controller and LDAP", "ldap", "internal", {LOGIN: frozenset({503})}),
     Cut("the controller and its engine proxy", "engine-proxy", "internal", {}),
     Cut("Traefik and its engine proxy", "engine-proxy-traefik", "discovery", {}),

@@ -140,8 +140,11 @@ def everywhere(statuses: Iterable[int]) -> dict[str, frozenset[int]]:
     return dict.fromkeys([HOME, LIST, SESSION, LOGIN, STRANGER], frozenset(statuses))
 
 
+PAGES: dict[str, frozenset[int]] = dict.fromkeys((HOME, LIST, LOGIN), DOWN)
+"""What may be answered while the controller is not there. Sessions are served as always."""
+
 EVERYWHERE = everywhere(DOWN)
-"""What may be answered while the controller is not there."""
+"""What may be answered while nobody can say who may pass."""
 
 
 def places_of(scene: Scene) -> list[Place]:

@@ -78,6 +78,10 @@ ROWS = {
     "53": "sessions of one person that save at once",
     "54": "somebody who is connected without a right",
     "55": "floods of one address",
+    "56": "a stranger who follows the controller, a gate that pretends to be one",
+    "57": "a gate that was taken over, against log-ins",
+    "58": "a gate that was cut off, or stood still",
+    "59": "a code that was used at the other gate",
     "P": "settings of the front door",
 }
 
@@ -94,6 +98,10 @@ ELSEWHERE = {
     ),
     "54": ("tests/http/test_connected.py", "test_a_guest_who_is_there_all_the_same"),
     "55": ("tests/e2e/test_rates.py", "test_half_sent_bodies_keep_nobody_out"),
+    "56": ("tests/unit/feed/test_stream.py", "test_strangers_hear_nothing"),
+    "57": ("tests/unit/people/test_verified.py", "test_what_a_gate_signs"),
+    "58": ("tests/e2e/test_gates.py", "test_a_gate_that_stood_still"),
+    "59": ("tests/e2e/test_gates.py", "test_a_code_that_was_used_at_the_other_gate"),
 }
 """Rows that need a cluster, the usual limits or no stack at all: the tests that show them."""
 

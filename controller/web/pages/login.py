@@ -14,9 +14,9 @@ from litestar.enums import MediaType
 from litestar.response import Redirect
 
 from controller.core.errors import (
+    HalfDone,
     LoginRefused,
     NoSuchLogin,
-    NotWrittenDown,
     TooManyAttempts,
     Unavailable,
 )
@@ -266,7 +266,7 @@ async def log_in(
         by = Actor(before.person.uid, client_address(request))
         try:
             await logins.leave(before, by=by, reason="replaced")
-        except NotWrittenDown as error:
+        except HalfDone as error:
             _log.warning("replaced_login_stays", user=before.person.uid, error=str(error))
     # Nobody's log-in waits for what is started with it.
     person = entry.login.person

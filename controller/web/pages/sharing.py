@@ -13,9 +13,9 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from controller.core.errors import (
+    HalfDone,
     InvalidRequest,
     NoSuchSession,
-    NotWrittenDown,
     Refused,
     SharingOff,
     Unavailable,
@@ -190,7 +190,7 @@ async def invite(
         await sharing.invitations.invite(
             own, data.user, _role(data.role), seconds=seconds, by=caller.actor
         )
-    except NotWrittenDown:
+    except HalfDone:
         raise  # this page cannot be had either without the records
     except (Refused, Unavailable) as error:
         view = await views.view(screen.viewer, own, screen.now, error=str(error))

@@ -135,7 +135,7 @@ async def test_a_gate_that_vanished() -> None:
         hub.join("gate-1", "a")
         await become(lambda: hub.admitted)
         hub.gates.confirmed("gate-1", "a", 1)
-        hub.gates.left("gate-1", "a", for_good=False)
+        hub.gates.left("gate-1", "a", for_good=False, silent=False)
         assert names(hub.gates.behind(1)) == set()
         assert names(hub.gates.behind(2)) == {"gate-1"}
         hub.seconds += DEAD_AFTER
@@ -148,7 +148,7 @@ async def test_a_gate_that_was_started_anew() -> None:
     async with hub.running():
         hub.join("gate-1", "a")
         await become(lambda: hub.admitted == ["a"])
-        hub.gates.left("gate-1", "a", for_good=False)
+        hub.gates.left("gate-1", "a", for_good=False, silent=False)
         hub.seconds += 1
         hub.join("gate-1", "b")
         await become(lambda: hub.admitted == ["a", "b"])
@@ -158,13 +158,25 @@ async def test_a_gate_that_was_started_anew() -> None:
     assert [one.boot for one in await hub.store.gates()] == ["b"]
 
 
+async def test_a_gate_that_was_given_up() -> None:
+    """A gate that was silent until it denies is not waited for, until it follows again."""
+    hub = Hub()
+    async with hub.running():
+        hub.join("gate-1", "a")
+        await become(lambda: hub.admitted)
+        hub.gates.left("gate-1", "a", for_good=False, silent=True)
+        assert await hub.gates.everywhere(1, 0)
+        hub.join("gate-1", "a")
+        assert not await hub.gates.everywhere(1, 0)
+
+
 async def test_goodbye() -> None:
     """A gate that has said goodbye is not waited for, nor by the next controller."""
     hub = Hub()
     async with hub.running():
         hub.join("gate-1", "a")
         await become(lambda: hub.admitted)
-        hub.gates.left("gate-1", "a", for_good=True)
+        hub.gates.left("gate-1", "a", for_good=True, silent=False)
         assert await hub.gates.everywhere(1, 0)
         await settled()
     assert await hub.store.gates() == ()

@@ -64,6 +64,7 @@ class Hub:
         self.numbers: dict[str, int] = {}
         self.reports: list[Used] = []
         self.gone: dict[str, bool] = {}
+        self.silent: dict[str, bool] = {}
 
     def joined(self, name: str, boot: str, admit: Callable[[], None]) -> None:
         """A gate has begun to follow."""
@@ -80,10 +81,11 @@ class Hub:
         """A gate reports what was used."""
         self.reports.append(used)
 
-    def left(self, name: str, boot: str, *, for_good: bool) -> None:
+    def left(self, name: str, boot: str, *, for_good: bool, silent: bool) -> None:
         """A gate follows no more."""
         assert boot.startswith(name)
         self.gone[boot] = for_good
+        self.silent[boot] = silent
 
 
 class Memory:
@@ -274,6 +276,20 @@ async def test_goodbye(controller: Controller) -> None:
         await become(lambda: controller.hub.gone.get("gate-1-boot"))
 
 
+async def test_given_up_only_once_it_denies(controller: Controller) -> None:
+    """A gate that stands still is given up, and lets nobody pass by then, nor afterwards."""
+    gate = Gate(controller)
+    async with controller.running(), following(gate):
+        controller.tell(facts())
+        await become(gate.freshness.may_judge)
+        async with gate.follower.sending:  # it asks nothing any more
+            await become(lambda: controller.hub.silent.get("gate-1-boot"))
+            assert not gate.freshness.may_judge()
+            assert not gate.freshness.alone
+        await become(gate.freshness.may_judge)
+
+
+@pytest.mark.row(56)
 async def test_strangers_hear_nothing(controller: Controller) -> None:
     """Who has no certificate of this start of the controller is told nothing at all."""
     stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -298,6 +314,7 @@ async def test_strangers_hear_nothing(controller: Controller) -> None:
     assert controller.hub.joined_by == []
 
 
+@pytest.mark.row(56)
 async def test_a_gate_is_no_controller(controller: Controller) -> None:
     """A gate that was taken over cannot tell the other gates anything."""
     hand_out(make_proofs(NOW - 365 * 86400), controller.folder)

@@ -137,6 +137,7 @@ async def test_a_code_twice(site: Site) -> None:
     assert other.handoffs.redeem(code, before, OTHER) == ()
 
 
+@pytest.mark.row(57)
 async def test_a_gate_makes_no_code(site: Site) -> None:
     """Only the hub says who somebody is; without a key a gate lets nobody in either."""
     login = await site.log_in()
@@ -175,6 +176,7 @@ async def test_from_before_ed25519() -> None:
     site.desk.store.close()
 
 
+@pytest.mark.row(57)
 async def test_what_a_gate_says_of_people(site: Site) -> None:
     """A gate that was taken over makes nobody known at the hub, and no administrator."""
     await site.log_in()

@@ -134,6 +134,7 @@ def test_told_too_late() -> None:
         tokens.verify(EARLIER, Audience.LOGIN)
 
 
+@pytest.mark.row(57)
 @pytest.mark.parametrize("audience", list(Audience))
 def test_what_a_gate_signs(audience: Audience) -> None:
     """A gate makes entries, which hub and gates believe, and nothing else."""
