@@ -232,9 +232,18 @@ class Application:
             {"store": store.ping, "engine": orchestrator.ping, "directory": directory.ping},
         )
         self.private: ASGIApp = private_app(verify, self.health, self.metrics, self.companions)
+        self.metrics.watch(
+            "slicerhub_gates",
+            "Processes of gates that there may be: those that follow the controller, and others",
+            ("state",),
+            lambda: [((state,), number) for state, number in self._gates().items()],
+        )
         Gauges(settings, self.sessions, self.sharing, self.poller, self.logins, orchestrator).watch(
             self.metrics
         )
+
+    def _gates(self) -> dict[str, int]:
+        return self.feed.gates.numbers() if self.feed else {"following": 0, "away": 0}
 
     def _feed(
         self, keys: Keys, closed: Closed, clock: Callable[[], float], wall: Callable[[], float]

@@ -110,6 +110,12 @@ class Gates:
             return None
         return unconfirmed(self._roster, self._heard, number, self._clock())
 
+    def numbers(self) -> dict[str, int]:
+        """Return how many gates there may be: those that follow, and those that do not."""
+        starts = [(one.name, one.boot) for one in self._roster]
+        following = sum(self._heard[one].connected for one in starts if one in self._heard)
+        return {"following": following, "away": len(starts) - following}
+
     async def until_told(self, number: int, seconds: float) -> None:
         """Wait until all gates that follow have confirmed everything up to a number, or so long."""
         with anyio.move_on_after(seconds):

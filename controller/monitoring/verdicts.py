@@ -100,8 +100,8 @@ class GateMetrics:
             registry.register(Gauge(name, words, (), lambda read=read: [((), float(read()))]))
         registry.register(
             Gauge(
-                "slicerhub_build_info",
-                "Version of the running hub",
+                "slicerhub_gate_build_info",
+                "Version of the running gate",
                 ("version",),
                 lambda: [((__version__,), 1)],
             )
