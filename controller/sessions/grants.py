@@ -69,7 +69,10 @@ class Grants:
 
     def of_session(self, session_id: SessionId) -> list[Share]:
         """Return a session's invitations that stand, the oldest first."""
-        found = (self._as_it_counts(one) for one in self._shares.get(session_id, {}).values())
+        theirs = self._shares.get(session_id)
+        if not theirs:
+            return []  # nearly all of them, and all sessions are looked at after a change
+        found = (self._as_it_counts(one) for one in theirs.values())
         return sorted((one for one in found if one), key=lambda one: one.created)
 
     def of_person(self, uid: UserId) -> list[Share]:

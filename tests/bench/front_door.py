@@ -2,10 +2,10 @@
 
 One small server of static answers stands behind a Traefik with the settings of the running stack's,
 which itself routes nothing but sessions and companions. Sixteen ``shut`` routers have the
-middlewares of a real session of the hub, each by another of the controller's addresses, as sixteen
+middlewares of a real session of the hub, each by another of the gates' addresses, as sixteen
 people's sessions have; sixteen ``open`` ones only strip the prefix. With ``--addresses 1``
 everybody works in one session. Asked at Traefik's own address, so that no forwarder of the engine
-is between. New connections to verify are those that the controller's kernel counts as accepted.
+is between. New connections to verify are those that the gates' kernels count as accepted.
 """
 
 from __future__ import annotations
@@ -167,11 +167,14 @@ def address_on_edge(container: Any) -> str:  # noqa: ANN401 - the client's own
     return container.attrs["NetworkSettings"]["Networks"][EDGE]["IPAddress"]
 
 
-def accepted(controller: Any) -> int:  # noqa: ANN401
-    """Return how many connections the controller's kernel has accepted so far."""
-    said = inside(controller, "cat", "/proc/net/snmp")
-    names, values = (line.split() for line in said.splitlines() if line.startswith("Tcp:"))
-    return int(values[names.index("PassiveOpens")])
+def accepted(gates: Iterable[Any]) -> int:
+    """Return how many connections the gates' kernels have accepted so far."""
+    found = 0
+    for gate in gates:
+        said = inside(gate, "cat", "/proc/net/snmp")
+        names, values = (line.split() for line in said.splitlines() if line.startswith("Tcp:"))
+        found += int(values[names.index("PassiveOpens")])
+    return found
 
 
 def wait_until_routed(url: str, headers: dict[str, str]) -> None:
@@ -199,7 +202,7 @@ def wait_until_routed(url: str, headers: dict[str, str]) -> None:
     default=VERIFY_ALIASES,
     show_default=True,
     type=click.IntRange(1, VERIFY_ALIASES),
-    help="Over how many of the controller's addresses the checks are spread.",
+    help="Over how many of the gates' addresses the checks are spread.",
 )
 def main(rounds: int, seconds: int, addresses: int) -> None:
     """Measure on the running stack, in turn."""
@@ -214,7 +217,7 @@ def main(rounds: int, seconds: int, addresses: int) -> None:
         session = member.launch(PROFILE, name)
         session_id: str = session["id"]
         like: dict[str, str] = container_of(engine, session_id).labels
-        controller = part(engine, "controller")
+        gates = [part(engine, name) for name in ("gate-1", "gate-2")]
         host = urlsplit(place_of(session)).netloc
         headers = {"Host": host} | member.cookie_in(session)
         lines = [": ".join(pair) for pair in headers.items()]
@@ -233,11 +236,11 @@ def main(rounds: int, seconds: int, addresses: int) -> None:
                 raise click.ClickException(f"an anonymous request was answered {shut.status_code}")
             for _ in range(rounds):
                 for way, url in urls.items():
-                    first = accepted(controller)
+                    first = accepted(gates)
                     load = wrk(url, lines, seconds=seconds, below=below)
                     loads[way].append(load)
                     if way == "shut":
-                        opened += accepted(controller) - first
+                        opened += accepted(gates) - first
                         checks += load.requests
     finally:
         member.stop_all()

@@ -1,8 +1,8 @@
-"""How much memory the controller and Traefik hold at rest (``python -m bench.memory``).
+"""How much memory the controller, its gates and Traefik hold at rest (``python -m bench.memory``).
 
 The engine's number is what ``docker stats`` shows: the control group's use without its inactive
-file pages. RSS and PSS are those of the container's first process (proc(5), smaps_rollup); PSS
-counts what several processes share in parts.
+file pages. RSS and PSS are those of the container's processes (proc(5), smaps_rollup); PSS
+counts what several processes share in parts, and is what may be added up.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ def engine_number(container: Any) -> float:  # noqa: ANN401 - the client's own
 
 
 def process_number(container: Any, kind: str) -> float:  # noqa: ANN401
-    """Return MiB of the first process: ``Rss``, ``Pss`` or ``Pss_Anon``."""
-    said = inside(container, "cat", "/proc/1/smaps_rollup")
-    found = re.search(rf"^{kind}:\s+(\d+) kB", said, re.MULTILINE)
-    if found is None:
+    """Return MiB of all processes but the one that asks: ``Rss``, ``Pss`` or ``Pss_Anon``."""
+    shell = 'for one in /proc/[0-9]*; do [ "$one" = "/proc/$$" ] || cat "$one/smaps_rollup"; done'
+    said = inside(container, "sh", "-c", shell)
+    found = re.findall(rf"^{kind}:\s+(\d+) kB", said, re.MULTILINE)
+    if not found:
         raise click.ClickException(f"{container.name} does not tell: {said}")
-    return int(found[1]) / 1024
+    return sum(map(int, found)) / 1024
 
 
 @click.command()
@@ -43,12 +44,15 @@ def main() -> None:
     """Look at the running stack."""
     engine = docker.from_env()
     rows: list[list[str]] = []
-    for service in ("controller", "traefik"):
+    whole = [0.0, 0.0]
+    for service in ("controller", "gate-1", "gate-2", "traefik"):
         container = part(engine, service)
         number = engine_number(container)
         held = [process_number(container, kind) for kind in ("Rss", "Pss", "Pss_Anon")]
         target = f"{number / TARGET:.2f}" if service == "controller" else ""
         rows.append([service, f"{number:.1f}", *(f"{one:.1f}" for one in held), target])
+        whole = [whole[0] + number, whole[1] + held[1]]
+    rows.append(["together", f"{whole[0]:.1f}", "", f"{whole[1]:.1f}", "", ""])
     engine.close()
     table(
         f"Memory at rest in MiB ({machine()})",
