@@ -63,11 +63,20 @@ class Feed:
             with self._server.running():
                 async with anyio.create_task_group() as group:
                     group.start_soon(self.gates.run)
+                    group.start_soon(self._fail_with_server)
                     await self._publisher.run()
         except OSError as error:
             raise ConfigError(
                 [f"gates.port (SLICERHUB_GATES_PORT): cannot listen at {self._port} ({error})."]
             ) from error
+
+    async def _fail_with_server(self) -> None:
+        """End the controller if gates are served no more: they take it for gone, and so it must be.
+
+        Its next start serves them again.
+        """
+        await self._server.ended()
+        raise RuntimeError("Gates are served no more. The log says why.")
 
     async def told(self, seconds: float) -> None:
         """Wait until all gates that follow know what counts now, but no longer than this."""

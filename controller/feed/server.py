@@ -153,18 +153,24 @@ class FeedServer:
         self._snapshot = b""  # of the number, once somebody needed it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hub: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
 
     @contextmanager
     def running(self) -> Generator[None]:
         """Serve gates meanwhile. Raises OSError if the port is taken."""
-        self._hub = asyncio.get_running_loop()
+        hub = self._hub = asyncio.get_running_loop()
         with start_blocking_portal("asyncio", {"use_uvloop": True}, name="feed") as portal:
             serving, _ = portal.start_task(self._serve)
+            serving.add_done_callback(lambda _: hub.call_soon_threadsafe(self._ended.set))
             try:
                 yield
             finally:
                 self._loop = None
                 serving.cancel()
+
+    async def ended(self) -> None:
+        """Wait until gates are served no more, though nobody has asked for that."""
+        await self._ended.wait()
 
     def tell(self, facts: Facts, change: Change | None, number: int) -> None:
         """Tell all gates what is new; called in the hub's loop."""
@@ -223,6 +229,8 @@ class FeedServer:
                     await self._converse(follower, stream, reader, messages)
         except StreamLost as error:
             _log.info("gate_lost", error=str(error))
+        except Exception:  # noqa: BLE001 - a fault with one gate must not end the others' streams
+            _log.exception("feed_fault")
 
     def _greet(self, hello: FromGate) -> _Follower:
         if not isinstance(hello, Hello) or hello.protocol != PROTOCOL:
