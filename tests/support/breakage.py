@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ import httpx
 import pytest
 from docker import DockerClient
 from docker.errors import APIError
+from e2e.gates import GATES
 from e2e.stack import INSTANCE, URL, hub_answers, part
 
 from tests.support.inside import inside, run_inside
@@ -90,10 +91,12 @@ def _is_paused(container: Any) -> bool:  # noqa: ANN401
 
 
 @contextmanager
-def changed(overlay: Path, **environment: str) -> Generator[None]:
-    """Let the controller run with something else for a while."""
+def changed(
+    overlay: Path, services: Sequence[str] = ("controller",), **environment: str
+) -> Generator[None]:
+    """Let parts of the stack run with something else for a while."""
     files = [one for name in (*compose_files(), str(overlay)) for one in ("--file", name)]
-    again = ("up", "--detach", "--wait", "--no-deps", "controller")
+    again = ("up", "--detach", "--wait", "--no-deps", *services)
     try:
         compose(*files, *again, **environment)
         wait_for_hub()
@@ -130,7 +133,10 @@ def fill(controller: Any) -> None:  # noqa: ANN401
 
 @contextmanager
 def clock() -> Generator[Callable[[str], None]]:
-    """Let the controller have a clock that can be set; yields how to, such as with ``+3600``."""
+    """Let controller and gates have a clock that can be set; yields how to, such as ``+3600``.
+
+    They are on one machine, so they have one clock.
+    """
     if not FAKETIME.exists():
         pytest.fail(f"{FAKETIME} is missing (Debian's package libfaketime).")
     folder = Path(tempfile.mkdtemp(prefix="slicerhub-clock-"))
@@ -144,7 +150,7 @@ def clock() -> Generator[Callable[[str], None]]:
 
     put("+0")
     try:
-        with changed(CLOCK, SLICERHUB_TEST_CLOCK=str(folder)):
+        with changed(CLOCK, ("controller", *GATES), SLICERHUB_TEST_CLOCK=str(folder)):
             yield put
     finally:
         shutil.rmtree(folder)
