@@ -35,6 +35,7 @@ HubError
      |   +- NotEverywhereYet something was taken back, and a gate may not have heard of it
      +- LoginNotHeardOf      another controller made this log-in; it is not fully known here yet
      +- NotReadyYet          the controller has not read all sessions yet
+     +- CannotSign           there is no key here for what is to be signed (people.tokens)
 
 Foreign exceptions (ldap3, docker, httpx, sqlite3) are mapped to these in the one module that
 imports the library. ``status`` is the HTTP status that a request ending in this error gets.
