@@ -272,9 +272,8 @@ class FeedServer:
                 group.cancel_scope.cancel()
         finally:
             self._followers.discard(follower)
-            if (
-                self._present.get(boot) is follower
-            ):  # else it has come again before this was noticed
+            # Else it has come again before this was noticed.
+            if self._present.get(boot) is follower:
                 del self._present[boot]
                 self._tell_hub(
                     lambda: self._heard.left(name, boot, for_good=for_good, silent=silent)

@@ -102,7 +102,6 @@ class Follower:
         self._clock = clock
         self._stream: ByteStream | None = None
         self.sending = anyio.Lock()
-        self._epoch = ""
         self._number = 0
         self._fed = False  # this connection has brought a snapshot
         self.followed = anyio.Event()  # for the first time
@@ -166,7 +165,7 @@ class Follower:
         match message:
             case Snapshot():
                 self._memory.replace(message)
-                self._epoch, self._number, self._fed = message.epoch, message.number, True
+                self._number, self._fed = message.number, True
                 self._fault = ""
                 _log.info("controller_followed", sessions=len(message.sessions))
                 await self._send(Confirm(message.number))

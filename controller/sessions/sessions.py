@@ -76,8 +76,7 @@ class Sessions:
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: UTC now; ``new_id`` makes session ids.
 
-        ``leads`` tells whether this controller is the one that serves the queue. ``changes``: see
-        ``Registry``.
+        ``leads``: whether this controller serves the queue; ``changes``: see ``Registry``.
         """
         self._settings = settings
         self._orchestrator = orchestrator
