@@ -173,12 +173,22 @@ class Door:
     def answer(self, path: str, headers: Headers) -> Answer:
         """Return the answer to Traefik's question. Raises AskFirst."""
         verify = self._memory.verify
-        if verify is None or not self._freshness.may_judge():
+        if verify is None:
+            return _NOT_READY
+        if not self._freshness.may_judge():
+            if self._freshness.may_come:
+                raise AskFirst(self._freshness.wait)
             return _NOT_READY
         return verify.answer(path, headers)
 
     async def answer_after(self, asked: AskFirst, path: str, headers: Headers) -> Answer:
         """Return the answer once what must be asked first has been answered."""
+        if not self._freshness.may_judge():
+            await asked.ask()
+            try:
+                return self.answer(path, headers)
+            except AskFirst as again:
+                asked = again
         verify = self._memory.verify
         return _NOT_READY if verify is None else await verify.answer_after(asked, path, headers)
 

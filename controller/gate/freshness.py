@@ -1,4 +1,4 @@
-"""Whether what a gate knows is fresh enough to judge by. Pure but for the clock that is given.
+"""Whether what a gate knows is fresh enough to judge by.
 
 - The stream is open: a controller must have answered a question of the last three seconds. If it
   did not, the gate may be cut off, while rights are taken back: it denies.
@@ -16,10 +16,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import anyio
+
 from controller.rules.roster import ALONE_SECONDS
 
 SILENCE_SECONDS = 3.0
 """Without an answer, after which a gate may be cut off."""
+
+PATIENCE_SECONDS = 1.0
+"""For which a request waits until something is heard again."""
 
 
 def boot_clock() -> float:
@@ -30,17 +35,26 @@ def boot_clock() -> float:
 class Freshness:
     """How old what a gate knows is."""
 
-    def __init__(self, clock: Callable[[], float] = boot_clock) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = boot_clock, *, patience: float = PATIENCE_SECONDS
+    ) -> None:
         """Nothing has been heard yet. ``clock``: seconds that never stand still."""
         self._clock = clock
+        self._patience = patience
         self._asked: float | None = None  # when the last question was sent that was answered
         self._gone: float | None = None  # since when there is no controller
+        self._waited = False  # in vain, since something was heard
+        self._heard: anyio.Event | None = None  # for those who wait
 
     def hear(self, asked: float) -> None:
         """Note that a controller has answered what was asked then, and that all it told counts."""
         if self._asked is None or asked > self._asked or self._gone is not None:
             self._asked = asked
         self._gone = None
+        if self.may_judge():
+            self._waited = False
+            if self._heard is not None:
+                self._heard.set()
 
     def close(self) -> None:
         """Note that the stream was closed by its other end."""
@@ -58,6 +72,22 @@ class Freshness:
         if self._asked is None:
             return False
         return 0 <= self._clock() - self._asked <= SILENCE_SECONDS
+
+    @property
+    def may_come(self) -> bool:
+        """Whether it is worth waiting until a verdict may be given."""
+        return not self._waited
+
+    async def wait(self) -> None:
+        """Wait until a verdict may be given, or it is too late; ``may_judge`` says which."""
+        if self._waited or self.may_judge():
+            return
+        if self._heard is None or self._heard.is_set():
+            self._heard = anyio.Event()
+        with anyio.move_on_after(self._patience):
+            await self._heard.wait()
+        if not self.may_judge():
+            self._waited = True
 
     @property
     def alone(self) -> bool:

@@ -115,7 +115,7 @@ class Parent:
         """Read the heartbeats."""
         for index, slot in enumerate(self._slots):
             if slot.pid and _has_beaten(self._pipes[slot.pid]):
-                self._slots[index] = slot.heard(now)
+                self._slots[index] = slot.heard(now, starved_seconds(slot.pid))
 
     def _bury(self, now: float) -> None:
         """Note which workers have ended."""
@@ -132,8 +132,8 @@ class Parent:
         """Kill the workers that hang, and begin those that are due."""
         for index, slot in enumerate(self._slots):
             if stalled:
-                self._slots[index] = slot.excused(now)
-            elif slot.is_silent(now):
+                self._slots[index] = slot.excused(now, starved_seconds(slot.pid))
+            elif slot.is_silent(now) and slot.is_silent(now, starved_seconds(slot.pid)):
                 _log.error("worker_silent", pid=slot.pid)
                 os.kill(slot.pid, signal.SIGKILL)
         for index, slot in enumerate(self._slots):
@@ -170,6 +170,19 @@ class Parent:
             _log.exception("worker_failed")
         finally:
             os._exit(code)
+
+
+def starved_seconds(pid: int) -> float:
+    """Return for how long a process has waited for the processor in its life; 0.0: unknown.
+
+    The second figure of ``/proc/<pid>/schedstat`` (nanoseconds; Linux,
+    Documentation/scheduler/sched-stats.rst), which is of the thread with the event loop.
+    """
+    try:
+        with open(f"/proc/{pid}/schedstat", "rb") as figures:  # noqa: PTH123 - ten times a second
+            return int(figures.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0  # it is gone, or this kernel does not count
 
 
 def _has_beaten(pipe: int) -> bool:

@@ -1,4 +1,8 @@
-"""Which worker is to be killed, and when another one begins. Pure; times are monotonic seconds."""
+"""Which worker is to be killed, and when another one begins. Pure; times are monotonic seconds.
+
+A worker that waits for the processor does not hang: on a machine that has too much to do, killing
+it would only add to that. ``starved`` is for how long it has waited so in its whole life.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,9 @@ BEAT_SECONDS = 0.1
 
 SILENT_SECONDS = 0.5
 """Without a heartbeat, after which a worker hangs. Traefik would wait 30 s for its answer."""
+
+STARVED_MOST = 5.0
+"""Seconds without a heartbeat that are forgiven to a worker that got no turn of the processor."""
 
 START_SECONDS = 10.0
 """The same before a worker's first heartbeat, in which it gets ready."""
@@ -31,20 +38,21 @@ class Slot(msgspec.Struct, frozen=True):
     begun: float = 0.0
     quiet_since: float = 0.0  # the last heartbeat or, before the first, the beginning
     beats: bool = False  # the first heartbeat has come
+    starved: float = 0.0  # as of quiet_since
     failures: int = 0  # workers that ended at once, one after the other
     due: float = 0.0  # when the next one may begin
 
     def started(self, pid: int, now: float) -> Slot:
         """A worker begins."""
-        return replace(self, pid=pid, begun=now, quiet_since=now, beats=False)
+        return replace(self, pid=pid, begun=now, quiet_since=now, beats=False, starved=0.0)
 
-    def heard(self, now: float) -> Slot:
+    def heard(self, now: float, starved: float = 0.0) -> Slot:
         """A heartbeat has come."""
-        return replace(self, quiet_since=now, beats=True)
+        return replace(self, quiet_since=now, beats=True, starved=starved)
 
-    def excused(self, now: float) -> Slot:
+    def excused(self, now: float, starved: float = 0.0) -> Slot:
         """The parent could not hear: what counts begins now."""
-        return replace(self, quiet_since=now)
+        return replace(self, quiet_since=now, starved=starved)
 
     def ended(self, now: float) -> Slot:
         """The worker has ended, for whatever reason."""
@@ -56,7 +64,9 @@ class Slot(msgspec.Struct, frozen=True):
         """Tell whether a worker is to begin."""
         return not self.pid and now >= self.due
 
-    def is_silent(self, now: float) -> bool:
+    def is_silent(self, now: float, starved: float = 0.0) -> bool:
         """Tell whether the worker hangs."""
         bound = SILENT_SECONDS if self.beats else START_SECONDS
-        return bool(self.pid) and now - self.quiet_since > bound
+        silent = now - self.quiet_since
+        waited = min(max(starved - self.starved, 0.0), STARVED_MOST)
+        return bool(self.pid) and silent - waited > bound

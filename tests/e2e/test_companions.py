@@ -16,6 +16,7 @@ from e2e.stack import INSTANCE, PAGE, URL, Member, part
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from tests.support import asking
 from tests.support.reach import reached
 from tests.support.waits import until
 
@@ -112,7 +113,7 @@ def test_a_stranger_logs_in_and_comes_back() -> None:
 
 def test_a_program_without_login_gets_401() -> None:
     """Programs and handshakes are told so."""
-    assert httpx.get(f"{URL}/apps/board/", headers={"Accept": "*/*"}).status_code == 401
+    assert asking.get(f"{URL}/apps/board/", headers={"Accept": "*/*"}).status_code == 401
     assert handshake("/apps/board/", {}) == 401
 
 
@@ -155,7 +156,7 @@ def test_the_hubs_credentials_stay_with_the_hub(carol: Member) -> None:
     assert "authorization" not in {name.lower() for name, _ in told.json()["headers"]}
     assert carol.token not in told.text
     name = next(iter(carol.browser.cookies))
-    answer = httpx.get(
+    answer = asking.get(
         f"{URL}/apps/pictures/cookie?{name}=planted&own=fine", headers={"Cookie": carol.cookie}
     )
     planted = answer.headers.get_list("set-cookie")
@@ -250,10 +251,10 @@ def test_what_is_not_of_this_hub_is_not_there(carol: Member, app: str) -> None:
 
 def test_what_belongs_to_the_hub_stays_with_the_hub(carol: Member) -> None:
     """Neither the log-in page nor a session's place can be had by a companion."""
-    assert "password" in httpx.get(f"{URL}/login", headers=PAGE).text
+    assert "password" in asking.get(f"{URL}/login", headers=PAGE).text
     assert carol.browser.get(f"/s/{SESSION}/").status_code == 403
     for host in (f"ruleless-{INSTANCE}-lab", f"{INSTANCE}-lab-ruleless-1"):
-        assert httpx.get(f"{URL}/", headers={"Host": host}).status_code == 404
+        assert asking.get(f"{URL}/", headers={"Host": host}).status_code == 404
 
 
 def test_it_is_gone_with_its_stack(carol: Member) -> None:

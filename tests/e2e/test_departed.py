@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import httpx
 import pytest
 from docker import DockerClient
 from e2e.stack import (
@@ -20,6 +19,7 @@ from e2e.stack import (
     place_of,
 )
 
+from tests.support import asking
 from tests.support.inside import inside
 from tests.support.waits import until
 
@@ -72,7 +72,7 @@ def test_who_leaves_is_out(alice: Member, engine: DockerClient) -> None:
                     lambda: alice.api.get(shares).json() == {"items": []},
                     what="the end of bob's invitation",
                 )
-                refused = httpx.post(
+                refused = asking.post(
                     f"{URL}/api/v1/login", json={"username": "bob", "password": "bob"}
                 )
                 assert refused.status_code == 401

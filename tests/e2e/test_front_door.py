@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 from e2e.stack import (
     NOBODY,
@@ -20,6 +19,8 @@ from e2e.stack import (
     request,
     session_url,
 )
+
+from tests.support import asking
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -191,7 +192,7 @@ def test_private_pages_are_not_routed(alice: Member, path: str) -> None:
 
 def test_an_unknown_host_is_not_answered(stack: str) -> None:
     """A request for another host name gets nothing, least of all that name in a link."""
-    answer = httpx.get(f"{stack}/", headers={**PAGE, "Host": "evil.example"})
+    answer = asking.get(f"{stack}/", headers={**PAGE, "Host": "evil.example"})
     assert answer.status_code == 404
     assert "evil" not in answer.text
     assert "location" not in answer.headers

@@ -8,11 +8,11 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import httpx
 import pytest
 from docker import DockerClient
 from e2e.stack import INSTANCE, URL, Member, place_of
 
+from tests.support import asking
 from tests.support.waits import until
 
 # Runs in a container, so that it has an address of its own, and nobody else's share is used up.
@@ -146,7 +146,7 @@ def test_large_bodies_end_at_the_door(alice: Member, echo: dict[str, Any]) -> No
     """Nobody sends the hub more than a form holds; into a session goes what its owner likes."""
     large = b"a" * 300_000
     for path in ("/login", "/api/v1/login", "/launch", "/api/v1/sessions", "/join/nothing"):
-        answer = httpx.post(URL + path, content=large)
+        answer = asking.post(URL + path, content=large)
         assert answer.status_code == 413, path
     answer = alice.browser.request("POST", place_of(echo), content=large)
     assert answer.status_code == 200

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from docker import DockerClient
 from e2e.stack import (
@@ -22,6 +21,7 @@ from e2e.stack import (
     place_of,
 )
 
+from tests.support import asking
 from tests.support.inside import inside, is_written
 from tests.support.waits import until
 
@@ -221,7 +221,7 @@ def test_a_link_lets_in_once(
 ) -> None:
     """A person with a link logs in, reads who shows what, and joins; the next one is told."""
     code = make_link(alice, slicer, max_uses=1)
-    asked = httpx.get(f"{URL}/join/{code}", headers=PAGE)
+    asked = asking.get(f"{URL}/join/{code}", headers=PAGE)
     assert asked.status_code == 302
     assert asked.headers["location"] == f"/login?next=%2Fjoin%2F{code}"
     offer = bob.browser.get(f"/join/{code}").text

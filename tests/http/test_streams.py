@@ -15,7 +15,7 @@ from controller.core.model import UserId
 from controller.web.streams import STREAMS_MOST
 from tests.support.fakes.replica import Cluster
 from tests.support.hub import DEADLINE, Clock, World, running, world
-from tests.support.waits import settled
+from tests.support.waits import become, settled
 
 pytestmark = pytest.mark.anyio
 
@@ -110,6 +110,7 @@ async def test_one_more_ends_the_oldest(fresh: World) -> None:
         await settled()
         assert ended == []
         async with listening(alice, OF_ALL) as one_more:
+            await become(lambda: ended, what="the end of the oldest")
             await settled()
             assert ended == [oldest]
             assert others == one_more == []

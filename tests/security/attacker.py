@@ -173,9 +173,9 @@ def answer_to(data: bytes) -> bytes:
     return raw(data, patience=30, quiet=30)
 
 
-def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
-    """Do all of it at the same time, as far as this machine can."""
-    with ThreadPoolExecutor(len(works)) as pool:
+def at_once(works: Sequence[Callable[[], T]], *, most: int | None = None) -> list[T]:
+    """Do all of it at the same time, as far as this machine can, or so many at a time."""
+    with ThreadPoolExecutor(most or len(works)) as pool:
         return [one.result() for one in [pool.submit(work) for work in works]]
 
 

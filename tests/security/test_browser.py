@@ -20,6 +20,7 @@ from security.attacker import (
     knock,
 )
 
+from tests.support import asking
 from tests.support.breakage import compose, wait_for_hub
 from tests.support.chromium import Complaints, chromium
 from tests.support.waits import until
@@ -367,4 +368,4 @@ def test_row_30_what_was_typed_comes_back_as_text() -> None:
     assert "<script>" not in answer.text.replace("<script src=", "")
     assert "<img src=x" not in answer.text
     for path in (f"/{quote(SCRIPT)}", f"/join/{quote(SCRIPT)}", f"/login?next=/{quote(SCRIPT)}"):
-        assert SCRIPT not in httpx.get(URL + path, headers=PAGE).text
+        assert SCRIPT not in asking.get(URL + path, headers=PAGE).text

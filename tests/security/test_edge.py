@@ -30,6 +30,7 @@ from security.attacker import (
 )
 from security.corpus import Attack, attacks
 
+from tests.support import asking
 from tests.support.reach import reached
 
 AT_ONCE = 12
@@ -339,8 +340,8 @@ def test_row_15_links_are_made_of_the_configured_address(
     """What X-Forwarded-Host claims stands in no redirect, no link and no answer."""
     claims = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
     for answer in (
-        httpx.get(f"{URL}/", headers={**PAGE, **claims}),
-        httpx.get(f"{URL}/login", headers={**PAGE, **claims}),
+        asking.get(f"{URL}/", headers={**PAGE, **claims}),
+        asking.get(f"{URL}/login", headers={**PAGE, **claims}),
         knock(door(alice, victim).as_stranger(), headers={**PAGE, **claims}),
         alice.api.get(f"/api/v1/sessions/{victim['id']}", headers=claims),
         alice.api.post(

@@ -10,7 +10,6 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from docker import DockerClient
@@ -30,6 +29,7 @@ from security.attacker import (
 )
 
 from controller.rules import routes
+from tests.support import asking
 from tests.support.breakage import ROOT, wait_for_hub
 from tests.support.choice import cases
 from tests.support.inside import inside
@@ -167,7 +167,7 @@ def test_row_48_what_is_private_is_not_there(
     for who in (alice, carol):
         assert who.browser.get(path).status_code == 404
         assert who.api.get(path).status_code == 404
-    assert httpx.get(URL + path).status_code in {401, 404}
+    assert asking.get(URL + path).status_code in {401, 404}
     head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{URL.rpartition(':')[2]}\r\n"
     assert b" 404 " in answer_to(f"{head}Connection: close\r\n\r\n".encode()).partition(b"\r\n")[0]
     if not PATH_MODE:
@@ -196,7 +196,7 @@ def test_row_49_a_name_is_one_line(engine: DockerClient) -> None:
     mark = secrets.token_hex(8)
     for typed in SPELLINGS:
         assert try_login(f"{mark}{typed}", mark).status_code in {401, 429}
-        httpx.get(f"{URL}/nothing-{mark}", params={"x": typed}, headers={**PAGE, "Referer": mark})
+        asking.get(f"{URL}/nothing-{mark}", params={"x": typed}, headers={**PAGE, "Referer": mark})
     answer_to(
         f"GET /{mark}%0aplanted HTTP/1.1\r\nHost: {HUB_HOST}\r\nConnection: close\r\n\r\n".encode()
     )
@@ -350,7 +350,7 @@ def test_row_p_only_our_own_containers_are_routed(engine: DockerClient) -> None:
             mark: str = container.attrs["Config"]["Hostname"]
             until(lambda: is_seen(engine, INSTANCE, network), what="Traefik to look again")
             for _ in range(10):
-                answer = httpx.get(f"{URL}/intruder/", headers=PAGE)
+                answer = asking.get(f"{URL}/intruder/", headers=PAGE)
                 assert answer.status_code == 404
                 assert mark not in answer.text
         finally:
@@ -370,7 +370,7 @@ def is_seen(engine: DockerClient, instance: str, network: str) -> bool:
     }
     with run_controller(engine, "slicerhub-test/echo", network=network, extra=labels):
         until(
-            lambda: httpx.get(f"{URL}/apps/{name}/").status_code in {401, 403},
+            lambda: asking.get(f"{URL}/apps/{name}/").status_code in {401, 403},
             what="a companion of ours",
         )
     return True

@@ -9,6 +9,8 @@ import pytest
 from e2e.stack import URL
 from security.attacker import Person
 
+from tests.support import asking
+
 EVIL = "http://evil.example"
 
 ORIGINS: dict[str, dict[str, str]] = {
@@ -65,9 +67,9 @@ def test_row_17_a_foreign_page_cannot_act(
     """With her cookie and even her form's own mark, from elsewhere each act is refused."""
     cookie = {"Cookie": alice.cookie}
     for path, fields in acts(victim, alice.csrf()).items():
-        answer = httpx.post(URL + path, data=fields, headers=headers | cookie)
+        answer = asking.post(URL + path, data=fields, headers=headers | cookie)
         assert answer.status_code == 403, path
-    answer = httpx.post(
+    answer = asking.post(
         f"{URL}/api/v1/sessions",
         json={"profile": "echo", "name": "forged"},
         headers=headers | cookie,
@@ -76,7 +78,7 @@ def test_row_17_a_foreign_page_cannot_act(
     where = f"{URL}/api/v1/sessions/{victim['id']}"
     assert httpx.delete(where, headers=headers | cookie).status_code == 403
     login = {"username": "alice", "password": "alice", "next": "/"}
-    answer = httpx.post(f"{URL}/login", data=login, headers=headers)
+    answer = asking.post(f"{URL}/login", data=login, headers=headers)
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
     nothing_happened(alice, victim)

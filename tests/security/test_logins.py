@@ -7,7 +7,6 @@ import secrets
 import time
 from typing import Any
 
-import httpx
 from docker import DockerClient
 from e2e.stack import URL, is_closed, is_open
 from msgspec.structs import replace
@@ -30,6 +29,7 @@ from security.attacker import (
 )
 
 from controller.people.tokens import Audience, Claims, Key, KeyRing
+from tests.support import asking
 from tests.support.forgery import decoded, encoded, header_of, token
 from tests.support.waits import until
 
@@ -122,13 +122,13 @@ def test_row_02_a_forged_login_is_none(
     for what, forged in forgeries(cookie, ring).items():
         for answer in (
             knock(at._replace(cookie=f"{name}={forged}")),
-            httpx.get(f"{URL}/api/v1/me", headers={"Cookie": f"{COOKIE}={forged}"}),
+            asking.get(f"{URL}/api/v1/me", headers={"Cookie": f"{COOKIE}={forged}"}),
         ):
             assert answer.status_code == 401, what
     for what, forged in forgeries(alice.token, ring).items():
         headers = {"Authorization": f"Bearer {forged}"}
         assert knock(at.as_stranger(), headers=headers).status_code == 401, what
-        assert httpx.get(f"{URL}/api/v1/me", headers=headers).status_code == 401, what
+        assert asking.get(f"{URL}/api/v1/me", headers=headers).status_code == 401, what
 
 
 def claims_of(text: str) -> dict[str, Any]:
@@ -169,9 +169,9 @@ def test_row_03_a_login_of_another_time_or_kind_is_none(
     assert knock(at._replace(cookie=f"{name}={made.pop('as it is')}")).status_code == 200
     for what, one in made.items():
         assert knock(at._replace(cookie=f"{name}={one}")).status_code == 401, what
-        answer = httpx.get(f"{URL}/api/v1/me", headers={"Cookie": f"{COOKIE}={one}"})
+        answer = asking.get(f"{URL}/api/v1/me", headers={"Cookie": f"{COOKIE}={one}"})
         assert answer.status_code == 401, what
-    answer = httpx.get(f"{URL}/api/v1/me", headers={"Cookie": f"{COOKIE}={signed_as_login}"})
+    answer = asking.get(f"{URL}/api/v1/me", headers={"Cookie": f"{COOKIE}={signed_as_login}"})
     assert answer.status_code == 200
     # A script's token is no cookie, a cookie no script's token, and a session's own neither.
     service = login_key.sign(
@@ -181,7 +181,7 @@ def test_row_03_a_login_of_another_time_or_kind_is_none(
         assert knock(at._replace(cookie=f"{name}={one}")).status_code == 401
     for one in (good, service):
         headers = {"Authorization": f"Bearer {one}"}
-        assert httpx.get(f"{URL}/api/v1/me", headers=headers).status_code == 401
+        assert asking.get(f"{URL}/api/v1/me", headers=headers).status_code == 401
     other = {"Authorization": f"Bearer {service}"}
     assert knock(door(alice, "a" * 26).as_stranger(), headers=other).status_code in {401, 404}
 
@@ -193,13 +193,13 @@ def test_row_04_a_login_is_over_with_its_logout(alice: Person, victim: dict[str,
         at = door(again, victim)
         hub = {"Cookie": again.cookie}
         bearer = {"Authorization": f"Bearer {again.token}"}
-        assert httpx.get(f"{URL}/api/v1/me", headers=hub).status_code == 200
+        assert asking.get(f"{URL}/api/v1/me", headers=hub).status_code == 200
         assert knock(at).status_code == 200
         assert handshake(at) == 101
         assert again.act("/logout").status_code == 303
         assert knock(at).status_code == 401
         assert handshake(at) == 401
-        assert httpx.get(f"{URL}/api/v1/me", headers=hub).status_code == 401
+        assert asking.get(f"{URL}/api/v1/me", headers=hub).status_code == 401
         assert again.api.post("/api/v1/logout").status_code == 204
         assert knock(at.as_stranger(), headers=bearer).status_code == 401
 
@@ -235,7 +235,7 @@ def test_row_18_a_planted_login_is_not_gone_on_with(
     assert alice
     with Person("bob") as planted:
         before = planted.browser.cookies[COOKIE]
-        answer = httpx.post(
+        answer = asking.post(
             f"{URL}/login",
             data={"username": "alice", "password": "alice", "next": "/"},
             headers={"Origin": URL, "Cookie": f"{COOKIE}={before}"},
@@ -246,10 +246,10 @@ def test_row_18_a_planted_login_is_not_gone_on_with(
         assert claims_of(after)["sid"] != claims_of(before)["sid"]
         assert claims_of(after)["sub"] == "alice"
         old = {"Cookie": f"{COOKIE}={before}"}
-        assert httpx.get(f"{URL}/api/v1/me", headers=old).status_code == 401
+        assert asking.get(f"{URL}/api/v1/me", headers=old).status_code == 401
         # A made-up one is not taken over either.
         fixed = secrets.token_urlsafe(32)
-        answer = httpx.post(
+        answer = asking.post(
             f"{URL}/login",
             data={"username": "alice", "password": "alice", "next": "/"},
             headers={"Origin": URL, "Cookie": f"{COOKIE}={fixed}"},

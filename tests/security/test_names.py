@@ -7,7 +7,6 @@ import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-import httpx
 from docker import DockerClient
 from e2e.stack import URL
 from security.attacker import (
@@ -22,6 +21,7 @@ from security.attacker import (
     try_login,
 )
 
+from tests.support import asking
 from tests.support.waits import until
 
 INJECTIONS = [
@@ -164,8 +164,8 @@ def test_row_24_twins_of_a_name_are_one_person(
             continue
         SECRETS.add(answer.json()["token"])
         headers = {"Authorization": f"Bearer {answer.json()['token']}"}
-        assert httpx.get(f"{URL}/api/v1/me", headers=headers).json()["user"] == "alice"
-        begun = httpx.post(
+        assert asking.get(f"{URL}/api/v1/me", headers=headers).json()["user"] == "alice"
+        begun = asking.post(
             f"{URL}/api/v1/sessions", json={"profile": "echo", "name": "twin"}, headers=headers
         )
         assert begun.status_code in {202, 409}

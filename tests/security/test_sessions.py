@@ -21,6 +21,7 @@ from security.attacker import (
     open_socket,
 )
 
+from tests.support import asking
 from tests.support.inside import inside, is_written
 from tests.support.waits import until
 
@@ -112,9 +113,9 @@ def faces(bob: Person, session_id: str) -> list[tuple[int, bytes, frozenset[tupl
         navigation(at),
         knock(at),
         knock(at, "POST"),
-        httpx.get(f"{URL}/api/v1/sessions/{session_id}", headers=bearer),
+        asking.get(f"{URL}/api/v1/sessions/{session_id}", headers=bearer),
         httpx.delete(f"{URL}/api/v1/sessions/{session_id}", headers=bearer),
-        httpx.get(f"{URL}/api/v1/sessions/{session_id}/events", headers=bearer),
+        asking.get(f"{URL}/api/v1/sessions/{session_id}/events", headers=bearer),
         bob.browser.get(f"/starting/{session_id}"),
         bob.browser.get(f"/s/{session_id}/"),
         bob.browser.get(f"/enter/{session_id}?next=%2F&state={'0' * 64}"),

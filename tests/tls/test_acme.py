@@ -15,6 +15,8 @@ import pytest
 import trustme
 from tls.stack import DOMAIN, MANAGEMENT_PORT, PAGE, PORT, Given, Stack, environment, run
 
+from tests.support import asking
+
 
 class Authority:
     """The ACME server's own files, and what it signs with."""
@@ -41,7 +43,7 @@ class Authority:
         deadline = time.monotonic() + 60
         while True:
             try:
-                root = httpx.get(address, verify=unchecked, trust_env=False).text
+                root = asking.get(address, verify=unchecked, trust_env=False).text
                 break
             except httpx.HTTPError:
                 assert time.monotonic() < deadline, "the ACME server does not start"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from controller.gate.freshness import SILENCE_SECONDS, Freshness, boot_clock
@@ -102,6 +103,44 @@ def test_cut_off_and_closed(freshness: Freshness, clock: Clock) -> None:
     freshness.close()
     assert not freshness.alone
     assert not freshness.may_judge()
+
+
+@pytest.mark.anyio
+async def test_late_for_a_moment(freshness: Freshness, clock: Clock) -> None:
+    """A gate that stood still for a while lets requests wait for what it hears next."""
+    freshness.hear(clock())
+    clock.seconds += 60
+    waited: list[bool] = []
+
+    async def wait() -> None:
+        await freshness.wait()
+        waited.append(freshness.may_judge())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        group.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        freshness.hear(clock() - 59)  # what waited for it while it stood still
+        await anyio.wait_all_tasks_blocked()
+        assert waited == []
+        freshness.hear(clock())
+    assert waited == [True, True]
+    assert freshness.may_come
+
+
+@pytest.mark.anyio
+async def test_waited_in_vain(clock: Clock) -> None:
+    """While a controller hangs only the first requests wait, and not for long."""
+    freshness = Freshness(clock, patience=0.01)
+    freshness.hear(clock())
+    clock.seconds += 60
+    await freshness.wait()
+    assert not freshness.may_judge()
+    assert not freshness.may_come
+    with anyio.fail_after(5):
+        await freshness.wait()
+    freshness.hear(clock())
+    assert freshness.may_come
 
 
 def test_clock_that_goes_back(freshness: Freshness, clock: Clock) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from controller.gate.parent import starved_seconds
+from controller.gate.workers import SILENT_SECONDS
 from tests.support.waits import until, until_steady
 
 HERE = Path(__file__).parent
@@ -120,6 +122,24 @@ def test_nobody_is_killed_for_the_parent() -> None:
         os.kill(made.process.pid, signal.SIGCONT)
         until_steady(lambda: made.ask() in before, steady=1.0, what="answers")
         assert sorted(made.workers()) == sorted(before)
+
+
+def test_nobody_is_killed_for_a_busy_machine() -> None:
+    """A worker that hardly gets a turn of the processor is slow, but not killed for it."""
+    with family(1) as made:
+        (worker,) = made.begun(1)
+        processor = min(os.sched_getaffinity(0))
+        os.sched_setaffinity(worker, {processor})
+        os.sched_setscheduler(worker, os.SCHED_IDLE, os.sched_param(0))
+        take_all = f"import os; os.sched_setaffinity(0, {{{processor}}})\nwhile True: pass"
+        busy = subprocess.Popen([sys.executable, "-c", take_all])
+        try:
+            enough = starved_seconds(worker) + 4 * SILENT_SECONDS
+            until(lambda: starved_seconds(worker) > enough, what="a worker that starves")
+            assert made.workers() == [worker]
+        finally:
+            busy.kill()
+            busy.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -33,6 +33,26 @@ def test_silence(slot: Slot, now: float, *, silent: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("quiet", "starved", "silent"),
+    [
+        (2.0, 0.0, True),
+        (2.0, 1.4, True),  # it hangs, while others want the processor, too
+        (2.0, 1.6, False),
+        (5.4, 5.4, False),
+        (5.6, 5.6, True),  # nobody waits for ever
+        (2.0, -9.0, True),  # a figure that cannot be
+    ],
+)
+def test_starving(quiet: float, starved: float, *, silent: bool) -> None:
+    """A worker that gets no turn of the processor does not hang."""
+    earlier = 77.0
+    slot = YOUNG.heard(101.0, earlier)
+    assert slot.is_silent(101.0 + quiet, earlier + starved) is silent
+    slot = BEATING.excused(101.0, earlier)
+    assert slot.is_silent(101.0 + quiet, earlier + starved) is silent
+
+
+@pytest.mark.parametrize(
     ("lives", "pause"),
     [
         ([60.0], 0.0),
