@@ -51,7 +51,7 @@ from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
 from controller.settings.schema import Settings
-from controller.store import Store, data_folder
+from controller.store import MarkStore, Store, data_folder
 from controller.web.answers import closed_pages
 from controller.web.bodies import timely
 from controller.web.companions import Companions
@@ -77,6 +77,7 @@ class Application:
         keys: Keys,
         key_storage: KeyStorage | None = None,
         election: Election | None = None,
+        marks: MarkStore | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -84,7 +85,7 @@ class Application:
         """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins.
 
         Without an ``election`` this is the only controller, without a ``key_storage`` the keys stay
-        as they are.
+        as they are; ``marks`` are for several controllers that have gates.
         """
         self.settings = settings
         self.election = election = election or Alone()
@@ -212,6 +213,7 @@ class Application:
             leads=lambda: election.leading,
         )
         closed = closed_pages(renderer, settings)
+        self._marks = marks
         self.feed = self._feed(keys, closed, clock, wall) if settings.gates.folder else None
         public = timely(public_app(self.services, closed))
         if self.feed is not None:
@@ -267,17 +269,32 @@ class Application:
                 return b""
             return msgspec.msgpack.encode(claims)
 
-        return Feed(
+        async def learn() -> None:
+            await self.store_sync.hear()
+            feed.publish()
+
+        feed = Feed(
             Site(settings_for_gates(self.settings), closed),
             Sources(self.sessions.registry, self.grants, self.logins.standing, extra=extra),
-            Gates(self._store, self.sessions.usage, self.logins.standing, clock=clock, wall=wall),
+            Gates(
+                self._store,
+                self.sessions.usage,
+                self.logins.standing,
+                clock=clock,
+                wall=wall,
+                learn=learn if self._marks else None,
+            ),
             self.changes,
             folder=Path(self.settings.gates.folder),
             listen=self.settings.listen,
             port=self.settings.gates.port,
             prove=prove,
             wall=wall,
+            others=self._marks,
         )
+        if feed.agreement is not None:
+            self.store_sync.answer_by(feed.agreement)
+        return feed
 
     async def run(self) -> None:
         """Follow the engine and do the housekeeping until cancelled."""
@@ -344,6 +361,7 @@ async def build(settings: Settings) -> Application:
         keys=keys,
         key_storage=key_storage,
         election=make_election(settings, identity),
+        marks=store if isinstance(store, MarkStore) else None,
         metrics=metrics,
     )
 

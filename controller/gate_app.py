@@ -18,10 +18,11 @@ from typing_extensions import override
 
 from controller.core.errors import ConfigError, NotReadyYet
 from controller.core.records import Reading
+from controller.gate.addresses import Address
 from controller.gate.answers import NO_STORE, Answer, Headers, answer, problem_answer
 from controller.gate.contract import AskFirst
 from controller.gate.facts import Change, Extra, Site, Snapshot, Used
-from controller.gate.follower import Address, Follower
+from controller.gate.follower import Follower
 from controller.gate.freshness import Freshness, boot_clock
 from controller.gate.link import client_context
 from controller.gate.mirror import Mirror

@@ -9,7 +9,7 @@ import click
 
 from controller.cli.common import Faults
 from controller.core.errors import HubError
-from controller.gate.follower import Address
+from controller.gate.addresses import Address
 from controller.gate_app import GateOptions, run_gate
 from controller.monitoring import log
 

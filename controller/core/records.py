@@ -177,7 +177,26 @@ class Gate(msgspec.Struct, frozen=True):
 
     name: str  # a short slug; a restarted gate keeps it, and no two that run share one
     boot: str  # random id of this start of it
-    since: float  # seconds since the epoch, when this start was first heard of
+    since: float  # seconds since the epoch, when it began to follow the controller that put it here
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """What one controller answers another: at which gates all counts that was asked about."""
+
+    number: int  # of the question
+    gates: frozenset[tuple[str, str]]  # starts of gates that follow it: their names and boots
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """What one of several controllers asks the others, and answers them.
+
+    Who reads the mark of another one, and all records after it, knows what was written before it.
+    """
+
+    by: str  # the controller
+    at: float  # seconds since the epoch
+    number: int = 0  # of its last question: does what is written by now count at your gates?
+    acks: dict[str, Ack] = {}  # its last answer to each other controller
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -11,12 +11,14 @@ from litestar.types import ASGIApp
 
 from controller.core.changes import ChangeCount
 from controller.core.errors import ConfigError
+from controller.feed.agreement import Agreement
 from controller.feed.barrier import behind_gates
 from controller.feed.certificates import hand_out, make_proofs, server_context
 from controller.feed.gates import Gates
 from controller.feed.publisher import Publisher, Sources
 from controller.feed.server import FeedServer
 from controller.gate.facts import Site
+from controller.store import MarkStore
 
 _EPOCH_BYTES = 8
 
@@ -36,10 +38,12 @@ class Feed:
         port: int,
         prove: Callable[[str, str], bytes],
         wall: Callable[[], float],
+        others: MarkStore | None = None,
     ) -> None:
         """``folder``: where gates find what proves them; ``prove``: see ``facts.Proven``.
 
-        ``wall``: seconds since the epoch. ``run`` begins.
+        ``wall``: seconds since the epoch; ``others``: where several controllers leave their marks.
+        ``run`` begins.
         """
         self._folder = folder
         self._port = port
@@ -55,6 +59,18 @@ class Feed:
             prove=prove,
         )
         self._publisher = Publisher(sources.facts, changes, tell=self._server.tell)
+        self._agreement = (
+            Agreement(others, gates, self._publisher.publish, wall=wall) if others else None
+        )
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """What several controllers tell each other of their gates."""
+        return self._agreement
+
+    def publish(self) -> int:
+        """Tell gates what is new; return the number of what counts now."""
+        return self._publisher.publish()
 
     async def run(self) -> None:
         """Serve gates until cancelled. Raises ConfigError if that is impossible."""
@@ -63,6 +79,8 @@ class Feed:
             with self._server.running():
                 async with anyio.create_task_group() as group:
                     group.start_soon(self.gates.run)
+                    if self._agreement is not None:
+                        group.start_soon(self._agreement.run)
                     group.start_soon(self._fail_with_server)
                     await self._publisher.run()
         except OSError as error:
@@ -84,7 +102,10 @@ class Feed:
 
     async def everywhere(self, seconds: float) -> bool:
         """Tell whether what counts now counts at all gates, within so many seconds."""
-        return await self.gates.everywhere(self._publisher.publish(), seconds)
+        number = self._publisher.publish()
+        if self._agreement is not None:
+            return await self._agreement.everywhere(number, seconds)
+        return await self.gates.everywhere(number, seconds)
 
     def answers_after(self, app: ASGIApp) -> ASGIApp:
         """Let answers of ``app`` wait until gates know what is in them."""

@@ -2,15 +2,19 @@
 
 The roster is in the store: a controller that has just started must know which gates may still let
 people pass by what they knew. A gate is told nothing before it is on it.
+
+Several controllers share the roster, and a gate follows one of them. It is put there each time that
+it comes to one, which then learns what was written before: so what another controller took back
+before it looked at the roster is known to whoever tells a gate that came later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import anyio
-import msgspec
 import structlog
+from msgspec.structs import replace
 
 from controller.core.changes import ChangeCount
 from controller.core.errors import StoreUnavailable
@@ -18,7 +22,15 @@ from controller.core.records import Actor, Gate
 from controller.feed.awaiting import Awaiting
 from controller.gate.facts import Used
 from controller.people.standing import Standing
-from controller.rules.roster import Heard, Start, unconfirmed, with_roster
+from controller.rules.roster import (
+    DEAD_AFTER,
+    RENEW_SECONDS,
+    Heard,
+    Start,
+    start_of,
+    unconfirmed,
+    with_roster,
+)
 from controller.sessions.usage import Usage
 from controller.store import GateStore
 
@@ -38,20 +50,28 @@ class Gates:
         *,
         clock: Callable[[], float],
         wall: Callable[[], float],
+        learn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins."""
+        """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins.
+
+        ``learn``, where there are several controllers, has gates told of all that they have written
+        by then; it may raise StoreUnavailable.
+        """
         self._store = store
         self._usage = usage
         self._standing = standing
         self._clock = clock
         self._wall = wall
+        self._learn = learn
+        self._dead_after = DEAD_AFTER + (RENEW_SECONDS if learn else 0.0)
         self._roster: tuple[Gate, ...] = ()
         self._known = False  # what stands in the store
         self._heard: dict[Start, Heard] = {}
-        self._news = ChangeCount()
-        self._next = Awaiting(self._news)
+        self.news = ChangeCount()
+        self._next = Awaiting(self.news)
         self._joining: dict[Start, Callable[[], None]] = {}
-        self._leaving: set[Start] = set()
+        self._leaving: set[Gate] = set()
+        self._renewing: set[Start] = set()
 
     # -- what they say ---------------------------------------------------------------------
 
@@ -59,31 +79,28 @@ class Gates:
         """A gate has begun to follow. ``admit`` is called once it is on the roster."""
         self._heard[name, boot] = Heard(at=self._clock(), connected=True)
         self._joining[name, boot] = admit
-        self._news.add()
+        self.news.add()
 
     def confirmed(self, name: str, boot: str, number: int) -> None:
         """Everything up to this number counts there."""
         self._heard[name, boot] = Heard(at=self._clock(), confirmed=number, connected=True)
-        self._news.add()
+        self.news.add()
 
     def left(self, name: str, boot: str, *, for_good: bool, silent: bool) -> None:
         """A gate follows no more; ``for_good``: it has said that it answers no more.
 
         ``silent``: it was given up here, after it had asked nothing for so long that it denies.
         """
-        self._joining.pop((name, boot), None)
-        if for_good:
-            self._heard.pop((name, boot), None)
-            self._roster = tuple(
-                one for one in self._roster if (one.name, one.boot) != (name, boot)
-            )
-            self._leaving.add((name, boot))
-        elif (known := self._heard.get((name, boot))) is not None:
+        start = (name, boot)
+        self._joining.pop(start, None)
+        if for_good or silent:
+            self._heard.pop(start, None)
+            self._leaving |= {one for one in self._roster if start_of(one) == start}
+            self._roster = tuple(one for one in self._roster if start_of(one) != start)
+        elif (known := self._heard.get(start)) is not None:
             # What it has confirmed it may have forgotten, if it has been started again since.
-            self._heard[name, boot] = msgspec.structs.replace(
-                known, at=self._clock(), connected=False, shut=silent
-            )
-        self._news.add()
+            self._heard[start] = replace(known, at=self._clock(), connected=False)
+        self.news.add()
 
     def used(self, used: Used) -> None:
         """A gate reports what was used."""
@@ -101,18 +118,32 @@ class Gates:
         """Tell whether a gate that follows has not confirmed everything up to a number yet."""
         return any(one.connected and one.confirmed < number for one in self._heard.values())
 
-    def behind(self, number: int) -> tuple[Gate, ...] | None:
+    def behind(self, number: int, elsewhere: Collection[Start] = ()) -> tuple[Gate, ...] | None:
         """Return the gates at which not everything up to a number may count yet.
 
-        None: it is not known which gates there are.
+        ``elsewhere``: those at which it does, as other controllers say. None: it is not known which
+        gates there are.
         """
         if not self._known:
             return None
-        return unconfirmed(self._roster, self._heard, number, self._clock())
+        return unconfirmed(
+            self._roster,
+            self._heard,
+            number,
+            self._clock(),
+            elsewhere=elsewhere,
+            dead_after=self._dead_after,
+        )
+
+    def told(self, number: int) -> frozenset[Start]:
+        """Return the gates that follow and have confirmed everything up to a number."""
+        return frozenset(
+            start for start, one in self._heard.items() if one.connected and one.confirmed >= number
+        )
 
     def numbers(self) -> dict[str, int]:
         """Return how many gates there may be: those that follow, and those that do not."""
-        starts = [(one.name, one.boot) for one in self._roster]
+        starts = [start_of(one) for one in self._roster]
         following = sum(self._heard[one].connected for one in starts if one in self._heard)
         return {"following": following, "away": len(starts) - following}
 
@@ -120,13 +151,13 @@ class Gates:
         """Wait until all gates that follow have confirmed everything up to a number, or so long."""
         with anyio.move_on_after(seconds):
             while self.to_be_told(number):
-                await self._next.beyond(self._news.number)
+                await self._next.beyond(self.news.number)
 
     async def everywhere(self, number: int, seconds: float) -> bool:
         """Wait until everything up to a number counts at all gates; False: not in that time."""
         with anyio.move_on_after(seconds):
             while self.behind(number) != ():
-                await self._next.beyond(self._news.number)
+                await self._next.beyond(self.news.number)
         return self.behind(number) == ()
 
     # -- the roster ------------------------------------------------------------------------
@@ -134,7 +165,7 @@ class Gates:
     async def run(self) -> None:
         """Keep the roster until cancelled."""
         while True:
-            seen = self._news.number
+            seen = self.news.number
             try:
                 await self._keep_roster()
             except StoreUnavailable as error:
@@ -143,27 +174,42 @@ class Gates:
             else:
                 await self._next.beyond(seen)
 
+    async def look(self) -> None:
+        """Learn which gates came to other controllers. Raises StoreUnavailable."""
+        found = tuple(one for one in await self._store.gates() if one not in self._leaving)
+        before = self._roster if self._known else ()
+        self._heard = with_roster(found, self._heard, self._clock(), before=before)
+        self._roster, self._known = found, True
+
+    def renew(self) -> None:
+        """Have the gates that follow put on the roster once more; several controllers share it."""
+        self._renewing = {start for start, one in self._heard.items() if one.connected}
+        self.news.add()
+
     async def _keep_roster(self) -> None:
         """Write down who has come and gone. Raises StoreUnavailable."""
         if not self._known:
-            self._roster = await self._store.gates()
-            self._heard = with_roster(self._roster, self._heard, self._clock())
-            self._known = True
-        for start in tuple(self._leaving):
-            await self._store.remove_gate(*start)
-            self._leaving.discard(start)
+            await self.look()
+        for gate in tuple(self._leaving):
+            await self._store.remove_gate(gate)
+            self._leaving.discard(gate)
         for start, admit in tuple(self._joining.items()):
-            await self._put(Gate(*start, since=self._wall()))
+            if self._learn is not None or start not in map(start_of, self._roster):
+                await self._put(Gate(*start, since=self._wall()))
+            if self._learn is not None:
+                await self._learn()
             if self._joining.pop(start, None) is not None:
                 admit()
+        for start in tuple(self._renewing):
+            if start in self._heard and self._heard[start].connected:
+                await self._put(Gate(*start, since=self._wall()))
+            self._renewing.discard(start)
 
     async def _put(self, gate: Gate) -> None:
-        if any((one.name, one.boot) == (gate.name, gate.boot) for one in self._roster):
-            return
         await self._store.put_gate(gate)
         others = (one for one in self._roster if one.name != gate.name)
         self._roster = (*others, gate)
-        starts = {(one.name, one.boot) for one in self._roster}
+        starts = {start_of(one) for one in self._roster}
         self._heard = {
             start: one for start, one in self._heard.items() if one.connected or start in starts
         }

@@ -1,6 +1,7 @@
 """Follows a controller: what it tells counts here, and it hears what was used.
 
-It connects again and again, for ever, and asks twice a second whether the controller is there.
+It connects again and again, for ever, and asks twice a second whether the controller is there. Of
+several controllers it follows one, and another one as soon as that one is silent or gone.
 ``freshness`` says what may be judged by meanwhile.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import anyio
@@ -19,6 +20,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec.msgpack import Decoder
 
 from controller.core.errors import ConfigError
+from controller.gate.addresses import Address, hosts_of, next_host
 from controller.gate.facts import (
     PROTOCOL,
     Ask,
@@ -42,6 +44,14 @@ _ASK_SECONDS = 0.5
 _AGAIN_SECONDS = 0.1  # between two connections: a controller that restarts is followed at once
 
 _CONNECT_SECONDS = 2.0
+
+_NEXT_SECONDS = 1.25
+"""Without a message, after which another controller is followed if there is one, and for which a
+connection is tried. So another one has answered before what is known is too old to judge by."""
+
+_CUT_OFF_SECONDS = 20.0
+"""For which a controller that is named does not answer, after which there may be one nevertheless.
+Names of controllers that have gone are remembered for some seconds."""
 
 _REPORT_SECONDS = 0.25
 
@@ -68,13 +78,6 @@ class Memory(Protocol):
         ...
 
 
-class Address(msgspec.Struct, frozen=True):
-    """Where a controller is."""
-
-    host: str
-    port: int
-
-
 class Follower:
     """A gate's side of the stream."""
 
@@ -88,11 +91,12 @@ class Follower:
         boot: str,
         connect_by: Callable[[], ssl.SSLContext],
         clock: Callable[[], float],
+        find: Callable[[Address], Awaitable[Sequence[str]]] = hosts_of,
     ) -> None:
         """``name``: the gate's for good; ``boot``: of this start of it.
 
         ``connect_by`` is asked for each connection, and may raise ConfigError; ``clock`` is the one
-        that ``freshness`` has.
+        that ``freshness`` has; ``find``: see ``hosts_of``.
         """
         self._address = address
         self._memory = memory
@@ -100,12 +104,16 @@ class Follower:
         self._hello = Hello(PROTOCOL, name, boot)
         self._connect_by = connect_by
         self._clock = clock
+        self._find = find
         self._stream: ByteStream | None = None
         self.sending = anyio.Lock()
         self._number = 0
         self._fed = False  # this connection has brought a snapshot
         self.followed = anyio.Event()  # for the first time
         self._fault = ""
+        self._host = ""  # that was tried last
+        self._several = False
+        self._unanswered: float | None = None  # since when a named controller does not answer
         self._numbers = itertools.count(1)
         self._asked: dict[int, tuple[anyio.Event, list[bytes]]] = {}
 
@@ -132,20 +140,40 @@ class Follower:
         self._fed = False
         context = self._connect_by()
         with until_lost():
-            with anyio.fail_after(_CONNECT_SECONDS):
-                stream = await anyio.connect_tcp(
-                    self._address.host,
-                    self._address.port,
-                    ssl_context=context,
-                    tls_hostname=CONTROLLER_NAME,
-                    tls_standard_compatible=False,
-                )
+            stream = await self._connect(context)
             async with stream:
                 self._stream = stream
                 try:
                     await self._converse(stream)
                 finally:
                     self._stream = None
+
+    async def _connect(self, context: ssl.SSLContext) -> ByteStream:
+        """Connect to a controller; raises what ends a stream."""
+        hosts = await self._find(self._address)
+        self._several = len(hosts) > 1
+        self._host = next_host(hosts, self._host, self._hello.name)
+        try:
+            with anyio.fail_after(_NEXT_SECONDS if self._several else _CONNECT_SECONDS):
+                stream = await anyio.connect_tcp(
+                    self._host,
+                    self._address.port,
+                    ssl_context=context,
+                    tls_hostname=CONTROLLER_NAME,
+                    tls_standard_compatible=False,
+                )
+        except TimeoutError:
+            now = self._clock()
+            if self._unanswered is None:
+                self._unanswered = now
+            elif now - self._unanswered > _CUT_OFF_SECONDS:
+                self._freshness.doubt()
+            raise
+        except OSError:
+            self._unanswered = None  # nobody is there, for sure
+            raise
+        self._unanswered = None
+        return stream
 
     async def _converse(self, stream: ByteStream) -> None:
         reader = BufferedByteReceiveStream(stream)
@@ -155,9 +183,12 @@ class Follower:
         async with anyio.create_task_group() as group:
             group.start_soon(self._ask)
             group.start_soon(self._report)
+            if self._several:
+                group.start_soon(self._insist)
             while True:
                 # A stream that is silent is of no use: another controller may answer.
-                with anyio.fail_after(2 * SILENCE_SECONDS):
+                patience = _NEXT_SECONDS if self._several and self._fed else 2 * SILENCE_SECONDS
+                with anyio.fail_after(patience):
                     message = await messages.read(reader)
                 await self._hear(message)
 
@@ -189,6 +220,12 @@ class Follower:
         while True:
             await self._send(Ask(self._clock()))
             await anyio.sleep(_ASK_SECONDS)
+
+    async def _insist(self) -> None:
+        """Leave a controller that tells nothing: it may not know what others have written."""
+        await anyio.sleep(2 * _NEXT_SECONDS)
+        if not self._fed:
+            raise BrokenMessage("it has told nothing yet")
 
     async def _report(self) -> None:
         while True:

@@ -4,6 +4,8 @@
   did not, the gate may be cut off, while rights are taken back: it denies.
 - The stream was closed while all was fresh: the controller is gone, and nobody takes anything back.
   What was known counts, for at most twelve hours.
+- It was closed, and then a controller is named that does not answer for twenty seconds: others may
+  reach it. The gate denies until it has heard anew.
 - The stream was closed when nothing had been heard for too long: that is a gate that was cut off,
   or stood still, and learns of it late. It denies until it has heard anew.
 
@@ -64,6 +66,11 @@ class Freshness:
                 self._gone = now
             else:
                 self._asked = None
+
+    def doubt(self) -> None:
+        """Note that there may be a controller after all, which this gate does not reach."""
+        if self._gone is not None:
+            self._gone = self._asked = None
 
     def may_judge(self) -> bool:
         """Tell whether a verdict may be given now."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import aclosing
+from typing import Protocol
 
 import anyio
 import structlog
 
 from controller.core.errors import StoreUnavailable
 from controller.core.model import SessionId
+from controller.core.records import Mark
 from controller.people.logins import Logins
 from controller.sessions.grant_records import GrantRecords
 from controller.sessions.queue import Queue
@@ -19,6 +21,18 @@ from controller.store import Store
 _AGAIN_SECONDS = 2.0  # between two tries to read a store that cannot be used
 
 _log = structlog.get_logger("app")
+
+
+class Marks(Protocol):
+    """Who answers the marks of other controllers."""
+
+    async def read(self) -> list[Mark]:
+        """Return the marks, to be taken once all else was read. Raises StoreUnavailable."""
+        ...
+
+    def take(self, marks: list[Mark]) -> None:
+        """Answer them."""
+        ...
 
 
 class StoreSync:
@@ -46,6 +60,12 @@ class StoreSync:
         self._rule_book = rule_book
         self._withdrawn = withdrawn
         self._again_seconds = again_seconds
+        self._agreement: Marks | None = None
+        self._hearing = anyio.Lock()  # what was read later must not be replaced by earlier
+
+    def answer_by(self, agreement: Marks) -> None:
+        """Hand over marks of other controllers, once all that was written before them is read."""
+        self._agreement = agreement
 
     async def load(self) -> None:
         """Learn who is logged in and invited; until the store can be read nobody is."""
@@ -74,10 +94,14 @@ class StoreSync:
 
     async def hear(self) -> None:
         """Apply what other controllers have written. Raises StoreUnavailable."""
-        await self._logins.following.load()
-        self._withdrawn(await self._grant_records.load())
-        await self._queue.load()
-        await self._rule_book.load()
+        async with self._hearing:
+            marks = await self._agreement.read() if self._agreement else []
+            await self._logins.following.load()
+            self._withdrawn(await self._grant_records.load())
+            await self._queue.load()
+            await self._rule_book.load()
+            if self._agreement:
+                self._agreement.take(marks)
 
     async def write_down(self) -> None:
         """Write what has ended and could not be written so far: the last chance before the end."""

@@ -13,7 +13,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from controller.core.errors import StoreUnavailable
 from controller.core.model import Person, SessionId, UserId
@@ -22,6 +22,7 @@ from controller.core.records import (
     Gate,
     Link,
     Login,
+    Mark,
     Memo,
     Message,
     Notice,
@@ -265,13 +266,39 @@ class GateStore(Protocol):
     async def put_gate(self, gate: Gate) -> None:
         """Store a gate; it replaces the one of that name.
 
-        Also raises StoreUnavailable if the roster is full: a gate that is not on it must not let
-        anything pass, because no one would wait for it.
+        Afterwards everything that any controller wrote before is known here. Also raises
+        StoreUnavailable if the roster is full: a gate that is not on it must not let anything pass,
+        because no one would wait for it.
         """
         ...
 
-    async def remove_gate(self, name: str, boot: str) -> None:
-        """Forget a gate; a missing one is success, and another start of that name stays."""
+    async def remove_gate(self, gate: Gate) -> None:
+        """Forget a gate; a missing one is success.
+
+        One of that name that was put there since stays: another start, or the same one that has
+        come to another controller.
+        """
+        ...
+
+
+@runtime_checkable
+class MarkStore(Protocol):
+    """The marks of several controllers, by which they ask each other about their gates.
+
+    A store that only one controller uses has none.
+    """
+
+    @property
+    def identity(self) -> str:
+        """This controller's name among the others."""
+        ...
+
+    async def marks(self) -> list[Mark]:
+        """Return the marks of all other controllers."""
+        ...
+
+    async def put_mark(self, mark: Mark) -> None:
+        """Replace this controller's mark, and forget those of controllers that are long gone."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from msgspec.structs import replace
 
@@ -239,11 +241,12 @@ async def test_gates(opened: Opened) -> None:
     """A controller that has just started knows which gates there may be, each in its last start."""
     store = opened()
     assert await store.gates() == ()
-    second, first = Gate("gate-2", "boot-a", 100.25), Gate("gate-1", "boot-b", 200.0)
+    now = time.time()
+    second, first = Gate("gate-2", "boot-a", now + 0.25), Gate("gate-1", "boot-b", now)
     for gate in (second, first, first):
         await store.put_gate(gate)
     assert await opened().gates() == (first, second)
-    restarted = Gate("gate-2", "boot-c", 300.0)
+    restarted = Gate("gate-2", "boot-c", now + 1.0)
     await store.put_gate(restarted)
     assert await opened().gates() == (first, restarted)
 
@@ -251,30 +254,37 @@ async def test_gates(opened: Opened) -> None:
 async def test_a_gate_says_goodbye(opened: Opened) -> None:
     """A gate that ends is forgotten; a goodbye of an earlier start changes nothing."""
     store = opened()
-    await store.remove_gate("gate-1", "boot-a")
-    restarted, other = Gate("gate-1", "boot-b", 200.0), Gate("gate-2", "boot-a", 100.0)
-    for gate in (Gate("gate-1", "boot-a", 100.0), restarted, other):
+    now = time.time()
+    first, restarted = Gate("gate-1", "boot-a", now), Gate("gate-1", "boot-b", now)
+    other = Gate("gate-2", "boot-a", now)
+    await store.remove_gate(first)
+    for gate in (first, restarted, other):
         await store.put_gate(gate)
-    await store.remove_gate("gate-1", "boot-a")
+    await store.remove_gate(first)
     assert await opened().gates() == (restarted, other)
     for _ in range(2):
-        await store.remove_gate("gate-1", "boot-b")
+        await store.remove_gate(restarted)
     assert await opened().gates() == (other,)
-    await store.remove_gate("gate-2", "boot-a")
+    again = replace(other, since=now + 1.25)
+    await store.put_gate(again)
+    await store.remove_gate(other)  # it was given up where it was before
+    assert await opened().gates() == (again,)
+    await store.remove_gate(again)
     assert await opened().gates() == ()
 
 
 async def test_a_full_roster(store: Store) -> None:
     """One gate too many is refused with the reason, and no other is forgotten for it."""
-    gates = [Gate(f"gate-{number:02}", "boot-a", 100.0) for number in range(GATES_MOST)]
+    now = time.time()
+    gates = [Gate(f"gate-{number:02}", "boot-a", now) for number in range(GATES_MOST)]
     for gate in gates:
         await store.put_gate(gate)
-    late = Gate("gate-late", "boot-a", 200.0)
+    late = Gate("gate-late", "boot-a", now)
     with pytest.raises(StoreUnavailable, match=f"{GATES_MOST} gates already"):
         await store.put_gate(late)
     assert list(await store.gates()) == gates
     gates[0] = replace(gates[0], boot="boot-b")
     await store.put_gate(gates[0])
-    await store.remove_gate(gates[-1].name, gates[-1].boot)
+    await store.remove_gate(gates[-1])
     await store.put_gate(late)
     assert list(await store.gates()) == [*gates[:-1], late]

@@ -11,6 +11,9 @@ from controller.store.kubernetes.records import GATES, Roster
 
 _ALL = "all"
 
+_KEPT_SECONDS = 14 * 3600.0
+"""A gate answers from memory for twelve hours, and one that follows is put here each hour."""
+
 
 class GateRecords(Records, GateStore):
     """The roster of gates."""
@@ -24,18 +27,21 @@ class GateRecords(Records, GateStore):
     @override
     async def put_gate(self, gate: Gate) -> None:
         def work(found: Roster | None) -> Roster:
-            gates = (found or Roster()).gates | {gate.name: gate}
+            alive = self._wall() - _KEPT_SECONDS
+            gates = found.gates if found else {}
+            gates = {name: one for name, one in gates.items() if one.since >= alive}
+            gates[gate.name] = gate
             if len(gates) > GATES_MOST:
                 raise full_roster()
             return Roster(gates)
 
-        await self._change(GATES, _ALL, work)
+        await self._until_heard(await self._change(GATES, _ALL, work))
 
     @override
-    async def remove_gate(self, name: str, boot: str) -> None:
+    async def remove_gate(self, gate: Gate) -> None:
         def work(found: Roster | None) -> Roster | None:
             gates = found.gates if found else {}
-            left = {one: gate for one, gate in gates.items() if (one, gate.boot) != (name, boot)}
+            left = {name: one for name, one in gates.items() if one != gate}
             return Roster(left) if left else None
 
         await self._change(GATES, _ALL, work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Collection, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -35,6 +35,8 @@ _AGAIN_SECONDS = 0.02
 _SETTLE_SECONDS = (
     0.05  # seconds; one act makes several changes, and a Pod appears before its ticket goes
 )
+
+_HEARD_SECONDS = 5.0  # for this controller's own change to come back by the watch
 
 _DELETED_KEPT = 1000  # deleted objects that are remembered, to ignore late news of them
 
@@ -169,10 +171,11 @@ class Records:
 
     async def _change(
         self, kind: Kind[_T], place: str, work: Callable[[_T | None], _T | None]
-    ) -> None:
+    ) -> int:
         """Replace a record by what ``work`` returns for it; None: remove it.
 
-        ``work`` is called again if somebody else changed the record meanwhile.
+        ``work`` is called again if somebody else changed the record meanwhile. Returns the version
+        that was written; 0: nothing, or a removal.
         """
         name = self._name(kind, place)
         turn = self._turns.setdefault(name, anyio.Lock())
@@ -183,27 +186,24 @@ class Records:
                     before = self._own(kind, found) if found else None
                     after = work(before)
                     if after == before:
-                        return
-                    try:
-                        await self._write(name, kind, found, after)
-                    except (ConflictError, MissingError):
-                        pass  # another controller was quicker
-                    else:
-                        return
+                        return 0
+                    with suppress(ConflictError, MissingError):  # another controller was quicker
+                        return await self._write(name, kind, found, after)
                 await anyio.sleep(_AGAIN_SECONDS)
         raise busy()
 
     async def _write(
         self, name: str, kind: Kind[_T], found: Object | None, after: _T | None
-    ) -> None:
+    ) -> int:
         if found is None and after is not None:
-            await self._post(name, kind, after)
-        elif found is not None and after is not None:
+            return await self._post(name, kind, after)
+        if found is not None and after is not None:
             body = self._object(name, kind, after)
             body["metadata"]["resourceVersion"] = found.metadata.resource_version
-            made = await self.api.request("PUT", self._path(name), body=body)
-            self._mirror.take(decoded(made, Object))
-        elif found is not None:
+            made = decoded(await self.api.request("PUT", self._path(name), body=body), Object)
+            self._mirror.take(made)
+            return made.version
+        if found is not None:
             body = {
                 "apiVersion": "v1",
                 "kind": "DeleteOptions",
@@ -214,12 +214,24 @@ class Records:
             }
             await self.api.request("DELETE", self._path(name), body=body)
             self._mirror.drop(found)
+        return 0
 
     async def _post(self, name: str, kind: Kind[_T], body: _T) -> int:
         made = await self.api.request("POST", self._path(), body=self._object(name, kind, body))
         one = decoded(made, Object)
         self._mirror.take(one)
         return one.version
+
+    async def _until_heard(self, version: int) -> None:
+        """Wait until all that any controller wrote up to a version is known, or is not followed.
+
+        What is not followed is read from the cluster. Raises StoreUnavailable if it takes too long.
+        """
+        with anyio.move_on_after(_HEARD_SECONDS):
+            while self._mirror.known and self._mirror.heard < version:
+                await self._mirror.further.wait()
+            return
+        raise StoreUnavailable("News of the hub's records do not arrive. Try again.")
 
     def _object(self, name: str, kind: Kind[_T], body: _T) -> dict[str, Any]:
         marks = {INSTANCE: self._instance, RECORD: kind.name}
@@ -242,6 +254,7 @@ class _Mirror:
         # do not count: earlier changes of others may not have arrived yet.
         self.heard = 0
         self.news = anyio.Event()
+        self.further = anyio.Event()  # more is heard, or it is followed no more
         self._items: dict[str, Object] = {}
         self._deleted: dict[str, None] = {}  # uids, the newest last
 
@@ -260,7 +273,7 @@ class _Mirror:
         for one in (*(found.items or ()), *newer):
             self.take(one)
         self.known = True
-        self.heard = version
+        self._hear(version)
         self.news.set()
 
     def change(self, changed: bytes, *, gone: bool) -> None:
@@ -269,12 +282,18 @@ class _Mirror:
             self.drop(one)
         else:
             self.take(one)
-        self.heard = max(self.heard, one.version)  # a watch tells changes in their order
+        self._hear(max(self.heard, one.version))  # a watch tells changes in their order
 
     def lose(self, *, listed: bool) -> None:
         # Reads go to the cluster while changes of others do not arrive.
         del listed
         self.known = False
+        self._hear(self.heard)
+
+    def _hear(self, version: int) -> None:
+        self.heard = version
+        self.further.set()
+        self.further = anyio.Event()
 
     def take(self, one: Object) -> None:
         """Keep an object, unless a newer version of it is known."""

@@ -7,7 +7,17 @@ from typing import Generic, TypeVar
 import msgspec
 
 from controller.core.model import SessionId, UserId
-from controller.core.records import Gate, Link, Login, Memo, Notice, Rules, Share, Ticket
+from controller.core.records import (
+    Gate,
+    Link,
+    Login,
+    Mark,
+    Memo,
+    Notice,
+    Rules,
+    Share,
+    Ticket,
+)
 from controller.store import SHARES_MOST
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -92,4 +102,6 @@ RULES = Kind("rules", Rules, told=True)
 
 GATES = Kind("gates", Roster, told=False)
 
-TOLD = frozenset(kind.name for kind in (LOGIN, GRANTS, TICKET, DESK, RULES))
+MARK = Kind("mark", Mark, told=True)
+
+TOLD = frozenset(kind.name for kind in (LOGIN, GRANTS, TICKET, DESK, RULES, MARK))

@@ -9,13 +9,21 @@ from controller.store.kubernetes.desk import DeskRecords
 from controller.store.kubernetes.gates import GateRecords
 from controller.store.kubernetes.grants import GrantRecords
 from controller.store.kubernetes.logins import LoginRecords
+from controller.store.kubernetes.marks import MarkRecords
 from controller.store.kubernetes.objects import mapped
 from controller.store.kubernetes.rules import RuleRecords
 from controller.store.kubernetes.sessions import SessionRecords
 
 
 class KubernetesStore(
-    LoginRecords, GrantRecords, DeskRecords, SessionRecords, RuleRecords, GateRecords, Store
+    LoginRecords,
+    GrantRecords,
+    DeskRecords,
+    SessionRecords,
+    RuleRecords,
+    GateRecords,
+    MarkRecords,
+    Store,
 ):
     """Everything as records on the cluster."""
 

@@ -37,5 +37,8 @@ class GateTables(Database, GateStore):
         await self._run(work)
 
     @override
-    async def remove_gate(self, name: str, boot: str) -> None:
-        await self._write("DELETE FROM gate WHERE name = ? AND boot = ?", name, boot)
+    async def remove_gate(self, gate: Gate) -> None:
+        await self._write(
+            "DELETE FROM gate WHERE name = ? AND boot = ? AND since = ?",
+            *(gate.name, gate.boot, gate.since),
+        )

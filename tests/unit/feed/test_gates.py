@@ -167,6 +167,8 @@ async def test_a_gate_that_was_given_up() -> None:
         hub.gates.left("gate-1", "a", for_good=False, silent=True)
         assert await hub.gates.everywhere(1, 0)
         hub.join("gate-1", "a")
+        await become(lambda: len(hub.admitted) == 2)
+        assert [one.boot for one in await hub.store.gates()] == ["a"]
         assert not await hub.gates.everywhere(1, 0)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
@@ -15,8 +16,9 @@ import trustme
 
 from controller.core.model import Person, Phase, SessionId, UserId
 from controller.core.records import Login
-from controller.feed.certificates import hand_out, make_proofs, server_context
+from controller.feed.certificates import Proofs, hand_out, make_proofs, server_context
 from controller.feed.server import FeedServer
+from controller.gate.addresses import Address, next_host
 from controller.gate.answers import Answer
 from controller.gate.facts import (
     Change,
@@ -28,8 +30,8 @@ from controller.gate.facts import (
     Used,
     change_between,
 )
-from controller.gate.follower import Address, Follower
-from controller.gate.freshness import Freshness, boot_clock
+from controller.gate.follower import Follower
+from controller.gate.freshness import SILENCE_SECONDS, Freshness, boot_clock
 from controller.gate.link import CONTROLLER_NAME, LINK_FILE, client_context
 from controller.gate.refusals import Closed
 from controller.settings.schema import Settings
@@ -41,6 +43,7 @@ NOW = 1_800_000_000.0
 PAGE = Answer(403, ())
 SITE = Site(Settings(), Closed(PAGE, PAGE, PAGE, PAGE))
 EXTRA = Extra(b"keys", b"entry")
+HOLD = "hold"  # a token over which a controller stands still
 ALICE = Person(UserId("alice"), "Alice")
 
 
@@ -117,11 +120,14 @@ class Memory:
 class Controller:
     """A controller's side of the stream, which can be stopped and started again."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, host: str = "127.0.0.1") -> None:
         """``folder``: where gates find what proves them."""
         self.hub = Hub()
         self.folder = folder
         self.port = port
+        self.host = host
+        self.going_on = threading.Event()
+        self.proofs: Proofs | None = None  # those of all controllers, where there are several
         self.facts: Facts | None = None
         self.number = 0
         self.server: FeedServer | None = None
@@ -129,21 +135,26 @@ class Controller:
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Serve gates meanwhile, by proofs made anew."""
-        proofs = make_proofs(NOW - 365 * 86400)
+        proofs = self.proofs or make_proofs(NOW - 365 * 86400)
         hand_out(proofs, self.folder)
         server = FeedServer(
             server_context(proofs),
-            host="127.0.0.1",
+            host=self.host,
             port=self.port,
             epoch="epoch",
             site=SITE,
             heard=self.hub,
-            prove=lambda token, audience: f"{audience} of {token}".encode(),
+            prove=self._prove,
         )
         with server.running():
             self.server, self.facts, self.number = server, None, 0
             yield
             self.server = None
+
+    def _prove(self, token: str, audience: str) -> bytes:
+        if token == HOLD:
+            self.going_on.wait()
+        return f"{audience} of {token}".encode()
 
     def tell(self, after: Facts) -> int:
         """Tell gates of a change; return its number."""
@@ -158,18 +169,24 @@ class Controller:
 class Gate:
     """A gate's side."""
 
-    def __init__(self, controller: Controller, name: str = "gate-1") -> None:
-        """Nothing is followed yet."""
+    def __init__(self, controller: Controller, *others: Controller, name: str = "gate-1") -> None:
+        """Nothing is followed yet; of several controllers it begins with the first."""
+        hosts = sorted(one.host for one in (controller, *others))
+
+        async def find(_: Address) -> list[str]:
+            return hosts
+
         self.memory = Memory()
         self.freshness = Freshness()
         self.follower = Follower(
-            Address("127.0.0.1", controller.port),
+            Address("controllers", controller.port),
             self.memory,
             self.freshness,
             name=name,
             boot=f"{name}-boot",
             connect_by=lambda: client_context(controller.folder),
             clock=boot_clock,
+            find=find,
         )
 
 
@@ -234,12 +251,78 @@ async def test_goes_on_alone_and_follows_again(controller: Controller) -> None:
 
 async def test_two_gates(controller: Controller) -> None:
     """Every gate hears of every change, and which one has confirmed it is told apart."""
-    gates = [Gate(controller, "gate-1"), Gate(controller, "gate-2")]
+    gates = [Gate(controller, name="gate-1"), Gate(controller, name="gate-2")]
     async with controller.running(), following(*gates):
         controller.tell(facts())
         number = controller.tell(facts(session("a")))
         await become(lambda: [*controller.hub.numbers.values()] == [number, number])
         assert set(controller.hub.numbers) == {"gate-1-boot", "gate-2-boot"}
+
+
+@pytest.fixture
+def two(controller: Controller) -> tuple[Controller, Controller]:
+    """Give two controllers that do not run yet; a gate begins with the first."""
+    other = Controller(controller.folder, controller.port, "127.0.0.2")
+    controller.proofs = other.proofs = make_proofs(NOW)
+    first = next_host((controller.host, other.host), "", "gate-1")
+    return (controller, other) if first == controller.host else (other, controller)
+
+
+async def test_another_one_goes_on(two: tuple[Controller, Controller]) -> None:
+    """When its controller ends, a gate follows the other one, and nobody notices."""
+    one, other = two
+    gate = Gate(one, other)
+    async with other.running():
+        other.tell(facts(session("a"), session("b")))
+        async with following(gate):
+            async with one.running():
+                one.tell(facts(session("a")))
+                await become(gate.freshness.may_judge)
+                assert one.hub.joined_by == ["gate-1"]
+                assert other.hub.joined_by == []
+            await become(lambda: other.hub.joined_by)
+            await become(lambda: "b" * 26 in gate.memory.sessions)
+            assert gate.freshness.may_judge()
+            assert not gate.freshness.alone
+
+
+async def test_another_one_instead_of_a_silent_one(two: tuple[Controller, Controller]) -> None:
+    """When its controller answers no more, a gate follows the other one before it has to deny."""
+    one, other = two
+    gate = Gate(one, other)
+    denied: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            if not gate.freshness.may_judge():
+                denied.append(boot_clock())
+            await anyio.sleep(0.01)
+
+    async with one.running(), other.running(), following(gate):
+        for each in two:
+            each.tell(facts(session("a")))
+        await become(gate.freshness.may_judge)
+        assert one.hub.joined_by == ["gate-1"]
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            with suppress(TimeoutError):
+                await gate.follower.prove(HOLD, "login")
+            await become(lambda: other.hub.numbers.get("gate-1-boot"))
+            await anyio.sleep(SILENCE_SECONDS)
+            group.cancel_scope.cancel()
+        one.going_on.set()
+    assert denied == []
+
+
+async def test_not_one_that_tells_nothing(two: tuple[Controller, Controller]) -> None:
+    """A controller that cannot tell what others have written is left for another one."""
+    one, other = two
+    gate = Gate(one, other)
+    async with one.running(), other.running(), following(gate):
+        other.tell(facts(session("a")))
+        await become(lambda: one.hub.joined_by)
+        await become(gate.freshness.may_judge)
+        assert gate.memory.sessions == {"a" * 26: Phase.READY}
 
 
 async def test_reports(controller: Controller) -> None:

@@ -96,6 +96,21 @@ def test_twelve_hours_are_from_the_first_end(freshness: Freshness, clock: Clock)
     assert not freshness.may_judge()
 
 
+def test_a_controller_that_is_not_reached(freshness: Freshness, clock: Clock) -> None:
+    """A gate that is alone, and then learns that there may be a controller, lets nobody pass."""
+    freshness.hear(clock())
+    freshness.doubt()
+    assert freshness.may_judge()  # that one has just answered
+    freshness.close()
+    freshness.doubt()
+    assert not freshness.may_judge()
+    assert not freshness.alone
+    freshness.close()
+    assert not freshness.may_judge()
+    freshness.hear(clock())
+    assert freshness.may_judge()
+
+
 def test_cut_off_and_closed(freshness: Freshness, clock: Clock) -> None:
     """A gate that was cut off, or stood still, and finds its stream closed lets nobody pass."""
     freshness.hear(clock())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from controller.core.records import Gate
 from controller.rules.roster import DEAD_AFTER, Heard, Start, unconfirmed, with_roster
@@ -68,6 +69,25 @@ def test_a_gate_says_goodbye() -> None:
     assert unconfirmed((OTHER,), heard, NUMBER, NOW) == ()
 
 
+def test_followers_of_another_controller() -> None:
+    """A gate that has confirmed to another controller is not waited for."""
+    assert unconfirmed((GATE, OTHER), {}, NUMBER, NOW, elsewhere={OWN}) == (OTHER,)
+
+
+def test_seen_to_be_put_there_again() -> None:
+    """The silence of a gate that another controller puts on the roster again begins anew."""
+    before = with_roster((GATE, OTHER), {}, NOW)
+    again = replace(GATE, since=GATE.since + 3600)
+    heard = with_roster((again, OTHER), before, NOW + 3600, before=(GATE, OTHER))
+    assert heard == {OWN: Heard(NOW + 3600), ("gate-2", "boot-a"): Heard(NOW)}
+
+
+def test_one_that_follows_here_is_no_one_elses() -> None:
+    """Of a gate that follows this controller the roster tells nothing new."""
+    heard = {OWN: Heard(NOW, 7, connected=True)}
+    assert with_roster((GATE,), heard, NOW + 60) == heard
+
+
 def test_after_a_restart_of_the_controller() -> None:
     """A gate that never comes again is waited for as long as it may answer, not for ever."""
     heard = with_roster((GATE, OTHER), {}, NOW)
@@ -80,7 +100,8 @@ def test_after_a_restart_of_the_controller() -> None:
 def test_reading_the_roster_again() -> None:
     """What was heard of gates that may exist stays as it was; earlier starts are forgotten."""
     heard = {OWN: Heard(NOW - 60, 7), AFTER: Heard(NOW - 30, connected=True)}
-    known = with_roster((GATE, OTHER), heard | {BEFORE: Heard(NOW - 90, 6)}, NOW)
+    earlier = {BEFORE: Heard(NOW - 90, 6)}
+    known = with_roster((GATE, OTHER), heard | earlier, NOW, before=(GATE,))
     assert known == heard | {("gate-2", "boot-a"): Heard(NOW)}
 
 
@@ -99,9 +120,9 @@ def test_what_waiting_changes(
     roster: tuple[Gate, ...], heard: dict[Start, Heard], number: int, now: int, later: int
 ) -> None:
     """Later there is never more to wait for, and never less for a later change."""
-    waits = set(unconfirmed(roster, heard, number, now, 10.0))
-    assert waits >= set(unconfirmed(roster, heard, number, now + later, 10.0))
-    assert waits <= set(unconfirmed(roster, heard, number + 1, now, 10.0))
+    waits = set(unconfirmed(roster, heard, number, now, dead_after=10.0))
+    assert waits >= set(unconfirmed(roster, heard, number, now + later, dead_after=10.0))
+    assert waits <= set(unconfirmed(roster, heard, number + 1, now, dead_after=10.0))
     assert waits <= set(roster)
 
 
@@ -110,7 +131,7 @@ def test_who_can_be_passed_over(
     roster: tuple[Gate, ...], heard: dict[Start, Heard], number: int, now: int
 ) -> None:
     """A gate that is connected and has not confirmed is always waited for; so is an unknown one."""
-    waits = unconfirmed(roster, heard, number, now, 10.0)
+    waits = unconfirmed(roster, heard, number, now, dead_after=10.0)
     for gate in roster:
         known = heard.get((gate.name, gate.boot))
         if known is None or (known.connected and known.confirmed < number):

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.anyio
 
 DEADLINE = 20.0  # seconds
 
-FIRST, SECOND = Gate("gate-1", "boot-a", 100.0), Gate("gate-2", "boot-b", 200.0)
+NOW = time.time()
+
+FIRST, SECOND = Gate("gate-1", "boot-a", NOW), Gate("gate-2", "boot-b", NOW)
 
 
 class Pair:
@@ -51,7 +53,7 @@ async def pair(tmp_path: Path) -> AsyncGenerator[Pair, None]:
 
 async def test_both_at_once(pair: Pair) -> None:
     """Gates that come to two controllers at the same moment are all on the roster."""
-    gates = [Gate(f"gate-{number:02}", "boot-a", float(number)) for number in range(10)]
+    gates = [Gate(f"gate-{number:02}", "boot-a", NOW + number) for number in range(10)]
     async with anyio.create_task_group() as group:
         for number, gate in enumerate(gates):
             store = pair.other if number % 2 else pair.one
@@ -76,7 +78,7 @@ async def test_known_before_it_is_told(pair: Pair) -> None:
         pair.server.held = True
         await pair.one.put_gate(FIRST)
         assert await pair.other.gates() == (FIRST,)
-        await pair.one.remove_gate(FIRST.name, FIRST.boot)
+        await pair.one.remove_gate(FIRST)
         assert await pair.other.gates() == ()
         group.cancel_scope.cancel()
 
@@ -87,15 +89,15 @@ async def test_goodbye_to_another_controller(pair: Pair) -> None:
         await pair.one.put_gate(gate)
     restarted = replace(FIRST, boot="boot-c")
     await pair.one.put_gate(restarted)
-    await pair.other.remove_gate(FIRST.name, FIRST.boot)
-    await pair.other.remove_gate(SECOND.name, SECOND.boot)
+    await pair.other.remove_gate(FIRST)
+    await pair.other.remove_gate(SECOND)
     assert await pair.one.gates() == (restarted,)
 
 
 async def test_full_for_both(pair: Pair) -> None:
     """The bound holds for the gates of all controllers together."""
     for number in range(GATES_MOST):
-        await pair.one.put_gate(Gate(f"gate-{number:02}", "boot-a", 100.0))
+        await pair.one.put_gate(Gate(f"gate-{number:02}", "boot-a", NOW))
     with pytest.raises(StoreUnavailable, match=f"{GATES_MOST} gates already"):
-        await pair.other.put_gate(Gate("gate-late", "boot-a", 200.0))
+        await pair.other.put_gate(Gate("gate-late", "boot-a", NOW))
     assert len(await pair.one.gates()) == GATES_MOST
