@@ -24,6 +24,7 @@ from controller.core.everywhere import Everywhere
 from controller.engines import Orchestrator
 from controller.feed.feed import Feed
 from controller.feed.gates import Gates
+from controller.feed.proofs import ProofStorage
 from controller.feed.publisher import Sources
 from controller.gate.facts import Extra, Site, settings_for_gates
 from controller.gate.refusals import Closed
@@ -35,7 +36,7 @@ from controller.housekeeping.rounds import Housekeeping
 from controller.housekeeping.store_sync import StoreSync
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
-from controller.parts import make_election, make_orchestrator, open_store
+from controller.parts import make_election, make_orchestrator, make_proof_storage, open_store
 from controller.people.desk import Desk
 from controller.people.directory import Directory
 from controller.people.handoff import Handoffs
@@ -78,6 +79,7 @@ class Application:
         key_storage: KeyStorage | None = None,
         election: Election | None = None,
         marks: MarkStore | None = None,
+        proofs: ProofStorage | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -85,7 +87,7 @@ class Application:
         """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins.
 
         Without an ``election`` this is the only controller, without a ``key_storage`` the keys stay
-        as they are; ``marks`` are for several controllers that have gates.
+        as they are, without ``proofs`` there are no gates; ``marks`` are for several controllers.
         """
         self.settings = settings
         self.election = election = election or Alone()
@@ -214,7 +216,7 @@ class Application:
         )
         closed = closed_pages(renderer, settings)
         self._marks = marks
-        self.feed = self._feed(keys, closed, clock, wall) if settings.gates.folder else None
+        self.feed = self._feed(proofs, keys, closed, clock, wall) if proofs is not None else None
         public = timely(public_app(self.services, closed))
         if self.feed is not None:
             self.everywhere.gates = self.feed
@@ -248,7 +250,12 @@ class Application:
         return self.feed.gates.numbers() if self.feed else {"following": 0, "away": 0}
 
     def _feed(
-        self, keys: Keys, closed: Closed, clock: Callable[[], float], wall: Callable[[], float]
+        self,
+        proofs: ProofStorage,
+        keys: Keys,
+        closed: Closed,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> Feed:
         """Make what gates follow."""
 
@@ -285,7 +292,7 @@ class Application:
                 learn=learn if self._marks else None,
             ),
             self.changes,
-            folder=Path(self.settings.gates.folder),
+            proofs=proofs,
             listen=self.settings.listen,
             port=self.settings.gates.port,
             prove=prove,
@@ -362,6 +369,7 @@ async def build(settings: Settings) -> Application:
         key_storage=key_storage,
         election=make_election(settings, identity),
         marks=store if isinstance(store, MarkStore) else None,
+        proofs=make_proof_storage(settings),
         metrics=metrics,
     )
 

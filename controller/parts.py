@@ -1,4 +1,7 @@
-"""Which parts the settings name: engine, store, election. Clients are imported only if used."""
+"""Which parts the settings name: engine, store, election, proofs of gates.
+
+Clients are imported only if used.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from pathlib import Path
 
 from controller.engines import Orchestrator
 from controller.engines.memory import MemoryOrchestrator
+from controller.feed.proofs import ProofFolder, ProofStorage
 from controller.housekeeping.election import Alone, Election
 from controller.people.keys import KeyFile, KeyStorage
 from controller.settings.schema import Settings
@@ -36,6 +40,19 @@ def make_election(settings: Settings, identity: str) -> Election:
     from controller.housekeeping.lease import LeaseElection
 
     return LeaseElection(settings, identity=identity, clock=time.monotonic, wall=time.time)
+
+
+def make_proof_storage(settings: Settings) -> ProofStorage | None:
+    """Return where controllers and gates find their proofs; None: there are no gates."""
+    if settings.gates.secret:
+        from controller.cluster.client import Api
+        from controller.feed.proofs_secret import ProofSecret
+
+        api = Api(settings.kubernetes)
+        return ProofSecret(api, settings.instance, settings.gates.secret, time.time)
+    if settings.gates.folder:
+        return ProofFolder(Path(settings.gates.folder), time.time)
+    return None
 
 
 def make_orchestrator(settings: Settings) -> Orchestrator:

@@ -1,8 +1,7 @@
 """The proofs by which a controller and its gates know each other: certificates of both.
 
-They are made anew at each start of the controller, by an authority whose key is forgotten at once.
-A gate's certificate is good for a client only: a gate that is taken over cannot pretend to be the
-controller towards the others.
+They are made by an authority whose key is forgotten at once. A gate's certificate is good for a
+client only: a gate that is taken over cannot pretend to be the controller towards the others.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
@@ -30,6 +30,20 @@ from controller.gate.link import CONTROLLER_NAME, LINK_FILE
 _BEFORE = timedelta(days=1)  # clocks may differ
 
 _FOR = timedelta(days=3650)  # of a controller that is never restarted
+
+_RENEWED = timedelta(days=30)  # before they end, by a controller that starts
+
+_UNUSABLE = (
+    ValueError,
+    TypeError,
+    OSError,  # ssl.SSLError is one
+    InvalidSignature,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+)
+"""What reading a key or a certificate raises if it is damaged, or another than it should be."""
 
 
 class Proofs(msgspec.Struct, frozen=True):
@@ -130,7 +144,7 @@ def hand_out(proofs: Proofs, folder: Path) -> None:
         Path(draft).replace(path)
     except OSError as error:
         raise ConfigError(
-            [f"SLICERHUB_GATE_FOLDER: {path} cannot be written ({error}). Check its folder."]
+            [f"gates.folder (SLICERHUB_GATES_FOLDER): cannot write {path} ({error}). Check it."]
         ) from error
 
 
@@ -145,6 +159,42 @@ def server_context(proofs: Proofs) -> ssl.SSLContext:
         context.load_cert_chain(file.name)
         context.load_verify_locations(cadata=certificates_of(proofs.controller)[-1])
     return context
+
+
+def fault_of(proofs: Proofs, now: float) -> str | None:
+    """Return why proofs that were made earlier cannot be used, or no longer; None if they can.
+
+    ``now``: seconds since the epoch.
+    """
+    moment = datetime.fromtimestamp(now, UTC)
+    try:
+        chains = [
+            _chain(proofs.controller, ExtendedKeyUsageOID.SERVER_AUTH),
+            _chain(proofs.gate, ExtendedKeyUsageOID.CLIENT_AUTH),
+        ]
+        server_context(proofs)
+    except _UNUSABLE as error:
+        return f"they cannot be read ({str(error) or type(error).__name__})"
+    if chains[0][-1] != chains[1][-1]:
+        return "their authorities differ"
+    certificates = [one for chain in chains for one in chain]
+    if any(moment < one.not_valid_before_utc for one in certificates):
+        return "they do not count yet"
+    if any(one.not_valid_after_utc - _RENEWED <= moment for one in certificates):
+        return "they have ended or will soon"
+    return None
+
+
+def _chain(pem: bytes, purpose: x509.ObjectIdentifier) -> list[x509.Certificate]:
+    """Return the certificates of one side, the authority's last; raise if they do not fit."""
+    own, authority = certificates = x509.load_pem_x509_certificates(pem)
+    key = serialization.load_pem_private_key(pem, password=None)
+    if own.public_key() != key.public_key():
+        raise ValueError("the key is another's")
+    if purpose not in own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value:
+        raise ValueError("it is for the other side")
+    own.verify_directly_issued_by(authority)
+    return certificates
 
 
 def certificates_of(pem: bytes) -> Sequence[str]:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import Callable
-from pathlib import Path
 
 import anyio
+import structlog
 from litestar.types import ASGIApp
 
 from controller.core.changes import ChangeCount
-from controller.core.errors import ConfigError
+from controller.core.errors import ConfigError, EngineUnavailable, StoreUnavailable
 from controller.feed.agreement import Agreement
 from controller.feed.barrier import behind_gates
-from controller.feed.certificates import hand_out, make_proofs, server_context
+from controller.feed.certificates import Proofs, server_context
 from controller.feed.gates import Gates
+from controller.feed.proofs import ProofStorage
 from controller.feed.publisher import Publisher, Sources
 from controller.feed.server import FeedServer
 from controller.gate.facts import Site
 from controller.store import MarkStore
 
 _EPOCH_BYTES = 8
+
+_AGAIN_SECONDS = 1.0  # between two tries to read proofs that cannot be read
+
+_log = structlog.get_logger("feed")
 
 
 class Feed:
@@ -33,24 +39,21 @@ class Feed:
         gates: Gates,
         changes: ChangeCount,
         *,
-        folder: Path,
+        proofs: ProofStorage,
         listen: str,
         port: int,
         prove: Callable[[str, str], bytes],
         wall: Callable[[], float],
         others: MarkStore | None = None,
     ) -> None:
-        """``folder``: where gates find what proves them; ``prove``: see ``facts.Proven``.
+        """``prove``: see ``facts.Proven``; ``wall``: seconds since the epoch.
 
-        ``wall``: seconds since the epoch; ``others``: where several controllers leave their marks.
-        ``run`` begins.
+        ``others``: where several controllers leave their marks. ``run`` begins.
         """
-        self._folder = folder
+        self._proofs = proofs
         self._port = port
-        self._proofs = make_proofs(wall())
         self.gates = gates
         self._server = FeedServer(
-            server_context(self._proofs),
             host=listen,
             port=port,
             epoch=secrets.token_hex(_EPOCH_BYTES),
@@ -74,13 +77,25 @@ class Feed:
 
     async def run(self) -> None:
         """Serve gates until cancelled. Raises ConfigError if that is impossible."""
-        await anyio.to_thread.run_sync(hand_out, self._proofs, self._folder)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.gates.run)
+            if self._agreement is not None:
+                group.start_soon(self._agreement.run)
+            await self._serve(server_context(await self._read_proofs()))
+
+    async def _read_proofs(self) -> Proofs:
+        """Return the proofs once they can be read; until then no gate can follow."""
+        while True:
+            try:
+                return await self._proofs.proofs()
+            except (EngineUnavailable, StoreUnavailable) as error:
+                _log.warning("gate_proofs_not_read", error=error.in_full)
+                await anyio.sleep(_AGAIN_SECONDS)
+
+    async def _serve(self, context: ssl.SSLContext) -> None:
         try:
-            with self._server.running():
+            with self._server.running(context):
                 async with anyio.create_task_group() as group:
-                    group.start_soon(self.gates.run)
-                    if self._agreement is not None:
-                        group.start_soon(self._agreement.run)
                     group.start_soon(self._fail_with_server)
                     await self._publisher.run()
         except OSError as error:

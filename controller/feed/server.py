@@ -126,7 +126,6 @@ class FeedServer:
 
     def __init__(
         self,
-        context: ssl.SSLContext,
         *,
         host: str,
         port: int,
@@ -139,7 +138,6 @@ class FeedServer:
 
         ``prove`` is called in the thread of the server.
         """
-        self._context = context
         self._host = host
         self._port = port
         self._epoch = epoch
@@ -156,11 +154,11 @@ class FeedServer:
         self._ended = asyncio.Event()
 
     @contextmanager
-    def running(self) -> Generator[None]:
+    def running(self, context: ssl.SSLContext) -> Generator[None]:
         """Serve gates meanwhile. Raises OSError if the port is taken."""
         hub = self._hub = asyncio.get_running_loop()
         with start_blocking_portal("asyncio", {"use_uvloop": True}, name="feed") as portal:
-            serving, _ = portal.start_task(self._serve)
+            serving, _ = portal.start_task(self._serve, context)
             serving.add_done_callback(lambda _: hub.call_soon_threadsafe(self._ended.set))
             try:
                 yield
@@ -174,13 +172,18 @@ class FeedServer:
 
     def tell(self, facts: Facts, change: Change | None, number: int) -> None:
         """Tell all gates what is new; called in the hub's loop."""
-        if self._loop is not None:
+        if self._loop is None:
+            self._facts, self._number = facts, number  # gates that come later begin with these
+        else:
             self._loop.call_soon_threadsafe(self._take, facts, change, number)
 
     # -- in the thread ---------------------------------------------------------------------
 
     async def _serve(
-        self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+        self,
+        context: ssl.SSLContext,
+        *,
+        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
         async with await anyio.create_tcp_listener(
             local_host=self._host, local_port=self._port
@@ -188,7 +191,7 @@ class FeedServer:
             self._loop = asyncio.get_running_loop()
             task_status.started()
             await TLSListener(
-                listener, self._context, standard_compatible=False, handshake_timeout=_HELLO_SECONDS
+                listener, context, standard_compatible=False, handshake_timeout=_HELLO_SECONDS
             ).serve(self._follow)
 
     def _take(self, facts: Facts, change: Change | None, number: int) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 import msgspec
 
-from controller.cluster.client import Api, ConflictError, MissingError, decoded
+from controller.cluster.client import Api
 from controller.core.errors import ConfigError
 from controller.people.tokens import KeyRing, new_key_ring, parse_key_ring
-from controller.store.kubernetes.objects import INSTANCE, TRIES, busy, mapped
+from controller.store.kubernetes.shared_secret import Content, SharedSecret
 
 _KEYS = "keys.json"
 
@@ -22,8 +19,7 @@ class KeySecret:
 
     def __init__(self, api: Api, instance: str, wall: Callable[[], float]) -> None:
         """``wall``: seconds since the epoch. No request is made yet."""
-        self._api = api
-        self._instance = instance
+        self._secret = SharedSecret(api, instance, f"{instance}-keys")
         self._wall = wall
 
     async def key_ring(self, *, make: bool = True) -> KeyRing:
@@ -47,48 +43,16 @@ class KeySecret:
         return await self._change_keys(lambda found: change(found or self._no_keys()))
 
     def _no_keys(self) -> KeyRing:
-        raise ConfigError([f"There are no keys in the Secret {self._keys_name}."])
-
-    @property
-    def _keys_name(self) -> str:
-        return f"{self._instance}-keys"
+        raise ConfigError([f"There are no keys in the Secret {self._secret.name}."])
 
     async def _change_keys(self, change: Callable[[KeyRing | None], KeyRing]) -> KeyRing:
-        name = self._keys_name
-        for _ in range(TRIES):
-            with mapped():
-                path = f"/api/v1/namespaces/{self._api.own_namespace()}/secrets"
-                secret = await self._secret(f"{path}/{name}")
-                data: dict[str, str] = (secret or {}).get("data") or {}
-                found = None
-                if _KEYS in data:
-                    found = parse_key_ring(b64decode(data[_KEYS]), f"the Secret {name}")
-                ring = change(found)
-                if ring == found:
-                    return ring
-                data[_KEYS] = b64encode(msgspec.json.encode(ring)).decode()
-                with suppress(ConflictError):  # another was quicker: its ring is read now
-                    await self._put_secret(path, secret, name, data)
-                    return ring
-        raise busy()
+        def work(content: Content) -> tuple[Content, KeyRing]:
+            found = None
+            if _KEYS in content:
+                found = parse_key_ring(content[_KEYS], f"the Secret {self._secret.name}")
+            ring = change(found)
+            if ring == found:  # however it is written
+                return content, ring
+            return {**content, _KEYS: msgspec.json.encode(ring)}, ring
 
-    async def _secret(self, path: str) -> dict[str, Any] | None:
-        try:
-            return decoded(await self._api.request("GET", path), dict[str, Any])
-        except MissingError:
-            return None
-
-    async def _put_secret(
-        self, path: str, found: dict[str, Any] | None, name: str, data: dict[str, str]
-    ) -> None:
-        if found is not None:  # with the metadata that it was made with
-            await self._api.request("PUT", f"{path}/{name}", body=found | {"data": data})
-            return
-        body = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": name, "labels": {INSTANCE: self._instance}},
-            "type": "Opaque",
-            "data": data,
-        }
-        await self._api.request("POST", path, body=body)
+        return await self._secret.change(work)

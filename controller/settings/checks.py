@@ -45,8 +45,10 @@ def faults_of(settings: Settings, ldap_configured: bool) -> list[str]:
             "round, controllers tell each other which sessions are used; with longer rounds a "
             "session in use could be stopped."
         )
+    faults += _check_gates(settings)
     cluster = settings.kubernetes
-    if settings.store == "kubernetes" and cluster.kubeconfig and not cluster.hub_namespace:
+    in_cluster = settings.store == "kubernetes" or settings.gates.secret
+    if in_cluster and cluster.kubeconfig and not cluster.hub_namespace:
         faults.append(
             "kubernetes.hub_namespace (SLICERHUB_KUBERNETES_HUB_NAMESPACE) is missing. A "
             "controller outside the cluster needs it."
@@ -71,6 +73,21 @@ def faults_of(settings: Settings, ldap_configured: bool) -> list[str]:
     defaults = [one.id for one in settings.profiles if one.default]
     if len(defaults) > 1:
         faults.append(f"profiles: only one may be the default, not {', '.join(defaults)}.")
+    return faults
+
+
+def _check_gates(settings: Settings) -> list[str]:
+    faults: list[str] = []
+    if settings.gates.secret and settings.gates.folder:
+        faults.append(
+            "gates.secret (SLICERHUB_GATES_SECRET): gates.folder is set, too. Keep the Secret on a "
+            "cluster, otherwise the folder."
+        )
+    if settings.gates.secret and settings.orchestrator != "kubernetes":
+        faults.append(
+            "gates.secret (SLICERHUB_GATES_SECRET): needs orchestrator = kubernetes. Use "
+            "gates.folder."
+        )
     return faults
 
 

@@ -201,8 +201,11 @@ class Gates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Gates: processes of their own that answer Traefik's questions."""
 
     folder: str = ""
-    """Folder that the controller shares with the gates, for what proves them to each other; empty:
-    there are no gates, and the controller itself answers Traefik."""
+    """Folder that the controller shares with the gates, for what proves them to each other. If this
+    and `secret` are empty, there are no gates, and the controller itself answers Traefik."""
+    secret: MaybeObject = ""
+    """Name of the Secret, in the hub's own namespace, that the controllers share with their gates
+    on a cluster, in place of a folder."""
     port: Port = 8002
     """Port at which gates follow the controller."""
 

@@ -12,9 +12,13 @@ import pytest
 from kubernetes.aio import client
 from msgspec.structs import replace
 
+from controller.cluster import client as cluster_client
 from controller.core.errors import ConfigError, StoreUnavailable
 from controller.core.model import Role, UserId
 from controller.core.records import Memo, Share
+from controller.feed.certificates import Proofs
+from controller.feed.proofs_secret import CONTROLLER_KEY, ProofSecret
+from controller.gate.link import LINK_FILE
 from controller.parts import open_store
 from controller.people.keys import replace_all, rotate
 from controller.settings.schema import Settings
@@ -98,6 +102,31 @@ async def test_keys_of_the_manifests(configured: Settings, api: Api, namespace: 
     with pytest.raises(ConfigError, match="Secret kt-keys"):
         await keys_of(store).key_ring()
     await store.aclose()
+
+
+async def test_proofs_of_gates(configured: Settings, api: Api, namespace: str) -> None:
+    """Controllers that start at once fill the empty Secret with one set of proofs, and keep it."""
+    core: Core = client.CoreV1Api(api)
+    meta = {"name": "kt-gates", "labels": {"site": "ours"}}
+    await core.create_namespaced_secret(namespace, {"metadata": meta})
+    found: list[Proofs] = []
+
+    async def start() -> None:
+        there = cluster_client.Api(configured.kubernetes)
+        found.append(await ProofSecret(there, "kt", "kt-gates", time.time).proofs())
+
+    async with anyio.create_task_group() as group:
+        for _ in range(4):
+            group.start_soon(start)
+    await start()
+    assert len(found) == 5
+    assert all(proofs == found[0] for proofs in found)
+    kept = await core.read_namespaced_secret("kt-gates", namespace)
+    assert kept.metadata.labels == {"site": "ours"}
+    assert kept.data.keys() == {CONTROLLER_KEY, LINK_FILE}
+    await core.replace_namespaced_secret("kt-gates", namespace, {"metadata": meta})
+    await start()
+    assert found[-1] != found[0]
 
 
 async def test_foreign_objects(configured: Settings, api: Api, namespace: str) -> None:

@@ -14,6 +14,7 @@ import httpx
 from controller.app import Application
 from controller.core.model import Observed, Phase, SessionId
 from controller.engines.memory import MemoryOrchestrator
+from controller.feed.proofs import ProofStorage
 from controller.housekeeping.election import Election
 from controller.people.keys import KeyStorage
 from controller.people.tokens import Key, KeyRing, Keys, Use
@@ -80,8 +81,12 @@ class World:
         ring: KeyRing = RING,
         key_storage: KeyStorage | None = None,
         election: Election | None = None,
+        proofs: ProofStorage | None = None,
     ) -> None:
-        """Make the parts; those that are given belong to another hub, too."""
+        """Make the parts; those that are given belong to another hub, too.
+
+        ``proofs``: gates may follow.
+        """
         self.settings = configured
         self.clock = clock or Clock()
         self.orchestrator = orchestrator or MemoryOrchestrator(configured)
@@ -100,6 +105,7 @@ class World:
             keys=Keys(ring),
             key_storage=key_storage,
             election=election,
+            proofs=proofs,
             clock=self.clock.monotonic,
             wall=self.clock.wall,
         )

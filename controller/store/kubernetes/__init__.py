@@ -1,7 +1,7 @@
 """The store on a cluster: shared by several controllers, in objects of the hub's namespace.
 
 Records are ConfigMaps. They hold names, ids and hashes: nothing in them lets a reader in without
-the key ring, so the only Secret that the controller needs is that one, which has a fixed name.
+the key ring, so no record is a Secret.
 The records are cut so that changes rarely conflict:
 
 - a log-in, and a ticket of the queue, is an object of its own: made once, deleted once;
@@ -10,7 +10,7 @@ The records are cut so that changes rarely conflict:
 - a person's notices and choices are one object;
 - failed log-ins are spread over sixteen objects, so that nobody can fill the cluster with names;
 - the times of starts are one object, the decisions of administrators are one, the roster of gates
-  is one, and the memos of each controller are one that nobody else writes.
+  is one, and the memos and the mark of each controller are one each that nobody else writes.
 
 Each change reads the object and writes it back with its resourceVersion. If somebody else was
 first, the cluster refuses (409), and the change reads and decides again. Reads come from a mirror

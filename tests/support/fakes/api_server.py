@@ -6,8 +6,10 @@ Of other kinds there is what the test has put there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +18,23 @@ from aiohttp import web
 
 _CONFLICT = 409
 _MISSING = 404
+_UNAVAILABLE = 503
+_NAME = re.compile(r".*/(?:configmaps|secrets)/?")  # what stands before it
 
 
 class ApiServer:
-    """ConfigMaps of one namespace, with one row of versions for all changes."""
+    """ConfigMaps and Secrets of one namespace, with one row of versions for all changes.
+
+    No name may be both a ConfigMap's and a Secret's.
+    """
 
     def __init__(self) -> None:
-        """Nothing is there yet. While ``held``, watches tell nothing.
+        """Nothing is there yet. While ``held``, watches tell nothing; while ``down``, all fails.
 
         ``others``: what is listed of other kinds, by the last part of their path.
         """
         self.held = False
+        self.down = False
         self.others: dict[str, list[object]] = {}
         self._version = 0
         self._objects: dict[str, dict[str, Any]] = {}
@@ -34,11 +42,13 @@ class ApiServer:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        if self.down:
+            return web.json_response({"message": "down"}, status=_UNAVAILABLE)
         kind = request.path.rpartition("/")[2]
         if kind in self.others and request.query.get("watch") != "true":
             meta = {"resourceVersion": str(self._version)}
             return web.json_response({"metadata": meta, "items": self.others[kind]})
-        name = request.path.partition("/configmaps")[2].removeprefix("/")
+        name = _NAME.sub("", request.path)
         match request.method:
             case "POST":
                 return self._put(await request.json(), None)
@@ -54,6 +64,15 @@ class ApiServer:
                 return await self._watch(request)
             case _:
                 return self._list(request.query["labelSelector"])
+
+    def put(self, body: dict[str, Any]) -> None:
+        """Put an object there, in place of what there is of its name, as somebody else would."""
+        self._objects.pop(body["metadata"]["name"], None)
+        self._put(deepcopy(body), None)
+
+    def named(self, name: str) -> dict[str, Any]:
+        """Return an object as it is now."""
+        return self._objects[name]
 
     def _put(self, body: dict[str, Any], before: dict[str, Any] | None) -> web.Response:
         meta = body["metadata"]

@@ -138,7 +138,6 @@ class Controller:
         proofs = self.proofs or make_proofs(NOW - 365 * 86400)
         hand_out(proofs, self.folder)
         server = FeedServer(
-            server_context(proofs),
             host=self.host,
             port=self.port,
             epoch="epoch",
@@ -146,7 +145,7 @@ class Controller:
             heard=self.hub,
             prove=self._prove,
         )
-        with server.running():
+        with server.running(server_context(proofs)):
             self.server, self.facts, self.number = server, None, 0
             yield
             self.server = None

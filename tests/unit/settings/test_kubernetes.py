@@ -150,3 +150,40 @@ def test_faults_of_the_store(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         settings_of(text)
     assert any(sentence in fault for fault in caught.value.faults), caught.value.faults
+
+
+def test_gates_share_a_secret() -> None:
+    """On a cluster a Secret can stand for the folder, by a variable, too."""
+    found = settings_of(
+        "",
+        SLICERHUB_ORCHESTRATOR="kubernetes",
+        SLICERHUB_LDAP_URL="ldaps://ldap.example.org",
+        SLICERHUB_LDAP_SEARCH_BASE="dc=example,dc=org",
+        SLICERHUB_GATES_SECRET="slicerhub-gates",
+    )
+    assert (found.gates.secret, found.gates.folder) == ("slicerhub-gates", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[gates]\nsecret = "Gates"', "gates.secret: 'Gates' is not a valid object name"),
+        (
+            '[gates]\nsecret = "gates"',
+            "gates.secret (SLICERHUB_GATES_SECRET): needs orchestrator = kubernetes",
+        ),
+        (
+            '[gates]\nsecret = "gates"\nfolder = "/run/gates"',
+            "gates.secret (SLICERHUB_GATES_SECRET): gates.folder is set, too",
+        ),
+        (
+            '[gates]\nsecret = "gates"\n[kubernetes]\nkubeconfig = "/x"',
+            "kubernetes.hub_namespace (SLICERHUB_KUBERNETES_HUB_NAMESPACE) is missing",
+        ),
+    ],
+)
+def test_faults_of_gates(text: str, sentence: str) -> None:
+    """A Secret for gates is named only where there is a cluster, and nothing else serves them."""
+    with pytest.raises(ConfigError) as caught:
+        settings_of(text)
+    assert any(sentence in fault for fault in caught.value.faults), caught.value.faults
