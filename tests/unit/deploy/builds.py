@@ -13,6 +13,7 @@ from controller.settings.schema import Settings
 from tests.support.manifests import FOLDER, Body, helm, kustomize, only, overlay, read
 
 ROOT = FOLDER.parents[1]
+Rights = dict[tuple[str, str], set[str]]
 SITE: Body = {
     "publicUrl": "https://slicer.hospital.example",
     "sessionsNamespace": "imaging",
@@ -71,6 +72,36 @@ def settings_of(build: list[Body]) -> Settings:
     found, notices = load(environment, read_file)
     assert notices == []
     return found
+
+
+def rights_of(build: list[Body], account: str) -> dict[str, Rights]:
+    """Return what an account may, by namespace; of named objects with their names."""
+    roles = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): one["rules"]
+        for one in build
+        if one["kind"] == "Role"
+    }
+    found: dict[str, Rights] = {}
+    for one in build:
+        if one["kind"] != "RoleBinding":
+            continue
+        assert len(one["subjects"]) == 1
+        if one["subjects"][0]["name"] != account:
+            continue
+        where = one["metadata"]["namespace"]
+        for rule in roles.pop((where, one["roleRef"]["name"])):
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    for name in rule.get("resourceNames", [""]):
+                        what = f"{resource}/{name}" if name else resource
+                        found.setdefault(where, {})[group, what] = set(rule["verbs"])
+    return found
+
+
+def pods_of(component: str) -> Body:
+    """Return the peer of a policy that is one component of the hub, in its own namespace."""
+    labels = {"app.kubernetes.io/name": "slicerhub", "app.kubernetes.io/component": component}
+    return {"podSelector": {"matchLabels": labels}}
 
 
 def hub_of_one_server() -> Body:

@@ -27,6 +27,7 @@ KEPT = {
     "Namespace slicerhub-apps",
     "Namespace slicerhub-sessions",
     "PersistentVolumeClaim slicerhub-data",
+    "Secret slicerhub-gates",
     "Secret slicerhub-keys",
 }
 
@@ -101,6 +102,8 @@ def test_the_chart_says_what_it_does_not_know() -> None:
         "imagePullPolcy": {"imagePullPolcy": "Never"},
         "publicUrl": {"publicUrl": "https://slicer.example.org/path"},
         "KUBECONFIG": {"env": {"KUBECONFIG": "/root"}},
+        "replicas": {"gates": {"replicas": 0}},
+        "processes": {"gates": {"processes": 0}},
     }
     for named, values in wrong.items():
         with pytest.raises(helm_python.HelmError, match=named):
@@ -110,10 +113,11 @@ def test_the_chart_says_what_it_does_not_know() -> None:
 def test_values_of_a_site_arrive() -> None:
     """What a site says to Helm stands where the cluster looks for it."""
     found = helm(SITE, namespace="hub")
-    spec = only(found, "Deployment", "slicerhub")["spec"]["template"]["spec"]
-    assert spec["imagePullSecrets"] == [{"name": "registry"}]
-    assert spec["nodeSelector"] == {"disk": "ssd"}
-    assert spec["containers"][0]["image"] == "registry.hospital.example/controller:1"
+    for name in ("slicerhub", "slicerhub-gate"):
+        spec = only(found, "Deployment", name)["spec"]["template"]["spec"]
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]
+        assert spec["nodeSelector"] == {"disk": "ssd"}
+        assert spec["containers"][0]["image"] == "registry.hospital.example/controller:1"
     claim = only(found, "PersistentVolumeClaim", "slicerhub-data")["spec"]
     assert claim["storageClassName"] == "nfs"
     assert claim["resources"] == {"requests": {"storage": "2Gi"}}

@@ -19,7 +19,7 @@ from controller.rules import routes
 from controller.rules.companions import judge
 from controller.settings.schema import Kubernetes
 from tests.support.manifests import Body, helm, kustomize, only, read
-from tests.unit.deploy.builds import BUILDS, ROOT, settings_of
+from tests.unit.deploy.builds import BUILDS, ROOT, pods_of, rights_of, settings_of
 
 VERSIONS = (all_versions()[0], all_versions()[-1])
 
@@ -98,11 +98,13 @@ def test_the_settings_are_good_and_agree_with_the_objects(build: list[Body]) -> 
     ]
     assert route["entryPoints"] == [settings.kubernetes.entry_point]
     policy = only(build, "NetworkPolicy", "slicerhub")["spec"]
+    gate = only(build, "NetworkPolicy", "slicerhub-gate")["spec"]
     apps = only(build, "NetworkPolicy", "traefik-only")
     assert apps["metadata"]["namespace"] == settings.kubernetes.apps_namespace
     for peer in (
         policy["ingress"][0]["from"][0],
         policy["egress"][0]["to"][0],
+        gate["ingress"][0]["from"][0],
         apps["spec"]["ingress"][0]["from"][0],
     ):
         assert peer == {
@@ -160,50 +162,25 @@ OF_SESSIONS = {
     ("metrics.k8s.io", "pods"): {"list"},
 }
 OF_COMPANIONS = {("traefik.io", "ingressroutes"): {"list"}}
+OF_GATES = {("", "secrets/slicerhub-gates"): {"get", "update"}}
 OF_SEVERAL = {
     ("", "configmaps"): {"create", "delete", "get", "list", "update", "watch"},
     ("", "secrets/slicerhub-keys"): {"get", "update"},
     ("coordination.k8s.io", "leases"): {"create"},
     ("coordination.k8s.io", "leases/slicerhub-controller"): {"get", "update"},
 }
-Rights = dict[tuple[str, str], set[str]]
-
-
-def rights_of(build: list[Body], account: str) -> dict[str, Rights]:
-    """Return what an account may, by namespace; of named objects with their names."""
-    roles = {
-        (one["metadata"]["namespace"], one["metadata"]["name"]): one["rules"]
-        for one in build
-        if one["kind"] == "Role"
-    }
-    found: dict[str, Rights] = {}
-    for one in build:
-        if one["kind"] != "RoleBinding":
-            continue
-        assert len(one["subjects"]) == 1
-        if one["subjects"][0]["name"] != account:
-            continue
-        where = one["metadata"]["namespace"]
-        for rule in roles.pop((where, one["roleRef"]["name"])):
-            for group in rule["apiGroups"]:
-                for resource in rule["resources"]:
-                    for name in rule.get("resourceNames", [""]):
-                        what = f"{resource}/{name}" if name else resource
-                        found.setdefault(where, {})[group, what] = set(rule["verbs"])
-    return found
 
 
 def test_the_hub_has_these_rights_and_no_other(build: list[Body]) -> None:
-    """The controller may make and end sessions in one namespace: no exec, no secret but keys."""
+    """The controller may make and end sessions in one namespace: no exec, no secret but its own."""
     assert not {one["kind"] for one in build} & {"ClusterRole", "ClusterRoleBinding"}
     settings = settings_of(build)
     where = only(build, "Deployment", "slicerhub")["metadata"]["namespace"]
     wanted = {
         settings.kubernetes.namespace: OF_SESSIONS,
         settings.kubernetes.apps_namespace: OF_COMPANIONS,
+        where: OF_GATES | (OF_SEVERAL if settings.store == "kubernetes" else {}),
     }
-    if settings.store == "kubernetes":
-        wanted[where] = OF_SEVERAL
     assert rights_of(build, "slicerhub") == wanted
     accounts = {one["subjects"][0]["name"] for one in build if one["kind"] == "RoleBinding"}
     assert accounts <= {"slicerhub", "traefik"}
@@ -226,12 +203,12 @@ def test_several_controllers_need_no_file(name: str) -> None:
     assert spec["terminationGracePeriodSeconds"] >= leaves + 30
     assert "data" not in only(build, "Secret", "slicerhub-keys")
     assert only(build, "PodDisruptionBudget", "slicerhub")["spec"]["minAvailable"] == 1
-    for service in ("slicerhub", "slicerhub-verify"):
+    for service in ("slicerhub", "slicerhub-feed"):
         assert only(build, "Service", service)["spec"]["publishNotReadyAddresses"] is False
 
 
 def test_nothing_is_open_that_is_not_named(build: list[Body]) -> None:
-    """Both namespaces refuse all traffic but Traefik's to the hub, and the hub's few ways out."""
+    """Both namespaces refuse all but Traefik's and the gates' traffic, and the few ways out."""
     policies = [one for one in build if one["kind"] == "NetworkPolicy"]
     hub = only(build, "Deployment", "slicerhub")["metadata"]["namespace"]
     sessions = settings_of(build).kubernetes.namespace
@@ -241,10 +218,11 @@ def test_nothing_is_open_that_is_not_named(build: list[Body]) -> None:
         if one["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     }
     assert denying == {hub, sessions}
-    assert len(policies) == 4
+    assert len(policies) == 5
     spec = only(build, "NetworkPolicy", "slicerhub")["spec"]
-    assert [one["port"] for one in spec["ingress"][0]["ports"]] == ["public", "private"]
-    assert len(spec["ingress"]) == 1
+    asked = [[one["port"] for one in rule["ports"]] for rule in spec["ingress"]]
+    assert asked == [["public"], ["feed"]]
+    assert spec["ingress"][1]["from"] == [pods_of("gate")]
     ports = [[one["port"] for one in rule["ports"]] for rule in spec["egress"]]
     entry = settings_of(build).kubernetes.entry_point
     assert ports[0] in (["web"], [entry])

@@ -12,9 +12,11 @@ from tests.support.manifests import FOLDER, Body, only, read
 from tests.unit.deploy.builds import BUILDS, ROOT, hub_of_one_server, settings_of
 
 
-def test_every_address_of_verify_leads_to_the_controller(build: list[Body]) -> None:
+def test_every_address_of_verify_leads_to_gates(build: list[Body]) -> None:
     """Each port at which a session's Traefik may ask is there, and none leads to the pages."""
-    ports = only(build, "Service", "slicerhub-verify")["spec"]["ports"]
+    spec = only(build, "Service", "slicerhub-verify")["spec"]
+    assert spec["selector"]["app.kubernetes.io/component"] == "gate"
+    ports = spec["ports"]
     wanted = range(routes.VERIFY_PORT, routes.VERIFY_PORT + routes.VERIFY_ALIASES)
     assert [one["port"] for one in ports] == list(wanted)
     assert {one["targetPort"] for one in ports} == {"private"}

@@ -27,6 +27,7 @@ KNOWN = {
     "abcdefghijklmnopqrstuvwxyz234567",  # the alphabet of ids
     "vtkMRMLCPURayCastVolumeRenderingDisplayNode",  # a class of Slicer's
     "slicerhub-ldap",  # the name of an object that holds one
+    "slicerhub-gates",  # another one
     "certificates.",  # a comment
     # A command in the guide.
     "kubectl create secret docker-registry registry …` in `slicerhub` *and* `slicerhub-sessions",
