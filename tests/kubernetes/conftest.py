@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
-import msgspec
 import pytest
 from kubernetes.aio import client, config
 from msgspec.structs import replace
@@ -22,7 +21,11 @@ from controller.cluster import watching
 from controller.core.model import Observed, Session
 from controller.engines.kubernetes.engine import KubernetesOrchestrator
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING, Kubernetes, Settings
+from tests.kubernetes.deployment import Deployment
 from tests.kubernetes.lab import Lab, build, forget
+from tests.kubernetes.running_cluster import Cluster
+from tests.kubernetes.visitors import Person
+from tests.kubernetes.waiting import until as seen
 from tests.support.samples import settings
 
 DEADLINE = 120.0  # seconds; the machine may be busy with other things
@@ -33,12 +36,18 @@ Core = Any
 Custom = Any
 
 
-class Cluster(msgspec.Struct, frozen=True):
-    """What tests need to know of a cluster."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the installed hub last: it is there once, and beside no others."""
+    here = Path(__file__).parent
 
-    kubeconfig: Path
-    traefik_url: str  # of the entry point `web`, as this machine reaches it
-    storage_class: str
+    def needs_the_hub(item: pytest.Item) -> bool:
+        return (
+            isinstance(item, pytest.Function)
+            and here in item.path.parents
+            and "hub" in item.fixturenames
+        )
+
+    items.sort(key=needs_the_hub)
 
 
 _VARIABLES = {
@@ -178,3 +187,39 @@ async def running(orchestrator: KubernetesOrchestrator, made: Session) -> None:
 async def lines(orchestrator: KubernetesOrchestrator, made: Session) -> list[str]:
     """Return what a session has said."""
     return [line async for line in orchestrator.logs(made.id, tail=100)]
+
+
+@pytest.fixture(scope="session")
+def hub(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The hub, installed; it is gone afterwards."""
+    deployment = Deployment(cluster, tmp_path_factory.mktemp("overlay"))
+    try:
+        deployment.install()
+        yield deployment
+    finally:
+        deployment.remove()
+
+
+@pytest.fixture(scope="session")
+def alice(hub: Deployment) -> Iterator[Person]:
+    """Somebody who may use the hub."""
+    person = Person(hub.url, "alice")
+    yield person
+    person.leave()
+
+
+@pytest.fixture(scope="session")
+def bob(hub: Deployment) -> Iterator[Person]:
+    """Somebody else who may use the hub."""
+    person = Person(hub.url, "bob")
+    yield person
+    person.leave()
+
+
+@pytest.fixture
+def session(alice: Person) -> str:
+    """The id of a session of alice's that is ready."""
+    running = next(iter(alice.own()), None) or alice.begin("thesis")
+    alice.wait(running, "ready")
+    seen(lambda: alice.is_served(running), "the session itself")
+    return running

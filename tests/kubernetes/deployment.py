@@ -9,11 +9,12 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from controller.settings.schema import PATH_MODE, PATH_MODE_SHARING
-from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.lab import CLUSTER
 from tests.kubernetes.release import Release
+from tests.kubernetes.running_cluster import Cluster
 from tests.kubernetes.visitors import client
 from tests.kubernetes.waiting import SECONDS, until
 from tests.support.manifests import KUBECTL, Body, overlay
@@ -21,6 +22,7 @@ from tests.support.manifests import KUBECTL, Body, overlay
 ROOT = Path(__file__).parents[2]
 HUB, SESSIONS, APPS = "slicerhub", "slicerhub-sessions", "slicerhub-apps"
 CONTROLLERS = 2
+GATES = 2
 SLICER = "slicerhub/slicer:0.1.0"
 CHILDREN = ("services", "networkpolicies", "middlewares", "ingressroutes")
 _OURS = "slicerhub-test"  # label of namespaces that these tests may remove
@@ -29,6 +31,28 @@ _IMAGES = {  # of the hub -> context, Dockerfile
     "controller": (".", "deploy/controller/Dockerfile"),
     "ldap": ("deploy/ldap", "deploy/ldap/Dockerfile"),
 }
+_DEPLOYMENTS = ("slicerhub", "slicerhub-gate")
+# A gate is asked as Traefik asks it, beside it, so that it is known which one answers.
+_ASK = """
+import http.client, json, sys
+path, headers, times = json.loads(sys.argv[1])
+found = []
+for _ in range(times):
+    door = http.client.HTTPConnection("127.0.0.1", 8001, timeout=10)
+    door.request("GET", path, headers=headers)
+    found.append(door.getresponse().status)
+    door.close()
+print(json.dumps(found))
+"""
+_CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3).close()
+except OSError:
+    print("refused")
+else:
+    print("connected")
+"""
 _MODE = {
     "SLICERHUB_SESSION_DOMAIN": PATH_MODE,
     "SLICERHUB_PATH_MODE_SHARING": PATH_MODE_SHARING,
@@ -121,20 +145,47 @@ class Deployment:
         )
         self.kubectl("apply", "--kustomize", folder)
 
-    def update(self) -> None:
-        """Let new controllers take the place of the old ones, as an upgrade does, and wait."""
-        deployment = (f"--namespace={HUB}", "deployment/slicerhub")
-        self.kubectl("rollout", "restart", *deployment)
-        self.kubectl("rollout", "status", f"--timeout={SECONDS:.0f}s", *deployment)
+    def update(self, *names: str) -> None:
+        """Let new Pods take the place of the old ones, as an upgrade does, and wait.
+
+        ``names``: of Deployments; none: of the controllers and of the gates, at once.
+        """
+        these = names or _DEPLOYMENTS
+        self.kubectl(
+            "rollout", "restart", f"--namespace={HUB}", *(f"deployment/{one}" for one in these)
+        )
+        for name in these:
+            self._wait_rolled_out(name)
+
+    def _wait_rolled_out(self, name: str) -> None:
+        self.kubectl(
+            "rollout",
+            "status",
+            f"--namespace={HUB}",
+            f"--timeout={SECONDS:.0f}s",
+            f"deployment/{name}",
+        )
+
+    @contextmanager
+    def without_controllers(self) -> Generator[None]:
+        """Let there be no controller meanwhile, and wait until there are two again."""
+        scale = ("scale", f"--namespace={HUB}", "deployment/slicerhub")
+        self.kubectl(*scale, "--replicas=0")
+        try:
+            until(lambda: not self._pods("controller"), "the end of the controllers")
+            yield
+        finally:
+            self.kubectl(*scale, f"--replicas={CONTROLLERS}")
+            self._wait_rolled_out("slicerhub")
 
     def wait_available(self) -> None:
-        """Wait until the controllers can answer."""
+        """Wait until the controllers and the gates can answer."""
         self.kubectl(
             "wait",
             f"--namespace={HUB}",
             "--for=condition=Available",
             f"--timeout={SECONDS:.0f}s",
-            "deployment/slicerhub",
+            *(f"deployment/{name}" for name in _DEPLOYMENTS),
         )
 
     def remove(self) -> None:
@@ -164,18 +215,66 @@ class Deployment:
 
     def controllers(self) -> list[str]:
         """Return the names of the controllers' Pods."""
+        return self._staying("controller", CONTROLLERS)
+
+    def gates(self) -> list[str]:
+        """Return the names of the gates' Pods."""
+        return self._staying("gate", GATES)
+
+    def _staying(self, component: str, number: int) -> list[str]:
         names = [
             one["metadata"]["name"]
-            for one in self.objects("pods", HUB)
+            for one in self._pods(component)
             if "deletionTimestamp" not in one["metadata"]
-            and one["metadata"]["labels"]["app.kubernetes.io/component"] == "controller"
         ]
-        assert len(names) == CONTROLLERS, names
+        assert len(names) == number, names
         return names
 
-    def kill(self, pod: str) -> None:
-        """Kill the controller in a Pod as a fault of its machine would: without a word."""
-        run(CLUSTER, "kill", HUB, pod, "controller")
+    def _pods(self, component: str) -> list[Body]:
+        """Return the Pods of a component of the hub, those that are ending, too."""
+        return [
+            one
+            for one in self.objects("pods", HUB)
+            if one["metadata"]["labels"]["app.kubernetes.io/component"] == component
+        ]
+
+    def kill(self, pod: str, container: str = "controller") -> None:
+        """Kill the program of a Pod as a fault of its machine would: without a word."""
+        run(CLUSTER, "kill", HUB, pod, container)
+
+    def pod(self, name: str) -> Body:
+        """Return one of the hub's own Pods."""
+        found: Body = json.loads(
+            self.kubectl("get", "pod", name, f"--namespace={HUB}", "--output=json")
+        )
+        return found
+
+    def in_gate(self, pod: str, *words: str) -> str:
+        """Run a command beside a gate."""
+        return self.kubectl("exec", f"--namespace={HUB}", pod, "--container=gate", "--", *words)
+
+    def ask_gate(
+        self, pod: str, session_id: str, headers: Mapping[str, str], times: int = 1
+    ) -> set[int]:
+        """Return what a gate answers so many times about a request to a session."""
+        address = urlsplit(self.url)
+        forwarded = {
+            "X-Forwarded-Method": "GET",
+            "X-Forwarded-Uri": f"/s/{session_id}/",
+            "X-Forwarded-Host": address.netloc,
+            "X-Forwarded-Proto": address.scheme,
+            "X-Forwarded-For": "10.0.0.1",
+        }
+        question = json.dumps([f"/verify/{session_id}", {**forwarded, **headers}, times])
+        return set(json.loads(self.in_gate(pod, "python", "-c", _ASK, question)))
+
+    def gate_reaches(self, pod: str, host: str, port: int) -> bool:
+        """Tell whether a gate can connect to something."""
+        return "connected" in self.in_gate(pod, "python", "-c", _CONNECT, host, str(port))
+
+    def controller_reaches(self, host: str, port: int) -> bool:
+        """Tell whether a controller can connect to something."""
+        return "connected" in self.in_controller("python", "-c", _CONNECT, host, str(port))
 
     @contextmanager
     def by_helm(self) -> Generator[Release]:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import helm_python
 import httpx
 
-from tests.kubernetes.conftest import Cluster
+from tests.kubernetes.running_cluster import Cluster
 from tests.kubernetes.waiting import SECONDS
 from tests.support.manifests import CHART, Body
 
@@ -52,18 +52,20 @@ class Release:
             "--for=condition=Available",
             f"--timeout={SECONDS:.0f}s",
             "deployment/slicerhub",
+            "deployment/slicerhub-gate",
         )
 
     def upgrade(self, values: Body) -> None:
         """Give it other values besides, and wait until all of it is new."""
         self._config.upgrade(CHART, "slicerhub", self._values | values, namespace=self.hub)
-        self._kubectl(
-            "rollout",
-            "status",
-            f"--namespace={self.hub}",
-            f"--timeout={SECONDS:.0f}s",
-            "deployment/slicerhub",
-        )
+        for name in ("slicerhub", "slicerhub-gate"):
+            self._kubectl(
+                "rollout",
+                "status",
+                f"--namespace={self.hub}",
+                f"--timeout={SECONDS:.0f}s",
+                f"deployment/{name}",
+            )
 
     def uninstall(self) -> None:
         """Uninstall it, and note what is left."""

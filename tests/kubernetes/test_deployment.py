@@ -1,7 +1,7 @@
 """The hub as deploy/kubernetes installs it, on a real cluster, with the real Slicer in a browser.
 
-There are two controllers; a single one is what Helm installs here. The cluster of these tests has
-two nodes and enforces NetworkPolicies and Pod Security.
+There are two controllers and two gates; a single controller is what Helm installs here. The cluster
+of these tests has two nodes and enforces NetworkPolicies and Pod Security.
 """
 
 from __future__ import annotations
@@ -18,10 +18,18 @@ import pytest
 from browser.windows import MOVED, changed, drag, upload, views_of
 from playwright.sync_api import Browser
 
-from tests.kubernetes.conftest import Cluster
 from tests.kubernetes.deployment import APPS, CHILDREN, HUB, SESSIONS, SLICER, Deployment
 from tests.kubernetes.pages import id_below, log_in, start_slicer
-from tests.kubernetes.visitors import PAGE, Person, client, closed_within, is_open, knocking
+from tests.kubernetes.visitors import (
+    KNOCKS,
+    PAGE,
+    Person,
+    anybody_got_in,
+    client,
+    closed_within,
+    is_open,
+    knocking,
+)
 from tests.kubernetes.waiting import until
 from tests.support.chromium import chromium
 from tests.support.manifests import Body
@@ -30,7 +38,6 @@ from tests.support.waits import until_steady
 CUT_SECONDS = 5  # within which an open view is closed: the hub's promise
 AGREED_SECONDS = 2  # within which controllers agree: the hub's promise, too
 HEARD_SECONDS = 3  # in which Traefik has surely heard of a change
-KNOCKS = 200  # at least, so that a moment of openness would have been seen
 NOTE = "left hippocampus smaller than right\n"
 
 OF_SESSIONS = {
@@ -45,6 +52,7 @@ OF_SESSIONS = {
     ("metrics.k8s.io", "pods", "list"),
 }
 OF_COMPANIONS = {("traefik.io", "ingressroutes", "list")}
+OF_GATES = {("", "secrets/slicerhub-gates", "get update")}
 OF_RECORDS = {
     ("", "configmaps", "create delete get list update watch"),
     ("", "secrets/slicerhub-keys", "get update"),
@@ -52,34 +60,7 @@ OF_RECORDS = {
     ("coordination.k8s.io", "leases/slicerhub-controller", "get update"),
 }
 POD: Body = {"name": "main", "image": SLICER}
-RIGHTS = {SESSIONS: OF_SESSIONS, APPS: OF_COMPANIONS, HUB: OF_RECORDS}
-
-
-@pytest.fixture(scope="module")
-def hub(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The hub, installed; it is gone afterwards."""
-    deployment = Deployment(cluster, tmp_path_factory.mktemp("overlay"))
-    try:
-        deployment.install()
-        yield deployment
-    finally:
-        deployment.remove()
-
-
-@pytest.fixture(scope="module")
-def alice(hub: Deployment) -> Iterator[Person]:
-    """Somebody who may use the hub."""
-    person = Person(hub.url, "alice")
-    yield person
-    person.leave()
-
-
-@pytest.fixture(scope="module")
-def bob(hub: Deployment) -> Iterator[Person]:
-    """Somebody else who may use the hub."""
-    person = Person(hub.url, "bob")
-    yield person
-    person.leave()
+RIGHTS = {SESSIONS: OF_SESSIONS, APPS: OF_COMPANIONS, HUB: OF_GATES | OF_RECORDS}
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +68,6 @@ def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     with chromium() as started:
         yield started
-
-
-@pytest.fixture
-def session(alice: Person) -> str:
-    """The id of a session of alice's that is ready."""
-    running = next(iter(alice.own()), None) or alice.begin("thesis")
-    alice.wait(running, "ready")
-    until(lambda: alice.is_served(running), "the session itself")
-    return running
 
 
 def test_the_hub_says_that_all_its_parts_answer(hub: Deployment) -> None:
@@ -195,7 +167,7 @@ def test_no_moment_without_a_log_in(hub: Deployment, alice: Person, bob: Person)
         alice.stop(session_id)
         until(lambda: not hub.left(), "the end of all but the files")
     for answers in (anybody, foreign):
-        assert not [status for status in answers if 200 <= status < 300], answers
+        assert not anybody_got_in(answers), answers
     assert anybody.keys() <= {401, 404}, anybody
 
 
@@ -222,18 +194,22 @@ def test_who_takes_over_the_controller_gets_no_machine(
 def test_without_its_controllers_a_session_goes_on(
     hub: Deployment, alice: Person, session: str
 ) -> None:
-    """All controllers may be deleted at once: open views stay, and all is found again."""
+    """All controllers may be deleted at once: work goes on, and all is found again."""
     path = f"/s/{session}/"
     with alice.socket(session) as socket:
-        with knocking(hub.url, path, {}) as anybody:
+        with (
+            knocking(hub.url, path, {}) as anybody,
+            knocking(hub.url, f"{path}-/ready", {"Cookie": alice.login_cookie}) as inside,
+        ):
             hub.kubectl("delete", "pod", f"--namespace={HUB}", *hub.controllers())
             assert is_open(socket)
             hub.wait_available()
-            until(lambda: alice.is_served(session), "the session itself")
-        # Nobody is let through for lack of information meanwhile.
-        assert not [status for status in anybody if 200 <= status < 300], anybody
+            until(lambda: inside.total() > KNOCKS, "many knocks at it")
+        # Gates let people pass meanwhile, and nobody else for lack of information.
+        assert inside.keys() == {200}, inside
+        assert not anybody_got_in(anybody), anybody
         # Traefik has no route to the hub as long as there is no controller, and hears of new ones
-        # after a while: the session asks them by the name of a service, and is there before.
+        # after a while.
         until(lambda: alice.sees(session), "the session in the list")
         assert alice.own() == [session]
         alice.wait(session, "ready")
@@ -249,7 +225,7 @@ def test_without_its_traefik_a_session_comes_back(
             *("delete", "pod", "--namespace=traefik", "--selector=app.kubernetes.io/name=traefik")
         )
         until(lambda: alice.is_reached(session), "the session itself")
-    assert not [status for status in anybody if 200 <= status < 300], anybody
+    assert not anybody_got_in(anybody), anybody
     until(lambda: alice.sees(session), "the session in the list")
     assert alice.own() == [session]
     alice.wait(session, "ready")
@@ -275,7 +251,7 @@ def test_what_is_taken_from_a_session_comes_back(
         until_steady(
             lambda: alice.is_served(session), steady=HEARD_SECONDS, what="the session itself"
         )
-    assert not [status for status in anybody if 200 <= status < 300], anybody
+    assert not anybody_got_in(anybody), anybody
 
 
 def test_a_session_whose_pod_was_deleted_is_over_and_its_files_are_there(
@@ -295,8 +271,8 @@ def test_a_session_whose_pod_was_deleted_is_over_and_its_files_are_there(
 
 
 def test_an_update_refuses_nobody(hub: Deployment, alice: Person, session: str) -> None:
-    """While new controllers take the place of the old ones, every request is answered as before."""
-    before = set(hub.controllers())
+    """While new controllers and gates take the old ones' place, all is answered as before."""
+    before = {*hub.controllers(), *hub.gates()}
     login = {"Cookie": alice.login_cookie}
     with (
         alice.socket(session) as socket,
@@ -307,7 +283,7 @@ def test_an_update_refuses_nobody(hub: Deployment, alice: Person, session: str) 
     ):
         hub.update()
         assert is_open(socket)
-    assert not before & set(hub.controllers())
+    assert not before & {*hub.controllers(), *hub.gates()}
     for answers in (pages, sticky, inside, beside):
         assert answers.keys() == {200}, answers
         assert answers.total() > KNOCKS
@@ -315,26 +291,33 @@ def test_an_update_refuses_nobody(hub: Deployment, alice: Person, session: str) 
 
 
 def test_one_of_two_controllers_may_be_killed(hub: Deployment, alice: Person, session: str) -> None:
-    """When one of two ends without a word, work goes on by the other in a moment."""
-    path = f"/s/{session}/-/ready"
+    """When one of two ends without a word, the hub answers by the other in a moment.
+
+    In sessions nobody notices.
+    """
+    login = {"Cookie": alice.login_cookie}
     with alice.socket(session) as socket:
-        with knocking(hub.url, path, {"Cookie": alice.login_cookie}) as inside:
-            until(lambda: inside[200] > KNOCKS, "answers")
+        with (
+            knocking(hub.url, f"/s/{session}/-/ready", login) as inside,
+            knocking(hub.url, "/", PAGE | login) as pages,
+        ):
+            until(lambda: pages[200] > KNOCKS, "answers")
             hub.kill(hub.controllers()[0])
             killed = time.monotonic()
 
             def quiet() -> bool:
                 """Nothing has been refused for as many requests as a second brings."""
-                good, all_ = inside[200], inside.total()
-                until(lambda: inside.total() > all_ + KNOCKS, "more answers")
-                return inside[200] - good == inside.total() - all_
+                good, all_ = pages[200], pages.total()
+                until(lambda: pages.total() > all_ + KNOCKS, "more answers")
+                return pages[200] - good == pages.total() - all_
 
             until(quiet, "the other controller")
-            print(f"noticed for less than {time.monotonic() - killed:.1f} s: {dict(inside)}")  # noqa: T201 - a number for people
+            print(f"noticed for less than {time.monotonic() - killed:.1f} s: {dict(pages)}")  # noqa: T201 - a number for people
         assert is_open(socket)
         until(lambda: alice.sees(session), "the session in the list")
+    assert inside.keys() == {200}, inside
     # Nothing that was not a fault of the hub's own was answered, and nobody was logged out.
-    assert inside.keys() <= {200, 500, 502, 503, 504}, inside
+    assert pages.keys() <= {200, 500, 502, 503, 504}, pages
     hub.wait_available()
 
 

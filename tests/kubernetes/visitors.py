@@ -6,7 +6,8 @@ import http.client
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from websockets.sync.client import ClientConnection, connect
 from tests.kubernetes.waiting import until
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
+KNOCKS = 200  # at least, so that a moment of openness or of a refusal would have been seen
+_AT_ONCE = 10
 _KNOCK_SECONDS = 0.025  # from one to the next: an address may have 100 a second (limits.yaml)
 
 
@@ -152,6 +155,30 @@ def closed_within(socket: ClientConnection, seconds: float) -> bool:
         except ConnectionClosed:
             return True
     return False
+
+
+def anybody_got_in(answers: Iterable[int]) -> bool:
+    """Tell whether one of these answers was of the session itself."""
+    return any(200 <= status < 300 for status in answers)
+
+
+def ask_anew(url: str, path: str, headers: Mapping[str, str], times: int) -> set[int]:
+    """Ask for a page so many times, each time on a new connection; return the statuses.
+
+    Some at a time: Traefik asks one gate only about requests that come one after the other.
+    """
+
+    def ask(_: int) -> int:
+        address = urlsplit(url)
+        door = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+        try:
+            door.request("GET", path, headers=dict(headers))
+            return door.getresponse().status
+        finally:
+            door.close()
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return set(threads.map(ask, range(times)))
 
 
 @contextmanager
