@@ -156,8 +156,8 @@ class Kubernetes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     force_seconds: Positive = 60
     """Seconds beyond its grace period after which a stop is forced, because the node is lost."""
     verify_url: VerifyUrl = "http://slicerhub-verify.slicerhub.svc:{port}"
-    """Address of the controller's Service for Traefik. `{port}` is 8001 to 8016, which all lead to
-    the same port of the controller, because Traefik keeps only two connections for each."""
+    """Address of the gates' Service for Traefik. `{port}` is 8001 to 8016, which all lead to the
+    same port of the gates, because Traefik keeps only two connections for each."""
     entry_point: ObjectName = "web"
     """Traefik's entry point for sessions."""
     tls: bool = False

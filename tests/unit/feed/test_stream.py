@@ -262,7 +262,7 @@ async def test_two_gates(controller: Controller) -> None:
 def two(controller: Controller) -> tuple[Controller, Controller]:
     """Give two controllers that do not run yet; a gate begins with the first."""
     other = Controller(controller.folder, controller.port, "127.0.0.2")
-    controller.proofs = other.proofs = make_proofs(NOW)
+    controller.proofs = other.proofs = make_proofs(NOW - 365 * 86400)
     first = next_host((controller.host, other.host), "", "gate-1")
     return (controller, other) if first == controller.host else (other, controller)
 
