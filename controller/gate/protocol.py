@@ -32,6 +32,10 @@ _IDLE_SECONDS = 120.0
 """Longer than Traefik keeps an idle connection (90 s), so that it is never closed under a question
 that is on its way."""
 
+_AGE_SECONDS = 60.0
+"""Of a connection, after which its next answer is the last: so who asks finds gates that have come
+since, and the nearest one again that was away."""
+
 _INCOMPLETE_SECONDS = 10.0  # for one request to arrive
 
 _SWEEP_SECONDS = 1.0  # between two looks at all connections: one timer for all of them
@@ -87,6 +91,7 @@ class Listener:
         *,
         connections_max: int = 4096,
         idle_seconds: float = _IDLE_SECONDS,
+        age_seconds: float = _AGE_SECONDS,
         incomplete_seconds: float = _INCOMPLETE_SECONDS,
         sweep_seconds: float = _SWEEP_SECONDS,
     ) -> None:
@@ -98,6 +103,7 @@ class Listener:
         self._connections: set[Connection] = set()
         self._connections_max = connections_max
         self._idle_seconds = idle_seconds
+        self._age_seconds = age_seconds
         self._incomplete_seconds = incomplete_seconds
         self._sweep_seconds = sweep_seconds
         self._server: asyncio.Server | None = None
@@ -145,6 +151,10 @@ class Listener:
         except Exception:  # noqa: BLE001 - one page's fault must not end the others' connections
             _log.exception("page_fault", path=path)
             return _FAULT
+
+    def may_stay(self, connection: Connection) -> bool:
+        """Tell whether a connection is kept after its next answer."""
+        return not self.leaving and self.now - connection.begun < self._age_seconds
 
     def admit(self, connection: Connection) -> bool:
         """Count a connection; False: there are too many."""
@@ -197,6 +207,7 @@ class Connection(asyncio.Protocol):
         self._refusal: Answer | None = None  # behind all of them, and the last
         self.reading = False  # a request has begun to arrive
         self.since = listener.now  # when it has, or when the last one had arrived
+        self.begun = listener.now
 
     # -- what the loop calls -----------------------------------------------------------------
 
@@ -265,7 +276,7 @@ class Connection(asyncio.Protocol):
             self._refuse(_TOO_LARGE)
             return
         path, headers = _path_of(self._url), self._headers
-        keep = self._parser.should_keep_alive() and not self._listener.leaving
+        keep = self._parser.should_keep_alive() and self._listener.may_stay(self)
         if self._asking is None:
             try:
                 found = self._listener.find(path, headers)

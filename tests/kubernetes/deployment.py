@@ -141,7 +141,7 @@ class Deployment:
                 *(_patch("v1", "Namespace", name=name) for name in (HUB, SESSIONS, APPS)),
             ],
             settings=_SETTINGS,
-            components=("several", "openldap", "images"),
+            components=("several", "openldap", "images", "near"),
         )
         self.kubectl("apply", "--kustomize", folder)
 
@@ -177,6 +177,62 @@ class Deployment:
         finally:
             self.kubectl(*scale, f"--replicas={CONTROLLERS}")
             self._wait_rolled_out("slicerhub")
+
+    @contextmanager
+    def only_on(self, node: str) -> Generator[None]:
+        """Let new Pods start on this node alone meanwhile."""
+        others = [one for one in self._nodes() if one != node]
+        for one in others:
+            self.kubectl("cordon", one)
+        try:
+            yield
+        finally:
+            for one in others:
+                self.kubectl("uncordon", one)
+
+    def spread(self, component: str) -> None:
+        """Let there be a Pod of this component on each node: soft rules do not always give that."""
+        for node in self._nodes():
+            pods = [one for one in self._pods(component) if _stays(one)]
+            if node not in {one["spec"]["nodeName"] for one in pods}:
+                with self.only_on(node):
+                    name = pods[0]["metadata"]["name"]
+                    self.kubectl("delete", "pod", f"--namespace={HUB}", name)
+                    self.wait_available()
+                    for one in _DEPLOYMENTS:
+                        self._wait_rolled_out(one)
+        assert {one["spec"]["nodeName"] for one in self._pods(component) if _stays(one)} == set(
+            self._nodes()
+        )
+
+    @contextmanager
+    def without_machine(self) -> Generator[None]:
+        """Let the second node vanish meanwhile."""
+        run(CLUSTER, "cut")
+        try:
+            yield
+        finally:
+            run(CLUSTER, "join")
+
+    def is_ready(self, node: str) -> bool:
+        """Tell whether the cluster takes a node for well."""
+        found: Body = json.loads(self.kubectl("get", "node", node, "--output=json"))
+        return any(
+            one["type"] == "Ready" and one["status"] == "True"
+            for one in found["status"]["conditions"]
+        )
+
+    def restart_traefik(self) -> None:
+        """Let another Traefik take the place of the one that runs."""
+        self.kubectl("rollout", "restart", "--namespace=traefik", "deployment/traefik")
+        self.kubectl(
+            *("rollout", "status", "--namespace=traefik", "deployment/traefik"),
+            f"--timeout={SECONDS:.0f}s",
+        )
+
+    def _nodes(self) -> list[str]:
+        found = json.loads(self.kubectl("get", "nodes", "--output=json"))["items"]
+        return [one["metadata"]["name"] for one in found]
 
     def wait_available(self) -> None:
         """Wait until the controllers and the gates can answer."""
@@ -222,11 +278,7 @@ class Deployment:
         return self._staying("gate", GATES)
 
     def _staying(self, component: str, number: int) -> list[str]:
-        names = [
-            one["metadata"]["name"]
-            for one in self._pods(component)
-            if "deletionTimestamp" not in one["metadata"]
-        ]
+        names = [one["metadata"]["name"] for one in self._pods(component) if _stays(one)]
         assert len(names) == number, names
         return names
 
@@ -393,6 +445,11 @@ class Deployment:
             for path in rule["nonResourceURLs"]
             for verb in rule["verbs"]
         }
+
+
+def _stays(pod: Body) -> bool:
+    """Tell whether a Pod is not about to end."""
+    return "deletionTimestamp" not in pod["metadata"]
 
 
 def _patch(

@@ -94,6 +94,12 @@ def test_helm_and_kustomize_give_the_same_several(tmp_path: Path) -> None:
     assert sorted_lists(of_helm(helm(SEVERAL))) == sorted_lists(theirs)
 
 
+def test_helm_and_kustomize_ask_the_same_gate(tmp_path: Path) -> None:
+    """The chart's nearest gate is the kustomize component, object by object."""
+    theirs = of_kustomize(kustomize(overlay(tmp_path, components=("near",))))
+    assert of_helm(helm({"gates": {"near": True}})) == theirs
+
+
 def test_the_chart_says_what_it_does_not_know() -> None:
     """A misspelt value is refused instead of doing nothing."""
     report = helm_python.lint(CHART, strict=True)

@@ -102,6 +102,7 @@ async def listening(
     *,
     most: int = 4096,
     idle: float = 120.0,
+    age: float = 60.0,
     incomplete: float = 10.0,
 ) -> AsyncGenerator[tuple[Listener, Callable[[], Awaitable[Wire]]]]:
     """Listen; gives the listener, and what connects to it."""
@@ -110,6 +111,7 @@ async def listening(
         PAGES,
         connections_max=most,
         idle_seconds=idle,
+        age_seconds=age,
         incomplete_seconds=incomplete,
         sweep_seconds=0.01,
     )
@@ -261,6 +263,20 @@ async def test_idle() -> None:
     """A connection on which nothing is asked for long is closed."""
     async with listening(idle=0.05) as (_, connect):
         assert await (await connect()).rest() == b""
+
+
+async def test_old() -> None:
+    """A connection that has been used for long is closed after an answer, never instead of one."""
+    async with listening(age=0.2) as (_, connect):
+        wire = await connect()
+        last = ""
+        with anyio.fail_after(SECONDS):
+            while last != "close":
+                wire.send(ASK % b"a")
+                status, headers, _body = await wire.answer()
+                assert status == 200
+                last = headers.get("connection", "")
+        assert await wire.rest() == b""
 
 
 async def test_too_many() -> None:
