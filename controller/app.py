@@ -23,7 +23,7 @@ from controller.core.changes import ChangeCount
 from controller.core.everywhere import Everywhere
 from controller.engines import Orchestrator
 from controller.feed.feed import Feed
-from controller.feed.gates import Gates
+from controller.feed.gates import Gates, Presence
 from controller.feed.proofs import ProofStorage
 from controller.feed.publisher import Sources
 from controller.gate.facts import Extra, Site, settings_for_gates
@@ -36,7 +36,13 @@ from controller.housekeeping.rounds import Housekeeping
 from controller.housekeeping.store_sync import StoreSync
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
-from controller.parts import make_election, make_orchestrator, make_proof_storage, open_store
+from controller.parts import (
+    make_election,
+    make_orchestrator,
+    make_presence,
+    make_proof_storage,
+    open_store,
+)
 from controller.people.desk import Desk
 from controller.people.directory import Directory
 from controller.people.handoff import Handoffs
@@ -79,6 +85,7 @@ class Application:
         key_storage: KeyStorage | None = None,
         election: Election | None = None,
         marks: MarkStore | None = None,
+        presence: Presence | None = None,
         proofs: ProofStorage | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -87,7 +94,8 @@ class Application:
         """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins.
 
         Without an ``election`` this is the only controller, without a ``key_storage`` the keys stay
-        as they are, without ``proofs`` there are no gates; ``marks`` are for several controllers.
+        as they are, without ``proofs`` there are no gates; ``marks`` are for several controllers,
+        ``presence`` for gates on a cluster.
         """
         self.settings = settings
         self.election = election = election or Alone()
@@ -216,6 +224,7 @@ class Application:
         )
         closed = closed_pages(renderer, settings)
         self._marks = marks
+        self._presence = presence
         self.feed = self._feed(proofs, keys, closed, clock, wall) if proofs is not None else None
         public = timely(public_app(self.services, closed))
         if self.feed is not None:
@@ -290,6 +299,7 @@ class Application:
                 clock=clock,
                 wall=wall,
                 learn=learn if self._marks else None,
+                presence=self._presence,
             ),
             self.changes,
             proofs=proofs,
@@ -369,6 +379,7 @@ async def build(settings: Settings) -> Application:
         key_storage=key_storage,
         election=make_election(settings, identity),
         marks=store if isinstance(store, MarkStore) else None,
+        presence=make_presence(settings),
         proofs=make_proof_storage(settings),
         metrics=metrics,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from controller.engines import Orchestrator
 from controller.engines.memory import MemoryOrchestrator
+from controller.feed.gates import Presence
 from controller.feed.proofs import ProofFolder, ProofStorage
 from controller.housekeeping.election import Alone, Election
 from controller.people.keys import KeyFile, KeyStorage
@@ -53,6 +54,16 @@ def make_proof_storage(settings: Settings) -> ProofStorage | None:
     if settings.gates.folder:
         return ProofFolder(Path(settings.gates.folder), time.time)
     return None
+
+
+def make_presence(settings: Settings) -> Presence | None:
+    """Return what knows of gates that are no more; None: nothing does but they themselves."""
+    if not settings.gates.secret:
+        return None
+    from controller.cluster.client import Api
+    from controller.feed.pods import GatePods
+
+    return GatePods(Api(settings.kubernetes))
 
 
 def make_orchestrator(settings: Settings) -> Orchestrator:

@@ -24,6 +24,8 @@ from controller.store import MarkStore
 
 _EPOCH_BYTES = 8
 
+_LONG_SECONDS = 1.0  # gates that run confirm within hundredths of a second
+
 _AGAIN_SECONDS = 1.0  # between two tries to read proofs that cannot be read
 
 _log = structlog.get_logger("feed")
@@ -117,10 +119,20 @@ class Feed:
 
     async def everywhere(self, seconds: float) -> bool:
         """Tell whether what counts now counts at all gates, within so many seconds."""
-        number = self._publisher.publish()
-        if self._agreement is not None:
-            return await self._agreement.everywhere(number, seconds)
-        return await self.gates.everywhere(number, seconds)
+        number, counts = self._publisher.publish(), False
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._strike_off)
+            if self._agreement is not None:
+                counts = await self._agreement.everywhere(number, seconds)
+            else:
+                counts = await self.gates.everywhere(number, seconds)
+            group.cancel_scope.cancel()
+        return counts
+
+    async def _strike_off(self) -> None:
+        """Look for gates that are no more, once it takes long to hear of them all."""
+        await anyio.sleep(_LONG_SECONDS)
+        await self.gates.strike_off()
 
     def answers_after(self, app: ASGIApp) -> ASGIApp:
         """Let answers of ``app`` wait until gates know what is in them."""

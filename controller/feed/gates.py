@@ -11,13 +11,14 @@ before it looked at the roster is known to whoever tells a gate that came later.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
 
 import anyio
 import structlog
 from msgspec.structs import replace
 
 from controller.core.changes import ChangeCount
-from controller.core.errors import StoreUnavailable
+from controller.core.errors import EngineUnavailable, StoreUnavailable
 from controller.core.records import Actor, Gate
 from controller.feed.awaiting import Awaiting
 from controller.gate.facts import Used
@@ -39,6 +40,14 @@ _AGAIN_SECONDS = 1.0  # between two tries to write to a store that cannot be use
 _log = structlog.get_logger("feed")
 
 
+class Presence(Protocol):
+    """What knows of a gate that it is no more, though nobody has heard it end."""
+
+    async def is_gone(self, name: str) -> bool:
+        """Tell whether there is no gate of this name for sure. Raises EngineUnavailable."""
+        ...
+
+
 class Gates:
     """All gates of this hub."""
 
@@ -51,6 +60,7 @@ class Gates:
         clock: Callable[[], float],
         wall: Callable[[], float],
         learn: Callable[[], Awaitable[None]] | None = None,
+        presence: Presence | None = None,
     ) -> None:
         """``clock``: monotonic seconds; ``wall``: seconds since the epoch. ``run`` begins.
 
@@ -63,6 +73,7 @@ class Gates:
         self._clock = clock
         self._wall = wall
         self._learn = learn
+        self._presence = presence
         self._dead_after = DEAD_AFTER + (RENEW_SECONDS if learn else 0.0)
         self._roster: tuple[Gate, ...] = ()
         self._known = False  # what stands in the store
@@ -94,10 +105,9 @@ class Gates:
         start = (name, boot)
         self._joining.pop(start, None)
         if for_good or silent:
-            self._heard.pop(start, None)
-            self._leaving |= {one for one in self._roster if start_of(one) == start}
-            self._roster = tuple(one for one in self._roster if start_of(one) != start)
-        elif (known := self._heard.get(start)) is not None:
+            self._strike(start)
+            return
+        if (known := self._heard.get(start)) is not None:
             # What it has confirmed it may have forgotten, if it has been started again since.
             self._heard[start] = replace(known, at=self._clock(), connected=False)
         self.news.add()
@@ -181,6 +191,33 @@ class Gates:
         self._heard = with_roster(found, self._heard, self._clock(), before=before)
         self._roster, self._known = found, True
 
+    async def strike_off(self) -> None:
+        """Forget the gates that do not follow this controller, and are no more."""
+        if self._presence is None:
+            return
+        for gate in self._roster:
+            start = start_of(gate)
+            if self._follows(start):
+                continue
+            try:
+                gone = await self._presence.is_gone(gate.name)
+            except EngineUnavailable as error:
+                _log.warning("gates_not_looked_for", error=error.in_full)
+                return
+            if gone and not self._follows(start):
+                _log.info("gate_gone", gate=gate.name)
+                self._strike(start)
+
+    def _follows(self, start: Start) -> bool:
+        return start in self._heard and self._heard[start].connected
+
+    def _strike(self, start: Start) -> None:
+        """Forget a gate here at once, and in the store as soon as that can be."""
+        self._heard.pop(start, None)
+        self._leaving |= {one for one in self._roster if start_of(one) == start}
+        self._roster = tuple(one for one in self._roster if start_of(one) != start)
+        self.news.add()
+
     def renew(self) -> None:
         """Have the gates that follow put on the roster once more; several controllers share it."""
         self._renewing = {start for start, one in self._heard.items() if one.connected}
@@ -201,7 +238,7 @@ class Gates:
             if self._joining.pop(start, None) is not None:
                 admit()
         for start in tuple(self._renewing):
-            if start in self._heard and self._heard[start].connected:
+            if self._follows(start):
                 await self._put(Gate(*start, since=self._wall()))
             self._renewing.discard(start)
 

@@ -52,7 +52,7 @@ OF_SESSIONS = {
     ("metrics.k8s.io", "pods", "list"),
 }
 OF_COMPANIONS = {("traefik.io", "ingressroutes", "list")}
-OF_GATES = {("", "secrets/slicerhub-gates", "get update")}
+OF_GATES = {("", "secrets/slicerhub-gates", "get update"), ("", "pods", "get")}
 OF_RECORDS = {
     ("", "configmaps", "create delete get list update watch"),
     ("", "secrets/slicerhub-keys", "get update"),

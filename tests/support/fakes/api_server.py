@@ -31,11 +31,13 @@ class ApiServer:
     def __init__(self) -> None:
         """Nothing is there yet. While ``held``, watches tell nothing; while ``down``, all fails.
 
-        ``others``: what is listed of other kinds, by the last part of their path.
+        ``others``: what is listed of other kinds, by the last part of their path; ``pods``: the
+        names of those that are there.
         """
         self.held = False
         self.down = False
         self.others: dict[str, list[object]] = {}
+        self.pods: set[str] = set()
         self._version = 0
         self._objects: dict[str, dict[str, Any]] = {}
         self._events: list[tuple[int, str, dict[str, Any]]] = []
@@ -48,6 +50,8 @@ class ApiServer:
         if kind in self.others and request.query.get("watch") != "true":
             meta = {"resourceVersion": str(self._version)}
             return web.json_response({"metadata": meta, "items": self.others[kind]})
+        if "/pods/" in request.path:
+            return web.json_response({}, status=200 if kind in self.pods else _MISSING)
         name = _NAME.sub("", request.path)
         match request.method:
             case "POST":

@@ -12,10 +12,12 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
+from controller.cluster.client import Api
 from controller.core.model import Person, UserId
 from controller.core.records import Login
 from controller.feed.agreement import Agreement
 from controller.feed.gates import Gates
+from controller.feed.pods import GatePods
 from controller.monitoring.audit import Audit
 from controller.monitoring.metrics import Metrics
 from controller.people.standing import Standing
@@ -61,6 +63,7 @@ class Controller:
             clock=time.monotonic,
             wall=time.time,
             learn=self.hear,
+            presence=GatePods(Api(configured.kubernetes)),
         )
         self.agreement = Agreement(
             self.store, self.gates, lambda: self.number, wall=time.time, renew_seconds=3600
@@ -181,6 +184,38 @@ async def test_a_controller_that_does_not_answer(pair: Pair) -> None:
     assert not await pair.one.log_out("sid", seconds=WHILE)
     pair.server.held = False
     assert await pair.one.agreement.everywhere(pair.one.number, DEADLINE)
+
+
+async def test_a_gate_that_was_lost_with_its_controller(pair: Pair) -> None:
+    """It is waited for until the cluster has forgotten its Pod."""
+    pair.other.join()
+    await become(lambda: pair.other.admitted, what="the gate")
+    pair.server.pods.add("gate")
+    pair.server.held = True
+    for there in (True, False):
+        assert not await pair.one.log_out("sid", seconds=WHILE)
+        if not there:
+            pair.server.pods.clear()
+        await pair.one.gates.strike_off()
+    pair.server.held = False
+    assert await pair.one.agreement.everywhere(pair.one.number, DEADLINE)
+    with anyio.fail_after(DEADLINE):
+        while await pair.one.store.gates():  # noqa: ASYNC110 - a store has no event for this
+            await anyio.sleep(0.03)
+
+
+async def test_a_cluster_that_does_not_answer(pair: Pair) -> None:
+    """While nobody knows whether a gate is there, it is waited for, and one that follows always."""
+    pair.one.join()
+    pair.other.join(("gate-2", "boot-b"))
+    await become(lambda: pair.one.admitted and pair.other.admitted, what="the gates")
+    pair.server.down = True
+    await pair.one.gates.strike_off()
+    pair.server.down = False
+    assert len(await pair.one.store.gates()) == 2
+    await pair.one.gates.look()
+    await pair.one.gates.strike_off()  # no Pod is there
+    assert [one.name for one in pair.one.gates.behind(100) or ()] == ["gate-1"]
 
 
 async def test_a_gate_that_comes_over(pair: Pair) -> None:
