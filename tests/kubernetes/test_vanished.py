@@ -65,7 +65,7 @@ def test_sessions_elsewhere_are_served(hub: Deployment, alice: Person, bob: Pers
     hub.spread("controller")
     hub.spread("gate")
     with hub.only_on("one"):
-        session = alice.begin("thesis")
+        session = alice.begin("elsewhere")
         alice.wait(session, "ready")
     hub.restart_traefik()  # it keeps no connection to a gate that was the only one for a moment
     until(lambda: alice.is_reached(session), "the session itself")
