@@ -133,7 +133,8 @@ class Registry:
         self._work: dict[SessionId, Work] = {}
         self._gone: dict[SessionId, float] = {}  # since when; a late snapshot may still show them
         self._changed = anyio.Event()
-        self._hear: list[Callable[[], None]] = []
+        # Who hears of one should only note it: a change may be half done.
+        self.announced = ChangeCount()
         self.newer: list[Observed] = []  # made by a newer hub
         self.heard = 0.0  # when the last snapshot came
         self.ready = False  # a first snapshot has come
@@ -260,16 +261,11 @@ class Registry:
     # -- news ------------------------------------------------------------------------------
 
     def announce(self) -> None:
-        """Wake everybody who follows ``changes``."""
+        """Wake everybody who follows ``changes``, and who hears of what is ``announced``."""
         self._counted.add()
         self._changed.set()
         self._changed = anyio.Event()
-        for hear in self._hear:
-            hear()
-
-    def when_changed(self, hear: Callable[[], None]) -> None:
-        """Call ``hear`` at each change, which may be half done: it should only note that."""
-        self._hear.append(hear)
+        self.announced.add()
 
     @property
     def changed(self) -> anyio.Event:

@@ -122,7 +122,7 @@ class News:
         self._overview: tuple[float, Overview] | None = None
         self._looked = 0.0  # when, by the loop's clock
         self._due: asyncio.TimerHandle | None = None
-        sessions.registry.when_changed(self._hear)
+        sessions.registry.announced.when_changed(self._hear)
 
     @property
     def due(self) -> bool:
