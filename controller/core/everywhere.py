@@ -12,8 +12,8 @@ _EVERYWHERE_SECONDS = 5.0
 """Design.md section 6: within this time nobody passes any more whose right was taken back."""
 
 
-class Gates(Protocol):
-    """The gates that there may be."""
+class GateConfirmations(Protocol):
+    """What the gates that there may be have confirmed."""
 
     async def told(self, seconds: float) -> None:
         """Wait until all gates that follow know what counts now, but no longer than this."""
@@ -28,7 +28,7 @@ class Everywhere:
     """Waits for the gates; without any, what counts here counts everywhere."""
 
     def __init__(self) -> None:
-        self.gates: Gates | None = None
+        self.gates: GateConfirmations | None = None
 
     async def told(self) -> None:
         """Wait for a moment until gates know what was taken back: nobody is to come in again."""
