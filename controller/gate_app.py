@@ -52,7 +52,7 @@ _log = structlog.get_logger("gate")
 
 Prove = Callable[[str, str], Awaitable[bytes]]
 """Returns the claims of a token that only a controller can read; b"": it proves nothing. Raises
-TimeoutError if no controller answers."""
+TimeoutError if none can be asked; ``verify`` bounds how long an answer is waited for."""
 
 
 class GateOptions(msgspec.Struct, frozen=True):
@@ -185,7 +185,8 @@ class Door:
     async def answer_after(self, asked: AskFirst, path: str, headers: Headers) -> Answer:
         """Return the answer once what must be asked first has been answered."""
         if not self._freshness.may_judge():
-            await asked.ask()
+            # Perhaps since a token was to be asked about: first the stream has to be heard again.
+            await self._freshness.wait()
             try:
                 return self.answer(path, headers)
             except AskFirst as again:
