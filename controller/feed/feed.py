@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import ssl
 from collections.abc import Callable
 
@@ -21,8 +20,6 @@ from controller.feed.publisher import Publisher, Sources
 from controller.feed.server import FeedServer
 from controller.gate.facts import Site
 from controller.store import MarkStore
-
-_EPOCH_BYTES = 8
 
 _LONG_SECONDS = 1.0  # gates that run confirm within hundredths of a second
 
@@ -58,7 +55,6 @@ class Feed:
         self._server = FeedServer(
             host=listen,
             port=port,
-            epoch=secrets.token_hex(_EPOCH_BYTES),
             site=site,
             heard=gates,
             prove=prove,

@@ -129,18 +129,13 @@ class FeedServer:
         *,
         host: str,
         port: int,
-        epoch: str,
         site: Site,
         heard: Heard,
         prove: Callable[[str, str], bytes],
     ) -> None:
-        """``epoch``: of this start of the controller. ``prove``: see ``facts.Proven``.
-
-        ``prove`` is called in the thread of the server.
-        """
+        """``prove``: see ``facts.Proven``; it is called in the thread of the server."""
         self._host = host
         self._port = port
-        self._epoch = epoch
         self._site = site
         self._heard = heard
         self._prove = prove
@@ -212,9 +207,7 @@ class FeedServer:
         if self._facts is None or not follower.admitted:
             return
         if not self._snapshot:
-            self._snapshot = framed(
-                snapshot_of(self._facts, epoch=self._epoch, number=self._number, site=self._site)
-            )
+            self._snapshot = framed(snapshot_of(self._facts, number=self._number, site=self._site))
         follower.fed = True
         follower.put(self._snapshot)
 

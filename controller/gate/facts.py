@@ -2,7 +2,7 @@
 
 A gate follows one controller over a stream. First comes a snapshot, then each change with its
 number; the gate confirms the number of what it has applied. A number is good for one start of one
-controller only, its ``epoch``.
+controller only, which is why each stream begins with a snapshot.
 """
 
 from __future__ import annotations
@@ -73,7 +73,6 @@ class Facts(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True, tag=True):
     """Everything; it replaces what was known."""
 
-    epoch: str
     number: int
     site: Site
     sessions: tuple[SessionFacts, ...]
@@ -187,10 +186,9 @@ def settings_for_gates(settings: Settings) -> Settings:
     )
 
 
-def snapshot_of(facts: Facts, *, epoch: str, number: int, site: Site) -> Snapshot:
+def snapshot_of(facts: Facts, *, number: int, site: Site) -> Snapshot:
     """Return a snapshot of all facts."""
     return Snapshot(
-        epoch=epoch,
         number=number,
         site=site,
         sessions=tuple(facts.sessions.values()),

@@ -16,6 +16,7 @@ import trustme
 
 from controller.core.model import Person, Phase, SessionId, UserId
 from controller.core.records import Login
+from controller.feed import server as server_module
 from controller.feed.certificates import Proofs, hand_out, make_proofs, server_context
 from controller.feed.server import FeedServer
 from controller.gate.addresses import Address, next_host
@@ -140,7 +141,6 @@ class Controller:
         server = FeedServer(
             host=self.host,
             port=self.port,
-            epoch="epoch",
             site=SITE,
             heard=self.hub,
             prove=self._prove,
@@ -243,6 +243,41 @@ async def test_goes_on_alone_and_follows_again(controller: Controller) -> None:
         async with controller.running():
             await become(lambda: len(controller.hub.joined_by) == 2)
             assert gate.freshness.alone  # that one knows nothing yet
+            controller.tell(facts(session("b")))
+            await become(lambda: not gate.freshness.alone)
+            assert gate.memory.sessions == {"b" * 26: Phase.READY}
+
+
+class Lacking(msgspec.Struct, tag="Snapshot"):
+    """A snapshot of a controller of another version, without what this gate needs."""
+
+    number: int
+
+
+def lacking(facts: Facts, *, number: int, site: Site) -> Lacking:
+    """Return such a snapshot, whatever is told."""
+    del facts, site
+    return Lacking(number)
+
+
+async def test_a_snapshot_that_it_cannot_read(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate of another version than its controller goes on alone, and follows once it can."""
+    gate = Gate(controller)
+    async with following(gate):
+        async with controller.running():
+            controller.tell(facts(session("a")))
+            await become(gate.freshness.may_judge)
+        await become(lambda: gate.freshness.alone)
+        with monkeypatch.context() as other:
+            other.setattr(server_module, "snapshot_of", lacking)
+            async with controller.running():
+                controller.tell(facts(session("b")))
+                await become(lambda: len(controller.hub.joined_by) >= 4)
+                assert gate.freshness.alone
+                assert gate.memory.sessions == {"a" * 26: Phase.READY}
+        async with controller.running():
             controller.tell(facts(session("b")))
             await become(lambda: not gate.freshness.alone)
             assert gate.memory.sessions == {"b" * 26: Phase.READY}

@@ -65,7 +65,7 @@ class Gate:
             extra=Extra(msgspec.msgpack.encode(ring), msgspec.msgpack.encode(entries)),
         )
         site = Site(settings_for_gates(configured), Closed(page, page, page, page))
-        self.memory.replace(snapshot_of(facts, epoch="epoch", number=1, site=site))
+        self.memory.replace(snapshot_of(facts, number=1, site=site))
         self.freshness.hear(self.seconds)
 
     async def _prove(self, token: str, audience: str) -> bytes:

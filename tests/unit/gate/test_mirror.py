@@ -47,7 +47,7 @@ def mirror(times: Times) -> Mirror:
 def snapshot(*sessions: SessionFacts, extra: Extra | None = None) -> Snapshot:
     """Return everything that a controller tells."""
     told = extra or Extra(b"", b"", (WIKI,), b"{}")
-    return Snapshot("epoch", 1, SITE, sessions, (), 0, told)
+    return Snapshot(1, SITE, sessions, (), 0, told)
 
 
 @pytest.mark.parametrize(("uid", "role"), [(ALICE, Role.OWNER), (BOB, Role.VIEW), (CAROL, None)])
