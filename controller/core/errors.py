@@ -2,6 +2,7 @@
 
 HubError
  +- ConfigError              the configuration has faults (all of them, at once)
+ +- HttpError                what HTTP itself defines: nothing at this address, too large
  +- Refused                  the hub works; this request is not granted
  |   +- LoginRefused         user name or password wrong, or not in an allowed group
  |   +- NotLoggedIn          no log-in, or one that has ended
@@ -387,3 +388,44 @@ class NotReadyYet(Unavailable):
 
     def __init__(self) -> None:
         super().__init__("The hub is starting. Try again in a few seconds.")
+
+
+_WORDS = {
+    400: ("Invalid request", Sentence("Something in the request is missing or misspelt.")),
+    404: (
+        "Page not found",
+        Sentence(
+            "The address may be mistyped, or what was here has ended. Your files are not affected."
+        ),
+    ),
+    405: ("Method not allowed", Sentence("This address does not accept this kind of request.")),
+    408: (
+        "Request too slow",
+        Sentence("The request did not arrive completely in time. Send it again."),
+    ),
+    413: ("Request too large", Sentence("The request is larger than the hub accepts. Shorten it.")),
+    415: ("Wrong content type", Sentence("Send a form or JSON, as this address expects.")),
+    431: (
+        "Request too large",
+        Sentence("The request has too many headers, or too long ones."),
+    ),
+    500: (
+        "Error in the hub",
+        Sentence(
+            "Something went wrong. Try again. If it happens again, tell the administrator: the "
+            "hub's log says more."
+        ),
+    ),
+}
+
+
+class HttpError(HubError):
+    """An error that HTTP itself defines, in the hub's own words."""
+
+    def __init__(self, status: int, detail: str | Sentence = "") -> None:
+        """Use the words of the status, or of the nearest one; ``detail`` replaces the sentence."""
+        self.status = status if status in _WORDS else 400 if status < 500 else 500  # noqa: PLR2004
+        self.title, sentence = _WORDS[self.status]
+        if isinstance(detail, str):
+            detail = Sentence("{words}", words=detail) if detail else sentence
+        super().__init__(detail)

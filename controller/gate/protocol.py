@@ -18,7 +18,8 @@ import httptools
 import structlog
 from typing_extensions import override
 
-from controller.core.errors import HubError, NotReadyYet, Refused
+from controller.core.errors import HttpError, HubError, NotReadyYet
+from controller.core.sentence import Sentence
 from controller.gate.answers import Answer, Headers, problem_answer
 from controller.gate.contract import AskFirst
 
@@ -45,26 +46,11 @@ _BACKLOG = 1024  # connections that the kernel keeps until they are accepted
 _log = structlog.get_logger("gate")
 
 
-class _NoSuchPage(Refused):
-    status = 404
-    title = "No such page"
+_NOT_FOUND = problem_answer(HttpError(404, Sentence("There is nothing at this address.")))
 
+_MALFORMED = problem_answer(HttpError(400, Sentence("The request cannot be read.")))
 
-class _BadRequest(Refused):
-    status = 400
-    title = "Invalid request"
-
-
-class _TooLarge(Refused):
-    status = 431
-    title = "Request too large"
-
-
-_NOT_FOUND = problem_answer(_NoSuchPage("There is nothing at this address."))
-
-_MALFORMED = problem_answer(_BadRequest("The request cannot be read."))
-
-_TOO_LARGE = problem_answer(_TooLarge("The request has too many headers, or too long ones."))
+_TOO_LARGE = problem_answer(HttpError(431))
 
 _FAULT = problem_answer(NotReadyYet())
 

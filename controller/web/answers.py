@@ -1,12 +1,10 @@
-"""What all answers to people and scripts share: headers, and refusals."""
+"""What all answers to people and scripts share: headers, and pages of refusals."""
 
 from __future__ import annotations
 
 from litestar import Request
 from litestar.datastructures import State
 
-from controller.core.errors import HubError
-from controller.core.sentence import Sentence
 from controller.gate.answers import HTML, NO_STORE, SECURITY_HEADERS, Answer, answer
 from controller.gate.refusals import APP_CLOSED, Closed
 from controller.rules import origins
@@ -52,43 +50,6 @@ STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
 
 JOIN_PATH = "/join/"
 """Path that is followed by the code of a link."""
-
-
-_WORDS = {
-    400: ("Invalid request", Sentence("Something in the request is missing or misspelt.")),
-    404: (
-        "Page not found",
-        Sentence(
-            "The address may be mistyped, or what was here has ended. Your files are not affected."
-        ),
-    ),
-    405: ("Method not allowed", Sentence("This address does not accept this kind of request.")),
-    408: (
-        "Request too slow",
-        Sentence("The request did not arrive completely in time. Send it again."),
-    ),
-    413: ("Request too large", Sentence("The request is larger than the hub accepts. Shorten it.")),
-    415: ("Wrong content type", Sentence("Send a form or JSON, as this address expects.")),
-    500: (
-        "Error in the hub",
-        Sentence(
-            "Something went wrong. Try again. If it happens again, tell the administrator: the "
-            "hub's log says more."
-        ),
-    ),
-}
-
-
-class HttpError(HubError):
-    """An error that HTTP itself defines, in the hub's own words."""
-
-    def __init__(self, status: int, detail: str | Sentence = "") -> None:
-        """Use the words of the status, or of the nearest one; ``detail`` replaces the sentence."""
-        self.status = status if status in _WORDS else 400 if status < 500 else 500  # noqa: PLR2004
-        self.title, sentence = _WORDS[self.status]
-        if isinstance(detail, str):
-            detail = Sentence("{words}", words=detail) if detail else sentence
-        super().__init__(detail)
 
 
 def forbidden_page(renderer: Renderer, title: str, sentence: str) -> Answer:

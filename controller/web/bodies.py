@@ -12,7 +12,7 @@ import anyio
 from litestar.status_codes import HTTP_408_REQUEST_TIMEOUT
 from litestar.types import ASGIApp
 
-from controller.web.answers import HttpError
+from controller.core.errors import HttpError
 
 BODY_SECONDS = 10.0
 """Seconds for a body of at most 64 KiB, from the request's first line on."""

@@ -10,11 +10,11 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_500_INTERNAL_SERVER_ERROR
 
-from controller.core.errors import HalfDone, HubError, NotLoggedIn, NotReadyYet
+from controller.core.errors import HalfDone, HttpError, HubError, NotLoggedIn, NotReadyYet
 from controller.gate.answers import PROBLEM, login_url, problem
 from controller.people.logins import Logins
 from controller.settings.schema import Settings
-from controller.web.answers import JOIN_PATH, AnyRequest, HttpError, wants_page
+from controller.web.answers import JOIN_PATH, AnyRequest, wants_page
 from controller.web.caller import Caller, client_address, credentials_of, viewer_of
 from controller.web.pages.forms import cookie_with, error_view, page, retry_after
 from controller.web.render import Renderer, Viewer

@@ -18,11 +18,12 @@ from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import ASGIApp
 
 from controller import __version__
+from controller.core.errors import HttpError
 from controller.gate.answers import NO_STORE, PROBLEM, SECURITY_HEADERS, problem
 from controller.gate.refusals import Closed
 from controller.rules import routes
 from controller.web import apidoc
-from controller.web.answers import STRICT_TRANSPORT, HttpError
+from controller.web.answers import STRICT_TRANSPORT
 from controller.web.api.admin import admin_router
 from controller.web.api.routes import api_router
 from controller.web.caller import Callers

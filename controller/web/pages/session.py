@@ -13,7 +13,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
-from controller.core.errors import NoSuchSession, NotInvited
+from controller.core.errors import HttpError, NoSuchSession, NotInvited
 from controller.core.model import Observed, Phase, parse_session_id
 from controller.core.records import Reason
 from controller.gate.answers import ENTER_PATH, NO_STORE
@@ -23,7 +23,7 @@ from controller.rules.queue import QueuePosition
 from controller.rules.sentences import Step, session_title
 from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
-from controller.web.answers import AnyRequest, HttpError
+from controller.web.answers import AnyRequest
 from controller.web.caller import Caller
 from controller.web.pages.forms import Form, Screen, refresh
 from controller.web.render import Viewer

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from controller.core.errors import HubError, NoSuchSession, NotReadyYet
+from controller.core.errors import HttpError, HubError, NoSuchSession, NotReadyYet
 from controller.core.model import Phase, Role, parse_session_id
 from controller.core.sentence import Sentence
 from controller.gate.answers import (
@@ -31,7 +31,7 @@ from controller.people.logins import Logins
 from controller.rules import origins, routes
 from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
-from controller.web.answers import HttpError, aside_page
+from controller.web.answers import aside_page
 from controller.web.caller import Caller, viewer_of
 from controller.web.pages.session import starting_view
 from controller.web.render import AsideView, Renderer

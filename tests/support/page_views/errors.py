@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from controller.core.errors import DirectoryUnavailable, Forged
-from controller.web.answers import HttpError
+from controller.core.errors import DirectoryUnavailable, Forged, HttpError
 from controller.web.pages.forms import error_view
 from controller.web.render import RefusalView
 from tests.support.page_views.common import ALICE, Pages
