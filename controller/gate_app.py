@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import signal
 import socket
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -34,7 +36,8 @@ from controller.people.handoff import Handoffs
 from controller.people.proofs import Proofs
 from controller.people.standing import Standing
 from controller.people.tokens import Audience, Claims, KeyRing, PublicRing, TokenUnproven
-from controller.people.verified import GateKeys
+from controller.people.verified import GateKeys, HeldKeys
+from controller.settings.schema import Settings
 
 _BOOT_BYTES = 8
 
@@ -66,24 +69,74 @@ class GateOptions(msgspec.Struct, frozen=True):
     processes: int
 
 
+class Disproven:
+    """A bounded memory of tokens that prove nothing, as a controller has said.
+
+    Who sends such a token again is not asked about again for a while. Not for ever: a controller
+    whose clock or key ring differs may have been wrong.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], *, size: int = 4096, seconds: float = 60.0
+    ) -> None:
+        """``clock``: monotonic seconds; ``size`` tokens are remembered, for ``seconds``."""
+        self._clock = clock
+        self._size = size
+        self._seconds = seconds
+        self._since: OrderedDict[bytes, float] = OrderedDict()
+
+    def add(self, token: str, audience: Audience) -> None:
+        """Remember a token; the one that was remembered first makes room."""
+        name = _named(token, audience)
+        self._since[name] = self._clock()
+        self._since.move_to_end(name)
+        if len(self._since) > self._size:
+            self._since.popitem(last=False)
+
+    def has(self, token: str, audience: Audience) -> bool:
+        """Tell whether a controller has said so of this token not long ago."""
+        since = self._since.get(_named(token, audience))
+        return since is not None and self._clock() - since < self._seconds
+
+
+def _named(token: str, audience: Audience) -> bytes:
+    # Tokens have up to 4096 characters, and anybody can send others.
+    return hashlib.sha256(f"{audience.value} {token}".encode()).digest()
+
+
 class AskingProofs(Proofs):
     """Proofs in a gate: what only a controller can read it is asked for."""
 
-    prove: Prove
+    def __init__(
+        self,
+        settings: Settings,
+        standing: Standing,
+        keys: HeldKeys,
+        *,
+        prove: Prove,
+        wall: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        """``wall``: seconds since the epoch; ``clock``: monotonic seconds."""
+        super().__init__(settings, standing, keys, wall=wall)
+        self._prove = prove
+        self._disproven = Disproven(clock)
 
     @override
     def read(self, token: str, audience: Audience) -> Claims | None:
         try:
             return super().read(token, audience)
         except TokenUnproven:
+            if self._disproven.has(token, audience):
+                return None
             raise AskFirst(partial(self._ask, token, audience)) from None
 
     async def _ask(self, token: str, audience: Audience) -> None:
-        """Ask, and remember the answer. Raises NotReadyYet for a token that proves nothing."""
-        told = await self.prove(token, audience.value)
-        if not told:
-            raise NotReadyYet
-        self.remember(token, msgspec.msgpack.decode(told, type=Claims))
+        """Ask, and remember the answer."""
+        if told := await self._prove(token, audience.value):
+            self.remember(token, msgspec.msgpack.decode(told, type=Claims))
+        else:
+            self._disproven.add(token, audience)
 
 
 class GateMemory:
@@ -134,8 +187,14 @@ class GateMemory:
         self._keys.entries = msgspec.msgpack.decode(extra.entries, type=KeyRing)
 
     def _verify(self, site: Site) -> Verify:
-        proofs = AskingProofs(site.settings, self._standing, self._keys, wall=time.time)
-        proofs.prove = self.prove
+        proofs = AskingProofs(
+            site.settings,
+            self._standing,
+            self._keys,
+            prove=self.prove,
+            wall=time.time,
+            clock=time.monotonic,
+        )
         return Verify(
             site.settings,
             self._mirror,

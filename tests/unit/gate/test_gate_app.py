@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 from anyio import fail_after, sleep_forever
@@ -13,9 +15,9 @@ from controller.gate.contract import AskFirst
 from controller.gate.facts import Extra, Facts, SessionFacts, Site, settings_for_gates, snapshot_of
 from controller.gate.freshness import SILENCE_SECONDS, Freshness
 from controller.gate.refusals import Closed
-from controller.gate_app import Door, GateMemory
+from controller.gate_app import Disproven, Door, GateMemory
 from controller.monitoring.verdicts import GateMetrics
-from controller.people.tokens import Audience, Claims, Key, KeyRing, Use
+from controller.people.tokens import Audience, Claims, Key, KeyRing, TokenRefused, Use
 from controller.settings.schema import PATH_MODE
 from tests.support.samples import session_id, settings
 
@@ -30,9 +32,10 @@ ENTRY = Key("entry", "1a" * 32, algorithm="EdDSA", use=Use.ENTRY)
 OLD = Key("old", "1e" * 32)  # as hubs made them before Ed25519
 RING = KeyRing((Key("ours", "0f" * 32, algorithm="EdDSA"), ENTRY, OLD))
 EARLIER = OLD.sign(CLAIMS)
+FORGED = Key("old", "2d" * 32).sign(CLAIMS)
 
 
-def headers(token: str) -> Headers:
+def headers(token: str, **more: str) -> Headers:
     """Return what Traefik sends of a program's request with this log-in."""
     asked = {
         "x-forwarded-method": "GET",
@@ -41,7 +44,7 @@ def headers(token: str) -> Headers:
         "x-forwarded-proto": "http",
         "cookie": f"slicerhub-login={token}",
     }
-    return [(name.encode(), value.encode("latin-1")) for name, value in asked.items()]
+    return [(name.encode(), value.encode("latin-1")) for name, value in (asked | more).items()]
 
 
 class Gate:
@@ -50,6 +53,8 @@ class Gate:
     def __init__(self) -> None:
         """It has heard of one session and one log-in, just now."""
         self.seconds = 0.0
+        self.answers = True  # the controller, whether a token proves something
+        self.asked: list[str] = []
         self.freshness = Freshness(lambda: self.seconds, patience=0.01)
         metrics = GateMetrics(fresh=self.freshness.may_judge, alone=lambda: False)
         self.memory = GateMemory(metrics)
@@ -69,21 +74,73 @@ class Gate:
         self.freshness.hear(self.seconds)
 
     async def _prove(self, token: str, audience: str) -> bytes:
-        del token, audience
-        await sleep_forever()
-        return b""
-
-    async def answer(self, token: str) -> Answer:
-        """Answer as the listener does."""
+        self.asked.append(token)
+        if not self.answers:
+            await sleep_forever()
         try:
-            return self.door.answer(PATH, headers(token))
-        except AskFirst as asked:
-            return await self.door.answer_after(asked, PATH, headers(token))
+            return msgspec.msgpack.encode(RING.verify(token, Audience(audience), time.time()))
+        except TokenRefused:
+            return b""
+
+    async def answer(self, token: str, **more: str) -> Answer:
+        """Answer as the listener does."""
+        asked = headers(token, **more)
+        try:
+            return self.door.answer(PATH, asked)
+        except AskFirst as first:
+            return await self.door.answer_after(first, PATH, asked)
+
+
+async def test_earlier_tokens() -> None:
+    """A token that only the controller can read counts once that has, which is asked once."""
+    gate = Gate()
+    for _ in range(2):
+        assert (await gate.answer(EARLIER)).status == 200
+    assert gate.asked == [EARLIER]
+
+
+async def test_forged_tokens() -> None:
+    """A token that names an earlier hub's key, and is not of it, is refused like any other."""
+    gate = Gate()
+    nothing = await gate.answer("nothing")
+    assert nothing.status == 401
+    for _ in range(2):
+        assert await gate.answer(FORGED) == nothing
+    assert gate.asked == [FORGED]
+    assert (await gate.answer(EARLIER)).status == 200
+
+
+async def test_a_forged_token_at_a_page() -> None:
+    """A person whose cookie is such a token gets to the log-in."""
+    found = await Gate().answer(FORGED, accept="text/html", **{"sec-fetch-mode": "navigate"})
+    assert found.status == 302
+    assert b"/login?next=" in dict(found.headers)[b"location"]
+
+
+def test_what_was_disproven_is_bounded() -> None:
+    """The refusals that are remembered are limited in number and in time, and by the kind."""
+    now = [0.0]
+    found = Disproven(lambda: now[0], size=2, seconds=60)
+
+    def known() -> str:
+        return "".join(one for one in "abc" if found.has(one, Audience.LOGIN))
+
+    for one in "ab":
+        found.add(one, Audience.LOGIN)
+    assert known() == "ab"
+    assert not found.has("a", Audience.API)
+    now[0] += 30
+    found.add("a", Audience.LOGIN)
+    found.add("c", Audience.LOGIN)
+    assert known() == "ac"
+    now[0] += 60
+    assert known() == ""
 
 
 async def test_silence_while_it_asks() -> None:
     """What was asked of a controller that fell silent meanwhile keeps no request for ever."""
     gate = Gate()
+    gate.answers = False
     with pytest.raises(AskFirst) as caught:
         gate.door.answer(PATH, headers(EARLIER))
     gate.seconds += SILENCE_SECONDS + 1
@@ -94,5 +151,11 @@ async def test_silence_while_it_asks() -> None:
 
 async def test_no_answer_in_time() -> None:
     """A controller that does not answer in time is waited for by its bound, and nobody passes."""
+    gate = Gate()
+    gate.answers = False
     with fail_after(5):
-        assert (await Gate().answer(EARLIER)).status == 503
+        for token in (EARLIER, FORGED):
+            assert (await gate.answer(token)).status == 503
+    gate.answers = True
+    assert (await gate.answer(EARLIER)).status == 200
+    assert (await gate.answer(FORGED)).status == 401
