@@ -31,7 +31,7 @@ _BEFORE = timedelta(days=1)  # clocks may differ
 
 _FOR = timedelta(days=3650)  # of a controller that is never restarted
 
-_RENEWED = timedelta(days=30)  # before they end, by a controller that starts
+_RENEWED = timedelta(days=30)  # before they end, by a controller that looks at them
 
 _UNUSABLE = (
     ValueError,

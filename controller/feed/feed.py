@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 
 import anyio
@@ -25,6 +24,10 @@ _LONG_SECONDS = 1.0  # gates that run confirm within hundredths of a second
 
 _AGAIN_SECONDS = 1.0  # between two tries to read proofs that cannot be read
 
+LOOK_SECONDS = 120.0
+"""Between two looks at proofs that another controller may have replaced. Gates find new ones in
+their mounted file after a minute or two, too; meanwhile streams that are open stay."""
+
 _log = structlog.get_logger("feed")
 
 
@@ -44,6 +47,7 @@ class Feed:
         prove: Callable[[str, str], bytes],
         wall: Callable[[], float],
         others: MarkStore | None = None,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         """``prove``: see ``facts.Proven``; ``wall``: seconds since the epoch.
 
@@ -51,6 +55,7 @@ class Feed:
         """
         self._proofs = proofs
         self._port = port
+        self._look_seconds = look_seconds
         self.gates = gates
         self._server = FeedServer(
             host=listen,
@@ -79,7 +84,7 @@ class Feed:
             group.start_soon(self.gates.run)
             if self._agreement is not None:
                 group.start_soon(self._agreement.run)
-            await self._serve(server_context(await self._read_proofs()))
+            await self._serve(await self._read_proofs())
 
     async def _read_proofs(self) -> Proofs:
         """Return the proofs once they can be read; until then no gate can follow."""
@@ -90,16 +95,32 @@ class Feed:
                 _log.warning("gate_proofs_not_read", error=error.in_full)
                 await anyio.sleep(_AGAIN_SECONDS)
 
-    async def _serve(self, context: ssl.SSLContext) -> None:
+    async def _serve(self, proofs: Proofs) -> None:
         try:
-            with self._server.running(context):
+            with self._server.running(server_context(proofs)):
                 async with anyio.create_task_group() as group:
                     group.start_soon(self._fail_with_server)
+                    if self._proofs.shared:
+                        group.start_soon(self._renew, proofs)
                     await self._publisher.run()
         except OSError as error:
             raise ConfigError(
                 [f"gates.port (SLICERHUB_GATES_PORT): cannot listen at {self._port} ({error})."]
             ) from error
+
+    async def _renew(self, proofs: Proofs) -> None:
+        """Serve gates by the proofs that all controllers use, whoever has made them."""
+        while True:
+            await anyio.sleep(self._look_seconds)
+            try:
+                found = await self._proofs.proofs()
+            except (EngineUnavailable, StoreUnavailable) as error:
+                _log.warning("gate_proofs_not_read", error=error.in_full)
+                continue
+            if found != proofs:
+                self._server.renew(server_context(found))
+                proofs = found
+                _log.info("gate_proofs_renewed")
 
     async def _fail_with_server(self) -> None:
         """End the controller if gates are served no more: they take it for gone, and so it must be.

@@ -13,10 +13,16 @@ from controller.feed.certificates import Proofs, hand_out, make_proofs
 
 
 class ProofStorage(Protocol):
-    """Where controllers and gates find what proves them to each other."""
+    """Where controllers and gates find what proves them to each other.
+
+    ``shared``: by several controllers. Any of them may have replaced the proofs, so they are to be
+    asked for again and again.
+    """
+
+    shared: bool
 
     async def proofs(self) -> Proofs:
-        """Return the proofs to use from this start on; gates find theirs.
+        """Return the proofs to use from now on; gates find theirs.
 
         Raises ConfigError, and StoreUnavailable or EngineUnavailable where trying again may help.
         """
@@ -25,6 +31,8 @@ class ProofStorage(Protocol):
 
 class ProofFolder(ProofStorage):
     """A folder that a single controller shares with its gates. Each start makes new proofs."""
+
+    shared = False
 
     def __init__(self, folder: Path, wall: Callable[[], float]) -> None:
         """``wall``: seconds since the epoch. Nothing is written yet."""

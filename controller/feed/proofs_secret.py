@@ -1,7 +1,8 @@
 """The proofs on a cluster: a Secret that all controllers share with their gates.
 
 The first controller makes them, and all use them until shortly before they end: each gate must get
-in at each controller, and a Pod that is started again finds the same as the others.
+in at each controller, and a Pod that is started again finds the same as the others. Who finds them
+damaged, or about to end, makes new ones, and the others find those.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _log = structlog.get_logger("feed")
 class ProofSecret(ProofStorage):
     """A Secret of the hub's own namespace, which may exist without content."""
 
+    shared = True
+
     def __init__(self, api: Api, instance: str, name: str, wall: Callable[[], float]) -> None:
         """``api``: for nobody else; ``wall``: seconds since the epoch. No request is made yet."""
         self._api = api
@@ -38,14 +41,14 @@ class ProofSecret(ProofStorage):
         try:
             proofs, replaced = await self._secret.change(self._usable)
         finally:
-            with anyio.CancelScope(shield=True):  # nothing more is asked until the next start
+            with anyio.CancelScope(shield=True):  # nothing more is asked for minutes
                 await self._api.aclose()
         if replaced:
             _log.warning(
                 "gate_proofs_replaced",
                 object=self._secret.name,
                 reason=replaced,
-                advice="Restart the other controllers: gates do not get in there any more.",
+                advice="Nothing is to be done: controllers and gates use the new ones in minutes.",
             )
         return proofs
 

@@ -144,6 +144,7 @@ class FeedServer:
         self._facts: Facts | None = None
         self._number = 0
         self._snapshot = b""  # of the number, once somebody needed it
+        self._listener: TLSListener | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._hub: asyncio.AbstractEventLoop | None = None
         self._ended = asyncio.Event()
@@ -160,6 +161,11 @@ class FeedServer:
             finally:
                 self._loop = None
                 serving.cancel()
+
+    def renew(self, context: ssl.SSLContext) -> None:
+        """Serve gates that come from now on by this; streams that are open stay."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._use, context)
 
     async def ended(self) -> None:
         """Wait until gates are served no more, though nobody has asked for that."""
@@ -184,10 +190,15 @@ class FeedServer:
             local_host=self._host, local_port=self._port
         ) as listener:
             self._loop = asyncio.get_running_loop()
-            task_status.started()
-            await TLSListener(
+            self._listener = TLSListener(
                 listener, context, standard_compatible=False, handshake_timeout=_HELLO_SECONDS
-            ).serve(self._follow)
+            )
+            task_status.started()
+            await self._listener.serve(self._follow)
+
+    def _use(self, context: ssl.SSLContext) -> None:
+        if self._listener is not None:
+            self._listener.ssl_context = context  # it is read for each connection
 
     def _take(self, facts: Facts, change: Change | None, number: int) -> None:
         self._facts, self._number, self._snapshot = facts, number, b""
