@@ -14,6 +14,7 @@ import structlog
 from typing_extensions import override
 
 from controller.cluster.client import Api
+from controller.core.sentence import Sentence
 from controller.feed.certificates import Proofs, fault_of, make_proofs
 from controller.feed.proofs import ProofStorage
 from controller.gate.link import LINK_FILE
@@ -33,7 +34,16 @@ class ProofSecret(ProofStorage):
     def __init__(self, api: Api, instance: str, name: str, wall: Callable[[], float]) -> None:
         """``api``: for nobody else; ``wall``: seconds since the epoch. No request is made yet."""
         self._api = api
-        self._secret = SharedSecret(api, instance, name)
+        self._secret = SharedSecret(
+            api,
+            instance,
+            name,
+            unusable=Sentence(
+                "The hub cannot use what proves gates to it. No gate can follow this controller, "
+                "unless it has read that before. The administrator must check the Secret {name}.",
+                name=name,
+            ),
+        )
         self._wall = wall
 
     @override

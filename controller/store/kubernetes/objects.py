@@ -16,6 +16,7 @@ from controller.cluster.watching import Source, follow
 from controller.core import labels
 from controller.core.errors import EngineUnavailable, StoreUnavailable
 from controller.core.labels import key as label_key
+from controller.core.sentence import Sentence
 from controller.monitoring.faults import until_closed
 from controller.settings.schema import Settings
 from controller.store.kubernetes.records import TOLD, Kind
@@ -27,6 +28,11 @@ RECORD = label_key("slicerhub.record")
 INSTANCE = label_key(labels.INSTANCE)
 
 _BODY = "body"
+
+UNUSABLE = Sentence(
+    "The hub cannot use its own records. Nobody new can log in. The administrator must check the "
+    "cluster."
+)
 
 TRIES = 20  # attempts at a change that loses against others
 
@@ -343,14 +349,14 @@ def busy() -> StoreUnavailable:
 
 
 @contextmanager
-def mapped() -> Generator[None, None, None]:
-    """Turn the cluster's and the decoder's errors into the hub's, here and nowhere else."""
+def mapped(meaning: Sentence = UNUSABLE) -> Generator[None, None, None]:
+    """Turn the cluster's and the decoder's errors into the hub's, here and nowhere else.
+
+    ``meaning``: what follows from one.
+    """
     try:
         yield
     except (EngineUnavailable, msgspec.DecodeError) as error:
-        unusable = StoreUnavailable(
-            "The hub cannot use its own records. Nobody new can log in. The administrator must "
-            "check the cluster."
-        )
+        unusable = StoreUnavailable(meaning)
         unusable.add_note(f"The cluster says: {error}")
         raise unusable from error

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from controller.cluster.client import Api, ConflictError, MissingError, decoded
-from controller.store.kubernetes.objects import INSTANCE, TRIES, busy, mapped
+from controller.core.sentence import Sentence
+from controller.store.kubernetes.objects import INSTANCE, TRIES, UNUSABLE, busy, mapped
 
 _T = TypeVar("_T")
 
@@ -21,11 +22,14 @@ Content = Mapping[str, bytes]
 class SharedSecret:
     """One Secret, which may exist without content: the hub's Role need not name any other then."""
 
-    def __init__(self, api: Api, instance: str, name: str) -> None:
-        """No request is made yet."""
+    def __init__(
+        self, api: Api, instance: str, name: str, *, unusable: Sentence = UNUSABLE
+    ) -> None:
+        """No request is made yet. ``unusable``: what it means that it cannot be used."""
         self._api = api
         self._instance = instance
         self.name = name
+        self._unusable = unusable
 
     async def change(self, work: Callable[[Content], tuple[Content, _T]]) -> _T:
         """Replace the content by the first value that ``work`` returns for it; return the second.
@@ -35,7 +39,7 @@ class SharedSecret:
         ``work`` does.
         """
         for _ in range(TRIES):
-            with mapped():
+            with mapped(self._unusable):
                 path = f"/api/v1/namespaces/{self._api.own_namespace()}/secrets"
                 found = await self._find(f"{path}/{self.name}")
                 content = msgspec.convert((found or {}).get("data") or {}, dict[str, bytes])

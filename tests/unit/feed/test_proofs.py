@@ -203,7 +203,7 @@ async def test_a_cluster_that_does_not_answer(cluster: Cluster) -> None:
     """What cannot be read is not replaced, and is read as soon as it can be."""
     made = await cluster.one.proofs()
     cluster.server.down = True
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match=f"No gate can follow .* check the Secret {NAME}"):
         await cluster.other.proofs()
     cluster.server.down = False
     assert await cluster.other.proofs() == made
