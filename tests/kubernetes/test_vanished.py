@@ -14,8 +14,10 @@ import pytest
 from tests.kubernetes.deployment import Deployment
 from tests.kubernetes.visitors import KNOCKS, Person, client, is_open
 from tests.kubernetes.waiting import until
+from tests.support.waits import until_steady
 
 CLIENTS = 4
+STEADY_SECONDS = 3.0  # without a refusal: the other Traefik is asked no more
 PATIENCE = 10  # seconds: a tenth of what a connection to nowhere would take
 
 pytestmark = pytest.mark.thorough  # the cluster gives a machine up after most of a minute
@@ -68,7 +70,9 @@ def test_sessions_elsewhere_are_served(hub: Deployment, alice: Person, bob: Pers
         session = alice.begin("elsewhere")
         alice.wait(session, "ready")
     hub.restart_traefik()  # it keeps no connection to a gate that was the only one for a moment
-    until(lambda: alice.is_reached(session), "the session itself")
+    until_steady(
+        lambda: alice.is_reached(session), steady=STEADY_SECONDS, what="the session itself"
+    )
     path = f"/s/{session}/-/ready"
     with alice.socket(session) as socket, asking(hub.url, path, alice.login_cookie) as waits:
         until(lambda: waits.answers[200] > KNOCKS, "answers")
