@@ -26,6 +26,7 @@ from urllib.parse import quote
 import structlog
 
 from controller.core.errors import HubError, InvalidRequest, NotReadyYet
+from controller.core.kept import Kept
 from controller.core.model import Role, UserId
 from controller.core.records import Actor
 from controller.gate.answers import NO_STORE, Answer, Headers, answer, problem_answer, redirect
@@ -48,9 +49,11 @@ _ASK_SECONDS = 1.0  # for the controller to answer; the request waits meanwhile
 
 _WORKING = tuple(role for role in Role if role.may_change)  # asked at every request
 
-_PASSES_MAX = 4096  # answers that are kept
+_PASSES_MAX = 16_384  # answers that are kept: of as many people as tokens (``people.verified``)
 
-_KEPT_MAX = 1024  # characters of the cookies of one of them: all of them are a few MiB at most
+# Characters of the cookies of one of them, so that all of them are 52 MiB at most. With few cookies
+# an answer takes 1.3 KiB, and those of all 20 MiB.
+_KEPT_MAX = 512
 
 _log = structlog.get_logger("verify")
 
@@ -81,7 +84,7 @@ class Verify:
         self._refusals = self._threshold or Refusals(settings, closed.session)
         self._metrics = metrics
         # Made once for each person and their cookies, since nearly all answers are these.
-        self._passes: dict[tuple[UserId, Role, str], Answer] = {}
+        self._passes: Kept[tuple[UserId, Role, str], Answer] = Kept(_PASSES_MAX)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401
         """Answer one question of Traefik's, as an ASGI application."""
@@ -176,9 +179,7 @@ class Verify:
             named = {"X-Slicerhub-User": routes.user_header(uid), "X-Slicerhub-Role": role.value}
             known = _let_through(named, others)
             if len(others) <= _KEPT_MAX:
-                if len(self._passes) >= _PASSES_MAX:
-                    self._passes.clear()
-                self._passes[uid, role, others] = known
+                self._passes.keep((uid, role, others), known)
         return known
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+from controller.core.kept import Kept
 from controller.people.tokens import (
     Audience,
     CannotSign,
@@ -15,6 +15,13 @@ from controller.people.tokens import (
     TokenUnproven,
     check_times,
 )
+
+TOKENS_MOST = 16_384
+"""That are remembered: of ten thousand people, and of some of them at two sessions' hosts.
+
+With less, people who ask in turn would push out one another's, and each verdict would verify a
+signature, which takes twenty times as long as all the rest. Each takes 0.6 KiB, all of them 10 MiB.
+"""
 
 
 class Verifier(Protocol):
@@ -64,16 +71,20 @@ class VerifiedTokens:
     """
 
     def __init__(
-        self, keys: HeldKeys, clock: Callable[[], float], *, size: int = 4096, seconds: float = 60.0
+        self,
+        keys: HeldKeys,
+        clock: Callable[[], float],
+        *,
+        size: int = TOKENS_MOST,
+        seconds: float = 60.0,
     ) -> None:
         """``clock``: seconds since the epoch; ``size`` tokens are remembered, for ``seconds``."""
         self._keys = keys
         self._ring = keys.ring
         self._clock = clock
-        self._size = size
         self._seconds = seconds
-        self._known: OrderedDict[tuple[str, Audience], tuple[float, Claims]] = OrderedDict()
-        self._told: OrderedDict[tuple[str, Audience], Claims] = OrderedDict()
+        self._known: Kept[tuple[str, Audience], tuple[float, Claims]] = Kept(size)
+        self._told: Kept[tuple[str, Audience], Claims] = Kept(size)
 
     def verify(self, token: str, audience: Audience) -> Claims:
         """Like Verifier.verify, at the clock's time; TokenUnproven for what nobody has told."""
@@ -93,7 +104,7 @@ class VerifiedTokens:
             if told is None:
                 raise
             claims = told
-        _keep(self._known, (token, audience), (now, claims), self._size)
+        self._known.keep((token, audience), (now, claims))
         return claims
 
     def remember(self, token: str, claims: Claims) -> None:
@@ -101,20 +112,4 @@ class VerifiedTokens:
 
         It counts for the kind that ``claims`` name, until the token or its key is over.
         """
-        _keep(self._told, (token, claims.aud), claims, self._size)
-
-
-_Kept = TypeVar("_Kept")
-
-
-def _keep(
-    memory: OrderedDict[tuple[str, Audience], _Kept],
-    token: tuple[str, Audience],
-    kept: _Kept,
-    size: int,
-) -> None:
-    """Remember something of a token; what was remembered first makes room."""
-    memory[token] = kept
-    memory.move_to_end(token)
-    if len(memory) > size:
-        memory.popitem(last=False)
+        self._told.keep((token, claims.aud), claims)

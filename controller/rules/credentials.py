@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from controller.core.kept import Kept
 from controller.rules import cookies
 from controller.settings.schema import Settings
 
 _COOKIE_MAX = 16_384  # characters of a Cookie header in which ours are looked for
 
-_READ_MAX = 4096  # readings that are kept
+_READ_MAX = 16_384  # readings that are kept: of as many people as tokens (``people.verified``)
 
-_KEPT_MAX = 2048  # characters of the headers of one of them: all of them are 8 MiB at most
+# Characters of the headers of one of them, so that all of them are 36 MiB at most, whoever sends
+# them; mostly they are half of it. Longer ones are read each time, which takes two microseconds.
+_KEPT_MAX = 1024
 
 
 class Credentials(Struct, frozen=True, gc=False):
@@ -44,7 +47,7 @@ class CredentialReader:
         self._state = cookies.state_cookie(instance, secure=secure)
         self._ours = frozenset(name.lower() for name in cookies.own_cookies(settings))
         # A browser sends the same with hundreds of requests.
-        self._known: dict[tuple[str, str], Credentials] = {}
+        self._known: Kept[tuple[str, str], Credentials] = Kept(_READ_MAX)
 
     def read(self, cookie: str, authorization: str) -> Credentials:
         """Return what the headers of these names carry; "": there is none."""
@@ -52,9 +55,7 @@ class CredentialReader:
         if known is None:
             known = self._read(cookie, authorization)
             if len(cookie) + len(authorization) <= _KEPT_MAX:
-                if len(self._known) >= _READ_MAX:
-                    self._known.clear()
-                self._known[cookie, authorization] = known
+                self._known.keep((cookie, authorization), known)
         return known
 
     def _read(self, cookie: str, authorization: str) -> Credentials:
