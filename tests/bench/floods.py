@@ -37,12 +37,16 @@ HOSTILE = 10
 
 
 class Flood(NamedTuple):
-    """What one address does. ``head``: of each request; ``drip``: what follows, byte by byte."""
+    """What one address does. ``heads``: of its requests, in turn; ``drip``: what follows, by bytes.
+
+    ``rise``: seconds within which its connections begin.
+    """
 
     title: str
-    head: str
+    heads: tuple[str, ...]
     at_once: int
     drip: str = ""
+    rise: float = 0.0
 
 
 class Times(NamedTuple):
@@ -69,24 +73,29 @@ def floods(alice: Member, session: dict[str, Any]) -> list[Flood]:
     link = json.dumps({"role": "view", "expires_in": 3600})
     half = head("POST", "/login", form, f"Origin: {URL}", "Content-Length: 1000")
     return [
-        Flood("half-sent log-ins", half + "username=", 500),
-        Flood("headers without end", head("GET", "/login", end="\r\n"), 1000, drip="X: y\r\n"),
-        Flood("the API's page", head("GET", "/api/docs"), 64),
-        Flood("one person's first page", head("GET", "/", f"Cookie: {alice.cookie}"), 64),
-        Flood("one person's event streams", head("GET", "/api/v1/events", known), 1000),
-        Flood("wrong passwords", head("POST", "/api/v1/login", is_json, body=guess), 64),
+        Flood("half-sent log-ins", (half + "username=",), 500),
+        Flood("headers without end", (head("GET", "/login", end="\r\n"),), 1000, drip="X: y\r\n"),
+        the_apis_page(),
+        Flood("one person's first page", (head("GET", "/", f"Cookie: {alice.cookie}"),), 64),
+        Flood("one person's event streams", (head("GET", "/api/v1/events", known),), 1000),
+        Flood("wrong passwords", (head("POST", "/api/v1/login", is_json, body=guess),), 64),
         Flood(
             "one person's links",
-            head("POST", f"/api/v1/sessions/{session['id']}/links", known, is_json, body=link),
+            (head("POST", f"/api/v1/sessions/{session['id']}/links", known, is_json, body=link),),
             64,
         ),
     ]
 
 
+def the_apis_page() -> Flood:
+    """Return a flood of the dearest page that needs no log-in."""
+    return Flood("the API's page", (head("GET", "/api/docs"),), 64)
+
+
 @contextmanager
 def raging(engine: DockerClient, flood: Flood) -> Generator[dict[str, int]]:
     """Let a flood go on; what it was answered is known at the end."""
-    wanted = {"head": flood.head, "at_once": flood.at_once, "drip": flood.drip}
+    wanted = {name: getattr(flood, name) for name in ("heads", "at_once", "drip", "rise")}
     containers: Any = engine.containers
     container = containers.run(
         IMAGE,
@@ -98,7 +107,7 @@ def raging(engine: DockerClient, flood: Flood) -> Generator[dict[str, int]]:
     )
     answers: dict[str, int] = {}
     try:
-        time.sleep(RISE_SECONDS)
+        time.sleep(flood.rise + RISE_SECONDS)
         yield answers
         container.stop(timeout=10)
         said = container.logs(stdout=True, stderr=False).decode()
