@@ -247,7 +247,7 @@ class Application:
         self.private: ASGIApp = private_app(verify, self.health, self.metrics, self.companions)
         self.metrics.watch(
             "slicerhub_gates",
-            "Processes of gates that there may be: those that follow the controller, and others",
+            "Processes of gates that there may be: following this controller, another one, or none",
             ("state",),
             lambda: [((state,), number) for state, number in self._gates().items()],
         )
@@ -256,7 +256,8 @@ class Application:
         )
 
     def _gates(self) -> dict[str, int]:
-        return self.feed.gates.numbers() if self.feed else {"following": 0, "away": 0}
+        nobody = dict.fromkeys(("following", "elsewhere", "away"), 0)
+        return self.feed.gates.numbers() if self.feed else nobody
 
     def _feed(
         self,

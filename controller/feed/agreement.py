@@ -8,6 +8,7 @@ written before, tells its gates, and answers in its own mark which of them have 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import anyio
 import structlog
@@ -21,6 +22,8 @@ from controller.rules.roster import RENEW_SECONDS, Start
 from controller.store import MarkStore
 
 _TELL_SECONDS = 5.0  # for gates that follow; one that is silent is given up before
+
+_LOOK_SECONDS = 30.0  # between two looks at the roster, for the numbers that are watched
 
 _AGAIN_SECONDS = 1.0  # between two tries to write to a store that cannot be used
 
@@ -124,6 +127,7 @@ class Agreement:
         """Answer the others until cancelled."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._renew)
+            group.start_soon(self._look)
             while True:
                 seen = self._questions.number
                 try:
@@ -160,3 +164,9 @@ class Agreement:
         while True:
             await anyio.sleep(self._renew_seconds)
             self._gates.renew()
+
+    async def _look(self) -> None:
+        while True:
+            await anyio.sleep(_LOOK_SECONDS)
+            with suppress(StoreUnavailable):  # who needs to know looks for themselves
+                await self._gates.look()

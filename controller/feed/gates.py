@@ -88,13 +88,15 @@ class Gates:
 
     def joined(self, name: str, boot: str, admit: Callable[[], None]) -> None:
         """A gate has begun to follow. ``admit`` is called once it is on the roster."""
-        self._heard[name, boot] = Heard(at=self._clock(), connected=True)
+        self._heard[name, boot] = Heard(at=self._clock(), connected=True, here=True)
         self._joining[name, boot] = admit
         self.news.add()
 
     def confirmed(self, name: str, boot: str, number: int) -> None:
         """Everything up to this number counts there."""
-        self._heard[name, boot] = Heard(at=self._clock(), confirmed=number, connected=True)
+        self._heard[name, boot] = Heard(
+            at=self._clock(), confirmed=number, connected=True, here=True
+        )
         self.news.add()
 
     def left(self, name: str, boot: str, *, for_good: bool, silent: bool) -> None:
@@ -152,10 +154,16 @@ class Gates:
         )
 
     def numbers(self) -> dict[str, int]:
-        """Return how many gates there may be: those that follow, and those that do not."""
-        starts = [start_of(one) for one in self._roster]
-        following = sum(self._heard[one].connected for one in starts if one in self._heard)
-        return {"following": following, "away": len(starts) - following}
+        """Return how many gates there may be.
+
+        Those that follow this controller, those that have come to another one, and those that are
+        away. Where there is no other controller, those that an earlier one knew are away, too.
+        """
+        known = [self._heard.get(start_of(one), Heard(at=0.0)) for one in self._roster]
+        following = sum(one.connected for one in known)
+        elsewhere = sum(not one.here for one in known) if self._learn else 0
+        away = len(known) - following - elsewhere
+        return {"following": following, "elsewhere": elsewhere, "away": away}
 
     async def until_told(self, number: int, seconds: float) -> None:
         """Wait until all gates that follow have confirmed everything up to a number, or so long."""

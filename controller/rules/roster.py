@@ -34,6 +34,7 @@ class Heard(msgspec.Struct, frozen=True):
     at: float  # seconds of this controller's monotonic clock: last heard, or its record first read
     confirmed: int = 0  # number of the last change that it confirmed; 0: none. Changes count from 1
     connected: bool = False
+    here: bool = False  # this is the controller that it has followed last
 
 
 def with_roster(
@@ -48,7 +49,7 @@ def with_roster(
     starts = {start_of(gate) for gate in roster}
     anew = {start_of(gate) for gate in roster if gate not in before}
     return {start: Heard(at=now) for start in starts if start not in heard} | {
-        start: replace(one, at=now) if start in anew and not one.connected else one
+        start: replace(one, at=now, here=False) if start in anew and not one.connected else one
         for start, one in heard.items()
         if one.connected or start in starts
     }

@@ -202,6 +202,20 @@ async def test_a_controller_that_starts_anew() -> None:
         assert await second.gates.everywhere(1, 0)
 
 
+async def test_how_many_there_are() -> None:
+    """Who watches the hub sees how many gates follow, and that one has gone without a word."""
+    hub = Hub()
+    async with hub.running():
+        for name, boot in (("gate-1", "a"), ("gate-2", "b")):
+            hub.join(name, boot)
+        await become(lambda: len(hub.admitted) == 2)
+        assert hub.gates.numbers() == {"following": 2, "elsewhere": 0, "away": 0}
+        hub.gates.left("gate-1", "a", for_good=False, silent=False)
+        assert hub.gates.numbers() == {"following": 1, "elsewhere": 0, "away": 1}
+        hub.gates.left("gate-2", "b", for_good=True, silent=False)
+        assert hub.gates.numbers() == {"following": 0, "elsewhere": 0, "away": 1}
+
+
 async def test_what_gates_report() -> None:
     """What people do at a gate counts as if they had done it here; the unknown counts nowhere."""
     hub = Hub()
