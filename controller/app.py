@@ -256,7 +256,7 @@ class Application:
         )
 
     def _gates(self) -> dict[str, int]:
-        nobody = dict.fromkeys(("following", "elsewhere", "away"), 0)
+        nobody = {"following": 0, "elsewhere": 0, "away": 0}
         return self.feed.gates.numbers() if self.feed else nobody
 
     def _feed(
