@@ -116,7 +116,7 @@ def snapshot(known: dict[str, Login], sessions: int, site: Site) -> Snapshot:
             entries=msgspec.msgpack.encode(RING.entries()),
         ),
     )
-    told = msgspec.msgpack.encode(snapshot_of(facts, epoch="bench", number=1, site=site))
+    told = msgspec.msgpack.encode(snapshot_of(facts, number=1, site=site))
     heard = msgspec.msgpack.decode(told, type=FromController)
     assert isinstance(heard, Snapshot)
     return heard
