@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from docker import DockerClient
 from e2e.stack import part
 from outages.conftest import PARTS, Outage
 from outages.watch import LOGIN, NONE, PAGES, SESSION, STRANGER, Notices, everywhere
 
-from tests.support.breakage import frozen
-from tests.support.waits import until
+from tests.support.breakage import frozen, kill
 
 PAUSE_SECONDS = 6
 NAMES = {
@@ -34,30 +31,6 @@ MAY: dict[str, dict[str, frozenset[int]]] = {
 # until it has heard anew after it has stood still itself.
 DENIES = {SESSION: frozenset({NONE, 503}), STRANGER: frozenset({NONE, 503})}
 MAY_HANG = {"controller": PAGES | DENIES, "gate-1": DENIES}
-
-
-def kill(engine: DockerClient, service: str) -> None:
-    """Kill the program of a part as the kernel would; the engine starts it again by itself.
-
-    Not by the engine's own word, which would keep it from that.
-    """
-    container = part(engine, service)
-    state = container.attrs["State"]
-    # From a container that sees all processes of the machine: the tests need not be root's.
-    engine.containers.run(
-        "slicerhub-test/echo",
-        ["sh", "-c", f"kill -9 {state['Pid']}"],
-        pid_mode="host",
-        user="0:0",
-        network_mode="none",
-        remove=True,
-    )
-
-    def again() -> bool:
-        now: dict[str, Any] = part(engine, service).attrs["State"]
-        return now["Running"] and now["StartedAt"] != state["StartedAt"]
-
-    until(again, seconds=60, what=f"the next {service}")
 
 
 # The other gate does the same as the first one.

@@ -68,6 +68,30 @@ def healthy(engine: DockerClient, service: str) -> bool:
     return part(engine, service).attrs["State"]["Health"]["Status"] == "healthy"
 
 
+def kill(engine: DockerClient, service: str) -> None:
+    """Kill the program of a part as the kernel would; the engine starts it again by itself.
+
+    Not by the engine's own word, which would keep it from that.
+    """
+    container = part(engine, service)
+    state = container.attrs["State"]
+    # From a container that sees all processes of the machine: the tests need not be root's.
+    engine.containers.run(
+        "slicerhub-test/echo",
+        ["sh", "-c", f"kill -9 {state['Pid']}"],
+        pid_mode="host",
+        user="0:0",
+        network_mode="none",
+        remove=True,
+    )
+
+    def again() -> bool:
+        now: dict[str, Any] = part(engine, service).attrs["State"]
+        return now["Running"] and now["StartedAt"] != state["StartedAt"]
+
+    until(again, seconds=60, what=f"the next {service}")
+
+
 @contextmanager
 def frozen(engine: DockerClient, service: str) -> Generator[None]:
     """Let a part of the stack hang: it takes connections and does nothing."""
