@@ -62,6 +62,7 @@ def labels_for(like: dict[str, str], session_id: str, name: str, addresses: int)
     strip = f"{name}-strip"
     found = {
         MARK: name,
+        "slicerhub.instance": INSTANCE,  # else no Traefik is told of it
         "traefik.enable": "true",
         "traefik.docker.network": EDGE,
         f"traefik.http.middlewares.{strip}.stripprefixregex.regex": f"^/{name}/[a-z]+/[0-9]+",
