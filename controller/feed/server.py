@@ -77,7 +77,8 @@ class Heard(Protocol):
     def left(self, name: str, boot: str, *, for_good: bool, silent: bool) -> None:
         """A gate follows no more; ``for_good``: it has said that it answers no more.
 
-        ``silent``: it was given up here, after it had asked nothing for so long that it denies.
+        ``silent``: it had confirmed something here, and was given up after it had asked nothing for
+        so long that it denies.
         """
         ...
 
@@ -89,6 +90,7 @@ class _Follower:
         self.hello = hello
         self.admitted = False  # it may be told
         self.fed = False  # it has its snapshot
+        self.confirmed = False  # the snapshot, or more
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._news = anyio.Event()
@@ -282,8 +284,10 @@ class FeedServer:
             # Else it has come again before this was noticed.
             if self._present.get(boot) is follower:
                 del self._present[boot]
+                # Until it has confirmed something it may go on by what an earlier controller told.
+                denies = silent and follower.confirmed
                 self._tell_hub(
-                    lambda: self._heard.left(name, boot, for_good=for_good, silent=silent)
+                    lambda: self._heard.left(name, boot, for_good=for_good, silent=denies)
                 )
 
     def _hear(self, follower: _Follower, message: FromGate) -> bool:
@@ -293,6 +297,7 @@ class FeedServer:
                 follower.put(framed(Beat(message.at)))
             case Confirm():
                 hello = follower.hello
+                follower.confirmed = True
                 if self._present.get(hello.boot) is follower:
                     self._tell_hub(self._heard.confirmed, hello.name, hello.boot, message.number)
             case Used():

@@ -89,8 +89,9 @@ def _is_dead(gate: Gate, heard: Mapping[Start, Heard], now: float, dead_after: f
     # A connection that is open shows that it lives, however long it has said nothing.
     if known is None or known.connected:
         return False
+    # A start that has confirmed nothing may know from its disk what the one before it was told.
     restarted = any(
-        name == gate.name and boot != gate.boot and other.at > known.at
+        name == gate.name and boot != gate.boot and other.at > known.at and other.confirmed
         for (name, boot), other in heard.items()
     )
     return restarted or now - known.at >= dead_after

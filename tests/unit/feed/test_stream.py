@@ -405,6 +405,23 @@ async def test_given_up_only_once_it_denies(controller: Controller) -> None:
         await become(gate.freshness.may_judge)
 
 
+async def test_not_struck_off_while_it_goes_on_alone(controller: Controller) -> None:
+    """A gate that stands still before it was told anything is waited for: it does not deny."""
+    gate = Gate(controller)
+    async with following(gate):
+        async with controller.running():
+            controller.tell(facts())
+            await become(gate.freshness.may_judge)
+        await become(lambda: gate.freshness.alone)
+        controller.hub.silent.clear()
+        async with controller.running():  # it knows nothing yet
+            await become(lambda: len(controller.hub.joined_by) == 2)
+            async with gate.follower.sending:
+                await become(lambda: "gate-1-boot" in controller.hub.silent)
+            assert gate.freshness.may_judge()
+            assert not controller.hub.silent["gate-1-boot"]
+
+
 @pytest.mark.row(56)
 async def test_strangers_hear_nothing(controller: Controller) -> None:
     """Who has no certificate of this start of the controller is told nothing at all."""

@@ -30,7 +30,8 @@ CASES: dict[str, tuple[dict[Start, Heard], bool]] = {
     "lost, answers no more": ({OWN: Heard(GONE, 6)}, False),
     "of an earlier controller": ({OWN: Heard(NOW - 60)}, True),
     "of a controller long ago": ({OWN: Heard(GONE)}, False),
-    "started again": ({OWN: Heard(NOW - 60, 6), AFTER: Heard(NOW - 30)}, False),
+    "started again, and told nothing": ({OWN: Heard(NOW - 60, 6), AFTER: Heard(NOW - 30)}, True),
+    "started again": ({OWN: Heard(NOW - 60, 6), AFTER: Heard(NOW - 30, 6)}, False),
     "started again and gone": ({OWN: Heard(NOW - 60, 6), AFTER: Heard(NOW - 30, 7)}, False),
     "started again, still connected": (
         {OWN: Heard(NOW, 6, connected=True), AFTER: Heard(NOW, connected=True)},
@@ -94,7 +95,9 @@ def test_after_a_restart_of_the_controller() -> None:
     assert unconfirmed((GATE, OTHER), heard, NUMBER, NOW + DEAD_AFTER - 1) == (GATE, OTHER)
     assert unconfirmed((GATE, OTHER), heard, NUMBER, NOW + DEAD_AFTER) == ()
     came = heard | {AFTER: Heard(NOW + 5, connected=True)}
-    assert unconfirmed((GATE, OTHER), came, NUMBER, NOW + 5) == (OTHER,)
+    assert unconfirmed((GATE, OTHER), came, NUMBER, NOW + 5) == (GATE, OTHER)
+    told = heard | {AFTER: Heard(NOW + 5, NUMBER, connected=True)}
+    assert unconfirmed((GATE, OTHER), told, NUMBER, NOW + 5) == (OTHER,)
 
 
 def test_reading_the_roster_again() -> None:
