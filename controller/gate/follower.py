@@ -107,6 +107,7 @@ class Follower:
         self.sending = anyio.Lock()
         self._number = 0
         self._fed = False  # this connection has brought a snapshot
+        self._answered = 0.0  # when the last question was sent that this connection has answered
         self.followed = anyio.Event()  # for the first time
         self._fault = ""
         self._host = ""  # that was tried last
@@ -177,6 +178,7 @@ class Follower:
         reader = BufferedByteReceiveStream(stream)
         decoder: Decoder[FromController] = Decoder(FromController)
         messages = Messages(decoder)
+        self._answered = self._clock()
         await self._send(self._hello)
         async with anyio.create_task_group() as group:
             group.start_soon(self._ask)
@@ -196,6 +198,8 @@ class Follower:
                 self._memory.replace(message)
                 self._number, self._fed = message.number, True
                 self._fault = ""
+                # Before it confirms: from then on it must deny if it hears nothing.
+                self._freshness.hear(self._answered)
                 _log.info("controller_followed", sessions=len(message.sessions))
                 await self._send(Confirm(message.number))
             case Change():
@@ -206,6 +210,7 @@ class Follower:
                 await self._send(Confirm(message.number))
             case Beat():
                 # Before its snapshot a controller that starts tells only that it is there.
+                self._answered = message.asked
                 if self._fed:
                     self._freshness.hear(message.asked)
                     self.followed.set()
