@@ -24,12 +24,14 @@ from controller.gate.addresses import Address
 from controller.gate.answers import NO_STORE, Answer, Headers, answer, problem_answer
 from controller.gate.contract import AskFirst
 from controller.gate.facts import Change, Extra, Site, Snapshot, Used
-from controller.gate.follower import Follower
+from controller.gate.follower import NOTHING_KEPT, Follower, Keeper
 from controller.gate.freshness import Freshness, boot_clock
+from controller.gate.keeping import Keeping
 from controller.gate.link import client_context
 from controller.gate.mirror import Mirror
 from controller.gate.parent import Heartbeat, Parent, bind
 from controller.gate.protocol import Listener
+from controller.gate.sealed import SealedFile, machine_boot
 from controller.gate.verify import Verify
 from controller.monitoring.verdicts import CONTENT_TYPE, GateMetrics
 from controller.people.handoff import Handoffs
@@ -47,6 +49,8 @@ _UNKNOWING_SECONDS = 1.0  # for which Traefik waits for a new worker to follow
 
 _LOGINS_SECONDS = 5.0  # between two reports of log-ins: their use is written down by minutes
 
+_NO_KEYS = KeyRing(())
+
 _NOT_READY = problem_answer(NotReadyYet())
 
 _JSON = NO_STORE | {"Content-Type": "application/json"}
@@ -59,11 +63,15 @@ TimeoutError if none can be asked; ``verify`` bounds how long an answer is waite
 
 
 class GateOptions(msgspec.Struct, frozen=True):
-    """How a gate runs. ``name``: for good; ``folder``: where the controller has put its proof."""
+    """How a gate runs. ``name``: for good; ``folder``: where the controller has put its proof.
+
+    ``kept``: where it keeps what it knows while no controller is there; None: nowhere.
+    """
 
     name: str
     controller: Address
     folder: Path
+    kept: Path | None
     listen: str
     port: int
     processes: int
@@ -145,7 +153,7 @@ class GateMemory:
     def __init__(self, metrics: GateMetrics) -> None:
         """Nothing is known yet. ``prove`` is to be set before anything is."""
         self._metrics = metrics
-        self._keys = GateKeys(PublicRing(()), KeyRing(()))
+        self._keys = GateKeys(PublicRing(()), _NO_KEYS)
         self.prove: Prove = _nobody
         self._standing = Standing(time.time)
         self._mirror = Mirror(wall=time.time, clock=time.monotonic)
@@ -155,7 +163,7 @@ class GateMemory:
 
     @property
     def traefik(self) -> bytes:
-        """Return Traefik's configuration of the companions."""
+        """Return Traefik's configuration of the companions; b"": it is not known."""
         return self._mirror.traefik
 
     # -- what is heard ---------------------------------------------------------------------
@@ -184,7 +192,26 @@ class GateMemory:
 
     def _take(self, extra: Extra) -> None:
         self._keys.ring = msgspec.msgpack.decode(extra.keys, type=PublicRing)
-        self._keys.entries = msgspec.msgpack.decode(extra.entries, type=KeyRing)
+        entries = extra.entries
+        self._keys.entries = msgspec.msgpack.decode(entries, type=KeyRing) if entries else _NO_KEYS
+
+    def snapshot(self) -> Snapshot | None:
+        """Return all that is known; None: nothing. No controller's change follows upon it."""
+        if self._site is None:
+            return None
+        return Snapshot(
+            number=0,
+            site=self._site,
+            sessions=self._mirror.sessions,
+            logins=tuple(self._standing.all()),
+            revision=self._standing.revision,
+            extra=Extra(
+                keys=msgspec.msgpack.encode(self._keys.ring),
+                entries=msgspec.msgpack.encode(self._keys.entries),
+                companions=self._mirror.companions,
+                traefik=self._mirror.traefik,
+            ),
+        )
 
     def _verify(self, site: Site) -> Verify:
         proofs = AskingProofs(
@@ -270,7 +297,7 @@ class Door:
         return answer(200 if ready else 503, _JSON, msgspec.json.encode(told))
 
     def _traefik(self) -> Answer:
-        if self._memory.verify is None:
+        if not self._memory.traefik:
             # Traefik keeps its earlier configuration, instead of one without companions.
             return _NOT_READY
         return answer(200, _JSON, self._memory.traefik)
@@ -282,14 +309,16 @@ async def work(options: GateOptions, index: int, sock: socket.socket, beat: Hear
     metrics = GateMetrics(fresh=freshness.may_judge, alone=lambda: freshness.alone)
     memory = GateMemory(metrics)
     door = Door(memory, freshness, metrics)
+    name = f"{options.name}-{index}".lower()
     follower = Follower(
         options.controller,
         memory,
         freshness,
-        name=f"{options.name}-{index}".lower(),
+        name=name,
         boot=secrets.token_hex(_BOOT_BYTES),
         connect_by=lambda: client_context(options.folder),
         clock=boot_clock,
+        keeping=keeping_of(options, name, memory, freshness),
     )
     memory.prove = follower.prove
     listener = Listener(door, door.others())
@@ -297,7 +326,7 @@ async def work(options: GateOptions, index: int, sock: socket.socket, beat: Hear
         async with anyio.create_task_group() as group:
             group.start_soon(beat.run)
             group.start_soon(follower.run)
-            group.start_soon(open_door, listener, sock, follower.followed)
+            group.start_soon(open_door, listener, sock, follower.known)
             async for received in signals:
                 _log.info("stopping", signal=received.name)
                 break
@@ -306,7 +335,22 @@ async def work(options: GateOptions, index: int, sock: socket.socket, beat: Hear
             group.cancel_scope.cancel()
 
 
-async def open_door(listener: Listener, sock: socket.socket, followed: anyio.Event) -> None:
+def keeping_of(options: GateOptions, name: str, memory: GateMemory, freshness: Freshness) -> Keeper:
+    """Return what this process keeps for its next start; ``name``: that of the process."""
+    if options.kept is None:
+        return NOTHING_KEPT
+    machine = machine_boot()
+    return Keeping(
+        SealedFile(options.kept, options.folder, name, machine),
+        freshness,
+        snapshot=memory.snapshot,
+        replace=memory.replace,
+        clock=boot_clock,
+        machine=machine,
+    )
+
+
+async def open_door(listener: Listener, sock: socket.socket, known: anyio.Event) -> None:
     """Listen once something is known: until then Traefik is refused, and asks another gate.
 
     A worker that replaces another one cannot refuse: the socket listens on. It soon says itself
@@ -314,7 +358,7 @@ async def open_door(listener: Listener, sock: socket.socket, followed: anyio.Eve
     """
     listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     with anyio.move_on_after(_UNKNOWING_SECONDS if listens else None):
-        await followed.wait()
+        await known.wait()
     await listener.start(sock)
     _log.info("serving")
 

@@ -33,6 +33,14 @@ _PROCESSES_MOST = 64
     type=click.Path(path_type=Path),
     help="Where the controller has put what proves a gate.",
 )
+@click.option(
+    "--kept",
+    envvar="SLICERHUB_GATE_KEPT",
+    default=None,
+    metavar="DIRECTORY",
+    type=click.Path(path_type=Path),
+    help="Where it keeps what its next start may go on by while no controller is there.",
+)
 @click.option("--listen", envvar="SLICERHUB_GATE_LISTEN", default="0.0.0.0", show_default=True)  # noqa: S104 - the container's networks decide what reaches it
 @click.option(
     "--port",
@@ -49,7 +57,9 @@ _PROCESSES_MOST = 64
     type=click.IntRange(1, _PROCESSES_MOST),
     help="How many processes answer; one keeps one core busy at most.",
 )
-def gate_command(controller: str, folder: Path, listen: str, port: int, processes: int) -> None:
+def gate_command(
+    *, controller: str, folder: Path, kept: Path | None, listen: str, port: int, processes: int
+) -> None:
     """Answer Traefik's questions from memory, following a controller."""
     log.configure()
     host, _, feed = controller.rpartition(":")
@@ -59,6 +69,7 @@ def gate_command(controller: str, folder: Path, listen: str, port: int, processe
         name=platform.node(),
         controller=Address(host, int(feed)),
         folder=folder,
+        kept=kept,
         listen=listen,
         port=port,
         processes=processes,

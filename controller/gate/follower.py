@@ -8,6 +8,7 @@ several controllers it follows one, and another one as soon as that one is silen
 from __future__ import annotations
 
 import itertools
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -18,6 +19,7 @@ import structlog
 from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from msgspec.msgpack import Decoder
+from typing_extensions import override
 
 from controller.core.errors import ConfigError
 from controller.gate.addresses import Address, hosts_of, next_host
@@ -76,6 +78,57 @@ class Memory(Protocol):
         ...
 
 
+class Keeper(Protocol):
+    """What the gate keeps for its next start, see ``keeping``."""
+
+    async def load(self) -> None:
+        """Look what an earlier start has kept."""
+        ...
+
+    def resume(self) -> bool:
+        """Go on by that, since no controller is there; False: there is nothing."""
+        ...
+
+    def leave(self) -> None:
+        """Do not go on by it in this start: there is a controller."""
+        ...
+
+    async def keep(self) -> None:
+        """Keep what is known: from now on the gate goes on alone."""
+        ...
+
+    async def forget(self) -> None:
+        """Keep nothing any more. Raises OSError unless that is sure."""
+        ...
+
+
+class KeepsNothing(Keeper):
+    """A gate whose next start knows nothing."""
+
+    @override
+    async def load(self) -> None:
+        return
+
+    @override
+    def resume(self) -> bool:
+        return False
+
+    @override
+    def leave(self) -> None:
+        return
+
+    @override
+    async def keep(self) -> None:
+        return
+
+    @override
+    async def forget(self) -> None:
+        return
+
+
+NOTHING_KEPT = KeepsNothing()
+
+
 class Follower:
     """A gate's side of the stream."""
 
@@ -90,6 +143,7 @@ class Follower:
         connect_by: Callable[[], ssl.SSLContext],
         clock: Callable[[], float],
         find: Callable[[Address], Awaitable[Sequence[str]]] = hosts_of,
+        keeping: Keeper = NOTHING_KEPT,
     ) -> None:
         """``name``: the gate's for good; ``boot``: of this start of it.
 
@@ -99,6 +153,7 @@ class Follower:
         self._address = address
         self._memory = memory
         self._freshness = freshness
+        self._keeping = keeping
         self._hello = Hello(PROTOCOL, name, boot)
         self._connect_by = connect_by
         self._clock = clock
@@ -108,7 +163,10 @@ class Follower:
         self._number = 0
         self._fed = False  # this connection has brought a snapshot
         self._answered = 0.0  # when the last question was sent that this connection has answered
-        self.followed = anyio.Event()  # for the first time
+        self.known = anyio.Event()  # something to judge by, for the first time
+        self._ending = False  # it answers no more
+        self._met = False  # a controller was connected to in this start
+        self._refused: set[str] = set()  # hosts that did so when they were last tried
         self._fault = ""
         self._host = ""  # that was tried last
         self._several = False
@@ -117,15 +175,16 @@ class Follower:
         self._asked: dict[int, tuple[anyio.Event, list[bytes]]] = {}
 
     async def run(self) -> None:
-        """Follow until cancelled, and say goodbye then."""
+        """Follow until cancelled."""
+        await self._keeping.load()
         while True:
             try:
                 await self._follow_once()
             except ConfigError as error:
                 self._note(str(error))
             except StreamLost as error:
-                if self._fed and error.closed:
-                    self._freshness.close()
+                if self._fed and error.closed and self._freshness.close() and not self._ending:
+                    await self._keeping.keep()
                 self._note(str(error))
             await anyio.sleep(_AGAIN_SECONDS)
 
@@ -149,7 +208,7 @@ class Follower:
 
     async def _connect(self, context: ssl.SSLContext) -> ByteStream:
         """Connect to a controller; raises what ends a stream."""
-        hosts = await self._find(self._address)
+        hosts = await self._hosts()
         self._several = len(hosts) > 1
         self._host = next_host(hosts, self._host, self._hello.name)
         try:
@@ -162,17 +221,48 @@ class Follower:
                     tls_standard_compatible=False,
                 )
         except TimeoutError:
+            self._refused.discard(self._host)
             now = self._clock()
             if self._unanswered is None:
                 self._unanswered = now
             elif now - self._unanswered > _CUT_OFF_SECONDS:
                 self._freshness.doubt()
+                await self._keeping.forget()
             raise
-        except OSError:
+        except OSError as error:
             self._unanswered = None  # nobody is there, for sure
+            self._note_refusal(error, hosts)
             raise
         self._unanswered = None
+        self._met = True
+        self._keeping.leave()
         return stream
+
+    async def _hosts(self) -> Sequence[str]:
+        """Return where controllers are. Raises OSError if their name is not known."""
+        begun = self._clock()
+        try:
+            return await self._find(self._address)
+        except socket.gaierror:
+            # Who is asked for names and does not answer proves nothing; Docker's own server, asked
+            # for what does not run, says at once that it cannot tell.
+            if self._clock() - begun < _CONNECT_SECONDS:
+                self._go_on_without()
+            raise
+
+    def _note_refusal(self, error: OSError, hosts: Sequence[str]) -> None:
+        """Note that nobody could be connected to; whoever is there but is not understood is."""
+        if isinstance(error.__cause__ or error, ConnectionRefusedError):
+            self._refused.add(self._host)
+        else:
+            self._refused.discard(self._host)
+        if self._refused.issuperset(hosts):
+            self._go_on_without()
+
+    def _go_on_without(self) -> None:
+        """Go on by what an earlier start has kept: no controller is there for sure."""
+        if not self._met and self._keeping.resume():
+            self.known.set()
 
     async def _converse(self, stream: ByteStream) -> None:
         reader = BufferedByteReceiveStream(stream)
@@ -195,6 +285,7 @@ class Follower:
     async def _hear(self, message: FromController) -> None:
         match message:
             case Snapshot():
+                await self._keeping.forget()
                 self._memory.replace(message)
                 self._number, self._fed = message.number, True
                 self._fault = ""
@@ -213,7 +304,7 @@ class Follower:
                 self._answered = message.asked
                 if self._fed:
                     self._freshness.hear(message.asked)
-                    self.followed.set()
+                    self.known.set()
             case Proven():
                 if asked := self._asked.get(message.number):
                     asked[1].append(message.claims)
@@ -263,8 +354,13 @@ class Follower:
 
     async def say_goodbye(self) -> None:
         """Tell the controller that this gate answers no more; it is not waited for."""
+        self._ending = True
+        if self._stream is None:
+            _log.info("no_goodbye")  # there is nobody to hear it
+            return
         with anyio.move_on_after(0.5):
             try:
+                await self._keeping.forget()  # else its next start might answer nevertheless
                 if self._fed and (used := self._memory.report()) is not None:
                     await self._send(used)
                 await self._send(Goodbye())

@@ -6,6 +6,8 @@
   What was known counts, for at most twelve hours.
 - It was closed, and then a controller is named that does not answer for twenty seconds: others may
   reach it. The gate denies until it has heard anew.
+- A start of the gate has found no controller, but what an earlier start knew when it went on alone:
+  that counts as it did there, but for ten minutes only. See ``keeping``.
 - The stream was closed when nothing had been heard for too long: that is a gate that was cut off,
   or stood still, and learns of it late. It denies until it has heard anew.
 
@@ -45,6 +47,7 @@ class Freshness:
         self._patience = patience
         self._asked: float | None = None  # when the last question was sent that was answered
         self._gone: float | None = None  # since when there is no controller
+        self._until: float | None = None  # for which what an earlier start knew counts
         self._waited = False  # in vain, since something was heard
         self._heard: anyio.Event | None = None  # for those who wait
 
@@ -52,30 +55,43 @@ class Freshness:
         """Note that a controller has answered what was asked then, and that all it told counts."""
         if self._asked is None or asked > self._asked or self._gone is not None:
             self._asked = asked
-        self._gone = None
+        self._gone = self._until = None
+        self._wake()
+
+    def resume(self, contact: float, until: float) -> None:
+        """Note that no controller is there, and that what was known at a contact counts so long."""
+        if self._asked is None and self._gone is None:
+            self._gone, self._until = contact, until
+            self._wake()
+
+    def _wake(self) -> None:
         if self.may_judge():
             self._waited = False
             if self._heard is not None:
                 self._heard.set()
 
-    def close(self) -> None:
-        """Note that the stream was closed by its other end."""
+    def close(self) -> bool:
+        """Note that the stream was closed by its other end; True: from now on the gate is alone."""
         now = self._clock()
         if self._gone is None and self._asked is not None:
-            if now - self._asked <= SILENCE_SECONDS:
+            if 0 <= now - self._asked <= SILENCE_SECONDS:
                 self._gone = now
-            else:
-                self._asked = None
+                return True
+            self._asked = None
+        return False
 
     def doubt(self) -> None:
         """Note that there may be a controller after all, which this gate does not reach."""
         if self._gone is not None:
-            self._gone = self._asked = None
+            self._gone = self._asked = self._until = None
 
     def may_judge(self) -> bool:
         """Tell whether a verdict may be given now."""
         if self._gone is not None:
-            return 0 <= self._clock() - self._gone <= ALONE_SECONDS
+            now = self._clock()
+            if self._until is not None and now > self._until:
+                return False
+            return 0 <= now - self._gone <= ALONE_SECONDS
         if self._asked is None:
             return False
         return 0 <= self._clock() - self._asked <= SILENCE_SECONDS
@@ -95,6 +111,11 @@ class Freshness:
             await self._heard.wait()
         if not self.may_judge():
             self._waited = True
+
+    @property
+    def contact(self) -> float | None:
+        """When a controller was last there for sure; None: that is not known."""
+        return self._asked
 
     @property
     def alone(self) -> bool:

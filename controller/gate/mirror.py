@@ -52,6 +52,16 @@ class Mirror:
         self._companions = {one.app: one for one in extra.companions}
         self.traefik = extra.traefik
 
+    @property
+    def sessions(self) -> tuple[SessionFacts, ...]:
+        """Return all sessions, as last heard."""
+        return tuple(self._sessions.values())
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """Return all companions, as last heard."""
+        return tuple(self._companions.values())
+
     # -- what verdicts ask -----------------------------------------------------------------
 
     def access(self, session_id: SessionId, uid: UserId) -> Access | None:

@@ -31,10 +31,13 @@ from controller.gate.facts import (
     Used,
     change_between,
 )
-from controller.gate.follower import Follower
+from controller.gate.follower import NOTHING_KEPT, Follower
 from controller.gate.freshness import SILENCE_SECONDS, Freshness, boot_clock
+from controller.gate.keeping import Keeping
+from controller.gate.kept import KEPT_SECONDS, KeptSnapshot
 from controller.gate.link import CONTROLLER_NAME, LINK_FILE, client_context
 from controller.gate.refusals import Closed
+from controller.gate.sealed import SealedFile, machine_boot
 from controller.settings.schema import Settings
 from tests.support.waits import become
 
@@ -97,6 +100,8 @@ class Memory:
 
     def __init__(self) -> None:
         """Nothing was."""
+        self.kept: Path | None = None  # a file that must not be there when something is told
+        self.found: list[bool] = []  # whether it was
         self.snapshots: list[Snapshot] = []
         self.sessions: dict[str, Phase] = {}
         self.to_report: Used | None = None
@@ -104,6 +109,7 @@ class Memory:
     def replace(self, snapshot: Snapshot) -> None:
         """Know this, and nothing else."""
         self.snapshots.append(snapshot)
+        self.found.append(self.kept is not None and self.kept.exists())
         self.sessions = {one.id: one.phase for one in snapshot.sessions}
 
     def apply(self, change: Change) -> None:
@@ -111,6 +117,10 @@ class Memory:
         self.sessions |= {one.id: one.phase for one in change.sessions}
         for session_id in change.gone:
             del self.sessions[session_id]
+
+    def snapshot(self) -> Snapshot | None:
+        """Return what was told last."""
+        return self.snapshots[-1] if self.snapshots else None
 
     def report(self) -> Used | None:
         """Return what was used since the last time; None: nothing."""
@@ -168,15 +178,40 @@ class Controller:
 class Gate:
     """A gate's side."""
 
-    def __init__(self, controller: Controller, *others: Controller, name: str = "gate-1") -> None:
-        """Nothing is followed yet; of several controllers it begins with the first."""
-        hosts = sorted(one.host for one in (controller, *others))
+    def __init__(
+        self,
+        controller: Controller,
+        *others: Controller,
+        name: str = "gate-1",
+        kept: Path | None = None,
+        later: float = 0.0,
+    ) -> None:
+        """Nothing is followed yet; of several controllers it begins with the first.
+
+        ``kept``: where it keeps what it knows; ``later``: seconds by which its clock is ahead.
+        """
+        self.hosts = sorted(one.host for one in (controller, *others))
 
         async def find(_: Address) -> list[str]:
-            return hosts
+            if not self.hosts:
+                raise socket.gaierror(socket.EAI_NONAME, "no such name")
+            return self.hosts
 
+        def clock() -> float:
+            return boot_clock() + self.later
+
+        self.later = later
         self.memory = Memory()
-        self.freshness = Freshness()
+        self.freshness = Freshness(clock)
+        self.file = SealedFile(kept or controller.folder, controller.folder, name, machine_boot())
+        self.keeping = Keeping(
+            self.file,
+            self.freshness,
+            snapshot=self.memory.snapshot,
+            replace=self.memory.replace,
+            clock=clock,
+            machine=machine_boot(),
+        )
         self.follower = Follower(
             Address("controllers", controller.port),
             self.memory,
@@ -184,8 +219,9 @@ class Gate:
             name=name,
             boot=f"{name}-boot",
             connect_by=lambda: client_context(controller.folder),
-            clock=boot_clock,
+            clock=clock,
             find=find,
+            keeping=self.keeping if kept else NOTHING_KEPT,
         )
 
 
@@ -490,3 +526,163 @@ async def test_nonsense_ends_its_own_connection(controller: Controller) -> None:
                     await stream.receive()
         number = controller.tell(facts(session("a")))
         await become(lambda: controller.hub.numbers["gate-1-boot"] == number)
+
+
+# -- what a gate keeps for its next start --------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Give a folder of one gate's own."""
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    return folder
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return what is in a folder."""
+    return [*folder.iterdir()]
+
+
+async def left_alone(controller: Controller, kept: Path) -> KeptSnapshot:
+    """Let a gate follow until its controller goes, and end; return what it has kept."""
+    gate = Gate(controller, kept=kept)
+    gate.memory.kept = kept / "gate-1.sealed"
+    async with following(gate):
+        async with controller.running():
+            controller.tell(facts(session("a")))
+            await become(gate.freshness.may_judge)
+            controller.tell(facts(session("a"), session("b")))
+            await anyio.sleep(0.1)
+            assert files_of(kept) == []
+        await become(lambda: files_of(kept) == [gate.memory.kept])
+        assert gate.freshness.alone
+        await gate.follower.say_goodbye()  # there is nobody to hear it
+    found = gate.file.read()
+    assert found is not None
+    return found
+
+
+async def test_goes_on_by_what_was_kept(controller: Controller, kept: Path) -> None:
+    """A gate that is started again while no controller is there goes on, for ten minutes."""
+    found = await left_alone(controller, kept)
+    gate = Gate(controller, kept=kept)
+    async with following(gate):
+        await become(gate.follower.known.is_set)
+        assert gate.freshness.may_judge()
+        assert gate.freshness.alone
+        assert gate.memory.snapshots == [found.snapshot]
+        gate.later = found.contact + KEPT_SECONDS - boot_clock() - 1
+        assert gate.freshness.may_judge()
+        gate.later += 2
+        assert not gate.freshness.may_judge()
+
+
+async def test_forgets_what_was_kept_before_it_confirms(controller: Controller, kept: Path) -> None:
+    """Nothing is kept any more when a controller tells something: it may take it back."""
+    await left_alone(controller, kept)
+    gate = Gate(controller, kept=kept)
+    async with following(gate):
+        await become(gate.follower.known.is_set)
+        gate.memory.kept = kept / "gate-1.sealed"
+        assert gate.memory.kept.exists()
+        async with controller.running():
+            controller.tell(facts(session("b")))
+            await become(lambda: not gate.freshness.alone)
+            assert gate.memory.found == [False, False]  # the first one was the kept one
+            assert gate.memory.sessions == {"b" * 26: Phase.READY}
+            gate.later = KEPT_SECONDS + 1
+            await become(gate.freshness.may_judge)
+            await gate.follower.say_goodbye()
+            await become(lambda: controller.hub.gone.get("gate-1-boot"))
+        await anyio.sleep(0.3)
+        assert files_of(kept) == []  # it has said that it answers no more
+    again = Gate(controller, kept=kept)
+    async with following(again):
+        await anyio.sleep(0.5)
+        assert not again.follower.known.is_set()
+
+
+async def test_not_too_late(controller: Controller, kept: Path) -> None:
+    """After ten minutes a start goes on by nothing, and nothing is left."""
+    await left_alone(controller, kept)
+    gate = Gate(controller, kept=kept, later=KEPT_SECONDS + 1)
+    async with following(gate):
+        await become(lambda: not files_of(kept))
+        await anyio.sleep(0.5)
+        assert not gate.follower.known.is_set()
+
+
+async def test_no_host_is_no_controller(controller: Controller, kept: Path) -> None:
+    """Where no controller is named a gate goes on by what was kept."""
+    await left_alone(controller, kept)
+    gate = Gate(controller, kept=kept)
+    gate.hosts.clear()
+    async with following(gate):
+        await become(gate.follower.known.is_set)
+
+
+async def test_silence_proves_nothing(controller: Controller, kept: Path) -> None:
+    """A controller that does not answer may be there: its gate does not go on by what was kept."""
+    await left_alone(controller, kept)
+    gate = Gate(controller, kept=kept)
+    with socket.socket() as mute:
+        mute.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        mute.bind((controller.host, controller.port))
+        mute.listen()  # nobody accepts
+        async with following(gate):
+            await anyio.sleep(2.5)
+            assert not gate.follower.known.is_set()
+            mute.close()
+            await become(gate.follower.known.is_set)
+
+
+async def test_each_controller_is_tried(two: tuple[Controller, Controller], kept: Path) -> None:
+    """One controller that is gone does not prove that there is none."""
+    one, other = two
+    await left_alone(one, kept)
+    gate = Gate(one, other, kept=kept)
+    async with other.running(), following(gate):
+        await become(lambda: other.hub.joined_by)
+        assert not gate.follower.known.is_set()
+        await anyio.sleep(0.5)
+        assert not gate.follower.known.is_set()  # that one knows nothing yet
+        other.tell(facts(session("b")))
+        await become(gate.freshness.may_judge)
+        assert gate.memory.sessions == {"b" * 26: Phase.READY}
+        assert files_of(kept) == []
+
+
+async def test_does_not_confirm_what_may_be_found_later(
+    controller: Controller, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gate that cannot remove what it has kept follows nobody until that is too old."""
+    await left_alone(controller, kept)
+    gate = Gate(controller, kept=kept)
+
+    def fail() -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(gate.file, "remove", fail)
+    controller.hub.numbers.clear()
+    async with following(gate):
+        await become(gate.follower.known.is_set)
+        async with controller.running():
+            controller.tell(facts(session("b")))
+            await become(lambda: len(controller.hub.joined_by) >= 4)
+            assert not any(controller.hub.numbers.values())
+            assert gate.freshness.alone
+            gate.later = KEPT_SECONDS + 1
+            await become(lambda: any(controller.hub.numbers.values()))
+
+
+async def test_a_folder_that_cannot_be_written(controller: Controller, tmp_path: Path) -> None:
+    """A gate that cannot keep anything works as always."""
+    gate = Gate(controller, kept=tmp_path / "missing")
+    async with following(gate):
+        for _ in range(2):
+            async with controller.running():
+                controller.tell(facts(session("a")))
+                await become(lambda: gate.freshness.may_judge() and not gate.freshness.alone)
+            await become(lambda: gate.freshness.alone)
+        assert gate.freshness.may_judge()

@@ -172,3 +172,44 @@ def test_clock_that_goes_back(freshness: Freshness, clock: Clock) -> None:
 def test_boot_clock() -> None:
     """The clock of a gate runs on, and tells seconds."""
     assert 0 < boot_clock() <= boot_clock()
+
+
+def test_resumed(freshness: Freshness, clock: Clock) -> None:
+    """What an earlier start knew counts until then, and no longer."""
+    contact = clock() - 60
+    freshness.resume(contact, contact + 600)
+    assert freshness.may_judge()
+    assert freshness.alone
+    clock.seconds = contact + 600
+    assert freshness.may_judge()
+    clock.seconds += 0.001
+    assert not freshness.may_judge()
+    freshness.close()
+    assert not freshness.may_judge()
+
+
+def test_resumed_and_followed(freshness: Freshness, clock: Clock) -> None:
+    """Once a controller was heard all is as always: alone again, it goes on for twelve hours."""
+    freshness.resume(clock(), clock() + 600)
+    clock.seconds += 30
+    freshness.hear(clock())
+    assert not freshness.alone
+    assert freshness.close()
+    clock.seconds += ALONE_SECONDS
+    assert freshness.may_judge()
+
+
+def test_resumed_in_doubt(freshness: Freshness, clock: Clock) -> None:
+    """Once there may be a controller what an earlier start knew counts no more."""
+    freshness.resume(clock(), clock() + 600)
+    freshness.doubt()
+    assert not freshness.may_judge()
+
+
+def test_not_resumed_after_it_has_heard(freshness: Freshness, clock: Clock) -> None:
+    """What an earlier start knew never makes fresh what this one knows."""
+    freshness.hear(clock())
+    clock.seconds += SILENCE_SECONDS + 1
+    freshness.resume(clock(), clock() + 600)
+    assert not freshness.may_judge()
+    assert not freshness.alone

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 
 import msgspec
 import pytest
 from anyio import fail_after, sleep_forever
 
-from controller.core.model import Person, Phase, UserId
+from controller.core.model import Person, Phase, Role, UserId
 from controller.core.records import Login
 from controller.gate.answers import Answer, Headers, answer
 from controller.gate.contract import AskFirst
-from controller.gate.facts import Extra, Facts, SessionFacts, Site, settings_for_gates, snapshot_of
+from controller.gate.facts import (
+    Change,
+    Extra,
+    Facts,
+    Guest,
+    SessionFacts,
+    Site,
+    Snapshot,
+    settings_for_gates,
+    snapshot_of,
+)
 from controller.gate.freshness import SILENCE_SECONDS, Freshness
+from controller.gate.kept import for_owners
 from controller.gate.refusals import Closed
 from controller.gate_app import Disproven, Door, GateMemory
 from controller.monitoring.verdicts import GateMetrics
@@ -26,6 +38,7 @@ pytestmark = pytest.mark.anyio
 SESSION = session_id(1)
 PATH = f"/verify/{SESSION}"
 ALICE = Person(UserId("alice"), "Alice")
+BOB = Person(UserId("bob"), "Bob")
 FOR_EVER = 4e9  # seconds since the epoch
 CLAIMS = Claims("alice", "sid-1", Audience.LOGIN, iat=0.0, exp=FOR_EVER)
 ENTRY = Key("entry", "1a" * 32, algorithm="EdDSA", use=Use.ENTRY)
@@ -159,3 +172,89 @@ async def test_no_answer_in_time() -> None:
     gate.answers = True
     assert (await gate.answer(EARLIER)).status == 200
     assert (await gate.answer(FORGED)).status == 401
+
+
+def log_in(person: Person) -> Login:
+    """Return a log-in that stands."""
+    return Login(f"of-{person.uid}", person, created=0.0, expires=FOR_EVER)
+
+
+def cookie(person: Person) -> str:
+    """Return what proves it."""
+    return RING.keys[0].sign(
+        Claims(person.uid, f"of-{person.uid}", Audience.LOGIN, iat=0.0, exp=FOR_EVER)
+    )
+
+
+def knowing_guests() -> tuple[Gate, Snapshot]:
+    """Return a gate that was told of a guest, and what it knows."""
+    gate = Gate()
+    told = gate.memory.snapshot()
+    assert told is not None
+    shared = SessionFacts(SESSION, ALICE.uid, Phase.READY, {BOB.uid: Guest(Role.CONTROL)})
+    gate.memory.apply(
+        Change(2, sessions=(shared,), logins=(log_in(ALICE), log_in(BOB)), ended=("sid-1",))
+    )
+    found = gate.memory.snapshot()
+    assert found is not None
+    assert found.site == told.site
+    assert found.extra == told.extra
+    assert found.sessions == (shared,)
+    assert {one.sid for one in found.logins} == {"of-alice", "of-bob"}
+    return gate, found
+
+
+def test_a_memory_of_nothing() -> None:
+    """A gate that was told nothing has nothing to give back."""
+    gate = Gate()
+    assert GateMemory(GateMetrics(fresh=lambda: False, alone=lambda: False)).snapshot() is None
+    assert gate.memory.snapshot() is not None
+
+
+async def test_owners_pass_by_what_was_kept() -> None:
+    """By what an earlier start has kept owners get in; guests do, once a controller was heard."""
+    gate, snapshot = knowing_guests()
+    assert (await gate.answer(cookie(ALICE))).status == 200
+    assert (await gate.answer(cookie(BOB))).status == 200
+    gate.memory.replace(for_owners(snapshot))
+    assert (await gate.answer(cookie(ALICE))).status == 200
+    assert (await gate.answer(cookie(BOB))).status == 403
+    assert (await gate.answer("nothing")).status == 401
+    assert gate.door.others()["/traefik"]().status == 503  # Traefik keeps what it has
+    gate.memory.replace(snapshot)
+    assert (await gate.answer(cookie(BOB))).status == 200
+
+
+async def test_nothing_is_signed_by_what_was_kept() -> None:
+    """A hand-off cannot end at such a gate, and that is said."""
+    gate, snapshot = knowing_guests()
+    site = Site(
+        settings_for_gates(settings(public_url="http://localhost:8080")), snapshot.site.closed
+    )
+    gate.memory.replace(for_owners(msgspec.structs.replace(snapshot, site=site)))
+    state = "s" * 32
+    code = RING.keys[0].sign(
+        Claims(
+            ALICE.uid,
+            "of-alice",
+            Audience.CODE,
+            iat=time.time(),
+            exp=time.time() + 30,
+            session=SESSION,
+            state=hashlib.sha256(state.encode()).hexdigest(),
+            jti="1",
+        )
+    )
+    host = f"{SESSION}.localhost:8080"
+    found = await gate.answer(
+        "nothing",
+        accept="text/html",
+        **{
+            "x-forwarded-host": host,
+            "x-forwarded-uri": f"/.slicerhub/enter?code={code}",
+            "sec-fetch-mode": "navigate",
+            "cookie": f"slicerhub-state={state}",
+        },
+    )
+    assert found.status == 503
+    assert b"cannot let you in at the moment" in found.body
