@@ -140,7 +140,7 @@ def test_gates_have_no_right(hub: Deployment) -> None:
     for gate in hub.gates():
         spec = hub.pod(gate)["spec"]
         assert spec["serviceAccountName"] == "slicerhub-gate"
-        assert {one["name"] for one in spec["volumes"]} == {"gates", "tmp"}
+        assert {one["name"] for one in spec["volumes"]} == {"gates", "kept", "tmp"}
         assert hub.in_gate(gate, "sh", "-c", f"[ -e {TOKEN} ] || echo none").strip() == "none"
         assert hub.in_gate(gate, "ls", "/run/gates").split() == ["gate.pem"]
 

@@ -30,6 +30,18 @@ def test_no_part_takes_the_servers_memory() -> None:
     }
 
 
+def test_no_gate_reads_what_another_one_keeps() -> None:
+    """Each gate has a volume of its own for what its next start may go on by."""
+    kept: dict[str, list[str]] = {}
+    for name, one in services().items():
+        for mount in one.get("volumes", ()):
+            kept.setdefault(mount.partition(":")[0], []).append(name)
+    for gate in ("gate-1", "gate-2"):
+        service = services()[gate]
+        assert kept[f"{gate}-kept"] == [gate]
+        assert f"{gate}-kept:{service['environment']['SLICERHUB_GATE_KEPT']}" in service["volumes"]
+
+
 def test_the_controller_has_as_much_as_on_a_cluster() -> None:
     """The controller may take the same on one server as on a cluster."""
     text = (ROOT / "deploy/kubernetes/base/controller.yaml").read_text(encoding="utf-8")

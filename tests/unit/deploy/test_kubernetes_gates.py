@@ -55,7 +55,7 @@ def test_gates_hold_their_own_proof_and_no_other_secret(build: list[Body]) -> No
     assert not secret.keys() & {"data", "stringData"}
     spec = gate_of(build)
     volumes = {one["name"]: one for one in spec["volumes"]}
-    assert volumes.keys() == {"gates", "tmp"}
+    assert volumes.keys() == {"gates", "kept", "tmp"}
     assert volumes["tmp"]["emptyDir"]["medium"] == "Memory"
     assert volumes["gates"]["secret"] == {
         "secretName": name,
@@ -69,6 +69,16 @@ def test_gates_hold_their_own_proof_and_no_other_secret(build: list[Body]) -> No
     assert mounted["gates"]["readOnly"] is True
     assert not any("valueFrom" in one for one in container["env"])
     assert "envFrom" not in container
+
+
+def test_what_gates_keep_goes_with_their_pods(build: list[Body]) -> None:
+    """A gate keeps something for the next start of its container, and no other Pod finds it."""
+    spec = gate_of(build)
+    (volume,) = [one for one in spec["volumes"] if one["name"] == "kept"]
+    assert volume == {"name": "kept", "emptyDir": {"sizeLimit": "64Mi"}}
+    (container,) = spec["containers"]
+    (mount,) = [one for one in container["volumeMounts"] if one["name"] == "kept"]
+    assert mount["mountPath"] == environment_of(build)["SLICERHUB_GATE_KEPT"]
 
 
 def test_nobody_but_traefik_reaches_gates_and_they_reach_controllers_alone(
