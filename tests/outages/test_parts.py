@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 from docker import DockerClient
-from e2e.stack import part
+from e2e.gates import GATES
+from e2e.stack import PAGE, Names, part, place_of
 from outages.conftest import PARTS, Outage
-from outages.watch import LOGIN, NONE, PAGES, SESSION, STRANGER, Notices, everywhere
+from outages.watch import (
+    EVERYWHERE,
+    LOGIN,
+    NONE,
+    PAGES,
+    SESSION,
+    STRANGER,
+    Notices,
+    Scene,
+    everywhere,
+)
 
-from tests.support.breakage import frozen, kill
+from tests.support.breakage import frozen, healthy, kill, wait_for_hub
+from tests.support.waits import until
 
 PAUSE_SECONDS = 6
+TIMES = 10  # so that both gates are asked
 NAMES = {
     "controller": "the controller",
     "gate-1": "one of the two gates",
@@ -69,3 +83,43 @@ def test_a_part_hangs(broken: Outage, engine: DockerClient, service: str) -> Non
             assert answer is not None
             assert answer.status_code == 503, answer.text
         vigil.last(PAUSE_SECONDS)
+
+
+def test_gates_are_restarted_while_no_controller_is_there(
+    broken: Outage, scene: Scene, engine: DockerClient
+) -> None:
+    """Owners get into their sessions by what gates have kept; guests wait for the controller."""
+    alice, bob, desktop = scene.alice, scene.bob, scene.desktop
+    place = place_of(desktop)
+    alice.invite(desktop, "bob", "view")
+    owner, guest = alice.cookie_in(desktop) | PAGE, bob.cookie_in(desktop) | PAGE
+
+    def asked(headers: dict[str, str]) -> int:
+        # On a new connection each time, so that either gate is asked.
+        with httpx.Client(transport=Names(), timeout=30) as client:
+            return client.get(place, headers=headers).status_code
+
+    assert (asked(owner), asked(guest)) == (200, 200)
+    controller = part(engine, "controller")
+    fault = "both gates restarted while no controller is there"
+    with broken(fault, may=EVERYWHERE) as vigil:
+        controller.stop(timeout=30)
+        try:
+            assert (asked(owner), asked(guest)) == (200, 200)
+            for gate in GATES:
+                part(engine, gate).restart(timeout=30)
+            for gate in GATES:
+                until(lambda gate=gate: healthy(engine, gate), seconds=60, what=f"{gate} alone")
+            for _ in range(TIMES):
+                assert (asked(owner), asked(guest)) == (200, 403)
+            vigil.last(1)
+        finally:
+            controller.start()
+            wait_for_hub()
+    until(lambda: asked(guest) == 200, what="what the controller tells")
+    for _ in range(TIMES):
+        assert (asked(owner), asked(guest)) == (200, 200)
+    taken = alice.api.delete(f"/api/v1/sessions/{desktop['id']}/shares/bob")
+    assert taken.status_code == 200, taken.text
+    for _ in range(TIMES):
+        assert (asked(owner), asked(guest)) == (200, 403)
