@@ -603,6 +603,20 @@ async def test_forgets_what_was_kept_before_it_confirms(controller: Controller, 
         assert not again.follower.known.is_set()
 
 
+async def test_goodbye_before_anything_is_told(controller: Controller, kept: Path) -> None:
+    """A gate that says goodbye while it is alone has nothing kept: nobody waits for it any more."""
+    await left_alone(controller, kept)
+    gate = Gate(controller, kept=kept)
+    async with following(gate):
+        await become(gate.follower.known.is_set)
+        async with controller.running():  # it knows nothing yet
+            await become(lambda: len(controller.hub.joined_by) == 2)
+            assert files_of(kept) != []
+            await gate.follower.say_goodbye()
+            await become(lambda: controller.hub.gone.get("gate-1-boot"))
+            assert files_of(kept) == []
+
+
 async def test_not_too_late(controller: Controller, kept: Path) -> None:
     """After ten minutes a start goes on by nothing, and nothing is left."""
     await left_alone(controller, kept)
