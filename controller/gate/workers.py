@@ -15,8 +15,9 @@ BEAT_SECONDS = 0.1
 SILENT_SECONDS = 0.5
 """Without a heartbeat, after which a worker hangs. Traefik would wait 30 s for its answer."""
 
-STARVED_MOST = 5.0
-"""Seconds without a heartbeat that are forgiven to a worker that got no turn of the processor."""
+STARVED_MOST = 20.0
+"""Seconds without a heartbeat that are forgiven to a worker that got no turn of the processor: the
+next one would get no turn either."""
 
 START_SECONDS = 10.0
 """The same before a worker's first heartbeat, in which it gets ready."""

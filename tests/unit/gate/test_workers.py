@@ -38,8 +38,8 @@ def test_silence(slot: Slot, now: float, *, silent: bool) -> None:
         (2.0, 0.0, True),
         (2.0, 1.4, True),  # it hangs, while others want the processor, too
         (2.0, 1.6, False),
-        (5.4, 5.4, False),
-        (5.6, 5.6, True),  # nobody waits for ever
+        (20.4, 20.4, False),
+        (20.6, 20.6, True),  # nobody waits for ever
         (2.0, -9.0, True),  # a figure that cannot be
     ],
 )
