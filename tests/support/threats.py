@@ -82,6 +82,8 @@ ROWS = {
     "57": "a gate that was taken over, against log-ins",
     "58": "a gate that was cut off, or stood still",
     "59": "a code that was used at the other gate",
+    "60": "what a gate keeps on a disk, found by somebody else or much later",
+    "61": "a gate that comes to a controller whose news are late",
     "P": "settings of the front door",
 }
 
@@ -102,6 +104,8 @@ ELSEWHERE = {
     "57": ("tests/unit/people/test_verified.py", "test_what_a_gate_signs"),
     "58": ("tests/e2e/test_gates.py", "test_a_gate_that_stood_still"),
     "59": ("tests/e2e/test_gates.py", "test_a_code_that_was_used_at_the_other_gate"),
+    "60": ("tests/unit/gate/test_kept.py", "test_nobody_else_opens_it"),
+    "61": ("tests/unit/feed/test_agreement.py", "test_told_late_but_never_what_was"),
 }
 """Rows that need a cluster, the usual limits or no stack at all: the tests that show them."""
 

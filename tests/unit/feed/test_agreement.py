@@ -248,6 +248,7 @@ async def test_a_gate_that_comes_over(pair: Pair) -> None:
     assert (found.name, found.boot) == START
 
 
+@pytest.mark.row(61)
 async def test_told_late_but_never_what_was(pair: Pair) -> None:
     """A controller whose news are late tells a gate that comes nothing before it has them."""
     pair.server.held = True

@@ -44,6 +44,7 @@ SNAPSHOT = Snapshot(
 KEPT = KeptSnapshot(for_owners(SNAPSHOT), CONTACT, MACHINE)
 
 
+@pytest.mark.row(60)
 def test_owners_only() -> None:
     """No guest, no companion and no key that signs is kept, and of log-ins what verdicts need."""
     kept = for_owners(SNAPSHOT)
@@ -74,6 +75,7 @@ def test_owners_only() -> None:
         (-CONTACT, MACHINE, {"contact": -1.0}, False),
     ],
 )
+@pytest.mark.row(60)
 def test_how_long_it_is_good(
     later: float, machine: str, changes: dict[str, object], good: bool
 ) -> None:
@@ -163,6 +165,7 @@ def _a_link(kept: Path, proofs: Path) -> SealedFile:
     ids=lambda one: one.__name__.strip("_"),
 )
 @pytest.mark.usefixtures("file")
+@pytest.mark.row(60)
 def test_nobody_else_opens_it(
     kept: Path, proofs: Path, changed: Callable[[Path, Path], SealedFile]
 ) -> None:
@@ -174,6 +177,7 @@ def test_nobody_else_opens_it(
     assert other.read() is None
 
 
+@pytest.mark.row(60)
 def test_one_bit(file: SealedFile, kept: Path) -> None:
     """A file of which one bit has changed is not opened, wherever that is."""
     (path,) = kept.iterdir()
