@@ -93,13 +93,13 @@ class Agreement:
         return counts
 
     async def _until_everywhere(self, number: int) -> bool:
-        await self._gates.look()
+        await self._gates.read_roster()
         if self._gates.behind(number) == ():
             return True
         asked = await self._ask()
         while True:
             seen = self._gates.news.number
-            await self._gates.look()
+            await self._gates.read_roster()
             if self._gates.behind(number, self._elsewhere(asked)) == ():
                 return True
             await self._news.beyond(seen)
@@ -127,7 +127,7 @@ class Agreement:
         """Answer the others until cancelled."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._renew)
-            group.start_soon(self._look)
+            group.start_soon(self._read_roster)
             while True:
                 seen = self._questions.number
                 try:
@@ -165,8 +165,8 @@ class Agreement:
             await anyio.sleep(self._renew_seconds)
             self._gates.renew()
 
-    async def _look(self) -> None:
+    async def _read_roster(self) -> None:
         while True:
             await anyio.sleep(_LOOK_SECONDS)
             with suppress(StoreUnavailable):  # who needs to know looks for themselves
-                await self._gates.look()
+                await self._gates.read_roster()

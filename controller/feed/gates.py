@@ -192,7 +192,7 @@ class Gates:
             else:
                 await self._next.beyond(seen)
 
-    async def look(self) -> None:
+    async def read_roster(self) -> None:
         """Learn which gates came to other controllers. Raises StoreUnavailable."""
         found = tuple(one for one in await self._store.gates() if one not in self._leaving)
         before = self._roster if self._known else ()
@@ -234,7 +234,7 @@ class Gates:
     async def _keep_roster(self) -> None:
         """Write down who has come and gone. Raises StoreUnavailable."""
         if not self._known:
-            await self.look()
+            await self.read_roster()
         for gate in tuple(self._leaving):
             await self._store.remove_gate(gate)
             self._leaving.discard(gate)

@@ -213,7 +213,7 @@ async def test_a_cluster_that_does_not_answer(pair: Pair) -> None:
     await pair.one.gates.strike_off()
     pair.server.down = False
     assert len(await pair.one.store.gates()) == 2
-    await pair.one.gates.look()
+    await pair.one.gates.read_roster()
     await pair.one.gates.strike_off()  # no Pod is there
     assert [one.name for one in pair.one.gates.behind(100) or ()] == ["gate-1"]
 
@@ -222,14 +222,14 @@ async def test_how_many_there_are(pair: Pair) -> None:
     """A gate that has come to another controller is not away, and one that has left all is."""
     pair.one.join()
     await become(lambda: pair.one.admitted, what="the gate")
-    await pair.other.gates.look()
+    await pair.other.gates.read_roster()
     assert pair.one.gates.numbers() == {"following": 1, "elsewhere": 0, "away": 0}
     assert pair.other.gates.numbers() == {"following": 0, "elsewhere": 1, "away": 0}
     pair.one.gates.left(*START, for_good=False, silent=False)
     assert pair.one.gates.numbers() == {"following": 0, "elsewhere": 0, "away": 1}
     pair.other.join()
     await become(lambda: pair.other.admitted, what="the gate")
-    await pair.one.gates.look()
+    await pair.one.gates.read_roster()
     assert pair.one.gates.numbers() == {"following": 0, "elsewhere": 1, "away": 0}
     assert pair.other.gates.numbers() == {"following": 1, "elsewhere": 0, "away": 0}
 
