@@ -7,7 +7,6 @@ import secrets
 import signal
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ import uvloop
 from typing_extensions import override
 
 from controller.core.errors import ConfigError, NotReadyYet
+from controller.core.kept import Kept
 from controller.core.records import Reading
 from controller.gate.addresses import Address
 from controller.gate.answers import NO_STORE, Answer, Headers, answer, problem_answer
@@ -89,17 +89,12 @@ class Disproven:
     ) -> None:
         """``clock``: monotonic seconds; ``size`` tokens are remembered, for ``seconds``."""
         self._clock = clock
-        self._size = size
         self._seconds = seconds
-        self._since: OrderedDict[bytes, float] = OrderedDict()
+        self._since: Kept[bytes, float] = Kept(size)
 
     def add(self, token: str, audience: Audience) -> None:
         """Remember a token; the one that was remembered first makes room."""
-        name = _named(token, audience)
-        self._since[name] = self._clock()
-        self._since.move_to_end(name)
-        if len(self._since) > self._size:
-            self._since.popitem(last=False)
+        self._since.keep(_named(token, audience), self._clock())
 
     def has(self, token: str, audience: Audience) -> bool:
         """Tell whether a controller has said so of this token not long ago."""
