@@ -65,14 +65,7 @@ class Feed:
             prove=prove,
         )
         self._publisher = Publisher(sources.facts, changes, tell=self._server.tell)
-        self._agreement = (
-            Agreement(others, gates, self._publisher.publish, wall=wall) if others else None
-        )
-
-    @property
-    def agreement(self) -> Agreement | None:
-        """What several controllers tell each other of their gates."""
-        return self._agreement
+        self.agreement = Agreement(others, gates, self.publish, wall=wall) if others else None
 
     def publish(self) -> int:
         """Tell gates what is new; return the number of what counts now."""
@@ -82,8 +75,8 @@ class Feed:
         """Serve gates until cancelled. Raises ConfigError if that is impossible."""
         async with anyio.create_task_group() as group:
             group.start_soon(self.gates.run)
-            if self._agreement is not None:
-                group.start_soon(self._agreement.run)
+            if self.agreement is not None:
+                group.start_soon(self.agreement.run)
             await self._serve(await self._read_proofs())
 
     async def _read_proofs(self) -> Proofs:
@@ -132,15 +125,15 @@ class Feed:
 
     async def told(self, seconds: float) -> None:
         """Wait until all gates that follow know what counts now, but no longer than this."""
-        await self.gates.until_told(self._publisher.publish(), seconds)
+        await self.gates.until_told(self.publish(), seconds)
 
     async def everywhere(self, seconds: float) -> bool:
         """Tell whether what counts now counts at all gates, within so many seconds."""
-        number, counts = self._publisher.publish(), False
+        number, counts = self.publish(), False
         async with anyio.create_task_group() as group:
             group.start_soon(self._strike_off)
-            if self._agreement is not None:
-                counts = await self._agreement.everywhere(number, seconds)
+            if self.agreement is not None:
+                counts = await self.agreement.everywhere(number, seconds)
             else:
                 counts = await self.gates.everywhere(number, seconds)
             group.cancel_scope.cancel()
@@ -153,4 +146,4 @@ class Feed:
 
     def answers_after(self, app: ASGIApp) -> ASGIApp:
         """Let answers of ``app`` wait until gates know what is in them."""
-        return behind_gates(app, self._publisher.publish, self.gates)
+        return behind_gates(app, self.publish, self.gates)
