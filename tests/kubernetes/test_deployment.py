@@ -372,7 +372,7 @@ def test_images_are_there_before_anybody_waits(hub: Deployment) -> None:
     assert found["status"]["numberReady"] == len(nodes)
 
 
-@pytest.mark.thorough  # that the chart is the same as the base is decided by their content
+@pytest.mark.thorough(quarter=2)  # that the chart is as the base, their content decides
 def test_helm_installs_the_same_and_keeps_the_files(hub: Deployment, browser: Browser) -> None:
     """The chart gives a hub that works, beside another one, grows, and leaves the files behind.
 

@@ -9,7 +9,8 @@ short    what is not marked, and a quarter of what is
 quarter  a quarter of everything: for a part that is a second proof as a whole
 
 Which quarter it is follows from ``--turn``; `deploy/test` gives the number of commits, so that four
-landings in a row run everything. All cases of one test are in the same quarter.
+landings in a row run everything. All cases of one test are in the same quarter. What takes minutes
+names its own (``thorough(quarter=2)``), so that no quarter has all of them.
 """
 
 from __future__ import annotations
@@ -33,15 +34,20 @@ def quarter_of(nodeid: str) -> int:
     return zlib.crc32(nodeid.partition("[")[0].encode()) % QUARTERS
 
 
-def is_taken(nodeid: str, *, thorough: bool, take: Take, turn: int) -> bool:
-    """Decide whether a run takes a test. ``turn``: any number; its remainder names the quarter."""
+def is_taken(
+    nodeid: str, *, thorough: bool, take: Take, turn: int, quarter: int | None = None
+) -> bool:
+    """Decide whether a run takes a test. ``turn``: any number; its remainder names the quarter.
+
+    ``quarter``: that of the test, if it names one.
+    """
     match take:
         case "all":
             return True
         case "short" if not thorough:
             return True
         case _:
-            return quarter_of(nodeid) == turn % QUARTERS
+            return (quarter_of(nodeid) if quarter is None else quarter) == turn % QUARTERS
 
 
 def cases(values: Iterable[Any], *, always: Container[Any]) -> list[Any]:
@@ -69,7 +75,8 @@ def add_options(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Say what the mark means."""
     config.addinivalue_line(
-        "markers", "thorough: a second proof, or a long one: in each fourth short run, and in `all`"
+        "markers",
+        "thorough(quarter): a second proof, or a long one: in each fourth short run, and in `all`",
     )
     config.stash[LEFT_OUT] = set()
 
@@ -82,8 +89,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     taken: list[pytest.Item] = []
     left: list[pytest.Item] = []
     for item in items:
-        thorough = item.get_closest_marker("thorough") is not None
-        fits = is_taken(item.nodeid, thorough=thorough, take=take, turn=turn)
+        mark = item.get_closest_marker("thorough")
+        quarter = mark.kwargs.get("quarter") if mark else None
+        fits = is_taken(
+            item.nodeid, thorough=mark is not None, take=take, turn=turn, quarter=quarter
+        )
         (taken if fits else left).append(item)
     if left:
         config.stash[LEFT_OUT] |= {item.nodeid for item in left}

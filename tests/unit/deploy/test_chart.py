@@ -94,10 +94,12 @@ def test_helm_and_kustomize_give_the_same_several(tmp_path: Path) -> None:
     assert sorted_lists(of_helm(helm(SEVERAL))) == sorted_lists(theirs)
 
 
-def test_helm_and_kustomize_ask_the_same_gate(tmp_path: Path) -> None:
-    """The chart's nearest gate is the kustomize component, object by object."""
+def test_helm_and_kustomize_turn_to_the_same_machine(tmp_path: Path) -> None:
+    """The chart's nearest gate and controller are the kustomize component, object by object."""
     theirs = of_kustomize(kustomize(overlay(tmp_path, components=("near",))))
-    assert of_helm(helm({"gates": {"near": True}})) == theirs
+    assert of_helm(helm({"near": True})) == theirs
+    theirs = of_kustomize(kustomize(overlay(tmp_path, components=("several", "images", "near"))))
+    assert sorted_lists(of_helm(helm(SEVERAL | {"near": True}))) == sorted_lists(theirs)
 
 
 def test_the_chart_says_what_it_does_not_know() -> None:

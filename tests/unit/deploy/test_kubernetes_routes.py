@@ -52,6 +52,12 @@ def test_hosts_of_sessions_come_before_companions(build: list[Body]) -> None:
     assert f"priority: {routes.PLACES_PRIORITY}\n" in places[0]
 
 
+def named(route: Body) -> list[str]:
+    """Return what a route goes through, as it is called on one server, which has one controller."""
+    names = [one["name"].removeprefix("slicerhub-") for one in route["middlewares"]]
+    return [one for one in names if one != "again"]
+
+
 def limits_of_one_server() -> Body:
     """Return what Traefik reads of limits.yml in the Docker stack, for the host ``HUB``."""
     text = (ROOT / "traefik/dynamic/limits.yml").read_text()
@@ -73,15 +79,23 @@ def test_limits_are_those_of_one_server(build: list[Body]) -> None:
     for route, theirs in zip(ours["routes"], server["routers"].values(), strict=True):
         assert route["match"] == theirs["rule"].replace("HUB", hub)
         assert route["priority"] == theirs["priority"]
-        named = [one["name"] for one in route["middlewares"]]
-        assert named == ["slicerhub-edge", *(f"slicerhub-{one}" for one in theirs["middlewares"])]
+        assert named(route) == ["edge", *theirs["middlewares"]]
         assert route["services"] == pages["routes"][0]["services"]
     served = hub_of_one_server()["routers"]
     for route, theirs in zip(
         pages["routes"], (served["hub"], served["join"], served["places"]), strict=False
     ):
-        named = [one["name"] for one in route["middlewares"]]
-        assert named == ["slicerhub-edge", *(f"slicerhub-{one}" for one in theirs["middlewares"])]
+        assert named(route) == ["edge", *theirs["middlewares"]]
+
+
+def test_what_may_be_repeated_is(build: list[Body]) -> None:
+    """Where one controller may go and another stay, what only reads is asked for again."""
+    for name in ("slicerhub", "slicerhub-limits"):
+        for route in only(build, "IngressRoute", name)["spec"]["routes"]:
+            again = "slicerhub-again" in {one["name"] for one in route["middlewares"]}
+            changes = "Method(`POST`)" in route["match"] or "!(Method(`GET`)" in route["match"]
+            joins = "&& PathPrefix(`/join/`)" in route["match"]
+            assert again is not (changes or joins), route["match"]
 
 
 def test_each_limit_is_of_one_address() -> None:
@@ -143,4 +157,11 @@ def test_traefik_brought_along_is_set_as_on_one_server() -> None:
     edge = only(base, "Middleware", "slicerhub-edge")["spec"]
     assert edge == hub["middlewares"]["edge"]
     assert edge["headers"] == {"customRequestHeaders": EDGE, "stsSeconds": STS_SECONDS}
-    assert only(base, "ServersTransport", "slicerhub")["spec"] == hub["serversTransports"]["hub"]
+    transport = only(base, "ServersTransport", "slicerhub")["spec"]
+    # Only here may the machine of a controller vanish, and another one answer.
+    assert transport.pop("maxIdleConnsPerHost") == -1
+    timeouts, theirs = transport["forwardingTimeouts"], hub["serversTransports"]["hub"]
+    assert timeouts.pop("dialTimeout") == "1s"
+    assert (
+        timeouts["responseHeaderTimeout"] == theirs["forwardingTimeouts"]["responseHeaderTimeout"]
+    )

@@ -21,7 +21,10 @@ services:
     port: 8000
     passHostHeader: true
     serversTransport: slicerhub
-    {{- if eq .Values.store "kubernetes" }}
+    {{- if .Values.near }}
+    # The cluster chooses: a controller on Traefik's own machine, if there is one.
+    nativeLB: true
+    {{- else if eq .Values.store "kubernetes" }}
     # What a person does is known to the others a moment later: so their next step goes to the same one.
     sticky:
       cookie:
