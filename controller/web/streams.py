@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Hashable
 
 import anyio
 import structlog
+from litestar.response import ServerSentEventMessage
 
 from controller.core.model import Observed
 from controller.core.records import Login
@@ -16,6 +17,13 @@ from controller.web.news import Look, News, Sight
 
 STREAMS_MOST = 10
 """Streams of one log-in. One more ends the oldest, so that the newest page always works."""
+
+HEARTBEAT_SECONDS = 6.0
+"""After so long without news a stream sends a heartbeat. A page that misses two opens it anew
+(static/events.js), and proxies on the way keep it open."""
+
+HEARTBEAT = ServerSentEventMessage(event="heartbeat", data="{}")
+"""Not a comment: scripts of a page do not see those."""
 
 _SHORTEST = 0.1  # seconds of a wait: the clock that ends a log-in may be set back
 

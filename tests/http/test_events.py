@@ -11,6 +11,7 @@ import anyio
 import httpx
 import pytest
 
+from controller.web.api import admin_sessions, sessions
 from tests.support.hub import DEADLINE, World, eventually
 from tests.support.waits import settled
 
@@ -19,13 +20,13 @@ pytestmark = pytest.mark.anyio
 Event = tuple[str, Any]
 
 
-def events_in(text: str) -> list[Event]:
-    """Return the events of a stream: their names and what they say."""
+def events_in(text: str, *, heartbeats: bool = False) -> list[Event]:
+    """Return the events of a stream, on request also heartbeats: their names and what they say."""
     found: list[Event] = []
     for block in text.replace("\r\n", "\n").split("\n\n"):
         pairs = (line.partition(": ") for line in block.splitlines())
         fields = {name: value for name, _, value in pairs}
-        if "event" in fields:
+        if "event" in fields and (heartbeats or fields["event"] != "heartbeat"):
             found.append((fields["event"], json.loads(fields["data"])))
     return found
 
@@ -85,7 +86,7 @@ async def test_events_until_gone(fresh: World) -> None:
 
 @asynccontextmanager
 async def open_page(
-    world: World, user: str, path: str = "/api/v1/events"
+    world: World, user: str, path: str = "/api/v1/events", *, heartbeats: bool = False
 ) -> AsyncGenerator[list[Event]]:
     """Keep a page open that follows a stream, and give what it hears; the first event has come."""
     script = await world.script(user)
@@ -97,7 +98,7 @@ async def open_page(
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's own
-        heard.extend(events_in(message.get("body", b"").decode()))
+        heard.extend(events_in(message.get("body", b"").decode(), heartbeats=heartbeats))
 
     scope = {
         "type": "http",
@@ -174,3 +175,35 @@ async def test_administrators_hear_of_everybody(fresh: World) -> None:
     async with open_page(fresh, "carol", "/api/v1/admin/events") as heard:
         await fresh.session("bob")
         await eventually(lambda: len(heard) > 1)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/events", "/api/v1/admin/events", "/api/v1/sessions/{made}/events"]
+)
+async def test_a_stream_without_news_has_a_heartbeat(
+    fresh: World, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page can tell a stream on which nothing happens from one that is dead."""
+    monkeypatch.setattr(sessions, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(admin_sessions, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(admin_sessions, "_QUIET_SECONDS", 0.0)
+    made = await fresh.session("carol", ready=False)
+    async with open_page(fresh, "carol", path.format(made=made), heartbeats=True) as heard:
+        await eventually(lambda: heard[-2:] == [("heartbeat", {})] * 2)
+        names = {name for name, _ in heard}
+        assert len(names) == 2
+        before = len(heard)
+        fresh.gateway.served.add(made)
+        await eventually(lambda: names - {"heartbeat"} <= {name for name, _ in heard[before:]})
+
+
+async def test_administrators_hear_at_intervals(
+    fresh: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numbers change without an event: their page is told now and then, between heartbeats."""
+    monkeypatch.setattr(admin_sessions, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(admin_sessions, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(admin_sessions, "_AGAIN_SECONDS", 0.4)
+    async with open_page(fresh, "carol", "/api/v1/admin/events", heartbeats=True) as heard:
+        await eventually(lambda: [name for name, _ in heard].count("sessions") > 2)
+        await eventually(lambda: ("heartbeat", {}) in heard)

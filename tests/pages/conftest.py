@@ -20,6 +20,7 @@ def hub() -> Iterator[Hub]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield server
+    server.over.set()
     for _ in range(20):
         server.events.put(None)
     server.shutdown()

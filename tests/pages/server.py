@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import queue
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -18,6 +19,10 @@ from controller.web.pages.home import HomeView
 from controller.web.render import Renderer
 
 RENDERER = Renderer()
+HEARTBEAT_SECONDS = 0.2
+SILENCE = ("silence", None)
+"""Put among the events: the stream that takes it says nothing more, and stays open."""
+
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -38,6 +43,10 @@ class Hub(ThreadingHTTPServer):
         self.queries: list[str] = []
         self.faults: list[str] = []
         self.away = False
+        self.mute: set[str] = set()  # paths that are not answered, until the end
+        self.muted: list[str] = []  # paths that were asked for meanwhile
+        self.over = threading.Event()
+        self.streams = 0  # how often one was opened
 
     @property
     def url(self) -> str:
@@ -61,6 +70,10 @@ class Handler(BaseHTTPRequestHandler):
         path, query = urlsplit(self.path)[2:4]
         if query:
             self.server.queries.append(query)
+        if path in self.server.mute:
+            self.server.muted.append(path)
+            self.server.over.wait()
+            return
         if path.endswith("/events"):
             self._stream()
         elif path.startswith(RENDERER.static):
@@ -111,9 +124,19 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
         self.wfile.write(b": open\n\n")
-        while (event := self.server.events.get()) is not None:
+        self.server.streams += 1
+        while (event := self._next_event()) is not None:
+            if event == SILENCE:
+                self.server.over.wait()
+                return
             name, data = event
             self.wfile.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+
+    def _next_event(self) -> tuple[str, object] | None:
+        try:
+            return self.server.events.get(timeout=HEARTBEAT_SECONDS)
+        except queue.Empty:
+            return ("heartbeat", {})
 
 
 def home_at(hub: Hub, view: HomeView) -> None:

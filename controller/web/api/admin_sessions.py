@@ -22,7 +22,7 @@ from controller.rules import routes, sentences
 from controller.sessions.sessions import Sessions
 from controller.settings.schema import Settings
 from controller.web.caller import Caller
-from controller.web.streams import Streams
+from controller.web.streams import HEARTBEAT, HEARTBEAT_SECONDS, Streams
 
 _AGAIN_SECONDS = 30.0  # numbers change without an event
 
@@ -241,7 +241,10 @@ class AdminSessionsController(Controller):
         logins: NamedDependency[Logins],
         caller: NamedDependency[Caller],
     ) -> ServerSentEvent:
-        """Send an event ``sessions`` when anybody's session changes, and every half minute."""
+        """Send an event ``sessions`` when anybody's session changes, and every half minute.
+
+        An event ``heartbeat`` follows whenever there was no other for six seconds.
+        """
         return ServerSentEvent(admin_events(streams, logins, caller), headers=NO_STORE)
 
     @get("/gpus", summary="Graphics cards", sync_to_thread=False)
@@ -262,13 +265,18 @@ class AdminSessionsController(Controller):
 async def admin_events(
     streams: Streams, logins: Logins, caller: Caller
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
-    """Yield an event whenever anybody's session may have changed, at intervals.
+    """Yield an event whenever anybody's session may have changed, at intervals, and heartbeats.
 
     It ends with the log-in, or when its person is no longer an administrator.
     """
-    async for _ in streams.changes(caller.login, at_least_every=_AGAIN_SECONDS):
+    told = 0.0
+    async for happened in streams.changes(caller.login, at_least_every=HEARTBEAT_SECONDS):
         if not logins.standing.person_of(caller.login).admin:
             return
+        if not happened and anyio.current_time() - told < _AGAIN_SECONDS:
+            yield HEARTBEAT
+            continue
+        told = anyio.current_time()
         yield ServerSentEventMessage(event="sessions", data="{}")
         # Hundreds of sessions change all the time; nobody can read a table that jumps.
         await anyio.sleep(_QUIET_SECONDS)

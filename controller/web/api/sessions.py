@@ -26,11 +26,7 @@ from controller.settings.schema import Settings
 from controller.web.caller import Caller
 from controller.web.companions import Companions
 from controller.web.news import Overview, Sight
-from controller.web.streams import Streams
-
-_HEARTBEAT_SECONDS = 15.0  # so that proxies on the way keep a quiet stream open
-
-_HEARTBEAT = ServerSentEventMessage(data=None, comment="still here")
+from controller.web.streams import HEARTBEAT, HEARTBEAT_SECONDS, Streams
 
 
 class LaunchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,14 +117,17 @@ async def events(
     streams: NamedDependency[Streams],
     caller: NamedDependency[Caller],
 ) -> ServerSentEvent:
-    """Send an event ``sessions`` when your sessions, or your other services, change."""
+    """Send an event ``sessions`` when your sessions, or your other services, change.
+
+    An event ``heartbeat`` follows whenever there was no other for six seconds.
+    """
     shown = _Shown(caller.person, sessions, poller, companions)
     followed = streams.follow(
         caller.login,
         ("sessions", caller.person),
         shown.sight,
         sharing.invitations.guests,
-        at_least_every=_HEARTBEAT_SECONDS,
+        at_least_every=HEARTBEAT_SECONDS,
     )
     return ServerSentEvent(_events(followed), headers=NO_STORE)
 
@@ -229,14 +228,17 @@ class SessionsController(Controller):
         caller: NamedDependency[Caller],
         seen: NamedDependency[Observed],
     ) -> ServerSentEvent:
-        """Send events ``progress`` until the session is ready, has failed or is gone."""
+        """Send events ``progress`` until the session is ready, has failed or is gone.
+
+        An event ``heartbeat`` follows whenever there was no other for six seconds.
+        """
         started = _Started(settings, sessions, seen.session.id, caller.person.uid)
         followed = streams.follow(
             caller.login,
             ("start", started.id, started.uid),
             started.sight,
             sharing.invitations.guests,
-            at_least_every=_HEARTBEAT_SECONDS,
+            at_least_every=HEARTBEAT_SECONDS,
         )
         return ServerSentEvent(_events(followed), headers=NO_STORE)
 
@@ -307,4 +309,4 @@ async def _events(
     followed: AsyncIterator[Sight | None],
 ) -> AsyncGenerator[ServerSentEventMessage, None]:
     async for sight in followed:
-        yield _HEARTBEAT if sight is None else sight.event
+        yield HEARTBEAT if sight is None else sight.event

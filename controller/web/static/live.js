@@ -1,11 +1,15 @@
 // Keeps a page as the server has it now, by events that say when to ask again.
 import { listen } from "./events.js";
-import { all, lost, one, say, setClock, times } from "./page.js";
+import {
+  ACT_SECONDS, all, ASK_SECONDS, lost, one, patience, say, setClock, times,
+} from "./page.js";
 
 export const parsed = async (answer) => (
   new DOMParser().parseFromString(await answer.text(), "text/html")
 );
-export const ask = (url) => fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
+export const ask = (url) => (
+  fetch(url, { headers: { Accept: "text/html" }, cache: "no-store", ...patience(ASK_SECONDS) })
+);
 
 // --- replace what the server changed, and leave alone what the reader uses ---
 const UNTOUCHED = new Set(["open", "aria-busy", "data-sent"]); // set by the reader, not the page
@@ -106,7 +110,8 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if (!("quiet" in form.dataset)) return;
   event.preventDefault();
-  fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) })
+  const body = new URLSearchParams(new FormData(form));
+  fetch(form.action, { method: "POST", body, ...patience(ACT_SECONDS) })
     .then((answer) => { if (answer.ok) refresh(); else form.submit(); }, () => lost(true));
 });
 setInterval(() => times(main), 20000);

@@ -4,6 +4,11 @@
 export const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 export const one = (selector) => document.querySelector(selector);
 
+// A request that nobody answers must end, too: what waits for it would wait for ever.
+export const patience = (seconds) => ({ signal: AbortSignal.timeout(seconds * 1000) });
+export const ASK_SECONDS = 15; // for what is only read
+export const ACT_SECONDS = 30; // for what changes something, which may ask other servers
+
 // Behind an open dialog nothing is heard.
 export const say = (text) => { (one("dialog[open] .said") || one("#said")).textContent = text; };
 export const lost = (is) => {

@@ -1,6 +1,6 @@
 // Sharing: a page, and where there is room the same as a dialog over the home page.
 import { ask, exchange, parsed, whenRenewed } from "./live.js";
-import { all, lost, one, say, times } from "./page.js";
+import { ACT_SECONDS, all, lost, one, patience, say, times } from "./page.js";
 
 const PART = "#share-page";
 const dialog = one("#share");
@@ -36,7 +36,7 @@ if (dialog && dialog.showModal) {
 const send = async (form, button) => {
   const body = new URLSearchParams(new FormData(form));
   try {
-    const answer = await fetch(form.action, { method: "POST", body });
+    const answer = await fetch(form.action, { method: "POST", body, ...patience(ACT_SECONDS) });
     const part = (await parsed(answer)).querySelector(PART);
     if (!part) { location.assign(address || one("main").dataset.page); return; }
     // The result of the act before this one has been read.

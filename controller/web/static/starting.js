@@ -1,6 +1,6 @@
 // The page of a session that starts: how far it is, and on to the session once it is ready.
 import { listen } from "./events.js";
-import { all, one, say } from "./page.js";
+import { all, ASK_SECONDS, one, patience, say } from "./page.js";
 
 const LEFT = "slicerhub.left"; // when this page was left
 const ordinals = new Intl.PluralRules("en", { type: "ordinal" });
@@ -69,13 +69,12 @@ const leave = (url) => {
   setTimeout(() => location.replace(url), soon ? 1500 : 0);
 };
 const check = async () => {
-  const stop = new AbortController();
   try {
-    const answer = await fetch(main.dataset.progress, { signal: stop.signal });
+    const answer = await fetch(main.dataset.progress, patience(ASK_SECONDS));
     // Gone, or logged out elsewhere: the server's own page says which.
     if ([401, 403, 404].includes(answer.status)) leave(location.href);
+    await answer.body.cancel(); // if it is a stream by now, another one follows it
   } catch { /* no answer: the message at the top says so, and it is tried again */ }
-  stop.abort();
 };
 const stream = listen(main.dataset.progress, {
   refused: check,

@@ -9,6 +9,7 @@ import pytest
 
 from controller.web import render
 from controller.web.render import Renderer
+from controller.web.streams import HEARTBEAT_SECONDS
 from tests.support.page_views import PAGES
 
 FORBIDDEN_WORDS = re.compile(r"\b(containers?|pods?|images?|routes?|tokens?)\b", re.IGNORECASE)
@@ -82,3 +83,11 @@ def test_static_files_get_another_address_when_they_change(tmp_path: Path) -> No
     assert len(seen) == 3
     assert re.fullmatch(r"/static/[0-9a-f]{16}", RENDERER.static)
     assert RENDERER.static == render.static_prefix("/static")
+
+
+def test_a_page_waits_for_two_heartbeats_and_a_half() -> None:
+    """The script that takes a stream for dead knows how often the server sends one."""
+    script = (render.STATIC_FOLDER / "events.js").read_text()
+    waits = re.findall(r"^const (?:QUIET|GRACE) = (\d+);$", script, re.MULTILINE)
+    assert len(waits) == 2
+    assert sum(map(int, waits)) == 2.5 * HEARTBEAT_SECONDS * 1000
