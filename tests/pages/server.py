@@ -42,6 +42,7 @@ class Hub(ThreadingHTTPServer):
         self.answers: dict[str, str] = {}  # to a POST, instead of the way to the first page
         self.queries: list[str] = []
         self.faults: list[str] = []
+        self.refusals: dict[str, int] = {}  # the status for a path
         self.away = False
         self.mute: set[str] = set()  # paths that are not answered, until the end
         self.muted: list[str] = []  # paths that were asked for meanwhile
@@ -70,6 +71,9 @@ class Handler(BaseHTTPRequestHandler):
         path, query = urlsplit(self.path)[2:4]
         if query:
             self.server.queries.append(query)
+        if path in self.server.refusals:
+            self._page(self.server.refusals[path], "")
+            return
         if path in self.server.mute:
             self.server.muted.append(path)
             self.server.over.wait()

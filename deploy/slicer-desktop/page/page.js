@@ -17,6 +17,7 @@ const mayChange = () => role !== "view";
 
 function showState(state) {
   role = state.role;
+  at("role").dataset.role = role; // for door.js
   at("role").textContent = mayChange()
     ? role === "control" ? "You may change things in this session." : ""
     : state.viewing;

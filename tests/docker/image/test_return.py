@@ -82,6 +82,16 @@ def test_who_may_no_longer_come_is_told_once(either: Session, browser: Browser, 
         expect(alice.locator("#ended")).to_have_count(0)
 
 
+def test_the_owner_reads_that_it_was_stopped(either: Session, browser: Browser, door: Let) -> None:
+    """The hub lets nobody into a session that stops; the owner's page says what that means."""
+    with opened(browser, either, door(either, "alice", "owner"), "alice") as alice:
+        expect(alice.locator("[data-role=owner]")).to_have_count(1)
+        door(either, "alice", None)
+        assert either.post("/-/kick", {"user": "alice"}).json() == {"closed": 1}
+        text = "This session was stopped. Your files are kept."
+        expect(alice.locator("#ended-text")).to_have_text(text)
+
+
 def test_a_connection_that_breaks_off_comes_back(
     either: Session, browser: Browser, door: Let
 ) -> None:

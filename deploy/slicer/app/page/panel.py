@@ -141,7 +141,8 @@ class Panel:
         with html.Div(
             style="position: fixed; bottom: 1rem; left: 5vw; right: 5vw; margin: 0 auto;"
             " width: fit-content; z-index: 2400; display: grid; gap: .5rem; max-width: 44rem;",
-            raw_attrs=['role="status"'],  # the library drops attributes that it does not know
+            # The library drops attributes that it does not know. The second is for door.js.
+            raw_attrs=['role="status"', ':data-role="hub_role"'],
         ):
             self.banners.build_notice()
             self.people.build_asking()

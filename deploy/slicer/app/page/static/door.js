@@ -4,10 +4,14 @@
 (() => {
   const PAUSES = [0.3, 1, 2, 4, 8, 15, 15, 15]; // seconds before each question
   const SHORT_LIFE = 10_000; // milliseconds: a connection that ends so soon was no success
+  const PATIENCE = 10_000; // milliseconds for an answer
   const MEMORY = "slicerhub-return";
 
   const about = (name) => document.querySelector(`meta[name="slicerhub-${name}"]`)?.content ?? "";
   const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+  // Somewhere on the page, once the session has said who looks at it.
+  const isOwner = () => document.querySelector("[data-role=owner]") !== null;
 
   async function look() {
     try {
@@ -15,10 +19,12 @@
         cache: "no-store",
         redirect: "manual",
         headers: { Accept: "application/json" },
+        signal: AbortSignal.timeout(PATIENCE),
       });
       if (answer.ok) return "open";
       // A redirect leads to the log-in.
-      if (answer.type === "opaqueredirect" || [401, 403].includes(answer.status)) return "shut";
+      if (answer.type === "opaqueredirect" || answer.status === 401) return "shut";
+      if (answer.status === 403) return "closed";
       return [404, 410].includes(answer.status) ? "gone" : "away";
     } catch {
       return "away";
@@ -41,6 +47,7 @@
   }
 
   async function askAgain() {
+    const owner = isOwner(); // now: what the page is made of may not outlive its connection
     for (let turn = firstTurn(); turn < PAUSES.length; turn++) {
       await sleep(PAUSES[turn]);
       const state = await look();
@@ -49,7 +56,9 @@
         document.getElementById("ended")?.remove();
         return true;
       }
-      if (state === "shut") return end("Your access to this session has ended.");
+      // A session is closed to its owner only when it is stopped.
+      if (state === "closed" && owner) return end("This session was stopped. Your files are kept.");
+      if (["closed", "shut"].includes(state)) return end("Your access to this session has ended.");
       if (state === "gone") return end("This session has ended. Your files are kept.");
       show("The connection is lost; trying again.");
     }
