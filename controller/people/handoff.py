@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable
 
+from controller.core.kept import Kept
 from controller.core.model import SessionId
 from controller.core.records import Login
 from controller.people.proofs import Proofs
-from controller.people.tokens import LEEWAY, Audience, Claims
+from controller.people.tokens import Audience, Claims
 from controller.people.verified import HeldKeys
 from controller.rules import cookies
 from controller.rules.credentials import Credentials
@@ -58,7 +58,7 @@ class Handoffs:
         self._new_secret = new_secret
         self._entry = cookies.entry_cookie(settings.instance, secure=settings.secure)
         self._state = cookies.state_cookie(settings.instance, secure=settings.secure)
-        self._used: OrderedDict[str, float] = OrderedDict()  # number of a code -> when it ends
+        self._used: Kept[str, None] = Kept(_USED_MAX)  # numbers of codes
 
     def login_of(self, given: Credentials, session_id: SessionId) -> Login | None:
         """Return the log-in with which a browser has entered this session, or None."""
@@ -128,17 +128,12 @@ class Handoffs:
     def _use(self, claims: Claims) -> bool:
         """Use a code up; False: it was used before.
 
-        Each controller remembers only its own codes, for a while. In all other cases a second use
-        fails because the browser loses the state with the first.
+        Each controller remembers only the last ones that it was given. In all other cases a second
+        use fails because the browser loses the state with the first.
         """
-        now = self._wall()
-        while self._used and next(iter(self._used.values())) < now:
-            self._used.popitem(last=False)
         if claims.jti in self._used:
             return False
-        self._used[claims.jti] = claims.exp + LEEWAY
-        if len(self._used) > _USED_MAX:
-            self._used.popitem(last=False)
+        self._used.keep(claims.jti, None)
         return True
 
     def _cookie(self, name: str, value: str, seconds: int) -> str:

@@ -137,6 +137,21 @@ async def test_a_code_twice(site: Site) -> None:
     assert other.handoffs.redeem(code, before, OTHER) == ()
 
 
+async def test_a_code_twice_though_the_clock_was_wrong(site: Site) -> None:
+    """A clock that ran ahead for a while does not make what was used good again."""
+    login = await site.log_in()
+    gate, _ = site.gates
+    first, later = Browser(gate), Browser(gate)
+    code = site.hub.code(login, SESSION, first.state)
+    assert gate.handoffs.redeem(code, first.carries, SESSION)
+    site.desk.clock.step(600)
+    assert gate.handoffs.redeem(code, first.carries, SESSION) == ()
+    other = site.hub.code(login, SESSION, later.state)
+    assert gate.handoffs.redeem(other, later.carries, SESSION)
+    site.desk.clock.step(-600)
+    assert gate.handoffs.redeem(code, first.carries, SESSION) == ()
+
+
 @pytest.mark.row(57)
 async def test_a_gate_makes_no_code(site: Site) -> None:
     """Only the hub says who somebody is; without a key a gate lets nobody in either."""
