@@ -20,7 +20,7 @@ from typing import NoReturn
 
 import structlog
 
-from controller.gate.workers import BEAT_SECONDS, STALLED_SECONDS, Slot
+from controller.gate.workers import BEAT_SECONDS, STALLED_SECONDS, Slot, Turns
 
 _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -115,7 +115,7 @@ class Parent:
         """Read the heartbeats."""
         for index, slot in enumerate(self._slots):
             if slot.pid and _has_beaten(self._pipes[slot.pid]):
-                self._slots[index] = slot.heard(now, starved_seconds(slot.pid))
+                self._slots[index] = slot.heard(now, turns_of(slot.pid))
 
     def _bury(self, now: float) -> None:
         """Note which workers have ended."""
@@ -132,8 +132,8 @@ class Parent:
         """Kill the workers that hang, and begin those that are due."""
         for index, slot in enumerate(self._slots):
             if stalled:
-                self._slots[index] = slot.excused(now, starved_seconds(slot.pid))
-            elif slot.is_silent(now) and slot.is_silent(now, starved_seconds(slot.pid)):
+                self._slots[index] = slot.excused(now, turns_of(slot.pid))
+            elif slot.is_late(now) and slot.hangs(now, turns_of(slot.pid)):
                 _log.error("worker_silent", pid=slot.pid)
                 os.kill(slot.pid, signal.SIGKILL)
         for index, slot in enumerate(self._slots):
@@ -172,17 +172,25 @@ class Parent:
             os._exit(code)
 
 
-def starved_seconds(pid: int) -> float:
-    """Return for how long a process has waited for the processor in its life; 0.0: unknown.
+def turns_of(pid: int) -> Turns:
+    """Return what a process has had of the processor; nothing if that is not known.
 
-    The second figure of ``/proc/<pid>/schedstat`` (nanoseconds; Linux,
-    Documentation/scheduler/sched-stats.rst), which is of the thread with the event loop.
+    ``/proc/<pid>/schedstat`` has nanoseconds that it ran and waited (Linux,
+    Documentation/scheduler/sched-stats.rst), and of a wait nothing before its end. So the state in
+    ``/proc/<pid>/stat`` (proc(5)) says whether it waits now. Both are of the first thread, in which
+    the event loop is.
     """
     try:
-        with open(f"/proc/{pid}/schedstat", "rb") as figures:  # noqa: PTH123 - ten times a second
-            return int(figures.read().split()[1]) / 1e9
+        ran, waited, _ = _read(f"/proc/{pid}/schedstat").split()
+        state = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0]
+        return Turns(int(ran) / 1e9, int(waited) / 1e9, waiting=state == b"R")
     except (OSError, ValueError, IndexError):
-        return 0.0  # it is gone, or this kernel does not count
+        return Turns()  # it is gone, or this kernel does not count
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # noqa: PTH123 - ten times a second
+        return file.read()
 
 
 def _has_beaten(pipe: int) -> bool:

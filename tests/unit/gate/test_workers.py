@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.gate.workers import SILENT_SECONDS, START_SECONDS, Slot
+from controller.gate.workers import SILENT_SECONDS, START_SECONDS, Slot, Turns
 
 YOUNG = Slot().started(7, 100.0)
-BEATING = YOUNG.heard(101.0)
+BEATING = YOUNG.heard(101.0, Turns())
 
 
 @pytest.mark.parametrize(
@@ -21,35 +21,40 @@ BEATING = YOUNG.heard(101.0)
         (YOUNG, 100.1 + START_SECONDS, True),
         (BEATING, 101.0 + SILENT_SECONDS, False),
         (BEATING, 101.1 + SILENT_SECONDS, True),
-        (BEATING.heard(102.0), 102.4, False),
-        (BEATING.excused(200.0), 200.4, False),
-        (BEATING.excused(200.0), 200.6, True),
-        (YOUNG.excused(200.0), 200.6, False),
+        (BEATING.heard(102.0, Turns()), 102.4, False),
+        (BEATING.excused(200.0, Turns()), 200.4, False),
+        (BEATING.excused(200.0, Turns()), 200.6, True),
+        (YOUNG.excused(200.0, Turns()), 200.6, False),
     ],
 )
 def test_silence(slot: Slot, now: float, *, silent: bool) -> None:
     """A worker that hangs is told from one that gets ready, and from one nobody listened to."""
-    assert slot.is_silent(now) is silent
+    assert slot.is_late(now) is slot.hangs(now, Turns()) is silent
 
 
 @pytest.mark.parametrize(
-    ("quiet", "starved", "silent"),
+    ("quiet", "since", "hangs"),
     [
-        (2.0, 0.0, True),
-        (2.0, 1.4, True),  # it hangs, while others want the processor, too
-        (2.0, 1.6, False),
-        (20.4, 20.4, False),
-        (20.6, 20.6, True),  # nobody waits for ever
-        (2.0, -9.0, True),  # a figure that cannot be
+        (2.0, Turns(), True),
+        (2.0, Turns(waited=1.4), True),  # it hangs, while others want the processor, too
+        (2.0, Turns(waited=1.6), False),
+        (2.0, Turns(waiting=True), False),  # its turn has not come at all
+        (2.0, Turns(ran=0.4, waiting=True), False),
+        (2.0, Turns(ran=0.6, waiting=True), True),  # it computes, and does not end
+        (2.0, Turns(ran=2.0, waiting=True), True),
+        (2.0, Turns(ran=2.0, waited=1.6, waiting=True), False),
+        (20.4, Turns(waited=20.4), False),
+        (20.6, Turns(waited=20.6), True),  # nobody waits for ever
+        (20.6, Turns(waiting=True), True),
+        (2.0, Turns(waited=-9.0), True),  # a figure that cannot be
     ],
 )
-def test_starving(quiet: float, starved: float, *, silent: bool) -> None:
+def test_starving(quiet: float, since: Turns, *, hangs: bool) -> None:
     """A worker that gets no turn of the processor does not hang."""
-    earlier = 77.0
-    slot = YOUNG.heard(101.0, earlier)
-    assert slot.is_silent(101.0 + quiet, earlier + starved) is silent
-    slot = BEATING.excused(101.0, earlier)
-    assert slot.is_silent(101.0 + quiet, earlier + starved) is silent
+    then = Turns(ran=33.0, waited=77.0)
+    now = Turns(then.ran + since.ran, then.waited + since.waited, waiting=since.waiting)
+    for slot in YOUNG.heard(101.0, then), BEATING.excused(101.0, then):
+        assert slot.hangs(101.0 + quiet, now) is hangs
 
 
 @pytest.mark.parametrize(
@@ -86,5 +91,5 @@ def test_regular_beats(gaps: list[float]) -> None:
     slot, now = BEATING, 101.0
     for gap in gaps:
         now += gap
-        assert not slot.is_silent(now)
-        slot = slot.heard(now)
+        assert not slot.is_late(now)
+        slot = slot.heard(now, Turns())
