@@ -1,9 +1,10 @@
 """Requests in sessions while much goes on, beside quiet (``python -m bench.disturbed``).
 
-On the running stack. Three pages are asked for at a steady rate: one of a session through Traefik;
-one of a small server behind a Traefik of the bench's own, which asks the same gates; and the same
-page there without being asked about, which is what the machine itself does to it (``front_door``).
-First in quiet, then while all of this goes on at once, and in quiet again:
+On the running stack. At a steady rate a gate is asked what Traefik asks it, and so are three pages:
+one of a session through Traefik; one of a small server behind a Traefik of the bench's own, which
+asks the same gates; and the same page there without being asked about, which is what the machine
+itself does to it (``front_door``). First in quiet, then while all of this goes on at once, and in
+quiet again:
 
 - 500 pages are open, by event streams of fifty log-ins;
 - one address floods the dearest page that needs no log-in;
@@ -12,18 +13,23 @@ First in quiet, then while all of this goes on at once, and in quiet again:
 
 A time counts from the moment at which the request was due, so that a request that had to wait for
 the one before it counts, too. The floods and the launches share the machine's processors with what
-is measured: on two cores that is most of what the page without a check shows.
+is measured: on two cores that is most of what the page without a check shows. Who asks comes first
+there, if the bench may say so (root): how late it got its own turn is no fault of who answers.
 """
 
 from __future__ import annotations
 
 import http.client
+import os
 import secrets
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event as SyncEvent
 from statistics import median, quantiles
 from threading import Event
 from typing import NamedTuple
@@ -58,6 +64,7 @@ _RISE_SECONDS = 10.0  # in which the streams are opened: one address may ask 100
 _LOGIN_SECONDS = 120.0  # for the limit of log-ins, which what ran before may have used up
 _OPEN = 0.98  # of the pages, at the end: one may be about to be opened again
 _REST_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
 _PATIENCE = 30.0  # seconds, as Traefik's own for verify
 
 Target = tuple[str, int, str, dict[str, str]]
@@ -77,6 +84,8 @@ class Asked(NamedTuple):
 def ask(target: Target, first: float, over: Callable[[], bool]) -> tuple[list[float], int]:
     """Ask on one connection at a steady rate until it is over; return milliseconds and failures."""
     host, port, path, headers = target
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))  # of this thread
     connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
     times: list[float] = []
     failures = 0
@@ -97,13 +106,13 @@ def ask(target: Target, first: float, over: Callable[[], bool]) -> tuple[list[fl
     return times, failures
 
 
-def ask_all(targets: Mapping[str, Target], over: Callable[[], bool]) -> Asked:
-    """Ask for all pages at once until it is over."""
+def ask_together(targets: Mapping[str, Target], over: SyncEvent, told: Connection) -> None:
+    """Ask for all pages at once until it is over, and tell what came of it."""
     begun = time.monotonic() + 1 / RATE
     found = Asked({name: [] for name in targets}, dict.fromkeys(targets, 0))
     with ThreadPoolExecutor(LANES * len(targets)) as pool:
         asking = [
-            (name, pool.submit(ask, target, begun + lane / RATE, over))
+            (name, pool.submit(ask, target, begun + lane / RATE, over.is_set))
             for name, target in targets.items()
             for lane in range(LANES)
         ]
@@ -111,6 +120,25 @@ def ask_all(targets: Mapping[str, Target], over: Callable[[], bool]) -> Asked:
             times, failures = done.result()
             found.times[name].extend(times)
             found.failures[name] += failures
+    told.send(found)
+
+
+def ask_all(targets: Mapping[str, Target], over: Callable[[], bool]) -> Asked:
+    """Ask for all pages at once until it is over.
+
+    By a process of its own: a thread of this one that launches, and waits for the processor, would
+    hold the interpreter's lock meanwhile.
+    """
+    context = get_context("spawn")
+    ended, (hears, tells) = context.Event(), context.Pipe(duplex=False)
+    asking = context.Process(target=ask_together, args=(dict(targets), ended, tells), daemon=True)
+    asking.start()
+    tells.close()
+    while asking.is_alive() and not over():
+        time.sleep(_LOOK_SECONDS)
+    ended.set()
+    found: Asked = hears.recv()
+    asking.join()
     return found
 
 
@@ -211,7 +239,9 @@ def targets_of(engine: DockerClient, member: Member, name: str) -> Generator[dic
         traefik_of(engine, name) as front,
     ):
         # At their own addresses, so that no forwarder of the engine is between.
-        real, own = (address_on_edge(one) for one in (part(engine, "traefik"), front))
+        real, own, gate = (
+            address_on_edge(one) for one in (part(engine, "traefik"), front, part(engine, "gate-1"))
+        )
         urls = {
             "a session": f"http://{real}:8080{place.path}",
             "a page, with auth": f"http://{own}:8080/{name}/shut/0/",
@@ -219,7 +249,17 @@ def targets_of(engine: DockerClient, member: Member, name: str) -> Generator[dic
         }
         for url in list(urls.values())[1:]:
             wait_until_routed(url, headers)
-        yield {title: target_at(url, headers) for title, url in urls.items()}
+        question = {
+            "X-Forwarded-Method": "GET",
+            "X-Forwarded-Proto": "http",
+            "X-Forwarded-Host": place.netloc,
+            "X-Forwarded-Uri": place.path,
+            "X-Forwarded-For": "10.0.0.1",
+            "Cookie": headers.get("Cookie", ""),
+        }
+        asked = target_at(f"http://{gate}:8001/verify/{session['id']}", question)
+        pages = {title: target_at(url, headers) for title, url in urls.items()}
+        yield {"a gate": asked} | pages
 
 
 def rows(quiet: Sequence[Asked], loud: Asked) -> list[list[str]]:
