@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -33,7 +34,8 @@ from controller.gate.parent import Heartbeat, Parent, bind
 from controller.gate.protocol import Listener
 from controller.gate.sealed import SealedFile, machine_boot
 from controller.gate.verify import Verify
-from controller.monitoring.verdicts import CONTENT_TYPE, GateMetrics
+from controller.monitoring.gate_metrics import GateMetrics
+from controller.monitoring.verdicts import CONTENT_TYPE
 from controller.people.handoff import Handoffs
 from controller.people.proofs import Proofs
 from controller.people.standing import Standing
@@ -358,6 +360,16 @@ async def open_door(listener: Listener, sock: socket.socket, known: anyio.Event)
     _log.info("serving")
 
 
+async def rehearse() -> None:
+    """Use what is loaded or made ready at its first use only: parts of anyio, and OpenSSL.
+
+    A worker that did so itself would have a copy of its own, and answer later.
+    """
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with anyio.create_task_group() as group:
+        group.start_soon(anyio.sleep, 0)
+
+
 def run_gate(options: GateOptions) -> None:
     """Run a gate until SIGTERM or SIGINT. Raises ConfigError if its port is taken."""
     try:
@@ -370,4 +382,5 @@ def run_gate(options: GateOptions) -> None:
     def run(index: int, shared: socket.socket, beat: Heartbeat) -> None:
         uvloop.run(work(options, index, shared, beat))
 
+    uvloop.run(rehearse())  # its loop has ended, and left no thread, before the first worker begins
     Parent(run, sock, workers=options.processes).serve()

@@ -9,21 +9,12 @@ from typing import Any
 import click
 import uvloop
 
+from controller.cli.faults import Faults
 from controller.core.errors import HubError
 from controller.settings.loading import load, read_text
 from controller.settings.schema import Settings
 
 Work = Callable[[Settings], Coroutine[Any, Any, None]]
-
-
-class Faults(click.ClickException):
-    """Ends a command with sentences instead of a traceback."""
-
-    def show(self, file: Any = None) -> None:  # noqa: ANN401 - click's own signature
-        """Print each fault on a line of its own."""
-        del file
-        for fault in self.message.splitlines():
-            click.echo(f"✗ {fault}", err=True)
 
 
 def read_settings() -> Settings:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from controller.cli.common import Faults
+from controller.cli.faults import Faults
 from controller.core.errors import HubError
 from controller.gate.addresses import Address
 from controller.gate_app import GateOptions, run_gate

@@ -25,7 +25,8 @@ from prometheus_client import (
 from controller import __version__
 from controller.core.errors import Unavailable
 from controller.core.model import Phase
-from controller.monitoring.verdicts import Gauge, Values, Verdicts
+from controller.monitoring.collectors import Gauge, Values, VerdictCollector
+from controller.monitoring.verdicts import Verdicts
 
 LOGIN_RESULTS = ("ok", "refused", "throttled", "unavailable")
 
@@ -56,7 +57,7 @@ class Metrics:
             lambda: [((__version__,), 1)],
         )
         self._verdicts = Verdicts()
-        registry.register(self._verdicts)
+        registry.register(VerdictCollector(self._verdicts))
         self._decided = Counter(
             "slicerhub_housekeeping_decisions",
             "What housekeeping did to sessions",

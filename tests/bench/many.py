@@ -41,7 +41,7 @@ from controller.gate.facts import (
     snapshot_of,
 )
 from controller.gate_app import GateMemory
-from controller.monitoring.verdicts import GateMetrics
+from controller.monitoring.gate_metrics import GateMetrics
 from controller.people.tokens import Audience, Claims
 from controller.rules.cookies import entry_cookie, login_cookie
 from controller.settings.schema import PATH_MODE, Settings

@@ -28,7 +28,7 @@ from controller.gate.freshness import SILENCE_SECONDS, Freshness
 from controller.gate.kept import for_owners
 from controller.gate.refusals import Closed
 from controller.gate_app import Disproven, Door, GateMemory
-from controller.monitoring.verdicts import GateMetrics
+from controller.monitoring.gate_metrics import GateMetrics
 from controller.people.tokens import Audience, Claims, Key, KeyRing, TokenRefused, Use
 from controller.settings.schema import PATH_MODE
 from tests.support.samples import session_id, settings
