@@ -182,7 +182,7 @@ class TraefikGateway(Gateway):
         self._metrics = metrics
         self._patience = patience
         self._tokens = _ServiceTokens(keys)
-        self._trust = _trust(settings)
+        self._trust = trusted(settings)
         self._transport = self._new_transport()
 
     def _new_transport(self) -> httpx.AsyncHTTPTransport:
@@ -359,13 +359,17 @@ def _saved(answer: _Answer) -> bool:
     return answer.is_success and bool(msgspec.json.decode(answer.content, type=_Saved).saved)
 
 
-def _trust(settings: Settings) -> ssl.SSLContext:
+def trusted(settings: Settings) -> ssl.SSLContext:
     """Return the trusted certificates: the system's authorities, and those of the file.
 
     The file may contain the site's own authority, or the certificate that Traefik was given. That
-    certificate is then trusted, no matter who signed it.
+    certificate is then trusted, no matter who signed it. Without TLS nobody has to be trusted, and
+    the system's authorities would only take memory.
     """
-    context = ssl.create_default_context()
+    if urlsplit(settings.gateway_url).scheme == "https":
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if settings.gateway_ca_file:
         try:
             context.load_verify_locations(settings.gateway_ca_file)

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated, ClassVar
 
 import msgspec
-import segno
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
@@ -363,6 +362,8 @@ def _link(link: Link) -> LinkRow:
 
 
 def _fresh(caller: Caller, fresh: FreshLink) -> ShownLink:
+    import segno  # a mebibyte, and only a new link has a QR code
+
     url = join_url(caller, fresh.code)
     matrix = segno.make(url, error="m", micro=False).matrix
     return ShownLink(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from controller.core.errors import GatewayUnavailable
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Audience, Key, KeyRing, Keys
-from controller.sessions.gateway import TraefikGateway
+from controller.sessions.gateway import TraefikGateway, trusted
 from tests.support.hostile.program import Steps, answer, serving
 from tests.support.hub import RING, Clock
 from tests.support.samples import session_id, settings
@@ -72,3 +73,15 @@ async def test_a_token_is_signed_once() -> None:
         keys.ring = KeyRing((Key("new", "3c" * 32),))
         keys.ring.verify(await asked(), Audience.SERVICE, clock.wall())
         await gateway.close()
+
+
+def test_authorities_are_loaded_for_tls_alone() -> None:
+    """They take a mebibyte. Whatever the address is, nobody is trusted without a certificate."""
+    plain, by_tls = (
+        trusted(settings(gateway_url=f"{scheme}://traefik:8080")) for scheme in ("http", "https")
+    )
+    assert plain.cert_store_stats()["x509"] == 0
+    assert by_tls.cert_store_stats() == ssl.create_default_context().cert_store_stats()
+    for context in (plain, by_tls):
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname
