@@ -362,7 +362,7 @@ def _link(link: Link) -> LinkRow:
 
 
 def _fresh(caller: Caller, fresh: FreshLink) -> ShownLink:
-    import segno  # a mebibyte, and only a new link has a QR code
+    import segno  # 0.8 MiB, and only a new link has a QR code
 
     url = join_url(caller, fresh.code)
     matrix = segno.make(url, error="m", micro=False).matrix
