@@ -23,7 +23,7 @@ import structlog
 from controller.gate.facts import Snapshot
 from controller.gate.freshness import Freshness
 from controller.gate.kept import KeptSnapshot, for_owners, good_until, is_good
-from controller.gate.sealed import NotOpened, SealedFile
+from controller.gate.sealed import NotOpened, SealedFile, SealedForAnother
 
 _DISK_SECONDS = 2.0  # for which a disk is waited for
 
@@ -64,6 +64,11 @@ class Keeping:
         try:
             with anyio.fail_after(_DISK_SECONDS):
                 found = await self._do(self._file.read)
+        except SealedForAnother as error:
+            # After each stop of the whole hub: its controller came first, with new proofs.
+            _log.info("kept_snapshot_is_over", error=str(error))
+            await self._drop()
+            return
         except (NotOpened, OSError) as error:
             _log.warning("kept_snapshot_not_read", error=str(error) or type(error).__name__)
             await self._drop()

@@ -33,6 +33,10 @@ class NotOpened(Exception):
     """There is a file, and it cannot be opened; the message says why."""
 
 
+class SealedForAnother(NotOpened):
+    """It is of another start of the controller or the machine, or damaged."""
+
+
 def machine_boot() -> str:
     """Return the id of this start of the machine; "" if it is not known."""
     try:
@@ -89,7 +93,7 @@ class SealedFile:
             )
             return msgspec.msgpack.decode(opened, type=KeptSnapshot)
         except InvalidTag as error:
-            raise NotOpened("it is sealed for something else, or damaged") from error
+            raise SealedForAnother("it is of another start, or damaged") from error
         except (ValueError, msgspec.DecodeError) as error:
             raise NotOpened(str(error)) from error
 
