@@ -24,6 +24,7 @@ class Records(SqliteStore):
         super().__init__(":memory:")
         self.away = False
         self.held: anyio.Event | None = None
+        self.waiting = 0  # invitations that are held
 
     async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         if self.away:
@@ -33,5 +34,7 @@ class Records(SqliteStore):
     @override
     async def add_share(self, share: Share) -> bool:
         if self.held is not None:
+            self.waiting += 1
             await self.held.wait()
+            self.waiting -= 1
         return await super().add_share(share)
