@@ -25,6 +25,7 @@ from app.files.folders import write_whole
 from app.files.paths import find_roots
 from app.modules.orientation import show_letters
 from app.people.activity import Activity
+from app.people.felt import Felt
 from app.stream.channel import Channel, Connected, FromFront, Ready, Stage, Status
 from app.stream.messages import TRIGGER, Message
 
@@ -98,6 +99,7 @@ class Session:
         self.settings = settings
         self.scene = scene
         self.activity = Activity()
+        self.felt = Felt()
         self._channel = channel
         roots = find_roots(settings.files, settings.groups)
         self._autosaves = Autosaves(settings.home, settings.files, settings.slug)
@@ -191,6 +193,7 @@ class Session:
                     )
                     for client in self.activity.clients
                 ],
+                felt=self.felt.summary(time.monotonic()),
             )
         )
 

@@ -32,6 +32,7 @@ from app.core import log
 from app.front.answer import http_answer
 from app.front.request import END, HEAD_BYTES, Request, parse_head, peek_head
 from app.people.activity import BUSY_SECONDS, Client, Selection, select
+from app.people.felt import WINDOW_SECONDS
 from app.people.roles import (
     ACTIVITY_PATH,
     KICK_PATH,
@@ -45,6 +46,8 @@ from app.people.roles import (
 from app.stream.channel import Channel, Closed, FromProgram, Handed, Kick, Ready, Stage, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.core.settings import Settings
 
 _BODY_BYTES = 64 * 1024
@@ -68,7 +71,8 @@ STAGES = {
 class Front:
     """Handles every connection until it is answered or passed on.
 
-    ``end``: our end of the pair that `app.stream.channel` speaks over.
+    ``end``: our end of the pair that `app.stream.channel` speaks over. ``clock``: monotonic
+    seconds.
     """
 
     def __init__(
@@ -76,17 +80,19 @@ class Front:
         settings: Settings,
         listener: socket.socket,
         end: socket.socket,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """No connection is accepted before `open`."""
         self._settings = settings
         self._listener = listener
         self._channel: Channel[FromProgram] = Channel(end, FromProgram)
+        self._clock = clock
         self._stage = "start"
-        self._began = time.monotonic()
+        self._began = clock()
         self._ready = False
         self._page = Path(__file__).with_name("loading.html").read_text(encoding="utf-8")
         self._status = Status(last_input_at=None, busy=False, clients=[])
-        self._heard_at = time.monotonic()
+        self._heard_at = clock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._next = 0
         self._pages: dict[int, tuple[Client, socket.socket]] = {}
@@ -120,7 +126,7 @@ class Front:
     def _hear(self) -> None:
         try:
             for message, _ in self._channel.received():
-                self._heard_at = time.monotonic()
+                self._heard_at = self._clock()
                 self._note(message)
         except EOFError:  # it has ended; SIGCHLD has its exit code
             asyncio.get_running_loop().remove_reader(self._channel)
@@ -251,7 +257,7 @@ class Front:
 
     def _activity(self) -> dict[str, object]:
         self._hear()  # what it said a moment ago counts
-        silent = time.monotonic() - self._heard_at
+        silent = self._clock() - self._heard_at
         return {
             "last_input_at": self._status.last_input_at,
             "busy": self._status.busy or silent >= _SILENT_SECONDS,
@@ -260,6 +266,8 @@ class Front:
                 for client in self._status.clients
                 if client.number in self._pages
             ],
+            # While the program is silent, no picture comes, and the last minute passes by.
+            "felt": self._status.felt if silent < WINDOW_SECONDS else None,
         }
 
     async def _kick(self, body: bytes) -> bytes:
@@ -290,7 +298,7 @@ class Front:
             await self._closed.wait()
 
     def _seconds(self) -> float:
-        return round(time.monotonic() - self._began, 3)
+        return round(self._clock() - self._began, 3)
 
 
 def _is_open(connection: socket.socket) -> bool:

@@ -1,1 +1,1 @@
-"""People: who is connected, their roles, their activity, and notices to them."""
+"""People: who is connected, roles, activity, how quick it feels to them, notices to them."""

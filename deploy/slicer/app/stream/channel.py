@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from app.people.activity import Selection
+from app.people.felt import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +44,15 @@ class Connected(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, tag="status"):
-    """The program's activity; sent on every change, and at least each half second."""
+    """The program's activity; sent on every change, and at least each half second.
+
+    ``felt``: how quick the last minute was; None if nobody felt anything in it.
+    """
 
     last_input_at: datetime | None
     busy: bool
     clients: list[Connected]
+    felt: Summary | None = None
 
 
 class Closed(msgspec.Struct, frozen=True, tag="closed"):

@@ -10,6 +10,7 @@ import pytest
 from app.people.activity import (
     Selection,
 )
+from app.people.felt import BOUNDS_MS, Parts, Summary
 from app.stream.channel import Channel, Connected, Handed, Kick, Status
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
@@ -31,7 +32,12 @@ def test_the_two_processes_understand_each_other() -> None:
         os.close(fds[0])
         with os.fdopen(read, "rb") as stream:
             assert stream.read() == b"x"
-        status = Status(NOON, busy=True, clients=[Connected(7, "bob", "view", NOON)])
+        status = Status(
+            NOON,
+            busy=True,
+            clients=[Connected(7, "bob", "view", NOON)],
+            felt=Summary([1] * (len(BOUNDS_MS) + 1), Parts(1.5, 0, 20, 3, 2)),
+        )
         assert program.send(status)
         assert list(front.received()) == [(status, [])]
         theirs.close()
