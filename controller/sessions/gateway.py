@@ -25,6 +25,7 @@ from controller.core.sentence import Phrase
 from controller.monitoring.metrics import Metrics
 from controller.people.tokens import Audience, Claims, Keys
 from controller.rules import origins, routes
+from controller.rules.felt import Felt
 from controller.settings.schema import Settings
 
 _ANSWER_MAX = 64 * 1024  # bytes of a session's answer, which is not trusted
@@ -69,6 +70,7 @@ class Inside(msgspec.Struct, frozen=True):
     last_input_at: Annotated[str, msgspec.Meta(max_length=_WORD_MAX)] | None = None
     busy: bool = False
     clients: tuple[Client, ...] = ()
+    felt: Felt | None = None  # of the last minute, by an image that measures it
 
 
 class _Saved(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from controller.core.model import Observed, Phase, SessionId, Usage
 from controller.engines import Orchestrator
 from controller.monitoring.faults import contained
 from controller.monitoring.metrics import Metrics
+from controller.rules.felt import Felt
 from controller.sessions.gateway import Client, Gateway, Inside
 from controller.sessions.pace import Pace
 from controller.sessions.sessions import Sessions
@@ -64,6 +65,14 @@ class Poller:
         """Return who was connected at the last poll, the longest first."""
         poll = self._last.get(session_id)
         return poll.inside.clients if poll and poll.inside else ()
+
+    def felt(self, session_id: SessionId) -> Felt | None:
+        """Return how quick the session felt in the minute before the last poll.
+
+        None: nobody felt anything, its image does not measure it, or it did not answer.
+        """
+        poll = self._last.get(session_id)
+        return poll.inside.felt if poll and poll.inside else None
 
     async def all(self) -> None:
         """Poll every running session."""

@@ -264,6 +264,9 @@ MISBEHAVIOURS: dict[str, Callable[[], Steps]] = {
     "a crowd": once(
         said({"clients": [_SOMEBODY | {"user": f"n{one}", "role": "view"} for one in range(500)]})
     ),
+    "quicker than anything": once(
+        said(_ACTIVITY | {"felt": {"counts": [10**30] * 14, "parts_ms": {"network": -1e300}}})
+    ),
     "always at work": once(said(_ACTIVITY | {"busy": True})),
     "everything is saved": once(said({"saved": "../../etc/passwd"})),
 }
