@@ -11,6 +11,7 @@ import msgspec
 
 from controller.core.model import Observed, Phase, SessionId, Usage
 from controller.rules import sentences
+from controller.rules.felt import Speed, speed_of
 from controller.rules.keeping import KeepReason
 from controller.rules.queue import QueuePosition
 from controller.sessions.polling import Poller
@@ -29,6 +30,7 @@ class Sort(StrEnum):
     PHASE = "phase"
     CPU = "cpu"
     MEMORY = "memory"
+    FELT = "felt"
     ACTIVITY = "activity"
 
 
@@ -41,6 +43,7 @@ class Entry(msgspec.Struct, frozen=True):
     usage: Usage | None
     cpus: float  # cores that it may take
     memory_bytes: int  # that it may take
+    felt: Speed | None  # None: nothing was felt in the last minute
     active_at: datetime  # UTC
     ends_at: datetime | None  # UTC
     extra: float  # seconds by which its lifetime was extended
@@ -108,6 +111,7 @@ class Table:
             usage=poll.usage if poll else None,
             cpus=profile.cpus,
             memory_bytes=profile.memory_mib * 2**20,
+            felt=speed_of(self._poller.felt(seen.session.id)),
             active_at=self._sessions.usage.last_activity(seen),
             ends_at=self._sessions.usage.expires(seen),
             extra=self._sessions.usage.extension(seen),
@@ -132,6 +136,10 @@ class Table:
             poll = self._poller.last(seen.session.id)
             return (poll.usage if poll else None) or Usage(-1.0, -1)
 
+        def slowness(seen: Observed) -> float:
+            speed = speed_of(self._poller.felt(seen.session.id))
+            return speed.p95_ms if speed else -1.0
+
         keys: dict[Sort, Callable[[Observed], object]] = {
             Sort.STARTED: lambda seen: seen.session.created_at,
             Sort.OWNER: lambda seen: seen.session.owner,
@@ -142,6 +150,7 @@ class Table:
             Sort.PHASE: lambda seen: sessions.phase(seen).value,
             Sort.CPU: lambda seen: usage(seen).cpu_percent,
             Sort.MEMORY: lambda seen: usage(seen).memory_bytes,
+            Sort.FELT: slowness,
             Sort.ACTIVITY: sessions.usage.last_activity,
         }
         chosen = keys[sort]

@@ -13,6 +13,7 @@ from controller.gate.verify import Verify
 from controller.monitoring.metrics import Metrics
 from controller.monitoring.verdicts import CONTENT_TYPE
 from controller.people.logins import Logins
+from controller.rules.felt import MEDIAN, SLOW, merged, quantile_ms
 from controller.sessions.polling import Poller
 from controller.sessions.sessions import Sessions
 from controller.sessions.sharing import Sharing
@@ -78,6 +79,18 @@ class Gauges(msgspec.Struct, frozen=True):
             (),
             lambda: [((), len(limits.gpus) - (queue.free_gpus() or 0))],
         )
+        metrics.watch(
+            "slicerhub_felt_seconds",
+            "From the pointer to the picture in the minute before the last poll, as pages measure",
+            ("profile", "quantile"),
+            self._felt_seconds,
+        )
+        metrics.watch(
+            "slicerhub_felt_pictures",
+            "Pictures that pages measured in the minute before the last poll",
+            ("profile",),
+            lambda: [((profile,), sum(counts)) for profile, counts in self._felt().items()],
+        )
 
     def _guests(self) -> list[tuple[tuple[str], float]]:
         seen = self.sessions.all()
@@ -91,6 +104,23 @@ class Gauges(msgspec.Struct, frozen=True):
             if client.user != one.session.owner
         }
         return [(("invited",), len(invited)), (("connected",), len(connected))]
+
+    def _felt(self) -> dict[str, tuple[int, ...]]:
+        """Return the counts of each profile in whose sessions something was felt."""
+        counts: dict[str, list[tuple[int, ...]]] = {}
+        for one in self.sessions.all():
+            felt = self.poller.felt(one.session.id)
+            if felt is not None and any(felt.counts):
+                counts.setdefault(one.session.profile, []).append(felt.counts)
+        return {profile: merged(several) for profile, several in counts.items()}
+
+    def _felt_seconds(self) -> list[tuple[tuple[str, str], float]]:
+        return [
+            ((profile, str(share)), ms / 1000)
+            for profile, counts in self._felt().items()
+            for share in (MEDIAN, SLOW)
+            if (ms := quantile_ms(counts, share)) is not None
+        ]
 
 
 def private_app(

@@ -190,6 +190,30 @@ ROWS = (
         ),
     ),
     Row(
+        "From the pointer to the picture",
+        (),
+        (
+            View(
+                "Time",
+                "s",
+                tuple(
+                    Query(
+                        f'max by (profile) (slicerhub_felt_seconds{{@, quantile="{share}"}})',
+                        f"{name} {{{{profile}}}}",
+                    )
+                    for share, name in ((0.5, "median"), (0.95, "95 %"))
+                ),
+                "In the minute before the last poll, by the pages; none: nobody moved anything",
+            ),
+            View(
+                "Pictures in that minute",
+                "none",
+                (Query("max by (profile) (slicerhub_felt_pictures{@})", "{{profile}}"),),
+                "The times of few pictures say little",
+            ),
+        ),
+    ),
+    Row(
         "Front door",
         (),
         (

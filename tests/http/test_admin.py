@@ -13,6 +13,7 @@ from litestar.routes import HTTPRoute
 from controller.core.errors import EngineUnavailable
 from controller.core.model import Phase, SessionId, Usage, UserId, Volume
 from controller.engines.memory import MemoryOrchestrator
+from controller.rules.felt import Felt, Parts
 from controller.sessions.gateway import Inside
 from controller.web.api.admin import admin_router
 from controller.web.api.admin_sessions import admin_events
@@ -137,6 +138,40 @@ async def test_the_table(fresh: World) -> None:
     assert one["owner"] == "alice"
     assert one["why"] == "input 2 min ago"
     assert (one["cpu_percent"], one["memory_bytes"]) == (120.0, 2 * GB)
+
+
+async def test_how_quick_each_session_feels(fresh: World) -> None:
+    """The slowest stands first if asked so; where nobody moved anything there is no number."""
+    slow, quick, still = [await fresh.session(one) for one in ("alice", "bob", "carol")]
+    parts = Parts(network=12.5, waiting=0.0, render=20.0, encode=3.0, paint=2.0)
+    for made, bucket in ((slow, 7), (quick, 4)):
+        counts = tuple(10 * (one == bucket) for one in range(14))
+        fresh.gateway.insides[made] = Inside(felt=Felt(counts, parts))
+    fresh.gateway.insides[still] = Inside(felt=Felt((0,) * 14, parts))
+    await looked(fresh)
+    script = await fresh.script("carol")
+    out = (await script.get("/api/v1/admin/sessions?sort=felt&desc=true")).json()
+    assert [(one["id"], one["felt"] and one["felt"]["p95_ms"]) for one in out["items"]] == [
+        (slow, 147.5),
+        (quick, 49.1),
+        (still, None),
+    ]
+    assert out["items"][1]["felt"] == {
+        "p50_ms": 41.5,
+        "p95_ms": 49.1,
+        "parts_ms": {"network": 12.5, "waiting": 0, "render": 20, "encode": 3, "paint": 2},
+    }
+    page = (await (await fresh.browser("carol")).get("/admin?sort=felt")).text
+    assert rows_of(page) == [still, quick, slow]
+    assert re.findall(r"[0-9]+ / [0-9]+ ms|nothing felt", page) == [
+        "nothing felt",
+        "42 / 49 ms",
+        "125 / 148 ms",
+    ]
+    assert page.count("most of it: render") == 4
+    fresh.gateway.insides[slow] = None
+    await looked(fresh)
+    assert "125 / 148 ms" not in (await (await fresh.browser("carol")).get("/admin")).text
 
 
 async def test_why_it_lives(fresh: World) -> None:

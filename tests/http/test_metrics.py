@@ -27,6 +27,7 @@ from controller.core.model import Role, SessionId, Usage, UserId
 from controller.engines.memory import MemoryOrchestrator
 from controller.housekeeping.rounds import POLL_SECONDS
 from controller.people.tokens import Keys
+from controller.rules.felt import BOUNDS_MS, Felt, Parts
 from controller.sessions.gateway import Client, Inside, TraefikGateway
 from controller.settings.schema import AuditLog, Limits
 from controller.store.sqlite.store import SqliteStore
@@ -82,10 +83,13 @@ async def day(
     hub = World(configured, orchestrator=engine, store=records)
     async with running(hub):
         alice = await hub.script("alice")
-        made, _ = await hub.session(), await hub.session("carol")
+        made, carols = await hub.session(), await hub.session("carol")
+        hub.gateway.insides[carols] = Inside(felt=felt(200, 4))
         await alice.post("/api/v1/sessions", json={"name": "in line"})
         await alice.put(f"/api/v1/sessions/{made}/shares/bob", json={"role": "view"})
-        hub.gateway.insides[made] = Inside(clients=(Client(UserId("bob"), Role.VIEW, CREATED),))
+        hub.gateway.insides[made] = Inside(
+            clients=(Client(UserId("bob"), Role.VIEW, CREATED),), felt=felt(33, 6)
+        )
         await hub.verify(made, {"Authorization": alice.headers["Authorization"]})
         await hub.verify(made)
         engine.away = records.away = True
@@ -113,6 +117,12 @@ async def day(
         lost = "slicerhub_audit_lines_lost_total"
         await eventually(lambda: value(families(hub.app.metrics.text().decode()), lost) > 0)
         yield hub
+
+
+def felt(bound: int, pictures: int) -> Felt:
+    """So many pictures took at most this many milliseconds."""
+    counts = tuple(pictures * (one == bound) for one in (*BOUNDS_MS, None))
+    return Felt(counts, Parts(network=12.0, waiting=0.0, render=20.0, encode=3.0, paint=2.0))
 
 
 async def scrape(hub: World) -> dict[str, Metric]:
@@ -168,6 +178,22 @@ async def test_how_full_it_is(day: World) -> None:
     assert value(found, "slicerhub_sessions_limit") == 2
     assert value(found, "slicerhub_gpus") == 3
     assert value(found, "slicerhub_gpus_leased") == 2
+
+
+async def test_how_quick_it_feels(day: World, fresh: World) -> None:
+    """Of all sessions of a profile, as if their pictures were one's; nothing where none came."""
+    found = await scrape(day)
+    assert value(found, "slicerhub_felt_pictures", profile="slicer") == 10
+    half = value(found, "slicerhub_felt_seconds", profile="slicer", quantile="0.5")
+    most = value(found, "slicerhub_felt_seconds", profile="slicer", quantile="0.95")
+    assert half == pytest.approx(0.025 + 0.008 * 5 / 6)
+    assert most == pytest.approx(0.150 + 0.050 * 3.5 / 4)
+    made = await fresh.session()
+    fresh.gateway.insides[made] = Inside(felt=felt(33, 0))
+    await fresh.app.housekeeping.poll()
+    nothing = await scrape(fresh)
+    assert nothing["slicerhub_felt_seconds"].samples == []
+    assert nothing["slicerhub_felt_pictures"].samples == []
 
 
 async def test_what_happened(day: World) -> None:
@@ -286,6 +312,7 @@ def test_dashboard_is_whole() -> None:
     assert [one["title"] for one in found if one["type"] == "row"] == [
         "People and sessions",
         "Starts",
+        "From the pointer to the picture",
         "Front door",
         "Directory, engine, records",
         "Housekeeping",

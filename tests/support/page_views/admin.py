@@ -15,7 +15,7 @@ from controller.web.pages.admin.acts import AdminActView
 from controller.web.pages.admin.common import Pager
 from controller.web.pages.admin.drain import AdminDrainView, DrainState
 from controller.web.pages.admin.plots import Tile
-from controller.web.pages.admin.rows import AdminRow, Bar
+from controller.web.pages.admin.rows import AdminRow, Bar, FeltCell
 from controller.web.pages.admin.sessions import AdminView, Column
 from controller.web.pages.admin.users import (
     AdminFilesView,
@@ -44,6 +44,11 @@ def row(number: int, phase: Phase = Phase.READY, owner: str = "alice") -> AdminR
         ends=NOW + timedelta(hours=20),
         cpu=Bar(f"{number % 40 / 10:.1f} of 4", number % 40 * 2.5),
         memory=Bar(f"{number % 8}.5 GB of 8.0 GB", number % 8 * 12.5 + 6),
+        felt=FeltCell(
+            f"{number * 21} / {number * 47} ms",
+            "From the pointer to the picture in the last minute: "
+            f"half within {number * 21} ms, 95 % within {number * 47} ms; most of it: render",
+        ),
     )
 
 
@@ -84,6 +89,7 @@ ADMIN = AdminView(
             why_at=None,
             cpu=None,
             memory=None,
+            felt=None,
         ),
         replace(
             row(5, Phase.FAILED, "dana"),
@@ -91,6 +97,7 @@ ADMIN = AdminView(
             why_at=NOW + timedelta(minutes=5),
             cpu=None,
             memory=None,
+            felt=None,
         ),
         replace(
             row(6, Phase.PENDING, "erin"),
@@ -98,6 +105,7 @@ ADMIN = AdminView(
             why_at=None,
             cpu=None,
             memory=None,
+            felt=None,
             ends=None,
         ),
     ),
@@ -109,6 +117,7 @@ ADMIN = AdminView(
             ("phase", "State"),
             ("cpu", "CPU"),
             ("memory", "Memory"),
+            ("felt", "Felt"),
             ("activity", "Last used"),
             ("started", "Started"),
         )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from controller.administration.history import History, Sample
 from controller.administration.table import Entry, Sort, Table
 from controller.core.model import Observed, Phase, Usage
+from controller.rules.felt import Parts as FeltParts
+from controller.rules.felt import Speed
 from controller.rules.keeping import Keeping, KeepReason
 from controller.sessions.polling import Poller
 from controller.web.pages.admin.plots import hours, tiles
@@ -52,24 +55,27 @@ def test_nothing_is_known_yet() -> None:
     assert {(one.now, one.most, one.most_at) for one in tiles([], NOW)} == {("", "", None)}
 
 
+ENTRY = Entry(
+    seen=Observed(session=session()),
+    title="Slicer · thesis",
+    phase=Phase.READY,
+    usage=Usage(cpu_percent=150.0, memory_bytes=GIB),
+    cpus=2.0,
+    memory_bytes=4 * GIB,
+    felt=None,
+    active_at=CREATED,
+    ends_at=None,
+    extra=3600.0,
+    why=KeepReason(Keeping.STARTING),
+    why_at=None,
+    place=None,
+)
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_what_a_session_takes(known: bool) -> None:
     """CPU and memory are told of what may be taken, and not guessed where they are not known."""
-    entry = Entry(
-        seen=Observed(session=session()),
-        title="Slicer · thesis",
-        phase=Phase.READY,
-        usage=Usage(cpu_percent=150.0, memory_bytes=GIB) if known else None,
-        cpus=2.0,
-        memory_bytes=4 * GIB,
-        active_at=CREATED,
-        ends_at=None,
-        extra=3600.0,
-        why=KeepReason(Keeping.STARTING),
-        why_at=None,
-        place=None,
-    )
-    row = row_of(entry)
+    row = row_of(ENTRY if known else replace(ENTRY, usage=None))
     assert row.extra == timedelta(hours=1)
     if not known:
         assert (row.cpu, row.memory) == (None, None)
@@ -78,6 +84,22 @@ def test_what_a_session_takes(known: bool) -> None:
     assert row.memory is not None
     assert (row.cpu.text, row.cpu.percent) == ("1.5 of 2", 75.0)
     assert row.memory.percent == 25.0
+
+
+@pytest.mark.parametrize(
+    ("speed", "text", "words"),
+    [
+        ((41.6, 95.2), "42 / 95 ms", "half within 42 ms, 95 % within 95 ms; most of it: render"),
+        ((0.4, 2000.0), "0 / 2000+ ms", "95 % within 2000+ ms; most of it: render"),
+    ],
+)
+def test_how_quick_a_session_feels(speed: tuple[float, float], text: str, words: str) -> None:
+    """Two numbers, and who points at them reads what they are and where the time goes."""
+    cell = row_of(replace(ENTRY, felt=Speed(*speed, FeltParts(12.0, 0.0, 20.0, 3.0, 2.0)))).felt
+    assert cell is not None
+    assert cell.text == text
+    assert cell.words.endswith(words)
+    assert row_of(ENTRY).felt is None
 
 
 def test_the_page_of_all_sessions() -> None:

@@ -9,6 +9,7 @@ import msgspec
 from controller.administration.table import Entry
 from controller.core.model import Phase
 from controller.rules import sentences
+from controller.rules.felt import BOUNDS_MS, Speed
 from controller.rules.keeping import KeepReason
 
 
@@ -17,6 +18,13 @@ class Bar(msgspec.Struct, frozen=True):
 
     text: str
     percent: float  # of what may be taken; over 100 is drawn as 100
+
+
+class FeltCell(msgspec.Struct, frozen=True):
+    """How quick a session feels, such as "42 / 95 ms", and what that means."""
+
+    text: str
+    words: str
 
 
 class AdminRow(msgspec.Struct, frozen=True):
@@ -34,6 +42,7 @@ class AdminRow(msgspec.Struct, frozen=True):
     extra: timedelta = timedelta(0)  # by which its lifetime was extended
     cpu: Bar | None = None  # None: not known
     memory: Bar | None = None
+    felt: FeltCell | None = None  # None: nothing was felt in the last minute
 
 
 def row_of(entry: Entry) -> AdminRow:
@@ -61,4 +70,19 @@ def row_of(entry: Entry) -> AdminRow:
         extra=timedelta(seconds=entry.extra),
         cpu=cpu,
         memory=memory,
+        felt=_felt_cell(entry.felt) if entry.felt else None,
     )
+
+
+def _felt_cell(felt: Speed) -> FeltCell:
+    half, most = _ms(felt.p50_ms), _ms(felt.p95_ms)
+    return FeltCell(
+        f"{half} / {most} ms",
+        "From the pointer to the picture in the last minute: "
+        f"half within {half} ms, 95 % within {most} ms; most of it: {felt.largest}",
+    )
+
+
+def _ms(ms: float) -> str:
+    most = BOUNDS_MS[-1]
+    return f"{ms:.0f}" if ms < most else f"{most}+"

@@ -62,6 +62,7 @@ _COLUMNS = (
     (Sort.PHASE, "State"),
     (Sort.CPU, "CPU"),
     (Sort.MEMORY, "Memory"),
+    (Sort.FELT, "Felt"),
     (Sort.ACTIVITY, "Last used"),
     (Sort.STARTED, "Started"),
 )
