@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 import pytest
 
 from controller.cli.main import main
+from controller.rules.felt import BOUNDS_MS, PART_MAX_MS, PICTURES_MAX
+from controller.sessions.gateway import Inside
 
 ROOT = Path(__file__).parents[3]
 GUIDE = ROOT / "deploy/guide"
@@ -157,3 +160,14 @@ def test_commands_can_be_typed(document: Path) -> None:
                 if isinstance(command, click.Group):
                     command = command.get_command(click.Context(command), word)
                     assert command is not None, f"slicerhub {words}: there is no {word}"
+
+
+def test_what_an_image_is_told_to_answer_is_read() -> None:
+    """Who makes an image by the guide's example is understood by the hub, in every value."""
+    page = (GUIDE / "profiles.md").read_text("utf-8")
+    (example,) = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    read = msgspec.json.encode(msgspec.json.decode(example, type=Inside))
+    assert msgspec.json.decode(read) == msgspec.json.decode(example)
+    words = " ".join(page.split())
+    assert f"at most {', '.join(map(str, BOUNDS_MS))} ms, and more" in words
+    assert f"A count is at most {PICTURES_MAX:,}, a part at most {PART_MAX_MS:,.0f}." in words
