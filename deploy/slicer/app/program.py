@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from app.core.scene import Scene
     from app.core.settings import Settings
     from app.people.activity import Selection
+    from app.stream.drawing import Drawing
 
 _QUIET_SECONDS = 10.0
+_ENCODERS = 2  # threads; a picture takes less than a millisecond of one
 _MOST_QUIETS = 12  # after this the scene is saved in any case
 # Messages of trame-slicer's views (rca_view_factory): the pointer entered or left a view.
 _HOVER = frozenset({"set_focus_fps", "set_blur_fps"})
@@ -71,9 +74,11 @@ async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
     os.environ["WSLINK_WS_COMPRESS"] = "0"
     stand_in_for_vtk()
     from app.core.scene import Scene
+    from app.stream.drawing import Drawing
 
     stage("build")
-    session = Session(settings, Scene([show_letters]), channel)
+    drawing = Drawing()
+    session = Session(settings, Scene(drawing.add, [show_letters]), drawing, channel)
     scene = session.scene
     log.event("core.built", renderer=scene.renderer, encoder=scene.encoder, seconds=_since(began))
     stage("open")
@@ -87,20 +92,31 @@ async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
 class Session:
     """One running session: the scene and the people connected to it."""
 
-    def __init__(self, settings: Settings, scene: Scene, channel: Channel[FromFront]) -> None:
-        """Builds the page around the scene."""
+    def __init__(
+        self, settings: Settings, scene: Scene, drawing: Drawing, channel: Channel[FromFront]
+    ) -> None:
+        """Builds the page around the scene, whose views ``drawing`` has."""
         from trame_client.module import vue3
 
         from app.front.endpoints import Endpoints
         from app.front.gate import Gate
         from app.page.head import page_with
         from app.page.panel import EARLY_SCRIPTS, Panel
+        from app.stream.pages import Pages
 
         self.settings = settings
         self.scene = scene
         self.activity = Activity()
         self.felt = Felt()
         self._channel = channel
+        self._drawing = drawing
+        self._pages = Pages(
+            drawing,
+            ThreadPoolExecutor(_ENCODERS, "encoder"),
+            standalone=settings.standalone,
+            touched=self._touched,
+            felt=lambda sample: self.felt.note(sample, time.monotonic()),
+        )
         roots = find_roots(settings.files, settings.groups)
         self._autosaves = Autosaves(settings.home, settings.files, settings.slug)
         self._panel = Panel(
@@ -123,7 +139,6 @@ class Session:
         self._gate = Gate(
             self.activity,
             standalone=settings.standalone,
-            redraw=self._panel.redraw,
             changed=self._panel.people.show,
             report=self._report,
             greet=lambda client: self._gate.tell(client.id, self._panel.greeting(client)),
@@ -137,6 +152,7 @@ class Session:
             save=self._keeper.save,
             notify=self._panel.banners.show_notice,
             ask=self._panel.people.show_asking,
+            stream=self._pages.serve,
         )
 
     def prepare_volume(self) -> None:
@@ -179,6 +195,13 @@ class Session:
         function = self.scene.server.controller.trigger_fn(name)
         return getattr(function, "__name__", "") in _HOVER
 
+    def _touched(self) -> None:
+        self.activity.touched(datetime.now(UTC))
+        self._report()
+
+    async def _kick(self, selection: Selection) -> None:
+        await asyncio.gather(self._gate.kick(selection), self._pages.kick(selection))
+
     def _report(self) -> None:
         self._channel.send(
             Status(
@@ -207,9 +230,7 @@ class Session:
             self._endpoints.mount(wslink.app)
             for handler in wslink._ws_handlers:  # noqa: SLF001
                 self._gate.attach(handler)
-            wslink.start = functools.partial(
-                _start_on_channel, wslink, self._channel, self._gate.kick
-            )
+            wslink.start = functools.partial(_start_on_channel, wslink, self._channel, self._kick)
 
         server.controller.on_server_bind.add(bound)
         serving = asyncio.ensure_future(
@@ -223,6 +244,7 @@ class Session:
             )
         )
         background = [
+            asyncio.create_task(self._drawing.run(self._pages)),
             asyncio.create_task(self._gate.watch()),
             asyncio.create_task(self._autosave_forever()),
         ]

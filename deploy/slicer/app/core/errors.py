@@ -4,7 +4,8 @@ SlicerError
 ├── SettingsError     an environment variable is wrong          exit 64
 ├── VolumeError       the user's volume cannot be written       exit 73
 ├── CoreError         3D Slicer's core did not come up          exit 70
-└── FileError         a file cannot be opened, saved or named
+├── FileError         a file cannot be opened, saved or named
+└── StreamError       a page sends what no page of the hub sends
 """
 
 from __future__ import annotations
@@ -39,3 +40,7 @@ class CoreError(SlicerError):
 
 class FileError(SlicerError):
     """A file is missing, of an unknown kind, or outside the folders of this session."""
+
+
+class StreamError(SlicerError):
+    """A page's stream carries something that no page of the hub sends. Its connection is closed."""

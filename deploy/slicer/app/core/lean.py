@@ -46,26 +46,20 @@ def stand_in_for_vtk() -> None:
 def lean_views() -> Generator[None]:
     """While views are made.
 
-    Each of two hundred settings would draw the still empty view; and a check whether the window
-    has an attribute called `img_cols_rows` draws it twice more, since that is a property.
+    Each of two hundred settings would draw the still empty view.
     """
-    from trame_rca.schedulers import image_scheduler
     from trame_slicer.views.render_scheduler import DirectRendering
 
-    scheduler: Any = image_scheduler
     direct: Any = DirectRendering
 
     def nothing(_self: object) -> None: ...
 
-    def same(window: object) -> object:
-        return window
-
-    schedule, wrap = direct.schedule_render, scheduler.window_wrapper
-    direct.schedule_render, scheduler.window_wrapper = nothing, same
+    schedule = direct.schedule_render
+    direct.schedule_render = nothing
     try:
         yield
     finally:
-        direct.schedule_render, scheduler.window_wrapper = schedule, wrap
+        direct.schedule_render = schedule
 
 
 @contextlib.contextmanager

@@ -25,9 +25,12 @@ from app.core.errors import CoreError, FileError
 from app.core.kinds import Kind, kind_of, preset_for
 from app.core.lean import lean_views
 from app.core.picture import picture_of
+from app.core.view import take_views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from app.core.view import Add
 
 # trame has no types, so values from it have none, either.
 _UNTYPED: Any = trame.app
@@ -72,13 +75,15 @@ class Node(msgspec.Struct, frozen=True):
 class Scene:
     """Slicer's application logic with the viewer on it."""
 
-    def __init__(self, tools: Iterable[Callable[[Any], None]] = ()) -> None:
+    def __init__(self, add: Add, tools: Iterable[Callable[[Any], None]] = ()) -> None:
         """Builds core, views and logic; a second or two.
 
+        ``add``: gets each view, see `app.core.view.take_views`.
         ``tools``: what is drawn on the views; each gets trame-slicer's ViewManager once.
         Raises CoreError if OpenGL does not come up.
         """
         _quiet_vtk()
+        take_views(add)
         self.server: Any = _UNTYPED.get_server("session", client_type="vue3")
         self.server.enable_module(trame_slicer_module)
         self.core: Any = SlicerApp()

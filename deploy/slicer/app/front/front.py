@@ -24,7 +24,7 @@ import socket
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -38,6 +38,7 @@ from app.people.roles import (
     KICK_PATH,
     READY_PATH,
     SOCKET_PATH,
+    STREAM_PATH,
     Visitor,
     may_request,
     parse_visitor,
@@ -57,6 +58,8 @@ _MOST_WAITING = 512
 _SILENT_SECONDS = 0.5 + BUSY_SECONDS
 # A kick takes at most a second, whatever the program does.
 _KICK_SECONDS = 0.6
+# Of each a page has one open.
+_SOCKETS = frozenset({SOCKET_PATH, STREAM_PATH})
 _OWN = frozenset({READY_PATH, ACTIVITY_PATH, KICK_PATH})
 
 STAGES = {
@@ -66,6 +69,14 @@ STAGES = {
     "open": "Opening your files",
     "render": "Drawing the first picture",
 }
+
+
+class _Page(NamedTuple):
+    """A socket of an open page, and our handle of it. ``path``: one of `_SOCKETS`."""
+
+    client: Client
+    path: str
+    connection: socket.socket
 
 
 class Front:
@@ -95,7 +106,7 @@ class Front:
         self._heard_at = clock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._next = 0
-        self._pages: dict[int, tuple[Client, socket.socket]] = {}
+        self._pages: dict[int, _Page] = {}
         self._closed = asyncio.Event()
 
     @property
@@ -120,8 +131,8 @@ class Front:
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listener)
         loop.remove_reader(self._channel)
-        for _, connection in self._pages.values():
-            connection.close()
+        for page in self._pages.values():
+            page.connection.close()
 
     def _hear(self) -> None:
         try:
@@ -145,7 +156,7 @@ class Front:
 
     def _forget(self, number: int) -> None:
         if page := self._pages.pop(number, None):
-            page[1].close()
+            page.connection.close()
         closed, self._closed = self._closed, asyncio.Event()
         closed.set()
 
@@ -185,9 +196,13 @@ class Front:
 
         A busy program may not have noticed closed ones yet: only open ones count.
         """
-        if not self._ready or request.path != SOCKET_PATH or visitor is None:
+        if not self._ready or request.path not in _SOCKETS or visitor is None:
             return False
-        own = [page for client, page in self._pages.values() if client.visitor.user == visitor.user]
+        own = [
+            page.connection
+            for page in self._pages.values()
+            if page.client.visitor.user == visitor.user and page.path == request.path
+        ]
         most = visitor.role.most_sockets
         return len(own) >= most and sum(map(_is_open, own)) >= most
 
@@ -199,12 +214,12 @@ class Front:
         if not self._channel.send(Handed(self._next), fd=connection.fileno()):
             log.event("program.full", level=logging.WARNING, path=request.path)
             return False
-        if request.path != SOCKET_PATH or visitor is None:
+        if request.path not in _SOCKETS or visitor is None:
             return False
         client = Client(
             id=str(self._next), visitor=visitor, since=datetime.now(UTC), number=self._next
         )
-        self._pages[self._next] = (client, connection)
+        self._pages[self._next] = _Page(client, request.path, connection)
         return True
 
     async def _answer(
@@ -233,7 +248,7 @@ class Front:
                 return http_answer("200 OK", self._activity(), method)
             if path == KICK_PATH and method == "POST":
                 return await self._kick(body)
-            if path == SOCKET_PATH and visitor is not None:
+            if path in _SOCKETS and visitor is not None:
                 most = visitor.role.most_sockets
                 log.event("client.refused", level=logging.WARNING, user=visitor.user, open=most)
                 return http_answer("429 Too Many Requests", too_many_sentence(most), method)
@@ -280,18 +295,20 @@ class Front:
                 "400 Bad Request", "Name whom to disconnect: user, role or all.\n", "POST"
             )
         self._hear()
-        chosen = select((client for client, _ in self._pages.values()), selection)
+        chosen = select((page.client for page in self._pages.values()), selection)
+        # A page has two sockets.
+        closed = sum(self._pages[client.number].path == SOCKET_PATH for client in chosen)
         self._channel.send(Kick(selection))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._until_closed(chosen), _KICK_SECONDS)
         for client in chosen:
             if page := self._pages.pop(client.number, None):
                 with contextlib.suppress(OSError):
-                    page[1].shutdown(socket.SHUT_RDWR)
-                page[1].close()
+                    page.connection.shutdown(socket.SHUT_RDWR)
+                page.connection.close()
                 log.event("client.cut", user=client.visitor.user, busy=True)
-        log.event("kick", users=[client.visitor.user for client in chosen])
-        return http_answer("200 OK", {"closed": len(chosen)}, "POST")
+        log.event("kick", users=sorted({client.visitor.user for client in chosen}))
+        return http_answer("200 OK", {"closed": closed}, "POST")
 
     async def _until_closed(self, clients: list[Client]) -> None:
         while any(client.number in self._pages for client in clients):

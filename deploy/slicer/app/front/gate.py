@@ -40,7 +40,6 @@ _CLOSE_SECONDS = 0.4
 _TICK_SECONDS = 0.5
 _STUCK_SECONDS = 5.0
 _GREET_AGAIN = (1.0, 4.0, 15.0)  # seconds after a page asked for its state
-_REDRAW_SECONDS = 0.5
 _REFUSED = -32003
 
 
@@ -48,7 +47,7 @@ class Steady:
     """A page's WebSocket that takes what is sent while it closes, and drops it.
 
     wslink sends to one page after the other: the error of one that is leaving would keep the same
-    message, a picture or a change of state, from all who come after it.
+    message from all who come after it.
     """
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
@@ -70,9 +69,8 @@ class Steady:
 class Gate:
     """Knows every connection of one wslink handler and decides about each message.
 
-    ``redraw(area)`` is called when a viewer asks for a view's picture; ``changed()`` whenever
-    somebody connects or leaves; ``report()`` after that, after input, and each half second;
-    ``greet(client)`` once a page has its state.
+    ``changed()`` is called whenever somebody connects or leaves; ``report()`` after that, after
+    input, and each half second; ``greet(client)`` once a page has its state.
     """
 
     def __init__(
@@ -80,7 +78,6 @@ class Gate:
         activity: Activity,
         *,
         standalone: bool,
-        redraw: Callable[[str], None],
         changed: Callable[[], None],
         report: Callable[[], None],
         greet: Callable[[Client], None],
@@ -92,7 +89,6 @@ class Gate:
         """
         self._activity = activity
         self._standalone = standalone
-        self._redraw = redraw
         self._tell_people = changed
         self._report = report
         self._greet = greet
@@ -100,7 +96,6 @@ class Gate:
         self._handler: Any = None
         self._transports: dict[str, asyncio.WriteTransport] = {}
         self._stuck: dict[str, tuple[int, float]] = {}
-        self._drawn: dict[str, float] = {}
 
     def attach(self, handler: Any) -> None:  # noqa: ANN401 - wslink has no types
         """Wraps the handler's three methods."""
@@ -141,8 +136,8 @@ class Gate:
     async def watch(self) -> None:
         """Measures how late the event loop is, and disconnects clients that stopped reading.
 
-        wslink sends each frame to all clients one after the other: a client that does not read
-        would stop the picture of everybody else.
+        wslink sends each message to all clients one after the other: a client that does not read
+        would keep them from everybody else.
         """
         due = time.monotonic()
         while True:
@@ -213,8 +208,6 @@ class Gate:
             await self._handler.sendWrappedError(
                 message.id, _REFUSED, "You are viewing this session.", client_id=client_id
             )
-        elif verdict is Verdict.REDRAW:
-            self._redraw_soon(message.args)
         elif verdict is Verdict.PASS:
             if is_input(client.visitor.role, message) and not self._is_hover(message):
                 self._activity.touched(datetime.now(UTC))
@@ -239,15 +232,6 @@ class Gate:
     def _greet_again(self, client: Client) -> None:
         if any(each.id == client.id for each in self._activity.clients):
             self._greet(client)
-
-    def _redraw_soon(self, args: list[Any]) -> None:
-        area = args[0] if args else None
-        now = time.monotonic()
-        if isinstance(area, str) and now - self._drawn.get(area, 0.0) >= _REDRAW_SECONDS:
-            if len(self._drawn) > PENDING_CHANGE:  # names come from the client
-                self._drawn.clear()
-            self._drawn[area] = now
-            self._redraw(area)
 
     def _is_stuck(self, client_id: str, waiting: int, now: float) -> bool:
         before, since = self._stuck.get(client_id, (0, now))

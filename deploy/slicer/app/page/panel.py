@@ -35,7 +35,7 @@ _LAYOUT = "Quad View"
 _STATIC = Path(__file__).with_name("static")
 _SERVED = "__slicerhub_page"
 # Needed before the library's own scripts run.
-EARLY_SCRIPTS = (f"{_SERVED}/door.js", f"{_SERVED}/socket.js")
+EARLY_SCRIPTS = tuple(f"{_SERVED}/{name}.js" for name in ("door", "socket", "stream"))
 # State that changes without an action on the page.
 _TOLD_TO_ALL = (
     "hub_people",
@@ -94,13 +94,6 @@ class Panel:
         """
         own = {"hub_role": client.visitor.role.value, "hub_user": client.visitor.user}
         return own | {name: self._state[name] for name in _TOLD_TO_ALL}
-
-    def redraw(self, area: str) -> None:
-        """Sends the present picture of a view again, changing nothing."""
-        manager = self._scene.core.view_manager
-        for view in manager.filter_visible_views(manager.get_views()):
-            if area.endswith(view.get_singleton_tag()):
-                view.schedule_render()
 
     def _toggle(self, data: Any) -> None:  # noqa: ANN401 - trame's typed state
         shown = not (data.is_drawer_visible and data.active_tool == _TOOL)

@@ -21,6 +21,7 @@ READY_PATH = "/-/ready"
 ACTIVITY_PATH = "/-/activity"
 KICK_PATH = "/-/kick"
 SOCKET_PATH = "/ws"
+STREAM_PATH = "/stream"
 ASK_PATH = "/ask"
 _PRIVATE = "/-/"
 # Enough for one person's windows, tabs and phones. More would slow down others, because each

@@ -24,15 +24,16 @@ PENDING_CHANGE = 64
 
 HELLO = "wslink.hello"
 STATE_GET = "trame.state.get"
-SIZE = "trame.rca.size"
 TRIGGER = "trame.trigger"
 
-# Refused for everybody: only the hub ends the program, and frames come from the server.
-_NEVER = frozenset({"application.exit", "application.exit.later", "trame.rca.push"})
+# Refused for everybody: only the hub ends the program. Input and pictures go by the stream, which
+# checks them; one event of a wrong type given to this method ends the program.
+_NEVER = frozenset({"application.exit", "application.exit.later"})
+_NEVER_BELOW = "trame.rca."
 # The page sends these by itself while it is set up and taken down.
-_SILENT_FOR_VIEW = frozenset({"trame.lifecycle.update", "trame.error.client", "trame.rca.drop"})
-# Methods that only a person's action causes. The page reports its size without one.
-_INPUT = frozenset({"trame.rca.event", TRIGGER, "trame.state.update"})
+_SILENT_FOR_VIEW = frozenset({"trame.lifecycle.update", "trame.error.client"})
+# Methods that only a person's action causes.
+_INPUT = frozenset({TRIGGER, "trame.state.update"})
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -46,13 +47,12 @@ class Message(msgspec.Struct, frozen=True):
 class Verdict(Enum):
     """The decision about a message.
 
-    PASS: dispatch it. IGNORE: answer nothing, do nothing. REDRAW: send that view's picture.
-    REFUSE: answer with an error. CLOSE: the client is not the hub's page.
+    PASS: dispatch it. IGNORE: answer nothing, do nothing. REFUSE: answer with an error. CLOSE: the
+    client is not the hub's page.
     """
 
     PASS = "pass"  # noqa: S105 - not a password
     IGNORE = "ignore"
-    REDRAW = "redraw"
     REFUSE = "refuse"
     CLOSE = "close"
 
@@ -74,12 +74,10 @@ def decide(role: Role, message: Message | None) -> Verdict:
     if message.id.startswith("system:"):
         # wslink answers every other system message with an error of its own.
         return Verdict.PASS if message.method == HELLO else Verdict.REFUSE
-    if message.method in _NEVER:
+    if message.method in _NEVER or message.method.startswith(_NEVER_BELOW):
         return Verdict.REFUSE
     if role.may_change or message.method == STATE_GET:
         return Verdict.PASS
-    if message.method == SIZE:
-        return Verdict.REDRAW
     return Verdict.IGNORE if message.method in _SILENT_FOR_VIEW else Verdict.REFUSE
 
 

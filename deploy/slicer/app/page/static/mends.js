@@ -1,33 +1,37 @@
 // Repairs what the libraries' page does wrong on a busy computer (trame-rca 2.11, trame-client 4.1).
 (() => {
-  // The newest picture of a view is always the one that stays. The library drops a picture that
-  // comes while the fourth one before it is still being decoded, and shows an older one that is
-  // decoded later than a newer one. Here one is decoded after the other, and of those that come
-  // meanwhile the newest is kept.
-  const inTurn = (controller) => {
-    const { frames } = controller;
-    let decoding = false;
-    let newest = null;
-    const shows = frames.map((frame) => frame.update.bind(frame));
-    const show = (at, kind, content) => {
-      if (decoding) {
-        newest = [kind, content];
-        return false;
-      }
-      return (decoding = shows[at](kind, content));
+  // Input and pictures go by our own socket. The library waits for the answer to each batch of
+  // events, so over a network it sends one batch in a round trip.
+  const streamed = (app) => {
+    const { h } = window.Vue;
+    const area = app.component("RemoteControlledArea");
+    const call = (method, [view, , what]) => {
+      const take = { "trame.rca.event": "input", "trame.rca.size": "size" }[method];
+      return Promise.resolve(window.slicerhubStream[take](view, what));
     };
-    const next = () => {
-      decoding = false;
-      if (!newest) return;
-      const picture = newest;
-      newest = null;
-      controller.nextFrameIndex = (controller.nextFrameIndex + 1) % frames.length;
-      show(controller.nextFrameIndex, ...picture);
-    };
-    frames.forEach((frame, at) => {
-      frame.update = (kind, content) => show(at, kind, content);
-      frame.img.addEventListener("load", next);
-      frame.img.addEventListener("error", next);
+    // What the area needs of the library's client: a session to call.
+    const client = { getConnection: () => ({ getSession: () => ({ call }) }) };
+    const get = (all, name) => (name === "client" ? client : Reflect.get(all, name));
+    app.component("RemoteControlledArea", {
+      props: area.props,
+      inject: ["trame"],
+      provide() {
+        return { trame: new Proxy(this.trame, { get }) };
+      },
+      render() {
+        return h(area, { ...this.$props, eventThrottleMs: 0 }, this.$slots);
+      },
+    });
+    Object.assign(app.component("ImageDisplayArea"), {
+      template: '<img class="image-display-area" ref="image" style="display: none" :style="imageStyle" draggable="false" alt="" />',
+      watch: {},
+      created() {},
+      mounted() {
+        this.hide = window.slicerhubStream.show(this.name, this.$refs.image);
+      },
+      beforeUnmount() {
+        this.hide();
+      },
     });
   };
 
@@ -52,12 +56,7 @@
 
   window.slicerhubMends = {
     install(app) {
-      const view = app.component("ImageDisplayArea");
-      const { created } = view;
-      view.created = function () {
-        created.call(this);
-        inTurn(this.controller);
-      };
+      streamed(app);
       typedFirst(window.trame);
     },
   };
