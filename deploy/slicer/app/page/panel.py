@@ -16,6 +16,7 @@ from trame_slicer.app.ui import ControlButton, MedicalViewerUI, viewer_layout
 from app.core.lean import lean_page
 from app.page.about import LocalAboutDialog
 from app.page.banners import Banners
+from app.page.felt import build_felt
 from app.page.files import Files
 from app.page.offers import Offers
 from app.page.people import People
@@ -126,6 +127,7 @@ class Panel:
             with layout.drawer, html.Div(v_if=(f"{ui.name.active_tool} === '{_TOOL}'",)):
                 self._files.build()
             with layout.appbar, v3.Template(v_slot_append=True):
+                build_felt()
                 self.people.build()
             self._build_banners()
 

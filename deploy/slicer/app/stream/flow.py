@@ -77,6 +77,11 @@ class Flow:
         """The smallest of the last seconds, in seconds."""
         return min((trip for _, trip in self._trips), default=_FIRST_RTT)
 
+    def trip(self, clock: float) -> float:
+        """The smallest round trip of the last second, or else the last one; in seconds."""
+        recent = [trip for at, trip in self._trips if at >= clock - 1.0]
+        return min(recent, default=self._trips[-1][1] if self._trips else 0.0)
+
     @property
     def under_way(self) -> int:
         """Bytes that were sent and not yet seen."""

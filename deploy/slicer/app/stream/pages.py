@@ -124,6 +124,7 @@ class Page:
             waited=_ms(picture.began - since),
             render=_ms(picture.drawn - picture.began),
             encode=_ms(now - picture.drawn),
+            trip=_ms(self.flow.trip(now)),
         )
         message = picture_message(head, content)
         self.flow.sent(self._sent, len(message), now)

@@ -118,7 +118,8 @@ class Head(msgspec.Struct, frozen=True):
     `Seen` with it. ``final``: at full quality, and nothing had changed when it was drawn.
     ``width``, ``height``: of the view in pixels; the picture itself may be smaller. ``input``: the
     last input of this page that is in it. ``waited``, ``render``, ``encode``: ms from that input's
-    arrival until drawing began, of drawing, and from then until it was sent.
+    arrival until drawing began, of drawing, and from then until it was sent. ``trip``: ms of a round
+    trip on the page's line.
     """
 
     number: int
@@ -131,6 +132,7 @@ class Head(msgspec.Struct, frozen=True):
     waited: float
     render: float
     encode: float
+    trip: float
 
 
 def parse_message(text: str) -> FromPage:

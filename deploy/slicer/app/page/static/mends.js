@@ -23,7 +23,8 @@
       },
     });
     Object.assign(app.component("ImageDisplayArea"), {
-      template: '<img class="image-display-area" ref="image" style="display: none" :style="imageStyle" draggable="false" alt="" />',
+      template:
+        '<img class="image-display-area" ref="image" style="display: none" :style="imageStyle" draggable="false" alt="" />',
       watch: {},
       created() {},
       mounted() {

@@ -6,6 +6,17 @@
   const REPORT = 2000; // milliseconds between two reports of how it felt
   const BOUNDS = [8, 16, 25, 33, 50, 66, 100, 150, 200, 300, 500, 1000, 2000]; // ms
   const PARTS = ["network", "waiting", "render", "encode", "paint"];
+  const RECENT = 5; // reports that the word in the bar is about
+  // Milliseconds from the hand to its picture, of 19 in 20: what is felt, and what makes one wait.
+  const FAST = 150;
+  const BEARABLE = 300;
+  const WHY = {
+    network: "the network",
+    waiting: "the session is busy",
+    render: "drawing",
+    encode: "compressing",
+    paint: "this browser",
+  };
   const GESTURES = ["Pinch", "Pan", "Rotate"];
 
   let socket = null;
@@ -15,7 +26,8 @@
   let number = 0;
   let touched = 0; // when the person did what the next input comes from
   const sentAt = new Map(); // by number: when, and in which view
-  let felt = null;
+  let felt = null; // since the last report
+  let recent = []; // the last reports
 
   const send = (message) => {
     if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
@@ -95,7 +107,9 @@
       this.loading = this.newest;
       this.newest = null;
       const old = this.url;
-      this.url = URL.createObjectURL(new Blob([this.loading.content], { type: this.loading.head.format }));
+      this.url = URL.createObjectURL(
+        new Blob([this.loading.content], { type: this.loading.head.format }),
+      );
       this.image.src = this.url;
       if (old) URL.revokeObjectURL(old);
     }
@@ -128,7 +142,10 @@
 
   // How it felt: from the pointer to its picture.
 
-  const nothing = () => ({ counts: Array(BOUNDS.length + 1).fill(0), parts: Object.fromEntries(PARTS.map((part) => [part, 0])) });
+  const nothing = () => ({
+    counts: Array(BOUNDS.length + 1).fill(0),
+    parts: Object.fromEntries(PARTS.map((part) => [part, 0])),
+  });
 
   function feel(head, arrived) {
     const cause = sentAt.get(head.input);
@@ -137,8 +154,11 @@
     const now = performance.now();
     const whole = now - cause.at;
     const paint = now - arrived;
-    const { waited: waiting, render, encode } = head;
-    const network = Math.max(0, whole - waiting - render - encode - paint);
+    const { waited, render, encode } = head;
+    // Input is not read while the session draws, which looks like a longer line.
+    const rest = Math.max(0, whole - waited - render - encode - paint);
+    const network = Math.min(rest, head.trip);
+    const waiting = waited + rest - network;
     felt ??= nothing();
     const at = BOUNDS.findIndex((bound) => whole <= bound);
     felt.counts[at < 0 ? BOUNDS.length : at] += 1;
@@ -146,10 +166,39 @@
     for (const part of PARTS) felt.parts[part] += parts[part];
   }
 
+  // The time that this part of all pictures took at most: the upper bound of where it falls.
+  function within(counts, part) {
+    const wanted = part * counts.reduce((sum, count) => sum + count, 0);
+    let sum = 0;
+    const at = counts.findIndex((count) => (sum += count) >= wanted);
+    return BOUNDS[at] ?? Infinity;
+  }
+
+  // One word for it, and why: where most of the time goes.
+  function tell() {
+    const sign = document.getElementById("slicerhub-felt");
+    if (!sign) return;
+    const all = nothing();
+    for (const { counts, parts } of recent) {
+      counts.forEach((count, at) => (all.counts[at] += count));
+      for (const part of PARTS) all.parts[part] += parts[part];
+    }
+    const late = within(all.counts, 0.95);
+    const most = PARTS.reduce((one, other) => (all.parts[other] > all.parts[one] ? other : one));
+    const word = late <= FAST ? "Fast" : late <= BEARABLE ? "Slower" : "Slow";
+    const text = late <= FAST ? word : `${word}: ${WHY[most]}`;
+    const time = late < Infinity ? `${late} ms` : `more than ${BOUNDS.at(-1)} ms`;
+    sign.textContent = text;
+    sign.title = `Of 20 pictures, 19 follow your hand within ${time}. Most of it: ${WHY[most]}.`;
+    sign.hidden = false;
+  }
+
   setInterval(() => {
     if (!felt) return;
     send({ type: "felt", sample: felt });
+    recent = [...recent.slice(1 - RECENT), felt];
     felt = null;
+    tell();
   }, REPORT);
 
   // The connection. Whatever is closed is opened again by the page as a whole (socket.js, door.js).
@@ -171,7 +220,10 @@
   }
 
   for (const kind of ["pointerdown", "pointermove", "pointerup", "wheel", "keydown", "keyup"]) {
-    addEventListener(kind, (event) => (touched = event.timeStamp), { capture: true, passive: true });
+    addEventListener(kind, (event) => (touched = event.timeStamp), {
+      capture: true,
+      passive: true,
+    });
   }
   addEventListener("visibilitychange", () => send({ type: "visible", shown: !document.hidden }));
   connect();
