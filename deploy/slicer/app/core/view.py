@@ -28,12 +28,17 @@ _MOVING_SAMPLES = 0
 _FINAL_SAMPLES = 4
 
 
+# As on a screen of 4K; more are drawn smaller, as the library does it. A page may ask for any size.
+MOST_PIXELS = 3840 * 2160
+
+
 class RemoteView:
     """One view. All of it runs on the event loop's thread, which VTK's contexts belong to."""
 
     def __init__(self, adapter: Any) -> None:  # noqa: ANN401 - trame-rca
         """``adapter``: the library's, which scales and applies events and sizes."""
         self._adapter = adapter
+        adapter.max_pixel_count = MOST_PIXELS
         self._window: Any = adapter._rca._vtk_render_window  # noqa: SLF001
         self._window.SetMultiSamples(_MOVING_SAMPLES)
         self._window.AddObserver("AbortCheckEvent", self._check)
