@@ -139,7 +139,7 @@ def parse_message(text: str) -> FromPage:
     """The page's message. Raises StreamError if it is none that a page of the hub sends."""
     try:
         return _decoder.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise StreamError(f"The page sent what it never sends: {error}") from error
 
 
