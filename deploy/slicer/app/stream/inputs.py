@@ -64,7 +64,8 @@ class Inputs:
         if event.type == WHEEL:
             times = self._notches(page, entry)
             event = msgspec.structs.replace(event, spin_y=1.0 if times > 0 else -1.0)
-        new = Waiting(page, entry.view, event, abs(times), entry.number, clock)
+        times = min(_MOST_NOTCHES, abs(times))
+        new = Waiting(page, entry.view, event, times, entry.number, clock)
         at = self._last.get(page)
         if at is not None and (merged := merge(self._waiting[at], new)) is not None:
             self._waiting[at] = merged
@@ -108,9 +109,8 @@ def merge(old: Waiting, new: Waiting) -> Waiting | None:
         if not _differ_only_by(old.event, new.event, _PLACE | {"spin_y"}):
             return None
         turned = old.times * old.event.spin_y + new.times * new.event.spin_y
-        turned = max(-_MOST_NOTCHES, min(_MOST_NOTCHES, turned))
         event = msgspec.structs.replace(new.event, spin_y=1.0 if turned > 0 else -1.0)
-        return msgspec.structs.replace(new, event=event, times=abs(int(turned)))
+        return msgspec.structs.replace(new, event=event, times=min(_MOST_NOTCHES, abs(int(turned))))
     may_differ = _PLACE if kind == MOVE else _GESTURED if kind in _GESTURES else frozenset[str]()
     if may_differ and _differ_only_by(old.event, new.event, may_differ):
         return new
