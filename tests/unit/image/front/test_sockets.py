@@ -11,7 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 import pytest
 from app.core.settings import Settings
 from app.front.front import Front
-from app.people.roles import Role
+from app.people.roles import SOCKET_PATH, STREAM_PATH, Role
 from app.stream.channel import Channel, FromFront, Handed, Ready
 
 pytestmark = pytest.mark.anyio
@@ -40,9 +40,9 @@ class Program:
         """Lets go of everything."""
         self._open.close()
 
-    async def connect(self, user: str, role: str) -> asyncio.StreamWriter:
+    async def connect(self, user: str, role: str, path: str = SOCKET_PATH) -> asyncio.StreamWriter:
         """Somebody's socket that is handed on; fails if it is answered instead."""
-        reader, writer = await self._ask(user, role)
+        reader, writer = await self._ask(user, role, path)
         answer = asyncio.ensure_future(reader.read(100))
         handed = asyncio.ensure_future(self.handed())
         async with asyncio.timeout(30):
@@ -51,17 +51,19 @@ class Program:
         answer.cancel()
         return writer
 
-    async def refusal(self, user: str, role: str) -> str:
+    async def refusal(self, user: str, role: str, path: str = SOCKET_PATH) -> str:
         """What somebody is answered whose socket is not handed on."""
-        reader, writer = await self._ask(user, role)
+        reader, writer = await self._ask(user, role, path)
         async with asyncio.timeout(30):
             answer = await reader.read()
         writer.close()
         return answer.decode()
 
-    async def _ask(self, user: str, role: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _ask(
+        self, user: str, role: str, path: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(*self._address)
-        head = f"GET /ws HTTP/1.1\r\nHost: x\r\nX-Slicerhub-User: {user}\r\n"
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Slicerhub-User: {user}\r\n"
         writer.write(f"{head}X-Slicerhub-Role: {role}\r\nUpgrade: websocket\r\n\r\n".encode())
         return reader, writer
 
@@ -86,16 +88,33 @@ async def session() -> AsyncGenerator[Program]:
             front.close()
 
 
+@pytest.mark.parametrize("path", [SOCKET_PATH, STREAM_PATH])
 @pytest.mark.parametrize(("role", "most"), [("view", 8), ("control", 16), ("owner", 16)])
-async def test_one_socket_too_many_is_refused_with_the_reason(role: str, most: int) -> None:
+async def test_one_socket_too_many_is_refused_with_the_reason(
+    role: str, most: int, path: str
+) -> None:
     """So that one guest cannot stop the picture of everybody else; others get in as before."""
     assert Role(role).most_sockets == most
     async with session() as program:
-        windows = [await program.connect("bob", role) for _ in range(most)]
-        answer = await program.refusal("bob", role)
+        windows = [await program.connect("bob", role, path) for _ in range(most)]
+        answer = await program.refusal("bob", role, path)
         assert answer.startswith("HTTP/1.1 429 ")
         assert f"You have this session open {most} times. Close one" in answer
-        windows.append(await program.connect("alice", "owner"))
+        windows.append(await program.connect("alice", "owner", path))
+        for window in windows:
+            window.close()
+
+
+async def test_each_page_has_room_for_its_stream() -> None:
+    """Who has as many pages open as they may gets the pictures in each of them, and no more."""
+    async with session() as program:
+        windows = [
+            await program.connect("bob", "view", path)
+            for _ in range(8)
+            for path in (SOCKET_PATH, STREAM_PATH)
+        ]
+        for path in (SOCKET_PATH, STREAM_PATH):
+            assert "429" in await program.refusal("bob", "view", path)
         for window in windows:
             window.close()
 

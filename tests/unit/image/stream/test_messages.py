@@ -31,9 +31,11 @@ def test_unknown_methods_are_refused_to_guests(method: str, number: str, role: R
 
 
 @pytest.mark.parametrize("role", list(Role))
-@pytest.mark.parametrize("method", ["application.exit", "application.exit.later", "trame.rca.push"])
+@pytest.mark.parametrize(
+    "method", [name for name in KNOWN if name.startswith(("application.", "trame.rca."))]
+)
 def test_some_things_nobody_may(role: Role, method: str) -> None:
-    """No page ends the program or forges a picture."""
+    """No page ends the program, forges a picture, or sends input past the stream's checks."""
     assert decide(role, Message(id="rpc:1", method=method, args=[])) is Verdict.REFUSE
 
 
@@ -49,8 +51,8 @@ def test_what_is_no_message(raw: object) -> None:
 
 
 def test_what_counts_as_input() -> None:
-    """A hand on mouse or keyboard, of somebody with control; never the page by itself."""
-    event = Message(id="rpc:1", method="trame.rca.event", args=[])
-    size = Message(id="rpc:1", method="trame.rca.size", args=[])
-    assert [role for role in Role if is_input(role, event)] == [Role.OWNER, Role.CONTROL]
-    assert not any(is_input(role, size) for role in Role)
+    """What somebody with control presses or types; never the page by itself."""
+    pressed = Message(id="rpc:1", method="trame.trigger", args=[])
+    told = Message(id="rpc:1", method="trame.lifecycle.update", args=[])
+    assert [role for role in Role if is_input(role, pressed)] == [Role.OWNER, Role.CONTROL]
+    assert not any(is_input(role, told) for role in Role)
