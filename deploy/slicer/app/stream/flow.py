@@ -6,6 +6,10 @@ largest of the last seconds, measured as congestion controls do that know no los
 others, "BBR: Congestion-Based Congestion Control", 2016): the bytes seen between a picture's
 sending and its own being seen, by that time. Where the program had nothing to send it is a lower
 bound only, and counts if it is larger.
+
+Two things shorten that. A picture that was long in a queue tells that the line carries less than
+was thought, so what was measured before is forgotten. And coarse pictures cannot show that a line
+carries more: while there is no queue, the rate is thought to be a little larger with each of them.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ LEAST_RATE = 2_000.0
 _RATE_SECONDS = 2.0
 _RTT_SECONDS = 10.0
 _FIRST_RTT = 0.1
+_LONG_QUEUE_SECONDS = 2 * QUEUE_SECONDS
+_SHORT_QUEUE_SECONDS = QUEUE_SECONDS / 2
+_GROWTH = 1.05
 # The number of moving pictures a second that a line is used for before they become coarser.
 PICTURES_A_SECOND = 20.0
 
@@ -66,6 +73,7 @@ class Flow:
         self._trips: deque[tuple[float, float]] = deque()
         self._density = 0.04  # bytes of a pixel at the finest level
         self._is_held = False
+        self._is_coarse = False  # whether the last moving picture was made smaller for the line
 
     @property
     def rate(self) -> float:
@@ -116,20 +124,26 @@ class Flow:
             self._under_way -= last.size
             self._seen += last.size
         arrived = max(clock - took, last.at)
-        self._note_trip(arrived - last.at, clock)
+        trip = arrived - last.at
+        self._note_trip(trip, clock)
         span = max(arrived - last.seen_at, 1e-3)
         rate = max(LEAST_RATE, (self._seen - last.seen_before) / span)
-        if last.is_limited or rate > self.rate:
+        queued = trip - self.round_trip - last.size / self.rate
+        if queued > _LONG_QUEUE_SECONDS:
+            self._rates.clear()
+        if last.is_limited or rate > self.rate or not self._rates:
             self._note_rate(rate, clock)
+        elif self._is_coarse and queued < _SHORT_QUEUE_SECONDS:
+            self._note_rate(self.rate * _GROWTH, clock)
         self._seen_at = arrived
 
     def level(self, pixels: int) -> Level:
         """How to encode a moving picture of so many pixels."""
         most = self.rate / PICTURES_A_SECOND
-        for level in LEVELS:
-            if pixels * self._density * level.relative <= most:
-                return level
-        return LEVELS[-1]
+        fitting = (each for each in LEVELS if pixels * self._density * each.relative <= most)
+        level = next(fitting, LEVELS[-1])
+        self._is_coarse = level is not LEVELS[0]
+        return level
 
     def encoded(self, pixels: int, level: Level, size: int) -> None:
         """A moving picture came to ``size`` bytes."""
