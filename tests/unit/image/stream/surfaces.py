@@ -1,0 +1,51 @@
+"""A view that is no VTK's: it shows what has been done to it as a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from app.core.pixels import Pixels
+from app.stream.drawing import Drawing
+from app.stream.wire import Event, Input
+
+
+class Canvas:
+    """Counts what arrives; each picture is that number, as two pixels."""
+
+    def __init__(self, drawing: Drawing, name: str, *, heavy: bool = False) -> None:
+        """A view of the drawing from now on."""
+        self.is_heavy = heavy
+        self.shown = 0
+        self.pictures: list[tuple[float, bool]] = []  # distance of each, and whether it is final
+        self.broken = False
+        self.during: Callable[[], None] = lambda: None  # what happens while one is drawn
+        self.size = (0.0, 0.0, 0.0)
+        self.touch = drawing.add(name, self)
+
+    def draw(
+        self, distance: float, *, final: bool, interrupted: Callable[[], bool] | None
+    ) -> Pixels | None:
+        """Draws the number."""
+        self.pictures.append((distance, final))
+        if self.broken:
+            raise ValueError("A tool has a fault.")
+        pixels = Pixels(2, 1, self.shown.to_bytes(6, "big"))
+        self.during()
+        return None if interrupted is not None and interrupted() else pixels
+
+    def handle(self, event: Event, times: int) -> None:
+        """Counts by the event's factor."""
+        if event.key == "fault":
+            raise ValueError("A tool has a fault.")
+        self.shown += times * int(event.factor)
+        if event.key != "nothing":
+            self.touch()
+
+    def resize(self, width: float, height: float, ratio: float) -> None:
+        """Keeps the size."""
+        self.size = (width, height, ratio)
+
+
+def pressed(number: int, view: str = "Red", key: str = "a", by: int = 1) -> Input:
+    """A key: it counts on by one, or by another number."""
+    return Input(number, view, Event("KeyPress", key=key, factor=float(by)))
