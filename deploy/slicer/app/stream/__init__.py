@@ -1,1 +1,1 @@
-"""How a page's connection gets to the program, and what may go over it: input and pictures."""
+"""How a page reaches the program, and what goes over it: input one way, pictures the other."""
