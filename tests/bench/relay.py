@@ -195,7 +195,7 @@ def relayed(host: str, port: int, line: Line) -> Generator[int]:
     """Give a port of 127.0.0.1 that leads to a server through a line, until the end of the block.
 
     It carries up to 500 connections at once. One that the server refuses is closed. Raises EOFError
-    if the relay does not start.
+    if the relay does not start, as in a program that does not guard its ``__main__``.
     """
     context = get_context("spawn")
     hears, tells = context.Pipe(duplex=False)
