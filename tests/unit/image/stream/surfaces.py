@@ -8,18 +8,22 @@ from app.core.pixels import Pixels
 from app.stream.drawing import Drawing
 from app.stream.wire import Event, Input
 
+_ROW = 900  # bytes
+
 
 class Canvas:
-    """Counts what arrives; each picture is that number, as two pixels."""
+    """Counts what arrives; each picture is that number, as two pixels, or above its noise."""
 
     def __init__(self, drawing: Drawing, name: str, *, heavy: bool = False) -> None:
         """A view of the drawing from now on."""
         self.is_heavy = heavy
         self.shown = 0
+        self.handled = 0
         self.pictures: list[tuple[float, bool]] = []  # distance of each, and whether it is final
         self.broken = False
         self.during: Callable[[], None] = lambda: None  # what happens while one is drawn
         self.size = (0.0, 0.0, 0.0)
+        self.noise = b""  # of 900 bytes a row, below the number
         self.touch = drawing.add(name, self)
 
     def draw(
@@ -29,12 +33,15 @@ class Canvas:
         self.pictures.append((distance, final))
         if self.broken:
             raise ValueError("A tool has a fault.")
-        pixels = Pixels(2, 1, self.shown.to_bytes(6, "big"))
+        number = self.shown.to_bytes(6 if not self.noise else _ROW, "big")
+        rgb = number + self.noise
+        pixels = Pixels(len(number) // 3, len(rgb) // len(number), rgb)
         self.during()
         return None if interrupted is not None and interrupted() else pixels
 
     def handle(self, event: Event, times: int) -> None:
         """Counts by the event's factor."""
+        self.handled += 1
         if event.key == "fault":
             raise ValueError("A tool has a fault.")
         self.shown += times * int(event.factor)

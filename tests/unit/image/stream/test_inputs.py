@@ -160,24 +160,27 @@ EVENTS = st.one_of(
 SENT = st.lists(st.tuples(st.integers(1, 2), st.sampled_from(["Red", "Green"]), EVENTS))
 
 
-def effect(waiting: list[Waiting]) -> object:
-    """Of each page: its presses in order, and between them where pointer and wheels ended up."""
-    pages: dict[int, list[object]] = {}
+Place = tuple[str, ...]  # a wheel's view, or a pointer's view and action
+
+
+def effect(waiting: list[Waiting]) -> dict[int, list[tuple[Place, dict[Place, object]]]]:
+    """Of each page: its presses in order, and after each where pointer and wheels ended up."""
+    pages: dict[int, list[tuple[Place, dict[Place, object]]]] = {}
+    turned: dict[int, dict[Place, float]] = {}
     for each in waiting:
-        steps = pages.setdefault(each.page, [{}])
-        event, last = each.event, steps[-1]
-        assert isinstance(last, dict)
-        if event.type == WHEEL:
-            last[each.view] = last.get(each.view, 0) + each.times * event.spin_y
+        event, steps = each.event, pages.setdefault(each.page, [((), {})])
+        if event.type not in {MOVE, WHEEL}:
+            steps.append(((each.view, event.type), {}))
+            turned[each.page] = {}
         elif event.type == MOVE:
-            last["pointer", each.view, event.action] = (event.x, event.y)
+            steps[-1][1][each.view, event.action] = (event.x, event.y)
         else:
-            steps += [(each.view, event.type), {}]
-    for steps in pages.values():
-        for step in steps:
-            if isinstance(step, dict):
-                for name in [name for name, value in step.items() if value == 0]:
-                    del step[name]
+            wheels = turned.setdefault(each.page, {})
+            wheels[each.view,] = wheels.get((each.view,), 0) + each.times * event.spin_y
+            steps[-1][1][each.view,] = wheels[each.view,]
+    for _, places in (step for steps in pages.values() for step in steps):
+        for place in [place for place, value in places.items() if value == 0]:
+            del places[place]
     return pages
 
 
