@@ -250,15 +250,95 @@ class Page:
 
     def closed_after(self, seconds: float = CLOSED_SECONDS) -> float:
         """Reads until the server closes; returns the seconds that took. Fails if it does not."""
-        began = time.monotonic()
-        while time.monotonic() - began < seconds:
-            try:
-                self.socket.recv(timeout=seconds)
-            except ConnectionClosed:
-                return time.monotonic() - began
-            except TimeoutError:
-                break
-        raise AssertionError(f"still open after {seconds} s")
+        return _closed_after(self.socket, seconds)
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """A picture as a page gets it: its head and its file."""
+
+    head: dict[str, Any]
+    content: bytes
+
+
+class Stream:
+    """A page's second socket: input one way, pictures the other, politely or not."""
+
+    def __init__(self, session: Session, headers: Mapping[str, str]) -> None:
+        """Opens the socket with these headers, and says nothing yet."""
+        self._number = 0
+        self._open = ExitStack()
+        self.socket: ClientConnection = self._open.enter_context(
+            connect(
+                f"ws://{session.address}:8080/stream",
+                additional_headers=dict(headers),
+                max_size=None,
+                proxy=None,
+                ping_interval=None,
+            )
+        )
+
+    def __enter__(self) -> Self:
+        """It is open."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes the socket."""
+        self._open.close()
+
+    def say(self, kind: str, **parts: Any) -> None:  # noqa: ANN401 - whatever a test makes up
+        """One message."""
+        self.socket.send(json.dumps({"type": kind, **parts}))
+
+    def watch(self, view: str) -> None:
+        """Wants the pictures of a view."""
+        self.say("watch", view=view)
+
+    def size(self, view: str, width: int, height: int, ratio: float = 1) -> None:
+        """Shows a view in this size."""
+        self.say("size", view=view, width=width, height=height, ratio=ratio)
+
+    def input(self, view: str, event: Mapping[str, Any]) -> int:
+        """Sends an event; returns its number, which a picture with it tells back."""
+        self._number += 1
+        self.say("input", number=self._number, view=view, event=event)
+        return self._number
+
+    def seen(self, picture: Picture) -> None:
+        """Says that a picture was decoded."""
+        self.say("seen", number=picture.head["number"], took=1.0)
+
+    def next(self, seconds: float = 20.0) -> Picture:
+        """The next picture, of which nothing is said yet."""
+        message = self.socket.recv(timeout=seconds)
+        assert isinstance(message, bytes)
+        end = 2 + int.from_bytes(message[:2], "big")
+        return Picture(json.loads(message[2:end]), message[end:])
+
+    def picture(self, matches: Callable[[dict[str, Any]], bool], seconds: float = 20.0) -> Picture:
+        """The next picture whose head matches; those before it are seen, and so is it."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            picture = self.next(left)
+            self.seen(picture)
+            if matches(picture.head):
+                return picture
+        raise AssertionError("no such picture came")
+
+    def closed_after(self, seconds: float = CLOSED_SECONDS) -> float:
+        """Reads until the server closes, see `Page.closed_after`."""
+        return _closed_after(self.socket, seconds)
+
+
+def _closed_after(socket: ClientConnection, seconds: float) -> float:
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        try:
+            socket.recv(timeout=seconds)
+        except ConnectionClosed:
+            return time.monotonic() - began
+        except TimeoutError:
+            break
+    raise AssertionError(f"still open after {seconds} s")
 
 
 def file_url(name: str) -> str:
