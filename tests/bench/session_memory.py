@@ -23,25 +23,25 @@ from bench.memory import engine_number
 from bench.start import internal_network
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.slicer_session import Page, Session, who
+from tests.support.slicer_session import Page, Session, Stream, who
 from tests.support.slicer_session import docker as run
 
 REST_SECONDS = 30.0
-_SIZE = {"w": 640, "h": 400, "p": 1}
+_SIZE = (640, 400)
 _KEYS = {"shiftKey": 0, "altKey": 0, "ctrlKey": 0, "metaKey": 0}  # an event without them is ignored
+_FOR_EVER = 1e9  # seconds
 _STEPS = 8  # moves of the mouse in one turn of the brain, and of the wheel in one scroll
 _SLICES = ("Red", "Green", "Yellow")
 _PREFIX = "trame__template_"
-_PICTURE = b"trame.rca.topic.stream"
 
 
 class Use:
     """One page that is used, and takes in what is sent to it."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, stream: Stream) -> None:
         """Looks for the views and begins to take pictures in."""
         areas = [key.removeprefix(_PREFIX) for key in page.state() if key.startswith(_PREFIX)]
-        self._page = page
+        self._stream = stream
         self._brain = self._named(areas, "ThreeD")
         self._slices = [self._named(areas, name) for name in _SLICES]
         self.pictures = 0
@@ -49,7 +49,8 @@ class Use:
         self._taking = threading.Thread(target=self._take, daemon=True)
         self._taking.start()
         for area in (self._brain, *self._slices):
-            page.send("trame.rca.size", [area, "origin", _SIZE])
+            stream.size(area, *_SIZE)
+            stream.watch(area)
 
     @staticmethod
     def _named(areas: list[str], name: str) -> str:
@@ -77,13 +78,14 @@ class Use:
         self._event(area, "EndMouseWheel", x=320, y=200, spinY=spin)
 
     def _event(self, area: str, kind: str, **more: int) -> None:
-        event = {"type": kind, "w": _SIZE["w"], "h": _SIZE["h"], **_KEYS, **more}
-        self._page.send("trame.rca.event", [area, "origin", event])
+        width, height = _SIZE
+        self._stream.input(area, {"type": kind, "w": width, "h": height, **_KEYS, **more})
 
     def _take(self) -> None:
         try:
-            for frame in self._page.socket:
-                self.pictures += isinstance(frame, bytes) and _PICTURE in frame
+            while True:
+                self._stream.seen(self._stream.next(_FOR_EVER))
+                self.pictures += 1
         except ConnectionClosed:
             return
 
@@ -122,8 +124,9 @@ def main(minutes: int, every: float) -> None:
         time.sleep(REST_SECONDS)
         seen = [(engine_number(container), own_number(container))]
         click.echo(f"at rest {seen[0][0]:.0f} MiB, own {seen[0][1]:.0f}")
-        with Page(session, who("alice", "owner")) as page:
-            use = Use(page)
+        alice = who("alice", "owner")
+        with Page(session, alice) as page, Stream(session, alice) as stream:
+            use = Use(page, stream)
             for minute in range(1, minutes + 1):
                 before, end = use.pictures, time.monotonic() + 60
                 while (left := end - time.monotonic()) > 0:
