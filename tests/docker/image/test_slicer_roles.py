@@ -183,6 +183,7 @@ def test_a_guest_who_stalls_stops_nobody(session: Session) -> None:
         bob.watch(area)
         alice.watch(area)
         alice.picture(lambda head: head["final"] and head["width"] == 600)
+        number = 0
         for turn in range(40):
             number = drag(alice, area, to=20 + turn)
             alice.picture(lambda head, number=number: head["input"] >= number)
