@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from app.core import log
 from app.core.errors import FileError, SlicerError, VolumeError
 from app.core.lean import stand_in_for_vtk
+from app.core.processors import count_processors
 from app.files.autosaves import Autosaves, Keeper
 from app.files.folders import write_whole
 from app.files.paths import find_roots
@@ -72,15 +73,24 @@ async def _serve(settings: Settings, channel: Channel[FromFront]) -> None:
     stage("import")
     # Compressing JPEG frames again gains nothing and costs a tenth of a core.
     os.environ["WSLINK_WS_COMPRESS"] = "0"
+    processors = count_processors(Path("/sys/fs/cgroup"), len(os.sched_getaffinity(0)))
+    os.environ["LP_NUM_THREADS"] = str(processors)  # llvmpipe's
     stand_in_for_vtk()
-    from app.core.scene import Scene
+    from app.core.scene import Scene, limit_threads
     from app.stream.drawing import Drawing
 
     stage("build")
+    limit_threads(processors)
     drawing = Drawing()
     session = Session(settings, Scene(drawing.add, [show_letters]), drawing, channel)
     scene = session.scene
-    log.event("core.built", renderer=scene.renderer, encoder=scene.encoder, seconds=_since(began))
+    log.event(
+        "core.built",
+        renderer=scene.renderer,
+        encoder=scene.encoder,
+        processors=processors,
+        seconds=_since(began),
+    )
     stage("open")
     session.prepare_volume()
     session.open_first()

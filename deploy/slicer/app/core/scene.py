@@ -18,7 +18,7 @@ from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import MedicalViewerLogic
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation.segmentation_paint_pipeline import SegmentationPaintPipeline
-from vtkmodules.vtkCommonCore import vtkLogger, vtkOutputWindow
+from vtkmodules.vtkCommonCore import vtkLogger, vtkMultiThreader, vtkOutputWindow, vtkSMPTools
 
 from app.core import log
 from app.core.errors import CoreError, FileError
@@ -62,6 +62,13 @@ _COLOURS = (
     (183, 156, 220),
     (221, 130, 101),
 )
+
+
+def limit_threads(processors: int) -> None:
+    """Lets VTK's filters use so many threads."""
+    vtkMultiThreader.SetGlobalMaximumNumberOfThreads(processors)
+    vtkMultiThreader.SetGlobalDefaultNumberOfThreads(processors)
+    vtkSMPTools.Initialize(processors)
 
 
 class Node(msgspec.Struct, frozen=True):

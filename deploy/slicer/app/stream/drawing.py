@@ -130,6 +130,7 @@ class Drawing:
 
     def forget(self, page: int) -> None:
         """The page has gone; what it sent is still applied."""
+        self._apply()
         self._inputs.forget(page)
         self._applied.pop(page, None)
 

@@ -6,6 +6,7 @@ shows less than what had arrived, and no input waits for the pictures of those b
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 256
 # A wheel turns by whole notches; a touch pad reports small parts of one.
 _PART_OF_A_NOTCH = 0.5
+_ROUNDING = 1e-9  # ten tenths of a notch are one
 _MOST_NOTCHES = 1000
 # What may differ between two moves of which only the second one counts.
 _PLACE = frozenset({"x", "y"})
@@ -95,7 +97,7 @@ class Inputs:
             return round(spin) or (1 if spin > 0 else -1)
         turned = self._turned.get((page, entry.view), 0.0)
         turned = turned + spin if turned * spin >= 0 else spin  # it turns the other way now
-        notches = int(turned)
+        notches = int(turned + math.copysign(_ROUNDING, turned))
         self._turned[page, entry.view] = turned - notches
         return notches
 

@@ -183,7 +183,8 @@ class Pages:
             max_msg_size=LIMIT_BYTES, compress=False, heartbeat=_HEARTBEAT_SECONDS
         )
         await socket.prepare(request)
-        if (transport := request.transport) is None:  # gone again
+        transport = request.transport
+        if transport is None or transport.is_closing():  # gone again
             return socket
         page = Page(next(self._numbers), visitor, socket, transport)
         self._join(page)
@@ -192,6 +193,7 @@ class Pages:
             await self._listen(page)
         except StreamError as error:
             log.event("stream.malformed", user=visitor.user, error=str(error))
+            self._leave(page)  # nothing is drawn for it while it is told so
             await socket.close(code=WSCloseCode.POLICY_VIOLATION)
         finally:
             self._leave(page)

@@ -118,8 +118,8 @@ class Head(msgspec.Struct, frozen=True):
     `Seen` with it. ``final``: at full quality, and nothing had changed when it was drawn.
     ``width``, ``height``: of the view in pixels; the picture itself may be smaller. ``input``: the
     last input of this page that is in it. ``waited``, ``render``, ``encode``: ms from that input's
-    arrival until drawing began, of drawing, and from then until it was sent. ``trip``: ms of a round
-    trip on the page's line.
+    arrival until drawing began, of drawing, and from then until it was sent. ``trip``: ms of a
+    round trip on the page's line.
     """
 
     number: int

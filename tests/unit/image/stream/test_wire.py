@@ -171,7 +171,7 @@ def test_a_picture_comes_out_as_it_went_in(
     view: str, number: int, content: bytes, *, final: bool
 ) -> None:
     """The page finds the head and after it every byte of the picture."""
-    head = Head(number, view, "image/jpeg", final, 618, 366, 7, 1.5, 20.0, 0.5)
+    head = Head(number, view, "image/jpeg", final, 618, 366, 7, 1.5, 20.0, 0.5, 90.0)
     message = picture_message(head, content)
     end = 2 + int.from_bytes(message[:2], "big")
     assert msgspec.json.decode(message[2:end], type=Head) == head
