@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
@@ -25,18 +26,31 @@ _FLAGS = [
 ]
 
 
-@contextmanager
-def chromium() -> Generator[Browser]:
-    """Start the browser; it is gone afterwards."""
-    expect.set_options(timeout=_PATIENCE)
+class Launch(TypedDict):
+    """What Playwright's ``launch`` takes."""
+
+    executable_path: Path
+    args: list[str]
+    env: dict[str, str | float | bool]
+
+
+def launch_options(*flags: str) -> Launch:
+    """Return how the browser is started, with these flags besides."""
     path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
-    environment: dict[str, str | float | bool] = {
+    env: dict[str, str | float | bool] = {
         **os.environ,
         "PATH": path,
         "SLICERHUB_CHROMIUM": _PATH,
     }
+    return Launch(executable_path=_STEADY, args=[*_FLAGS, *flags], env=env)
+
+
+@contextmanager
+def chromium() -> Generator[Browser]:
+    """Start the browser; it is gone afterwards."""
+    expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_STEADY, args=_FLAGS, env=environment)
+        browser = playwright.chromium.launch(**launch_options())
         yield browser
         browser.close()
 
