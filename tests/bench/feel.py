@@ -26,7 +26,7 @@ from bench.felt import Feel, Reference
 from bench.hand import Subject, visit
 from bench.measure import machine, table
 from bench.relay import Line, relayed
-from bench.steps import CASES, RATE, lead, stroke
+from bench.steps import CASES, RATE, stroke
 from bench.subjects import DELAY, SUBJECTS
 from playwright.async_api import BrowserType, async_playwright
 
@@ -88,12 +88,12 @@ class Bench:
                 for name in self._cases_of(subject):
                     case, steps = CASES[name], self._plan.steps
                     view = await there.watch(case.view)
-                    await there.act(lead(case, view.box, steps, forth=True))
+                    await there.lead(case, view, steps, forth=True)
                     for forth in (True, False):
                         made = stroke(case, view.box, steps, forth=forth)
                         found = await there.follow(made, self._learned[subject.name, name])
                         self.results.append(Result(subject.name, name, rtt, found))
-                    await there.act(lead(case, view.box, steps, forth=False))
+                    await there.lead(case, view, steps, forth=False)
 
     def _cases_of(self, subject: Subject) -> list[str]:
         return [name for name in self._plan.cases if subject.shows(CASES[name].view)]

@@ -109,16 +109,21 @@ class Visit:
     async def learn(self, case: Case, view: View, steps: int) -> list[Reference]:
         """Go the way there slowly, and back; return what each step looks like at rest."""
         there, back = (stroke(case, view.box, steps, forth=forth) for forth in (True, False))
-        await self.act((*lead(case, view.box, steps, forth=True), *there.before))
+        await self.lead(case, view, steps, forth=True)
+        await self.act(there.before)
         found = [Reference(0, await self._settled(changes=1))]
         for step in range(case.every, steps + 1, case.every):
             await self._page.evaluate("feel.begin()")
             await self.act(there.steps[step - case.every : step])
             found.append(Reference(step, await self._settled(changes=2)))
         await self.act((*there.after, *back.before, *back.steps, *back.after))
-        await self.act(lead(case, view.box, steps, forth=False))
-        await self._rest(_REST)
+        await self.lead(case, view, steps, forth=False)
         return found
+
+    async def lead(self, case: Case, view: View, steps: int, *, forth: bool) -> None:
+        """Bring the view to where strokes begin, or back, and wait until it is there."""
+        await self.act(lead(case, view.box, steps, forth=forth))
+        await self._rest(_END, from_now=True)
 
     async def _settled(self, *, changes: int) -> bytes:
         await self._rest(_REST, changes=changes)
@@ -128,7 +133,7 @@ class Visit:
     async def follow(self, made: Stroke, references: Sequence[Reference]) -> Feel:
         """Make a stroke at speed; return how the view followed. Raises ClickException."""
         await self.act(made.before)
-        await self._rest(_REST)
+        await self._rest(_END, from_now=True)
         await self._page.evaluate("feel.begin()")
         await self._rest(_POLL, changes=1)
         before = self._cores()

@@ -14,6 +14,9 @@ RATE = 60.0
 
 _NOTCH = 120  # what a mouse's wheel says of one notch
 _BUTTONS = {"none": 0, "left": 1, "right": 2, "middle": 4}
+# A browser adds up notches that wait for the page, unless other buttons are held. These two, with
+# which one goes back and forward, mean nothing to a view; a notch more or less would be a step.
+_SIDE_BUTTONS = (8, 16)
 
 
 class Box(NamedTuple):
@@ -46,16 +49,16 @@ class Input(NamedTuple):
     y: int
     button: str
     delta: int = 0
+    buttons: int = 0
 
     def words(self) -> dict[str, str | int]:
         """Return the parameters of the command."""
-        held = self.kind in {"mousePressed", "mouseMoved"}
         return {
             "type": self.kind,
             "x": self.x,
             "y": self.y,
             "button": self.button,
-            "buttons": _BUTTONS[self.button] if held else 0,
+            "buttons": self.buttons,
             "clickCount": 1 if self.kind in {"mousePressed", "mouseReleased"} else 0,
             "deltaX": 0,
             "deltaY": self.delta,
@@ -84,8 +87,12 @@ def stroke(case: Case, view: Box, number: int, *, forth: bool) -> Stroke:
     x, y = round(view.x + view.width / 2), round(view.y + view.height / 2)
     if case.button == "none":
         here = Input("mouseMoved", x, y, "none")
-        notch = Input("mouseWheel", x, y, "none", -_NOTCH if forth else _NOTCH)
-        return Stroke((here,), (notch,) * number, (), forth)
+        delta = -_NOTCH if forth else _NOTCH
+        notches = (
+            Input("mouseWheel", x, y, "none", delta, _SIDE_BUTTONS[step % 2])
+            for step in range(number)
+        )
+        return Stroke((here,), tuple(notches), (), forth)
     right, down = case.pixels
     places = [
         (x + right * (step - number // 2), y + down * (step - number // 2))
@@ -93,12 +100,13 @@ def stroke(case: Case, view: Box, number: int, *, forth: bool) -> Stroke:
     ]
     if not forth:
         places.reverse()
+    held = _BUTTONS[case.button]
     return Stroke(
         (
             Input("mouseMoved", *places[0], "none"),
-            Input("mousePressed", *places[0], case.button),
+            Input("mousePressed", *places[0], case.button, buttons=held),
         ),
-        tuple(Input("mouseMoved", *place, case.button) for place in places[1:]),
+        tuple(Input("mouseMoved", *place, case.button, buttons=held) for place in places[1:]),
         (Input("mouseReleased", *places[-1], case.button),),
         forth,
     )
