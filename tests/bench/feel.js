@@ -18,18 +18,21 @@
   const brush = small.getContext("2d", { willReadFrequently: true, alpha: false });
   brush.imageSmoothingQuality = "medium"; // a mean of many points: a coarse picture looks alike
 
-  let watched = null;
+  let parts = []; // where views are, if it is known beforehand
+  let watched = null; // which of them
   let shown = ""; // the address of the image that was read last
   let last = null; // its points
   let noted = { pictures: [], inputs: [], bytes: 0, frames: 0 };
 
   const sizeOf = (content) => content.byteLength ?? content.size ?? content.length;
-  window.WebSocket = class extends window.WebSocket {
-    constructor(...words) {
-      super(...words);
-      this.addEventListener("message", ({ data }) => (noted.bytes += sizeOf(data)));
-    }
-  };
+  // No class of its own: noVNC looks at what a socket is made of.
+  window.WebSocket = new Proxy(window.WebSocket, {
+    construct(target, words, made) {
+      const socket = Reflect.construct(target, words, made);
+      socket.addEventListener("message", ({ data }) => (noted.bytes += sizeOf(data)));
+      return socket;
+    },
+  });
 
   for (const kind of ["pointerdown", "pointermove", "pointerup"]) {
     const note = (event) => {
@@ -49,8 +52,20 @@
     { capture: true, passive: true },
   );
 
-  // The first visible picture of each view.
-  function views() {
+  // Where each view is now: an element, and which part of it (CSS pixels).
+  function places() {
+    if (parts.length) {
+      const find = ({ selector, nth }) => document.querySelectorAll(selector)[nth];
+      return parts.map((part) => ({ element: find(part), box: part.box }));
+    }
+    return pictures().map((element) => {
+      const { clientWidth: width, clientHeight: height } = element;
+      return { element, box: { x: 0, y: 0, width, height } };
+    });
+  }
+
+  // The first visible picture of each of trame's views.
+  function pictures() {
     const found = new Map();
     for (const one of document.querySelectorAll(VIEW)) {
       const view = one.closest(".layout-grid-item") ?? one.parentElement;
@@ -60,16 +75,10 @@
     return [...found.values()];
   }
 
-  // Where the watched view is now: an element, and which part of it (CSS pixels).
-  function source({ index, box }) {
-    const element = box ? document.querySelector("canvas") : views()[index];
-    if (!element) return null;
-    const part = box ?? { x: 0, y: 0, width: element.clientWidth, height: element.clientHeight };
-    return { element, part };
-  }
-
   // Reads a view; null: it is as it was, or not there.
-  function read({ element, part }) {
+  function read(place) {
+    if (!place?.element) return null;
+    const { element, box } = place;
     let { width, height } = element;
     if (element instanceof HTMLImageElement) {
       if (!element.complete || element.currentSrc === shown) return null;
@@ -78,7 +87,8 @@
     }
     const across = width / element.clientWidth;
     const down = height / element.clientHeight;
-    const cut = [part.x * across, part.y * down, part.width * across, part.height * down];
+    if (!width || !height) return null;
+    const cut = [box.x * across, box.y * down, box.width * across, box.height * down];
     brush.drawImage(element, ...cut, 0, 0, WIDTH, HEIGHT);
     const points = new Uint32Array(brush.getImageData(0, 0, WIDTH, HEIGHT).data.buffer);
     if (last && points.every((point, at) => point === last[at])) return null;
@@ -97,8 +107,7 @@
   function frame() {
     requestAnimationFrame(frame);
     noted.frames += 1;
-    const found = watched && source(watched);
-    const points = found && read(found);
+    const points = watched !== null && read(places()[watched]);
     if (points) noted.pictures.push({ at: performance.now(), points });
   }
   requestAnimationFrame(frame);
@@ -108,24 +117,25 @@
     last = null;
   }
 
-  window.feel = {
-    // Returns where each view is, how many greys it shows, and how much of it is brown.
-    views() {
-      const found = views().map((element) => {
+  const feel = {
+    // Returns where each view is, how many greys it shows, and how much of it is brown. Without
+    // parts of the page they are those of trame.
+    views(known) {
+      parts = known;
+      const found = places().map((place) => {
         forget();
-        const { x, y, width, height } = element.getBoundingClientRect();
-        const part = { x: 0, y: 0, width: element.clientWidth, height: element.clientHeight };
-        const points = read({ element, part }) ?? new Uint32Array(0);
-        const box = [x, y, width, height];
+        const points = read(place) ?? new Uint32Array(0);
+        const { x, y } = place.element?.getBoundingClientRect() ?? { x: 0, y: 0 };
+        const box = [x + place.box.x, y + place.box.y, place.box.width, place.box.height];
         return { box, greys: new Set(grey(points)).size, brown: brown(points) };
       });
       forget();
       return found;
     },
-    // Watches a view from now on: one of views(), or a part of the only canvas.
-    watch(index, box) {
-      watched = { index, box };
-      this.begin();
+    // Watches one of views() from now on.
+    watch(number) {
+      watched = number;
+      feel.begin();
     },
     // Forgets what was noted. The next picture counts, whatever was shown before.
     begin() {
@@ -147,4 +157,5 @@
       return { ...noted, pictures };
     },
   };
+  window.feel = feel;
 })();

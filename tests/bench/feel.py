@@ -27,7 +27,7 @@ from bench.hand import Subject, visit
 from bench.measure import machine, table
 from bench.relay import Line, relayed
 from bench.steps import CASES, RATE, stroke
-from bench.subjects import DELAY, SUBJECTS
+from bench.subjects import DELAY, SUBJECTS, image
 from playwright.async_api import BrowserType, async_playwright
 
 MBIT = 10.0
@@ -90,13 +90,13 @@ class Bench:
                     view = await there.watch(case.view)
                     await there.lead(case, view, steps, forth=True)
                     for forth in (True, False):
-                        made = stroke(case, view.box, steps, forth=forth)
+                        made = stroke(case, view, steps, forth=forth)
                         found = await there.follow(made, self._learned[subject.name, name])
                         self.results.append(Result(subject.name, name, rtt, found))
                     await there.lead(case, view, steps, forth=False)
 
     def _cases_of(self, subject: Subject) -> list[str]:
-        return [name for name in self._plan.cases if subject.shows(CASES[name].view)]
+        return [name for name in self._plan.cases if not subject.cases or name in subject.cases]
 
 
 async def measure(subjects: Sequence[Subject], plan: Plan) -> list[Result]:
@@ -191,8 +191,9 @@ def save(results: Sequence[Result], file: Path) -> None:
 @click.option(
     "--rtt", "rtts", multiple=True, default=[0, 20, 50, 100], show_default=True, help="ms."
 )
+@click.option("--image", "build", help="An image of sessions to run besides, without the hub.")
 @click.option("--rounds", default=3, show_default=True, help="How often each is measured.")
-@click.option("--seconds", default=2.0, show_default=True, help="How long each stroke takes.")
+@click.option("--seconds", default=2, show_default=True, help="How long each stroke takes.")
 @click.option(
     "--json", "file", type=click.Path(path_type=Path), help="Keeps each stroke's figures."
 )
@@ -201,15 +202,18 @@ def main(
     names: Sequence[str],
     cases: Sequence[str],
     rtts: Sequence[int],
+    build: str | None,
     rounds: int,
-    seconds: float,
+    seconds: int,
     file: Path | None,
 ) -> None:
     """Measure on the running stack, in turn."""
     before = machine()
     with ExitStack() as stack:
         subjects = [stack.enter_context(SUBJECTS[name]()) for name in names]
-        plan = Plan(cases, rtts, rounds, round(seconds * RATE))
+        if build:
+            subjects.append(stack.enter_context(image(build)))
+        plan = Plan(cases, rtts, rounds, seconds * round(RATE))
         results = asyncio.run(measure(subjects, plan))
     show(results, before)
     if file:

@@ -26,7 +26,7 @@ _WINDOW = ViewportSize(width=1280, height=800)
 _START_SECONDS = 120.0
 _LOOK = 0.5  # seconds from one look for a view to the next
 _POLL = 0.05  # seconds
-_REST = 0.6  # seconds without a change: a step is shown
+_REST = 0.4  # seconds without a change: a step is shown, for it was the only one on its way
 _NO_CHANGE = 2.0  # seconds after which a step is taken as one that changes nothing
 _END = 2.0  # seconds without a change after the hand stopped: nothing moves later
 _MOST_END = 30.0
@@ -34,12 +34,20 @@ _BROWN = 0.05  # of the brain's view at least
 _GREYS = 40  # at least in a view that shows something
 
 
+class Part(NamedTuple):
+    """Where a page shows a view: one of the elements of a selector, and which part of it."""
+
+    selector: str
+    nth: int
+    box: Box
+
+
 class Subject(NamedTuple):
     """What is measured: a page whose server listens at ``host`` and ``port``.
 
-    ``cookies``: of the address ``home``. ``views``: where each is in the page's only canvas; empty:
-    they are looked for. ``cores``: returns the seconds of processor time that it has used so far.
-    ``is_far``: whether it can be asked by a line.
+    ``cookies``: of the address ``home``. ``views``: where each is; empty: they are looked for as
+    trame shows them. ``cases``: what its views answer to; empty: to all. ``cores``: returns the
+    seconds of processor time that it has used so far. ``is_far``: whether it is asked by a line.
     """
 
     name: str
@@ -48,20 +56,10 @@ class Subject(NamedTuple):
     url: str
     home: str = ""
     cookies: Mapping[str, str] = {}
-    views: Mapping[str, Box] = {}
+    views: Mapping[str, Part] = {}
+    cases: frozenset[str] = frozenset()
     cores: Callable[[], float] | None = None
     is_far: bool = True
-
-    def shows(self, view: str) -> bool:
-        """Tell whether it has such a view."""
-        return not self.views or view in self.views
-
-
-class View(NamedTuple):
-    """A view on the page as it is open now. ``place``: which of the page's; None: see Subject."""
-
-    box: Box
-    place: int | None
 
 
 class Visit:
@@ -72,32 +70,25 @@ class Visit:
         self._mouse: Any = mouse  # its methods are half typed
         self._subject = subject
 
-    async def watch(self, name: str) -> View:
-        """Find a view, "brain" or "slice", and watch it once it is at rest.
+    async def watch(self, name: str) -> Box:
+        """Find a view, "brain" or "slice", and watch it from now on; return where it is.
 
         Raises ClickException if it is never drawn or never at rest.
         """
-        view = await (self._placed(name) if self._subject.views else self._drawn(name))
-        part = None if view.place is not None else self._subject.views[name]._asdict()
-        await self._page.evaluate("([index, box]) => feel.watch(index, box)", [view.place, part])
-        await self._rest(_REST, changes=1)
-        return view
-
-    async def _placed(self, name: str) -> View:
-        corner = "(({x, y}) => [x, y])(document.querySelector('canvas').getBoundingClientRect())"
-        await self._page.wait_for_selector("canvas")
-        x, y = await self._page.evaluate(corner)
-        box = self._subject.views[name]
-        return View(box._replace(x=box.x + x, y=box.y + y), None)
-
-    async def _drawn(self, name: str) -> View:
         loop = asyncio.get_running_loop()
         end = loop.time() + _START_SECONDS
+        names = list(self._subject.views)
+        parts = [
+            part._asdict() | {"box": part.box._asdict()} for part in self._subject.views.values()
+        ]
         while loop.time() < end:
-            for index, one in enumerate(await self._page.evaluate("feel.views()")):
-                is_brain = one["brown"] > _BROWN
-                if one["greys"] > _GREYS and is_brain == (name == "brain"):
-                    return View(Box(*one["box"]), index)
+            for number, one in enumerate(await self._page.evaluate("feel.views", parts)):
+                is_brown = one["brown"] > _BROWN
+                is_it = names[number] == name if names else is_brown == (name == "brain")
+                if is_it and one["greys"] > _GREYS:
+                    await self._page.evaluate("feel.watch", number)
+                    await self._rest(_REST, changes=1)
+                    return Box(*one["box"])
             await asyncio.sleep(_LOOK)
         raise click.ClickException(f"{self._subject.name} shows no {name}.")
 
@@ -106,9 +97,9 @@ class Visit:
         for one in inputs:
             await self._mouse.send("Input.dispatchMouseEvent", one.words())
 
-    async def learn(self, case: Case, view: View, steps: int) -> list[Reference]:
+    async def learn(self, case: Case, view: Box, steps: int) -> list[Reference]:
         """Go the way there slowly, and back; return what each step looks like at rest."""
-        there, back = (stroke(case, view.box, steps, forth=forth) for forth in (True, False))
+        there, back = (stroke(case, view, steps, forth=forth) for forth in (True, False))
         await self.lead(case, view, steps, forth=True)
         await self.act(there.before)
         found = [Reference(0, await self._settled(changes=1))]
@@ -120,9 +111,9 @@ class Visit:
         await self.lead(case, view, steps, forth=False)
         return found
 
-    async def lead(self, case: Case, view: View, steps: int, *, forth: bool) -> None:
+    async def lead(self, case: Case, view: Box, steps: int, *, forth: bool) -> None:
         """Bring the view to where strokes begin, or back, and wait until it is there."""
-        await self.act(lead(case, view.box, steps, forth=forth))
+        await self.act(lead(case, view, steps, forth=forth))
         await self._rest(_END, from_now=True)
 
     async def _settled(self, *, changes: int) -> bytes:

@@ -32,7 +32,8 @@ class Case(NamedTuple):
     """One thing that a hand does. ``view``: "brain" or "slice".
 
     ``pixels``: of one step of a drag, to the right and down. ``button``: the one that is held, or
-    "none": the wheel is turned, a notch a step. ``every``: of so many steps one is calibrated.
+    "none": the wheel is turned, a notch a step. ``every``: of so many steps one is calibrated; the
+    steps of a stroke are a multiple of it.
     """
 
     view: str
@@ -75,10 +76,10 @@ class Stroke(NamedTuple):
 
 
 CASES: Mapping[str, Case] = {
-    "turn": Case("brain", "left", (3, 0), every=4),
-    "scroll": Case("slice", "none", every=2),
-    "pan": Case("slice", "middle", (1, 0), every=4),
-    "zoom": Case("slice", "right", (0, 1), every=4),
+    "turn": Case("brain", "left", (3, 0), every=5),
+    "scroll": Case("slice", "none", every=3),
+    "pan": Case("slice", "middle", (1, 0), every=5),
+    "zoom": Case("slice", "right", (0, 1), every=5),
 }
 
 
