@@ -30,6 +30,16 @@ _FINAL_SAMPLES = 4
 
 # As on a screen of 4K; more are drawn smaller, as the library does it. A page may ask for any size.
 MOST_PIXELS = 3840 * 2160
+_PRESSES = ("Press", "Release")
+_MOVEMENTS = ("MouseWheel", "Pinch", "Pan", "Rotate")
+
+
+# What is applied. Keys are not: by some, VTK's own styles end its loop or switch how surfaces look.
+_EVENTS = frozenset(
+    ["MouseMove"]
+    + [f"{button}Button{what}" for button in ("Left", "Middle", "Right") for what in _PRESSES]
+    + [f"{part}{what}" for part in ("Start", "", "End") for what in _MOVEMENTS]
+)
 
 
 class RemoteView:
@@ -73,6 +83,8 @@ class RemoteView:
 
     def handle(self, event: Any, times: int) -> None:  # noqa: ANN401 - a Struct
         """Applies an input, see `app.stream.drawing.Surface`."""
+        if event.type not in _EVENTS:
+            return
         for _ in range(times):
             self._adapter.on_interaction("", msgspec.to_builtins(event))
 

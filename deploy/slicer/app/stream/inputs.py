@@ -91,7 +91,7 @@ class Inputs:
             del self._turned[key]
 
     def _notches(self, page: int, entry: Input) -> int:
-        spin = entry.event.spin_y
+        spin = entry.event.spin_y or 0.0
         if abs(spin) >= _PART_OF_A_NOTCH:
             self._turned.pop((page, entry.view), None)
             return round(spin) or (1 if spin > 0 else -1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from app.core.errors import StreamError
 from app.people.felt import Sample
@@ -34,29 +35,33 @@ class Point(msgspec.Struct, frozen=True):
     y: _Length
 
 
+_Touches = Annotated[dict[_Word, Point], msgspec.Meta(max_length=10)]
+
+
 class Event(msgspec.Struct, frozen=True, rename="camel"):
-    """One event of a pointer or a key, in the words of VTK's remote interaction."""
+    """One event of a pointer in the words of VTK's remote interaction; each has some of the fields.
+
+    VTK refuses one that lacks what its type needs, and logs that.
+    """
 
     type: _Word
-    x: _Length = 0.0
-    y: _Length = 0.0
-    w: _Length = 1.0
-    h: _Length = 1.0
-    action: _Word = "up"
-    button_left: _Flag = 0
-    button_middle: _Flag = 0
-    button_right: _Flag = 0
-    shift_key: _Flag = 0
-    ctrl_key: _Flag = 0
-    alt_key: _Flag = 0
-    meta_key: _Flag = 0
-    spin_y: _Factor = 0.0
-    key: _Word = ""
-    key_code: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
-    factor: _Factor = 1.0
-    rotation: _Factor = 0.0
-    translation: tuple[_Length, _Length] = (0.0, 0.0)
-    positions: Annotated[dict[_Word, Point], msgspec.Meta(max_length=10)] = {}
+    x: _Length | UnsetType = UNSET
+    y: _Length | UnsetType = UNSET
+    w: _Length | UnsetType = UNSET
+    h: _Length | UnsetType = UNSET
+    action: _Word | UnsetType = UNSET
+    button_left: _Flag | UnsetType = UNSET
+    button_middle: _Flag | UnsetType = UNSET
+    button_right: _Flag | UnsetType = UNSET
+    shift_key: _Flag | UnsetType = UNSET
+    ctrl_key: _Flag | UnsetType = UNSET
+    alt_key: _Flag | UnsetType = UNSET
+    meta_key: _Flag | UnsetType = UNSET
+    spin_y: _Factor | UnsetType = UNSET
+    factor: _Factor | UnsetType = UNSET
+    rotation: _Factor | UnsetType = UNSET
+    translation: tuple[_Length, _Length] | UnsetType = UNSET
+    positions: _Touches | UnsetType = UNSET
 
 
 class Input(msgspec.Struct, frozen=True, tag="input"):

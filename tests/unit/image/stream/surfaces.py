@@ -42,10 +42,10 @@ class Canvas:
     def handle(self, event: Event, times: int) -> None:
         """Counts by the event's factor."""
         self.handled += 1
-        if event.key == "fault":
+        if event.action == "fault":
             raise ValueError("A tool has a fault.")
-        self.shown += times * int(event.factor)
-        if event.key != "nothing":
+        self.shown += times * int(event.factor or 0)
+        if event.action != "nothing":
             self.touch()
 
     def resize(self, width: float, height: float, ratio: float) -> None:
@@ -53,6 +53,6 @@ class Canvas:
         self.size = (width, height, ratio)
 
 
-def pressed(number: int, view: str = "Red", key: str = "a", by: int = 1) -> Input:
-    """A key: it counts on by one, or by another number."""
-    return Input(number, view, Event("KeyPress", key=key, factor=float(by)))
+def pressed(number: int, view: str = "Red", action: str = "down", by: int = 1) -> Input:
+    """A press: it counts on by one, or by another number."""
+    return Input(number, view, Event("LeftButtonPress", action=action, factor=float(by)))

@@ -104,7 +104,7 @@ async def test_the_picture_at_rest_is_the_last_one() -> None:
             drawing.put(1, pressed(number))
             await become(lambda number=number: shown(seats.last()) == number)
         last = await final(seats, 3)
-        drawing.put(2, pressed(9, key="nothing", by=0))  # another page does what changes nothing
+        drawing.put(2, pressed(9, action="nothing", by=0))  # another page does what changes nothing
         await become(lambda: canvas.handled == 4)
         assert drawing.newest("Red") is last
     assert last.inputs == {1: (3, last.inputs[1][1])}
@@ -213,7 +213,7 @@ async def test_a_fault_in_one_view_stops_no_other() -> None:
     red, green = Canvas(drawing, "Red"), Canvas(drawing, "Green")
     red.broken = True
     async with drawn(drawing, seats):
-        drawing.put(1, pressed(1, "Green", key="fault"))
+        drawing.put(1, pressed(1, "Green", action="fault"))
         drawing.put(1, pressed(2, "Green"))
         drawing.put(1, pressed(3, "Nowhere"))
         assert (await final(seats, 1, "Green")).inputs[1][0] == 3

@@ -37,7 +37,7 @@ def wheel(spin: float, x: float = 0) -> Event:
 
 def notches(waiting: list[Waiting]) -> list[float]:
     """What each input turns the wheel by."""
-    return [each.times * each.event.spin_y for each in waiting]
+    return [each.times * (each.event.spin_y or 0) for each in waiting]
 
 
 def test_only_the_newest_place_of_a_pointer_counts() -> None:
@@ -71,7 +71,9 @@ def test_of_a_gesture_the_newest_counts(kind: str) -> None:
     assert [each.event for each in one(start, early, late)] == [start, late]
 
 
-@pytest.mark.parametrize("kind", ["LeftButtonPress", "LeftButtonRelease", "KeyPress", "StartPinch"])
+@pytest.mark.parametrize(
+    "kind", ["LeftButtonPress", "LeftButtonRelease", "RightButtonPress", "StartPinch"]
+)
 def test_what_is_pressed_twice_is_applied_twice(kind: str) -> None:
     """A double click stays one."""
     assert len(one(Event(kind), Event(kind))) == 2
@@ -130,7 +132,7 @@ def test_no_wheel_turns_for_ever(spin: float) -> None:
     assert sum(each.times for each in one(*[wheel(spin)] * 100)) <= 1000
 
 
-@pytest.mark.parametrize("event", [Event("KeyPress", key="a"), Event("LeftButtonPress")])
+@pytest.mark.parametrize("event", [Event("LeftButtonRelease"), Event("LeftButtonPress")])
 def test_a_flood_is_refused(event: Event) -> None:
     """More presses than a person can cause cost their page the connection, and nobody else."""
     inputs = Inputs()
@@ -155,7 +157,7 @@ EVENTS = st.one_of(
     st.integers(-9, 9).map(lambda x: move(x, action="down")),
     st.sampled_from([-3, -1, 1, 2]).map(wheel),
     st.sampled_from([-0.25, 0.125, 0.25]).map(wheel),
-    st.sampled_from(["LeftButtonPress", "LeftButtonRelease", "KeyPress"]).map(Event),
+    st.sampled_from(["LeftButtonPress", "LeftButtonRelease", "RightButtonPress"]).map(Event),
 )
 SENT = st.lists(st.tuples(st.integers(1, 2), st.sampled_from(["Red", "Green"]), EVENTS))
 
@@ -173,10 +175,10 @@ def effect(waiting: list[Waiting]) -> dict[int, list[tuple[Place, dict[Place, ob
             steps.append(((each.view, event.type), {}))
             turned[each.page] = {}
         elif event.type == MOVE:
-            steps[-1][1][each.view, event.action] = (event.x, event.y)
+            steps[-1][1][each.view, str(event.action)] = (event.x, event.y)
         else:
             wheels = turned.setdefault(each.page, {})
-            wheels[each.view,] = wheels.get((each.view,), 0) + each.times * event.spin_y
+            wheels[each.view,] = wheels.get((each.view,), 0) + each.times * (event.spin_y or 0)
             steps[-1][1][each.view,] = wheels[each.view,]
     for _, places in (step for steps in pages.values() for step in steps):
         for place in [place for place, value in places.items() if value == 0]:

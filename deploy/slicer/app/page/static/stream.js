@@ -19,6 +19,8 @@
     paint: "this browser",
   };
   const GESTURES = ["Pinch", "Pan", "Rotate"];
+  const KINDS =
+    /^(MouseMove|(Left|Middle|Right)Button(Press|Release)|(Start|End)?(MouseWheel|Pinch|Pan|Rotate))$/;
 
   let socket = null;
   const views = new Map(); // by name: what shows it
@@ -55,6 +57,7 @@
   }
 
   function input(view, event) {
+    if (!KINDS.test(event.type)) return; // its keys and taps mean nothing to the session
     number += 1;
     // A pointer that only passes over a view changes nothing that could be waited for.
     if (event.type !== "MouseMove" || event.action === "down") {
@@ -129,7 +132,11 @@
   }
 
   const seen = ({ head, arrived }) =>
-    send({ type: "seen", number: head.number, took: Math.min(MOST_TOOK, performance.now() - arrived) });
+    send({
+      type: "seen",
+      number: head.number,
+      took: Math.min(MOST_TOOK, performance.now() - arrived),
+    });
 
   function receive(data) {
     const arrived = performance.now();
