@@ -66,6 +66,7 @@ class Flow:
 
     def __init__(self) -> None:
         self._sent: deque[_Sent] = deque()
+        self._last = 0  # number of the last picture that was sent
         self._under_way = 0
         self._seen = 0
         self._seen_at = 0.0
@@ -108,16 +109,20 @@ class Flow:
             self._seen_at = clock
         self._sent.append(_Sent(number, size, clock, self._seen, self._seen_at, self._is_held))
         self._is_held = False
+        self._last = number
         self._under_way += size
 
     def seen(self, number: int, took: float, clock: float) -> None:
         """The page has decoded a picture, ``took`` seconds after it had arrived.
 
-        Pictures are seen in the order in which they were sent, so those before it were, too.
-        Raises StreamError if it was never sent, or was seen before.
+        Pictures arrive in the order in which they were sent, so those before it have, too, even if
+        that of another view takes longer to decode and is told later.
+        Raises StreamError if it was never sent.
         """
-        if not self._sent or not self._sent[0].number <= number <= self._sent[-1].number:
+        if number > self._last:
             raise StreamError("The page has seen a picture that it was not sent.")
+        if not self._sent or number < self._sent[0].number:
+            return
         last = self._sent[0]
         while self._sent and self._sent[0].number <= number:
             last = self._sent.popleft()

@@ -100,9 +100,9 @@
       image.addEventListener("error", () => this.loaded());
     }
 
-    // Of those that come while one is decoded, the newest is kept.
+    // Of those that come while one is decoded, the newest is kept. That it was seen tells that those
+    // before it have arrived.
     take(picture) {
-      if (this.newest) seen(this.newest);
       this.newest = picture;
       if (!this.loading) this.next();
     }
