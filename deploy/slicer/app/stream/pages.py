@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from app.stream.picture import Picture
 
 KICKED = 4403  # private range of RFC 6455
-_HEARTBEAT_SECONDS = 20.0
+_HEARTBEAT_SECONDS = 30.0  # as on the socket of the library beside it
 _CLOSE_SECONDS = 0.4
 _MOST_VIEWS = 32  # of a page; the largest layout has some ten
 
