@@ -28,6 +28,7 @@ from app.files.paths import find_roots
 from app.modules.orientation import show_letters
 from app.people.activity import Activity
 from app.people.felt import Felt
+from app.people.roles import STREAM_PATH
 from app.stream.channel import Channel, Connected, FromFront, Ready, Stage, Status
 from app.stream.messages import TRIGGER, Message
 
@@ -162,7 +163,6 @@ class Session:
             save=self._keeper.save,
             notify=self._panel.banners.show_notice,
             ask=self._panel.people.show_asking,
-            stream=self._pages.serve,
         )
 
     def prepare_volume(self) -> None:
@@ -238,6 +238,7 @@ class Session:
 
         def bound(wslink: Any) -> None:  # noqa: ANN401 - wslink has no types
             self._endpoints.mount(wslink.app)
+            wslink.app.router.add_get(STREAM_PATH, self._pages.serve)
             for handler in wslink._ws_handlers:  # noqa: SLF001
                 self._gate.attach(handler)
             wslink.start = functools.partial(_start_on_channel, wslink, self._channel, self._kick)

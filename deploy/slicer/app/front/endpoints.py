@@ -17,13 +17,7 @@ from app.core.errors import FileError, SlicerError
 from app.files.folders import open_folder, told
 from app.files.paths import parse_relative, resolve_inside, target_of
 from app.people.notices import Notice
-from app.people.roles import (
-    ASK_PATH,
-    STREAM_PATH,
-    is_own_page,
-    may_request,
-    parse_visitor,
-)
+from app.people.roles import ASK_PATH, is_own_page, may_request, parse_visitor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,8 +51,7 @@ class Endpoints:
     ``roots``: the folders of files by the name the page shows; ``page``: the page itself (HTML).
 
     ``save()`` returns the name of the newest autosave, once the scene is in it, None for none;
-    ``notify(notice)`` shows a banner; ``ask(user)`` tells the others who asks for control;
-    ``stream`` serves a page's stream of pictures.
+    ``notify(notice)`` shows a banner; ``ask(user)`` tells the others who asks for control.
     """
 
     def __init__(
@@ -71,7 +64,6 @@ class Endpoints:
         save: Callable[[], str | None],
         notify: Callable[[Notice], None],
         ask: Callable[[str], None],
-        stream: Handler,
     ) -> None:
         """Routes are added by `mount`."""
         self._activity = activity
@@ -81,7 +73,6 @@ class Endpoints:
         self._save = save
         self._notify = notify
         self._ask = ask
-        self._stream = stream
 
     def mount(self, app: web.Application) -> None:
         """Must be called before the application is frozen: adds the check, then the routes."""
@@ -90,7 +81,6 @@ class Endpoints:
         app.add_routes(
             [
                 web.get("/", self._page),
-                web.get(STREAM_PATH, self._stream),
                 web.post("/paraview/", self._no_launcher),
                 web.post(ASK_PATH, self._ask_for_control),
                 web.post("/-/save", self._save_now),

@@ -160,11 +160,6 @@ def test_a_draft_has_the_ending_of_its_file(name: str, ending: str) -> None:
 # Uploads.
 
 
-async def no_stream(_: web.Request) -> web.StreamResponse:
-    """Nobody watches while files are sent."""
-    raise web.HTTPNotFound
-
-
 @asynccontextmanager
 async def serve(roots: dict[str, Path]) -> AsyncGenerator[str]:
     """The files of a session at an address."""
@@ -176,7 +171,6 @@ async def serve(roots: dict[str, Path]) -> AsyncGenerator[str]:
         save=lambda: None,
         notify=lambda _: None,
         ask=lambda _: None,
-        stream=no_stream,
     )
     application = web.Application()
     endpoints.mount(application)
