@@ -154,7 +154,7 @@ async def main():
     from app.core.scene import Scene
     from app.modules.orientation import show_letters
     from vtkmodules.vtkRenderingCore import vtkTextActor
-    scene = Scene([show_letters])
+    scene = Scene(lambda *_: lambda: None, [show_letters])
     shown = {}
     def look(name):
         scene.draw()

@@ -273,7 +273,7 @@ class Front:
     def _activity(self) -> dict[str, object]:
         self._hear()  # what it said a moment ago counts
         silent = self._clock() - self._heard_at
-        return {
+        told: dict[str, object] = {
             "last_input_at": self._status.last_input_at,
             "busy": self._status.busy or silent >= _SILENT_SECONDS,
             "clients": [
@@ -281,9 +281,11 @@ class Front:
                 for client in self._status.clients
                 if client.number in self._pages
             ],
-            # While the program is silent, no picture comes, and the last minute passes by.
-            "felt": self._status.felt if silent < WINDOW_SECONDS else None,
         }
+        # While the program is silent, no picture comes, and the last minute passes by.
+        if self._status.felt is not None and silent < WINDOW_SECONDS:
+            told["felt"] = self._status.felt
+        return told
 
     async def _kick(self, body: bytes) -> bytes:
         try:
